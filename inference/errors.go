@@ -1,0 +1,59 @@
+package inference
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// InvalidError says which fields of a request are wrong.
+type InvalidError struct{ Violations []Violation }
+
+// Violation is one wrong field.
+type Violation struct {
+	Field       string // path in the request, e.g. "sampling.top_p"
+	Description string // what is wrong and what is allowed, without the caller's text
+}
+
+func (e *InvalidError) Error() string {
+	parts := make([]string, len(e.Violations))
+	for i, v := range e.Violations {
+		parts[i] = v.Field + ": " + v.Description
+	}
+	return "invalid request: " + strings.Join(parts, "; ")
+}
+
+// Invalid makes an InvalidError of one violation.
+func Invalid(field, format string, args ...any) error {
+	return &InvalidError{Violations: []Violation{{Field: field, Description: fmt.Sprintf(format, args...)}}}
+}
+
+// NotFoundError says that no served model has a name.
+type NotFoundError struct{ Model string }
+
+func (e *NotFoundError) Error() string { return fmt.Sprintf("model %q is not served here", e.Model) }
+
+// QueueFullError says that a request was refused because too many wait.
+type QueueFullError struct {
+	Limit      int           // requests that may wait
+	RetryAfter time.Duration // when to try again
+}
+
+func (e *QueueFullError) Error() string {
+	return fmt.Sprintf("the queue is full: %d requests are waiting", e.Limit)
+}
+
+// UnavailableError says that a model takes no requests now.
+type UnavailableError struct {
+	Reason     string        // "draining" or "loading" or "failed"
+	RetryAfter time.Duration // when to try again
+}
+
+func (e *UnavailableError) Error() string { return "the model is not available: " + e.Reason }
+
+// ExpiredError says that a request's deadline passed before it was started.
+type ExpiredError struct{ Waited time.Duration }
+
+func (e *ExpiredError) Error() string {
+	return fmt.Sprintf("the deadline passed after %s in the queue", e.Waited.Round(time.Millisecond))
+}

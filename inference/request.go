@@ -1,0 +1,129 @@
+package inference
+
+import (
+	"time"
+)
+
+// Request is a validated request for one model: every field is set and within its range, so nothing below this
+// type checks it again. server/convert.go and the adapters make it.
+type Request struct {
+	// ID names the request in logs, traces and the answer.
+	ID string
+	// Input is what to continue: Prompt, Tokens or Chat.
+	Input Input
+	// Sampling says how tokens are chosen.
+	Sampling Sampling
+	// Stop says where the output ends besides the end token.
+	Stop Stop
+	// Output says what is reported besides text.
+	Output Output
+	// Arrival is when the request reached the server; time to first token counts from it.
+	Arrival time.Time
+}
+
+// Input is one of Prompt, Tokens and Chat.
+type Input interface{ isInput() }
+
+// Prompt is text to continue.
+type Prompt struct {
+	Text         string // not empty
+	ParseSpecial bool   // recognise special tokens written in Text
+}
+
+// Tokens are token ids to continue, each below the vocabulary size; not empty.
+type Tokens []uint32
+
+// Chat is a conversation to continue through the model's chat template.
+type Chat struct {
+	Messages            []Message // not empty
+	AddGenerationPrompt bool      // open the assistant's turn
+}
+
+// Message is one turn of a Chat. Special tokens in Content stay text.
+type Message struct {
+	Role    string
+	Content string
+}
+
+func (Prompt) isInput() {}
+func (Tokens) isInput() {}
+func (Chat) isInput()   {}
+
+// Sampling says how tokens are chosen. The ranges are those of proto/sluice/v1/sampling.proto.
+type Sampling struct {
+	MaxTokens         int // 0: as many as fit, at most Defaults.MaxTokens
+	Temperature       float32
+	TopK              int
+	TopP              float32
+	MinP              float32
+	RepetitionPenalty float32
+	PresencePenalty   float32
+	FrequencyPenalty  float32
+	Seed              uint64
+	IgnoreEOS         bool
+}
+
+// Stop says where an output ends besides the model's end token.
+type Stop struct {
+	Strings         []string // none empty
+	TokenIDs        []uint32
+	IncludeInOutput bool // keep the matched text
+}
+
+// Output says what is reported besides text.
+type Output struct {
+	TokenIDs          bool
+	SkipSpecialTokens bool
+}
+
+// Defaults are a model's values for what a request leaves unset: its generation_config.json over the server's own.
+type Defaults struct {
+	Sampling Sampling // Seed is unused
+}
+
+// FinishReason says why an output ended.
+type FinishReason int
+
+// The reasons why an output ends.
+const (
+	FinishStop         FinishReason = iota + 1 // the end token
+	FinishStopSequence                         // a stop string or stop token id
+	FinishLength                               // max_tokens, or the context is full
+	FinishCancelled                            // the caller went away
+)
+
+// Update is what became of one output since the last Update.
+type Update struct {
+	Index    int      // which output
+	Text     string   // whole UTF-8 characters
+	TokenIDs []uint32 // if Output.TokenIDs was set
+	Finish   *Finish  // set on the output's last Update
+}
+
+// Finish says how an output ended.
+type Finish struct {
+	Reason       FinishReason
+	StopSequence string // the stop string, or the text of the stop token id, for FinishStopSequence
+	Seed         uint64
+}
+
+// Summary is the account of a finished request.
+type Summary struct {
+	Usage   Usage
+	Timings Timings
+}
+
+// Usage counts tokens.
+type Usage struct {
+	PromptTokens     int
+	CompletionTokens int // special and end tokens included
+	CachedTokens     int // prompt tokens taken from the prefix cache
+}
+
+// Timings says where the time went.
+type Timings struct {
+	Queue            time.Duration // admission to first step
+	Prefill          time.Duration // first step to the end of the prompt
+	TimeToFirstToken time.Duration // arrival to first token
+	Decode           time.Duration // first token to last
+}

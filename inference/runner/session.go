@@ -1,0 +1,59 @@
+// Package runner is the boundary between scheduling and numerics: what one step of a model takes and gives, as
+// plain values. It is pure Go; inference/ort implements its Session on ONNX Runtime, and inferencetest on
+// integers.
+package runner
+
+// Session runs one model on one device and owns the memory of its keys and values, divided into slots. One slot
+// holds one sequence. A Session is not safe for concurrent use: the engine's goroutine owns it.
+type Session interface {
+	// Limits says what the session can hold. It never changes.
+	Limits() Limits
+	// Step runs the decode rows and the chunk of step and returns the logits that were asked for. On an error the
+	// contents of the slots in step are undefined and the session must be closed.
+	Step(step Step) (Logits, error)
+	// CopySlot copies the first length positions of slot src to slot dst.
+	CopySlot(dst, src, length int) error
+	// ReleaseSlot says that a slot's contents are no longer needed, so that its memory may go back to the system.
+	ReleaseSlot(slot int)
+	// Close frees the session. It must be called exactly once, after the last Step has returned.
+	Close() error
+}
+
+// Limits are the sizes of a session.
+type Limits struct {
+	Slots     int // sequences held at once
+	MaxLength int // positions per slot
+	MaxChunk  int // most tokens of a prompt chunk
+	VocabSize int // width of a row of logits
+}
+
+// Step is the work of one pass: one token for each decode row, and at most one chunk of a prompt. At least one of
+// the two is not empty.
+//
+// The decode rows use slots 0 to len(Decode)-1, in order: the kernels read a prefix of the slots. The chunk's slot
+// is not among them.
+type Step struct {
+	Decode []DecodeRow
+	Chunk  *Chunk
+}
+
+// DecodeRow is one sequence that takes one token.
+type DecodeRow struct {
+	Token uint32 // below VocabSize
+	Past  int    // positions that the slot holds; the token's own position is Past, below MaxLength
+}
+
+// Chunk is the next part of one prompt.
+type Chunk struct {
+	Slot   int
+	Tokens []uint32 // 1 to MaxChunk of them
+	Past   int      // positions that the slot holds before the chunk
+	Logits bool     // whether the logits after the chunk's last token are wanted
+}
+
+// Logits are the results of a step: rows of VocabSize values. They belong to the session and hold until its next
+// Step; the caller may change them in place.
+type Logits struct {
+	Decode [][]float32 // one per decode row, in order
+	Chunk  []float32   // nil unless the chunk asked for it
+}
