@@ -1,0 +1,128 @@
+# Sluice. `make help` lists the targets.
+
+# Not ?=: a machine's GOTOOLCHAIN=local must not win, since the chat-template library needs Go 1.27.
+export GOTOOLCHAIN := go1.27.3
+export CGO_ENABLED := 1
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BIN    := bin/sluice
+TOOLS  := .tools/bin
+VENV   := .venv
+PYTHON ?= python3
+# Where `make setup` keeps the runtime and the model; the binary and the tests read the same variable.
+SLUICE_HOME ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/sluice
+export SLUICE_HOME
+FUZZTIME ?= 5s
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  := -X main.version=$(VERSION)
+
+.PHONY: help
+help: ## Show this list.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'
+
+.PHONY: build
+build: ## Build bin/sluice.
+	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/sluice
+
+.PHONY: setup
+setup: build ## Fetch ONNX Runtime and the default model into the cache and convert the model.
+	$(BIN) setup
+
+.PHONY: demo
+demo: setup ## Set everything up, serve, and stream one answer.
+	./scripts/demo.sh $(BIN)
+
+.PHONY: test
+test: setup test-tools $(VENV)/.stamp ## Set up and run all tests that Go, a C compiler and Python can run.
+	go test -shuffle=on -timeout 20m ./...
+	$(MAKE) test-python
+
+.PHONY: test-short
+test-short: ## Run the tests that need neither ONNX Runtime nor a model.
+	go test -short -shuffle=on ./...
+
+.PHONY: test-race
+test-race: ## Run the short tests under the race detector.
+	go test -short -race -shuffle=on -timeout 20m ./...
+
+.PHONY: test-python
+test-python: setup $(VENV)/.stamp ## Test the Python client against the real server.
+	$(VENV)/bin/python -m pytest -q clients/python
+
+$(VENV)/.stamp: requirements-test.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install -q --disable-pip-version-check -r requirements-test.txt
+	touch $@
+
+.PHONY: generate
+generate: $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(VENV)/.stamp ## Regenerate the code of the protos and the Unicode tables.
+	$(TOOLS)/buf generate
+	go generate ./...
+	$(VENV)/bin/python clients/python/generate.py
+
+.PHONY: checkgenerate
+checkgenerate: generate ## Fail if generated code is not up to date.
+	@git diff --exit-code -- '*.pb.go' '*_pb2*' tokenizer || { echo 'generated code is out of date: run make generate'; exit 1; }
+
+.PHONY: lint
+lint: $(TOOLS)/buf $(TOOLS)/golangci-lint ## Run buf lint, go vet and golangci-lint.
+	$(TOOLS)/buf lint
+	$(TOOLS)/buf format -d --exit-code
+	go vet ./...
+	$(TOOLS)/golangci-lint run ./...
+
+.PHONY: lintfix
+lintfix: $(TOOLS)/buf $(TOOLS)/golangci-lint ## Fix what the linters can.
+	$(TOOLS)/buf format -w
+	$(TOOLS)/golangci-lint run --fix ./...
+
+.PHONY: vuln
+vuln: $(TOOLS)/govulncheck ## Check the dependencies for known vulnerabilities (asks vuln.go.dev).
+	$(TOOLS)/govulncheck ./...
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME each.
+	./scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: bench
+bench: setup ## Run the Go benchmarks.
+	go test -run '^$$' -bench . -benchmem -count 6 ./tokenizer/... ./inference/...
+
+.PHONY: cover
+cover: setup test-tools $(VENV)/.stamp ## Write coverage.html.
+	go test -coverprofile coverage.out -coverpkg ./... ./...
+	go tool cover -html coverage.out -o coverage.html
+
+.PHONY: image
+image: ## Build the container image with buildah or docker.
+	./scripts/image.sh
+
+.PHONY: sbom
+sbom: $(TOOLS)/cyclonedx-gomod ## Write bin/sluice.cdx.json, the bill of materials of the binary.
+	$(TOOLS)/cyclonedx-gomod app -json -output bin/sluice.cdx.json -main cmd/sluice .
+
+.PHONY: clean
+clean: ## Remove what the targets made here; the cache stays.
+	rm -rf bin $(TOOLS) $(VENV) coverage.out coverage.html
+
+# Tools are modules of their own under .tools, so that what they require does not mix with what Sluice requires.
+.PHONY: test-tools
+test-tools: $(TOOLS)/grpcurl $(TOOLS)/grpc-health-probe
+
+$(TOOLS)/buf: .tools/buf/go.mod
+	cd .tools/buf && go build -o ../bin/ github.com/bufbuild/buf/cmd/buf
+
+$(TOOLS)/protoc-gen-go: .tools/protoc/go.mod
+	cd .tools/protoc && go build -o ../bin/ google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc
+
+$(TOOLS)/grpcurl $(TOOLS)/grpc-health-probe: .tools/grpc/go.mod
+	cd .tools/grpc && go build -o ../bin/ github.com/fullstorydev/grpcurl/cmd/grpcurl github.com/grpc-ecosystem/grpc-health-probe
+
+$(TOOLS)/golangci-lint $(TOOLS)/govulncheck: .tools/lint/go.mod
+	cd .tools/lint && go build -o ../bin/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint golang.org/x/vuln/cmd/govulncheck
+
+$(TOOLS)/cyclonedx-gomod: .tools/sbom/go.mod
+	cd .tools/sbom && go build -o ../bin/ github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod

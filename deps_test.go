@@ -1,0 +1,178 @@
+package sluice_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/sluiceml/sluice/"
+
+// lattice is the import law of the packages of this module: "a < b" means that b may import a, and so may all that
+// stand above b in a chain of such lines. A package that imports one of ours against it, or that the lattice does
+// not name, fails the test. The form is that of go/build's deps_test.go.
+//
+// Do not add a line to make a build pass: move the code to where the law lets it be, or state in ARCHITECTURE.md why
+// the law was wrong.
+const lattice = `
+# The tokenizer is usable alone.
+tokenizer/pretoken, tokenizer/bpe < tokenizer
+
+# Pure leaves and the loop that owns them.
+inference/kvcache < inference/sched < inference/runner
+inference/runner, inference/sampling, inference/stop, inference/semconv < inference/engine
+
+# Models on disk. The session reads the folder that it runs.
+inference/model/gguf, inference/model/safetensors < inference/model
+inference/model/onnx, inference/model < inference/model/builder
+inference/runner, inference/model < inference/ort
+
+# The façade knows no session factory: cmd injects it.
+inference/model, inference/chat, tokenizer, inference/engine < inference
+inference, proto/sluice/v1 < server/status < server/interceptor < server
+
+# Only the command knows all.
+proto/sluice/v1 < clients/go
+clients/go, server, inference, inference/ort, inference/model/builder < cmd/sluice
+inference/model < cmd/sluice/internal/setup < cmd/sluice
+
+# Helpers of tests.
+inference/runner < inference/inferencetest
+inference, inference/inferencetest, server < server/servertest
+`
+
+// restricted says which packages may import a foreign package, by prefix of its path; "" allows none of ours.
+// Test files are exempt.
+var restricted = map[string][]string{
+	"C":                                 {"inference/ort"},
+	"github.com/yalue/onnxruntime_go":   {"inference/ort"},
+	"google.golang.org/grpc":            {"server", "clients/", "cmd/", "proto/"},
+	"google.golang.org/genproto":        {"server", "clients/", "cmd/", "proto/"},
+	"go.opentelemetry.io/otel/sdk":      {"cmd/"},
+	"go.opentelemetry.io/otel/exporter": {"cmd/"},
+	"github.com/alecthomas/kong":        {"cmd/"},
+	"github.com/ardanlabs/jinja":        {"inference/chat"},
+}
+
+// pure are the packages that decide and must stay free of clocks, goroutines' contexts, logs and I/O.
+var pure = []string{
+	"inference/sched", "inference/kvcache", "inference/sampling", "inference/stop", "inference/runner",
+	"tokenizer", "tokenizer/bpe", "tokenizer/pretoken",
+}
+
+// impure are what a pure package must not import. The tokenizer reads its file, so os is not among them.
+var impure = []string{"time", "context", "log", "log/slog", "net", "net/http", "go.opentelemetry.io"}
+
+type listed struct {
+	ImportPath string
+	Name       string
+	Imports    []string
+}
+
+func TestDependencyLaw(t *testing.T) {
+	t.Parallel()
+	allowed := parseLattice(t)
+	packages := list(t)
+	if len(packages) < 10 {
+		t.Fatalf("go list found only %d packages", len(packages))
+	}
+	for _, p := range packages {
+		path := strings.TrimPrefix(p.ImportPath, module)
+		for _, imported := range p.Imports {
+			if ours, ok := strings.CutPrefix(imported, module); ok {
+				if !reaches(allowed, ours, path) {
+					t.Errorf("%s must not import %s", path, ours)
+				}
+				continue
+			}
+			for prefix, holders := range restricted {
+				if hasPath(imported, prefix) && !slices.ContainsFunc(holders, func(h string) bool { return strings.HasPrefix(path, h) }) {
+					t.Errorf("%s must not import %s: only %v may", path, imported, holders)
+				}
+			}
+			if slices.Contains(pure, path) && slices.ContainsFunc(impure, func(i string) bool { return hasPath(imported, i) }) {
+				t.Errorf("%s is pure and must not import %s", path, imported)
+			}
+		}
+	}
+}
+
+// hasPath reports whether the import path is prefix or lies below it. A prefix that ends inside an element ("sdk",
+// "exporter") covers the elements that begin with it.
+func hasPath(imported, prefix string) bool {
+	if !strings.Contains(prefix, ".") {
+		return imported == prefix
+	}
+	return strings.HasPrefix(imported, prefix)
+}
+
+// parseLattice returns, for each package, those that stand directly above it.
+func parseLattice(t *testing.T) map[string][]string {
+	t.Helper()
+	above := map[string][]string{}
+	for line := range strings.Lines(lattice) {
+		line, _, _ = strings.Cut(strings.TrimSpace(line), "#")
+		if line == "" {
+			continue
+		}
+		var previous []string
+		for _, level := range strings.Split(line, "<") {
+			var current []string
+			for _, name := range strings.Split(level, ",") {
+				current = append(current, strings.TrimSpace(name))
+			}
+			for _, low := range previous {
+				above[low] = append(above[low], current...)
+			}
+			previous = current
+		}
+	}
+	return above
+}
+
+// reaches reports whether high stands above low.
+func reaches(above map[string][]string, low, high string) bool {
+	seen := map[string]bool{}
+	queue := []string{low}
+	for len(queue) > 0 {
+		next := queue[0]
+		queue = queue[1:]
+		for _, name := range above[next] {
+			if name == high {
+				return true
+			}
+			if !seen[name] {
+				seen[name] = true
+				queue = append(queue, name)
+			}
+		}
+	}
+	return false
+}
+
+func list(t *testing.T) []listed {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Name,Imports", "./...")
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
+	output, err := command.Output()
+	if err != nil {
+		t.Fatalf("go list: %v: %s", err, stderr.String())
+	}
+	var packages []listed
+	decoder := json.NewDecoder(bytes.NewReader(output))
+	for {
+		var p listed
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		packages = append(packages, p)
+	}
+}
