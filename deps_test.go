@@ -28,7 +28,7 @@ inference/kvcache < inference/sched < inference/runner
 inference/runner, inference/sampling, inference/stop, inference/semconv < inference/engine
 
 # Models on disk. The session reads the folder that it runs.
-inference/model/gguf, inference/model/safetensors < inference/model
+inference/model/quant, inference/model/internal/mmap < inference/model/gguf, inference/model/safetensors < inference/model
 inference/model/onnx, inference/model < inference/model/builder
 inference/runner, inference/model < inference/ort
 

@@ -1,0 +1,100 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/sluiceml/sluice/inference/model/safetensors"
+)
+
+// The names of a Hugging Face folder's files.
+const (
+	configName           = "config.json"
+	generationConfigName = "generation_config.json"
+	tokenizerName        = "tokenizer.json"
+	tokenizerConfigName  = "tokenizer_config.json"
+	chatTemplateName     = "chat_template.jinja"
+)
+
+// checkpoint is a Hugging Face folder of a LlamaForCausalLM.
+type checkpoint struct {
+	folder *safetensors.Folder
+	spec   Spec
+}
+
+// openCheckpoint opens a Hugging Face folder.
+func openCheckpoint(dir string) (Source, error) {
+	config, err := readHFConfig(filepath.Join(dir, configName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: neither a GGUF file nor a folder with %s and safetensors: %w", dir, configName, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	spec, err := config.spec(filepath.Join(dir, configName))
+	if err != nil {
+		return nil, err
+	}
+	folder, err := safetensors.OpenFolder(dir)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the file
+	}
+	s := &checkpoint{folder: folder, spec: spec}
+	if err := s.check(dir); err != nil {
+		return nil, errors.Join(err, folder.Close())
+	}
+	return s, nil
+}
+
+// check says which tensor is missing, or has another shape or a type that cannot be read.
+func (s *checkpoint) check(dir string) error {
+	for _, want := range s.spec.Weights() {
+		t, ok := s.folder.Tensor(want.Name)
+		if !ok {
+			return fmt.Errorf("%s: the tensor %q is missing", dir, want.Name)
+		}
+		if _, ok := dtype(t.DType); !ok {
+			return unsupported(dir, "the tensor %q has the dtype %s, only F32, F16 and BF16 are supported yet", want.Name,
+				t.DType)
+		}
+		if err := checkShape(dir, want.Name, t.Shape, want.Shape); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *checkpoint) Spec() Spec { return s.spec }
+
+func (s *checkpoint) Close() error {
+	return s.folder.Close() //nolint:wrapcheck // says what it did
+}
+
+// Tensor gives the file's bytes. Tensors of other types than the plain floats are not found.
+func (s *checkpoint) Tensor(name string) (Tensor, bool) {
+	t, ok := s.folder.Tensor(name)
+	if !ok {
+		return Tensor{}, false
+	}
+	typ, ok := dtype(t.DType)
+	if !ok {
+		return Tensor{}, false
+	}
+	return Tensor{Name: name, Shape: t.Shape, Type: typ, Data: t.Data}, true
+}
+
+// dtype translates safetensors' name of a type.
+func dtype(name string) (Type, bool) {
+	switch name {
+	case "F32":
+		return F32, true
+	case "F16":
+		return F16, true
+	case "BF16":
+		return BF16, true
+	default:
+		return 0, false
+	}
+}

@@ -1,0 +1,36 @@
+package quant
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// Float16 is the value of an IEEE 754 half, subnormals, infinities and NaNs included.
+func Float16(h uint16) float32 {
+	sign := uint32(h&0x8000) << 16
+	exponent := uint32(h>>10) & 0x1f
+	fraction := uint32(h & 0x3ff)
+	switch exponent {
+	case 0: // zero and subnormals: fraction × 2⁻²⁴, exact in a single
+		v := float32(fraction) * (1.0 / (1 << 24))
+		return math.Float32frombits(math.Float32bits(v) | sign)
+	case 0x1f: // infinities and NaNs
+		return math.Float32frombits(sign | 0xff<<23 | fraction<<13)
+	default:
+		return math.Float32frombits(sign | (exponent+127-15)<<23 | fraction<<13)
+	}
+}
+
+// BFloat16 is the value of a bfloat16.
+func BFloat16(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
+
+// half reads the half at the start of b.
+func half(b []byte) float32 { return Float16(binary.LittleEndian.Uint16(b)) }
+
+func blockF32(dst []float32, b []byte) {
+	dst[0] = math.Float32frombits(binary.LittleEndian.Uint32(b))
+}
+
+func blockF16(dst []float32, b []byte) { dst[0] = half(b) }
+
+func blockBF16(dst []float32, b []byte) { dst[0] = BFloat16(binary.LittleEndian.Uint16(b)) }
