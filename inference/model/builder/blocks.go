@@ -1,0 +1,210 @@
+package builder
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/sluiceml/sluice/inference/model"
+)
+
+// carrier takes the blocks of a stored type over without rounding: each value is d·c + o with an integer c that fits
+// in bits, symmetric about zero, and a scale d and an offset o for every 32 values.
+type carrier struct {
+	bits    int
+	offsets bool // whether o may differ from zero
+	// row decodes a row of whole blocks. c has a value for each of the row's, d and o one for each 32 of them; o is
+	// nil if there are no offsets.
+	row func(data []byte, c []int8, d, o []float32)
+}
+
+// carrierOf finds how a type is carried over. Types of other widths, or whose scales are for other numbers of values
+// (Q6_K: 16), are not.
+func carrierOf(t model.Type) (carrier, bool) {
+	switch t {
+	case model.Q4_0:
+		return carrier{bits: 4, row: rowQ40}, true
+	case model.Q4_1:
+		return carrier{bits: 4, offsets: true, row: rowQ41}, true
+	case model.Q4_K:
+		return carrier{bits: 4, offsets: true, row: rowQ4K}, true
+	case model.Q5_0:
+		return carrier{bits: 8, row: rowQ50}, true
+	case model.Q5_1:
+		return carrier{bits: 8, offsets: true, row: rowQ51}, true
+	case model.Q5_K:
+		return carrier{bits: 8, offsets: true, row: rowQ5K}, true
+	case model.Q8_0:
+		return carrier{bits: 8, row: rowQ80}, true
+	default:
+		return carrier{}, false
+	}
+}
+
+// The layouts are GGML's; inference/model/quant describes them. A nibble q of a type with offsets stands for
+// d·q + m = d·(q-8) + (m+8d), a value of five bits likewise with 16.
+
+func rowQ80(data []byte, c []int8, d, _ []float32) {
+	for i := range d {
+		b := data[34*i : 34*i+34]
+		d[i] = half(b)
+		for j, v := range b[2:] {
+			c[32*i+j] = int8(v) //nolint:gosec // stored as two's complement
+		}
+	}
+}
+
+func rowQ40(data []byte, c []int8, d, _ []float32) {
+	for i := range d {
+		b := data[18*i : 18*i+18]
+		d[i] = half(b)
+		nibbles(c[32*i:32*i+32], b[2:], 8)
+	}
+}
+
+func rowQ41(data []byte, c []int8, d, o []float32) {
+	for i := range d {
+		b := data[20*i : 20*i+20]
+		d[i] = half(b)
+		o[i] = half(b[2:]) + 8*d[i]
+		nibbles(c[32*i:32*i+32], b[4:], 8)
+	}
+}
+
+func rowQ50(data []byte, c []int8, d, _ []float32) {
+	for i := range d {
+		b := data[22*i : 22*i+22]
+		d[i] = half(b)
+		fiveBits(c[32*i:32*i+32], b[6:], binary.LittleEndian.Uint32(b[2:]))
+	}
+}
+
+func rowQ51(data []byte, c []int8, d, o []float32) {
+	for i := range d {
+		b := data[24*i : 24*i+24]
+		d[i] = half(b)
+		o[i] = half(b[2:]) + 16*d[i]
+		fiveBits(c[32*i:32*i+32], b[8:], binary.LittleEndian.Uint32(b[4:]))
+	}
+}
+
+// nibbles takes 32 values of four bits from 16 bytes, the low nibbles first, less zero.
+func nibbles(c []int8, b []byte, zero int8) {
+	for j, v := range b[:16] {
+		c[j] = int8(v&0xf) - zero //nolint:gosec // four bits
+		c[j+16] = int8(v>>4) - zero
+	}
+}
+
+// fiveBits takes 32 values whose fifth bits are in high, less 16.
+func fiveBits(c []int8, b []byte, high uint32) {
+	nibbles(c, b, 16)
+	for j := range c[:32] {
+		c[j] += int8(high>>j&1) << 4 //nolint:gosec // one bit
+	}
+}
+
+// A K block holds 256 values in eight sub-blocks of 32 with 6-bit scales and minima of their own.
+
+func rowQ4K(data []byte, c []int8, d, o []float32) {
+	const size = 2 + 2 + 12 + 128
+	for i := 0; i < len(d); i += 8 {
+		b := data[size*(i/8) : size*(i/8)+size]
+		subBlocks(b, d[i:i+8], o[i:i+8], 8)
+		for pair := range 4 {
+			// Of each 32 bytes the low nibbles are one sub-block, the high ones the next.
+			values, at := b[16+32*pair:], 32*(i+2*pair)
+			for j, v := range values[:32] {
+				c[at+j] = int8(v&0xf) - 8 //nolint:gosec // four bits
+				c[at+32+j] = int8(v>>4) - 8
+			}
+		}
+	}
+}
+
+func rowQ5K(data []byte, c []int8, d, o []float32) {
+	const size = 2 + 2 + 12 + 32 + 128
+	for i := 0; i < len(d); i += 8 {
+		b := data[size*(i/8) : size*(i/8)+size]
+		subBlocks(b, d[i:i+8], o[i:i+8], 16)
+		fifths := b[16:48]
+		for pair := range 4 {
+			values, at := b[48+32*pair:], 32*(i+2*pair)
+			for j, v := range values[:32] {
+				low, high := fifths[j]>>(2*pair)&1, fifths[j]>>(2*pair+1)&1
+				c[at+j] = int8(v&0xf|low<<4) - 16 //nolint:gosec // five bits
+				c[at+32+j] = int8(v>>4|high<<4) - 16
+			}
+		}
+	}
+}
+
+// subBlocks gives the scales and offsets of a K block's eight sub-blocks, whose values are taken less zero. The
+// 6-bit numbers are packed in 12 bytes: the first four scales and minima are the low six bits of bytes 0–3 and 4–7;
+// the last four have their low nibbles in bytes 8–11 and their upper two bits at the top of bytes 0–7.
+func subBlocks(b []byte, d, o []float32, zero float32) {
+	scale, minimum := half(b), half(b[2:])
+	packed := b[4:16]
+	for i := range 4 {
+		set := func(i int, s, m byte) {
+			d[i] = scale * float32(s)
+			o[i] = float32(zero*d[i]) - float32(minimum*float32(m))
+		}
+		set(i, packed[i]&63, packed[i+4]&63)
+		set(i+4, packed[i+8]&0xf|packed[i]>>6<<4, packed[i+8]>>4|packed[i+4]>>6<<4)
+	}
+}
+
+// roundRow rounds values to c with the scale d of each 32 of them: their largest magnitude becomes 127. The values
+// are finite.
+func roundRow(values []float32, c []int8, d []float32) {
+	for i := range d {
+		block := values[blockLength*i : blockLength*(i+1)]
+		var most float32
+		for _, v := range block {
+			most = max(most, max(v, -v))
+		}
+		scale := most / 127
+		d[i] = scale
+		codes := c[blockLength*i : blockLength*(i+1)]
+		if scale == 0 {
+			clear(codes)
+			continue
+		}
+		for j, v := range block {
+			// Only a scale that is a denormal number, rounded down, takes a quotient past 127.
+			q := math.RoundToEven(float64(v / scale))
+			codes[j] = int8(max(-127, min(127, q)))
+		}
+	}
+}
+
+// pack4 packs codes into nibbles with the zero point 8, the first of each pair low.
+func pack4(dst []byte, c []int8) {
+	for i := range dst[:len(c)/2] {
+		dst[i] = byte(c[2*i]+8)&0xf | byte(c[2*i+1]+8)<<4
+	}
+}
+
+// pack8 stores codes as bytes with the zero point 128.
+func pack8(dst []byte, c []int8) {
+	for i, v := range c {
+		dst[i] = byte(v) ^ 0x80
+	}
+}
+
+// half reads a little-endian IEEE 754 half.
+func half(b []byte) float32 {
+	h := uint32(binary.LittleEndian.Uint16(b))
+	sign := h & 0x8000 << 16
+	exponent := h >> 10 & 0x1f
+	mantissa := h & 0x3ff
+	switch exponent {
+	case 0: // zero or a denormal number: mantissa · 2^-24
+		v := float32(mantissa) / (1 << 24)
+		return math.Float32frombits(math.Float32bits(v) | sign)
+	case 0x1f:
+		return math.Float32frombits(sign | 0x7f800000 | mantissa<<13)
+	default:
+		return math.Float32frombits(sign | (exponent+112)<<23 | mantissa<<13)
+	}
+}

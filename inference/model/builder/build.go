@@ -1,0 +1,129 @@
+package builder
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/sluiceml/sluice/inference/model"
+	"github.com/sluiceml/sluice/inference/model/onnx"
+)
+
+const (
+	irVersion = 10
+	opset     = 21
+)
+
+// Build converts a checkpoint: it writes model.onnx, model.onnx.data and sluice.json into outDir, which it makes if
+// need be, replacing files of these names. The same source, options and version of this package give the same bytes.
+// Memory is bounded by the number of workers, not by the size of the model.
+//
+// Errors of the model are a *SpecError, *TensorError, *ArchitectureError or one of model's own, those of the options
+// a *FormError. After an error, or when ctx is done, the folder's contents are undefined; sluice.json is written last
+// of all.
+func Build(ctx context.Context, src model.Source, outDir string, opts Options) (model.Manifest, error) {
+	p, err := NewPlan(src, opts)
+	if err != nil {
+		return model.Manifest{}, err
+	}
+	if err := os.MkdirAll(outDir, 0o755); err != nil { //nolint:gosec // a model is not a secret
+		return model.Manifest{}, fmt.Errorf("make model folder: %w", err)
+	}
+	if err := p.write(ctx, outDir, opts); err != nil {
+		return model.Manifest{}, err
+	}
+	m := model.NewManifest(p.plan.spec, opts.Version)
+	m.Name, m.Source, m.Graph = opts.Name, opts.Source, p.plan.names
+	m.Quantization = p.Quantization()
+	m.Options = map[string]string{"quantize": string(p.plan.form)}
+	if err := m.Write(outDir); err != nil {
+		return model.Manifest{}, err //nolint:wrapcheck // it says what it did
+	}
+	return m, nil
+}
+
+// Plan is a model that is laid out but not written: its graph, and how large its weights will be.
+type Plan struct {
+	model onnx.Model
+	plan  plan
+}
+
+// NewPlan lays out the model that Build would write, without reading any weight.
+func NewPlan(src model.Source, opts Options) (*Plan, error) {
+	form := opts.form()
+	if err := form.check(); err != nil {
+		return nil, err
+	}
+	spec := src.Spec()
+	build, ok := architectures()[spec.Architecture]
+	if !ok {
+		return nil, &ArchitectureError{Architecture: spec.Architecture}
+	}
+	if err := checkSpec(&spec, form); err != nil {
+		return nil, err
+	}
+	p := plan{
+		spec: spec, source: src, form: form,
+		names: model.DefaultGraph(spec), graph: onnx.Graph{Name: spec.Architecture},
+	}
+	p.layout.Location = p.names.Data
+	if err := build(&p); err != nil {
+		return nil, fmt.Errorf("lay out %s: %w", spec.Architecture, err)
+	}
+	return &Plan{
+		plan: p,
+		model: onnx.Model{
+			IRVersion: irVersion, ProducerName: "sluice", ProducerVersion: opts.Version,
+			Opsets: []onnx.Opset{{Version: opset}, {Domain: domainMicrosoft, Version: 1}},
+			Graph:  p.graph,
+		},
+	}, nil
+}
+
+// Graph is the model's graph; the caller must not change it.
+func (p *Plan) Graph() *onnx.Model { return &p.model }
+
+// DataSize is the length of the data file.
+func (p *Plan) DataSize() int64 { return p.plan.layout.Size() }
+
+// Quantization names the form of the projections' weights, as sluice.json has it: "float32", "int8" (rounded to
+// 8-bit blocks), or the type whose blocks are carried over, such as "q4_1". Several are joined by "+", that of the
+// most values first.
+func (p *Plan) Quantization() string { return p.plan.carried.name() }
+
+// write puts the graph and the weights into a folder.
+func (p *Plan) write(ctx context.Context, dir string, opts Options) (err error) {
+	data, err := os.Create(filepath.Join(dir, p.plan.names.Data)) //nolint:gosec // the caller's folder
+	if err != nil {
+		return fmt.Errorf("create weights: %w", err)
+	}
+	defer func() {
+		if closeErr := data.Close(); err == nil && closeErr != nil {
+			err = fmt.Errorf("close weights: %w", closeErr)
+		}
+	}()
+	if err := data.Truncate(p.DataSize()); err != nil {
+		return fmt.Errorf("reserve %d bytes for weights: %w", p.DataSize(), err)
+	}
+	workers := opts.Workers
+	if workers < 1 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	if err := write(ctx, data, p.plan.jobs, workers, opts.Progress); err != nil {
+		return err
+	}
+	//nolint:gosec // a model is not a secret; the folder's mode says who may read it
+	if err := os.WriteFile(filepath.Join(dir, p.plan.names.File), p.model.Marshal(), 0o644); err != nil {
+		return fmt.Errorf("write graph: %w", err)
+	}
+	return nil
+}
+
+func (o *Options) form() Form {
+	if o.Quantize == "" {
+		return FormAuto
+	}
+	return o.Quantize
+}

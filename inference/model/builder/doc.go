@@ -1,0 +1,31 @@
+// Package builder turns a checkpoint into an ONNX model that Sluice's engine runs: a graph (model.onnx), its weights
+// (model.onnx.data) and a description of both (sluice.json).
+//
+// # The graph
+//
+// It runs one step of a decoder on a batch of B rows with S new tokens each, over a key-value cache that the caller
+// owns and that is input and output at the same address. Inside, the B·S tokens are rows of a matrix [tokens, hidden].
+//
+//	input_ids              int64   [B, S]
+//	seqlens_k              int32   [B]       tokens of each row after this step, less one
+//	total_sequence_length  int32   []        the largest of those lengths
+//	logits_idx             int64   [n]       which of the B·S tokens logits are wanted for
+//	past_key_values.L.key  float32 [B, KV heads, P, head size]   and .value; P is the length of the buffer
+//	logits                 float32 [n, vocabulary]
+//	present.L.key          float32 [B, KV heads, P, head size]   and .value
+//
+// GroupQueryAttention takes either one new token per row, or one row with any past, or several rows with no past and
+// S tokens each. In the last layer everything after attention is computed for the n tokens of logits_idx alone.
+//
+// # The weights
+//
+// A matrix is stored as float32, or as blocks of 32 values along its rows with a float32 scale each: 4 or 8 bits,
+// symmetric about 2^(bits-1), multiplied by MatMulNBits. A GGUF's blocks with a minimum m besides the scale d are
+// d·q + m = d·(q-8) + (m+8d) for 4 bits: the first term is such a block, the second is a small second product of the
+// sums of the activations over each block with m+8d. The values are then exactly the GGUF's. (Zero points that are
+// floats would say the same and leave all of ONNX Runtime's fast kernels; rounding the values again costs a quarter of the
+// model's perplexity.)
+//
+// The embedding is 8-bit blocks too (GatherBlockQuantized looks rows up and dequantises them). If the head is tied to
+// it, both name the same bytes of the data file.
+package builder

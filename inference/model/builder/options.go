@@ -1,0 +1,69 @@
+package builder
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/sluiceml/sluice/inference/model"
+)
+
+// Form says how weights are stored.
+type Form string
+
+// The forms that sluice convert offers. All but FormNone keep norms and biases at float32.
+const (
+	FormAuto Form = "auto" // a GGUF's own blocks of 4 and 8 bits, int8 blocks for everything else
+	FormNone Form = "none" // float32 throughout
+	FormInt8 Form = "int8" // 8-bit blocks of 32
+
+	formInt4 Form = "int4"
+	formRow8 Form = "row8"
+	formFP16 Form = "fp16"
+)
+
+// ParseForm reads the value of --quantize. Its errors are a *FormError.
+func ParseForm(s string) (Form, error) {
+	f := Form(s)
+	return f, f.check()
+}
+
+// check refuses what Build can't make.
+func (f Form) check() error {
+	switch f {
+	case FormAuto, FormNone, FormInt8:
+		return nil
+	case formInt4, formRow8, formFP16:
+		return &FormError{Form: string(f), Known: true}
+	default:
+		return &FormError{Form: string(f)}
+	}
+}
+
+// FormError says that weights can't be stored in a form.
+type FormError struct {
+	Form  string
+	Known bool // whether it is a form that a later version will offer
+}
+
+func (e *FormError) Error() string {
+	offered := strings.Join([]string{string(FormAuto), string(FormInt8), string(FormNone)}, ", ")
+	if e.Known {
+		return fmt.Sprintf("quantize %s is not supported yet; use %s", e.Form, offered)
+	}
+	return fmt.Sprintf("quantize %q is no form of weights; use %s", e.Form, offered)
+}
+
+// Options are what a caller may choose about a conversion. The zero value converts to FormAuto.
+type Options struct {
+	Quantize Form // "" is FormAuto
+	// Version is the version of the tool, Name the model's, and Source the checkpoint's files, for sluice.json.
+	Version string
+	Name    string
+	Source  model.Origin
+	// Workers bounds the goroutines that convert weights; 0 takes one per available CPU. The result doesn't depend
+	// on it.
+	Workers int
+	// Progress, if not nil, is told how many bytes of the weights are written. Calls never overlap; done rises from 0
+	// to total.
+	Progress func(done, total int64)
+}

@@ -1,0 +1,91 @@
+package builder
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// chunkBytes is about how much of a job is converted at a time. With a row of a job as the least, it bounds memory to
+// workers × a few times as much.
+const chunkBytes = 1 << 20
+
+// write runs all jobs on some goroutines, each writing its rows at their own places, so that what the file holds
+// doesn't depend on their order.
+func write(ctx context.Context, w io.WriterAt, jobs []job, workers int, progress func(done, total int64)) error {
+	var total int64
+	for i := range jobs {
+		total += int64(jobs[i].rows) * int64(jobs[i].rowBytes())
+	}
+	meter := meter{total: total, report: progress}
+	group, working := errgroup.WithContext(ctx)
+	group.SetLimit(workers)
+	for i := range jobs {
+		j := &jobs[i]
+		step := max(1, chunkBytes/j.rowBytes())
+		for first := 0; first < j.rows && working.Err() == nil; first += step {
+			rows := min(step, j.rows-first)
+			group.Go(func() error {
+				if err := working.Err(); err != nil {
+					return err //nolint:wrapcheck // a cancelled conversion is its own reason
+				}
+				if err := j.write(w, first, rows); err != nil {
+					return fmt.Errorf("convert %s: %w", j.name, err)
+				}
+				meter.add(int64(rows) * int64(j.rowBytes()))
+				return nil
+			})
+		}
+	}
+	if err := group.Wait(); err != nil {
+		return err //nolint:wrapcheck // the goroutines have wrapped it
+	}
+	return ctx.Err() //nolint:wrapcheck // as above
+}
+
+// rowBytes is the number of bytes of one row in all outputs.
+func (j *job) rowBytes() int {
+	n := 0
+	for _, o := range j.outputs {
+		n += o.rowBytes
+	}
+	return n
+}
+
+// write converts some rows and writes them.
+func (j *job) write(w io.WriterAt, first, rows int) error {
+	dst := make([][]byte, len(j.outputs))
+	for i, o := range j.outputs {
+		dst[i] = make([]byte, rows*o.rowBytes)
+	}
+	if err := j.fill(first, rows, dst); err != nil {
+		return err
+	}
+	for i, o := range j.outputs {
+		if _, err := w.WriteAt(dst[i], o.offset+int64(first)*int64(o.rowBytes)); err != nil {
+			return fmt.Errorf("write weights: %w", err)
+		}
+	}
+	return nil
+}
+
+// meter reports progress, one call at a time.
+type meter struct {
+	mu     sync.Mutex
+	done   int64 // guarded by mu
+	total  int64
+	report func(done, total int64)
+}
+
+func (m *meter) add(n int64) {
+	if m.report == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.done += n
+	m.report(m.done, m.total)
+}
