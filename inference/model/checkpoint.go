@@ -26,24 +26,43 @@ type checkpoint struct {
 
 // openCheckpoint opens a Hugging Face folder.
 func openCheckpoint(dir string) (Source, error) {
-	config, err := readHFConfig(filepath.Join(dir, configName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: neither a GGUF file nor a folder with %s and safetensors: %w", dir, configName, err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	spec, err := config.spec(filepath.Join(dir, configName))
-	if err != nil {
+	// The config comes first: it says more clearly than the weights what is not supported.
+	if _, err := checkpointSpec(dir); err != nil {
 		return nil, err
 	}
 	folder, err := safetensors.OpenFolder(dir)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the file
+		return nil, err
+	}
+	s, err := newCheckpoint(dir, folder)
+	if err != nil {
+		return nil, errors.Join(err, folder.Close())
+	}
+	return s, nil
+}
+
+// checkpointSpec reads the Spec of a Hugging Face folder.
+func checkpointSpec(dir string) (Spec, error) {
+	path := filepath.Join(dir, configName)
+	config, err := readHFConfig(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Spec{}, fmt.Errorf("%s: neither a GGUF file nor a folder with %s and safetensors: %w", dir, configName, err)
+	}
+	if err != nil {
+		return Spec{}, err
+	}
+	return config.spec(path)
+}
+
+// newCheckpoint reads the model of an opened folder. The source owns the folder only if there is no error.
+func newCheckpoint(dir string, folder *safetensors.Folder) (*checkpoint, error) {
+	spec, err := checkpointSpec(dir)
+	if err != nil {
+		return nil, err
 	}
 	s := &checkpoint{folder: folder, spec: spec}
 	if err := s.check(dir); err != nil {
-		return nil, errors.Join(err, folder.Close())
+		return nil, err
 	}
 	return s, nil
 }
@@ -69,7 +88,7 @@ func (s *checkpoint) check(dir string) error {
 func (s *checkpoint) Spec() Spec { return s.spec }
 
 func (s *checkpoint) Close() error {
-	return s.folder.Close() //nolint:wrapcheck // says what it did
+	return s.folder.Close()
 }
 
 // Tensor gives the file's bytes. Tensors of other types than the plain floats are not found.

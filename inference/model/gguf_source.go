@@ -20,7 +20,7 @@ type ggufSource struct {
 func openGGUF(path string) (Source, error) {
 	file, err := gguf.Open(path)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the file
+		return nil, err
 	}
 	s, err := newGGUFSource(path, file)
 	if err != nil {
@@ -69,7 +69,7 @@ func checkGGUFWeights(path string, s *ggufSource) error {
 func (s *ggufSource) Spec() Spec { return s.spec }
 
 func (s *ggufSource) Close() error {
-	return s.file.Close() //nolint:wrapcheck // says what it did
+	return s.file.Close()
 }
 
 // Tensor gives the file's bytes, but for query and key projections a copy in Hugging Face's order of rows.

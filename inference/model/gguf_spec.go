@@ -102,9 +102,11 @@ func (m *metadata) text(key, otherwise string) string {
 	return otherwise
 }
 
-func (m *metadata) bool(key string) bool {
-	b, _ := read(m, key, gguf.Value.Bool)
-	return b
+func (m *metadata) bool(key string, otherwise bool) bool {
+	if b, ok := read(m, key, gguf.Value.Bool); ok {
+		return b
+	}
+	return otherwise
 }
 
 // id reads a token's id; nil: the key is not there.
@@ -167,11 +169,11 @@ func (m *metadata) sizeOr(key string, otherwise int) int {
 // uniform gives an integer, or what all elements of an array of integers are.
 func uniform(v gguf.Value) (uint64, error) {
 	if v.Kind() != gguf.Array {
-		return v.Uint() //nolint:wrapcheck // the caller names the key
+		return v.Uint()
 	}
 	all, err := v.Ints()
 	if err != nil {
-		return 0, err //nolint:wrapcheck // as above
+		return 0, err
 	}
 	if len(all) == 0 {
 		return 0, errors.New("the array is empty")

@@ -30,7 +30,7 @@ type hfConfig struct {
 	PartialRotary  *float64 `json:"partial_rotary_factor"`
 
 	BOSTokenID *uint32  `json:"bos_token_id"`
-	EOSTokenID tokenIDs `json:"eos_token_id"`
+	EOSTokenID TokenIDs `json:"eos_token_id"`
 	PadTokenID *uint32  `json:"pad_token_id"`
 
 	Quantization jsontext.Value `json:"quantization_config"`

@@ -253,5 +253,5 @@ func encodeJSON(v any) ([]byte, error) {
 
 // writeFile writes a file that everyone may read.
 func writeFile(path string, data []byte) error {
-	return os.WriteFile(path, data, 0o644) //nolint:gosec,wrapcheck // a model is no secret; os names the path
+	return os.WriteFile(path, data, 0o644) //nolint:gosec // a model is no secret; os names the path
 }

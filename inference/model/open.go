@@ -1,9 +1,7 @@
 package model
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 )
 
@@ -21,14 +19,14 @@ func OpenSource(path string) (Source, error) {
 	return openCheckpoint(path)
 }
 
-// isRegular reports whether path is a file. A missing one is no error.
-func isRegular(path string) (bool, error) {
+// regularSize gives the size of a file. A folder or a device is an error.
+func regularSize(path string) (int64, error) {
 	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
 	if err != nil {
-		return false, err
+		return 0, err
 	}
-	return info.Mode().IsRegular(), nil
+	if !info.Mode().IsRegular() {
+		return 0, fmt.Errorf("%s is not a regular file", path)
+	}
+	return info.Size(), nil
 }

@@ -32,12 +32,12 @@ func ReadOrigin(ctx context.Context, path string) (Origin, error) {
 	}
 	folder, err := safetensors.OpenFolder(path)
 	if err != nil {
-		return Origin{}, err //nolint:wrapcheck // names the file
+		return Origin{}, err
 	}
 	names := append([]string{configName}, folder.Files()...)
 	slices.Sort(names)
 	if err := folder.Close(); err != nil {
-		return Origin{}, err //nolint:wrapcheck // says what it did
+		return Origin{}, err
 	}
 	return hashAll(ctx, Origin{Format: formatSafetensors}, path, names)
 }
@@ -46,12 +46,12 @@ func ReadOrigin(ctx context.Context, path string) (Origin, error) {
 func ggufOrigin(ctx context.Context, path string) (Origin, error) {
 	file, err := gguf.Open(path)
 	if err != nil {
-		return Origin{}, err //nolint:wrapcheck // names the file
+		return Origin{}, err
 	}
 	m := &metadata{path: path, file: file}
 	license := m.text("general.license", "")
 	if err := file.Close(); err != nil {
-		return Origin{}, err //nolint:wrapcheck // says what it did
+		return Origin{}, err
 	}
 	if m.err != nil {
 		return Origin{}, m.err
@@ -75,7 +75,7 @@ func hashAll(ctx context.Context, o Origin, dir string, names []string) (Origin,
 func hashFile(ctx context.Context, path string) (OriginFile, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return OriginFile{}, err //nolint:wrapcheck // os names the operation and the path
+		return OriginFile{}, err
 	}
 	defer f.Close() //nolint:errcheck // read only
 	hash := sha256.New()
@@ -94,7 +94,7 @@ type contextReader struct {
 
 func (c contextReader) Read(b []byte) (int, error) {
 	if err := c.ctx.Err(); err != nil {
-		return 0, err //nolint:wrapcheck // the caller names the operation
+		return 0, err
 	}
-	return c.r.Read(b) //nolint:wrapcheck // as above
+	return c.r.Read(b)
 }

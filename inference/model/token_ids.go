@@ -10,11 +10,12 @@ import (
 // maxEndTokens is the limit of a model's end tokens.
 const maxEndTokens = 1024
 
-// tokenIDs is one token id or a list of them, as transformers writes eos_token_id. Null is none.
-type tokenIDs []uint32
+// TokenIDs are the token ids of a JSON member that is one id, a list of them or null, as transformers writes
+// eos_token_id.
+type TokenIDs []uint32
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
-func (ids *tokenIDs) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+func (ids *TokenIDs) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	switch dec.PeekKind() {
 	case jsontext.KindNull:
 		*ids = nil
@@ -24,7 +25,7 @@ func (ids *tokenIDs) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 		if err := json.UnmarshalDecode(dec, &id); err != nil {
 			return err
 		}
-		*ids = tokenIDs{id}
+		*ids = TokenIDs{id}
 		return nil
 	case jsontext.KindBeginArray:
 		var list []uint32
@@ -42,7 +43,7 @@ func (ids *tokenIDs) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 }
 
 // MarshalJSONTo implements json.MarshalerTo: one id is a number, more are a list.
-func (ids tokenIDs) MarshalJSONTo(enc *jsontext.Encoder) error {
+func (ids TokenIDs) MarshalJSONTo(enc *jsontext.Encoder) error {
 	if len(ids) == 1 {
 		return json.MarshalEncode(enc, ids[0])
 	}

@@ -23,5 +23,5 @@ const (
 
 // Dequantize writes the float32 values of data, whole blocks of t, to dst. The lengths must agree.
 func Dequantize(dst []float32, t Type, data []byte) error {
-	return quant.Dequantize(dst, t, data) //nolint:wrapcheck // the same operation
+	return quant.Dequantize(dst, t, data)
 }

@@ -75,7 +75,7 @@ func (c *cursor) count(what string, size int, limit uint64) int {
 		c.failAt(at, what, fmt.Errorf("%w: %d declared, room for %d", errTruncated, n, room))
 		return 0
 	}
-	return int(n) //nolint:gosec // at most the file's size
+	return int(n)
 }
 
 // text reads a string of at most limit bytes, without a copy.

@@ -215,6 +215,18 @@ func (v Value) Ints() ([]int64, error) {
 	return ints, nil
 }
 
+// Floats gives an array of float32.
+func (v Value) Floats() ([]float32, error) {
+	if v.kind != Array || v.element != Float32 {
+		return nil, v.wrong("an array of float32")
+	}
+	floats := make([]float32, v.count)
+	for i := range floats {
+		floats[i] = math.Float32frombits(binary.LittleEndian.Uint32(v.data[4*i:]))
+	}
+	return floats, nil
+}
+
 // errNoInteger says that a kind is no integer, or its value does not fit.
 var errNoInteger = errors.New("not an integer")
 

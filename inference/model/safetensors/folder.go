@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -62,7 +64,7 @@ func OpenFolder(dir string) (*Folder, error) {
 func readSmall(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // os names the operation and the path
+		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // read only
 	data, err := io.ReadAll(io.LimitReader(f, maxIndex+1))
@@ -145,8 +147,16 @@ func (f *Folder) Tensor(name string) (Tensor, bool) {
 	return f.shards[shard].Tensor(name)
 }
 
-// Len is the number of tensors.
-func (f *Folder) Len() int { return len(f.where) }
+// Tensors yields the tensors in the order of their names.
+func (f *Folder) Tensors() iter.Seq[Tensor] {
+	return func(yield func(Tensor) bool) {
+		for _, name := range slices.Sorted(maps.Keys(f.where)) {
+			if !yield(f.shards[f.where[name]].tensors[name]) {
+				return
+			}
+		}
+	}
+}
 
 // Files lists the names of the folder's safetensors files, sorted.
 func (f *Folder) Files() []string { return slices.Clone(f.names) }

@@ -19,12 +19,12 @@ type File struct {
 func Open(path string) (*File, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // os names the operation and the path
+		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // read only; the mapping outlives it
 	info, err := f.Stat()
 	if err != nil {
-		return nil, err //nolint:wrapcheck // as above
+		return nil, err
 	}
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("open %s: not a regular file", path)

@@ -1,0 +1,97 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+)
+
+// GenerationConfig is a model's generation_config.json: its end tokens, and the sampling that its makers recommend. A
+// nil field was absent or null.
+type GenerationConfig struct {
+	BOSTokenID  *uint32  `json:"bos_token_id,omitzero"`
+	EOSTokenIDs TokenIDs `json:"eos_token_id,omitempty"`
+	PadTokenID  *uint32  `json:"pad_token_id,omitzero"`
+
+	DoSample          *bool    `json:"do_sample,omitzero"`   // false: always the likeliest token
+	Temperature       *float64 `json:"temperature,omitzero"` // not negative
+	TopK              *int     `json:"top_k,omitzero"`       // not negative; 0: all
+	TopP              *float64 `json:"top_p,omitzero"`       // 0 to 1
+	MinP              *float64 `json:"min_p,omitzero"`       // 0 to 1
+	TypicalP          *float64 `json:"typical_p,omitzero"`   // 0 to 1
+	RepetitionPenalty *float64 `json:"repetition_penalty,omitzero"`
+	NoRepeatNGramSize *int     `json:"no_repeat_ngram_size,omitzero"`
+	MinNewTokens      *int     `json:"min_new_tokens,omitzero"`
+	MaxNewTokens      *int     `json:"max_new_tokens,omitzero"`
+}
+
+// ReadGenerationConfig reads dir/generation_config.json and checks it. A folder without one gives an error for which
+// errors.Is(err, fs.ErrNotExist).
+func ReadGenerationConfig(dir string) (GenerationConfig, error) {
+	path := filepath.Join(dir, generationConfigName)
+	data, err := readFile(path, maxConfig)
+	if err != nil {
+		return GenerationConfig{}, err
+	}
+	return parseGenerationConfig(path, data)
+}
+
+// parseGenerationConfig reads the text of the generation_config.json at path.
+func parseGenerationConfig(path string, data []byte) (GenerationConfig, error) {
+	var c GenerationConfig
+	if err := parseJSON(path, data, &c); err != nil {
+		return GenerationConfig{}, err
+	}
+	if err := c.validate(path); err != nil {
+		return GenerationConfig{}, err
+	}
+	return c, nil
+}
+
+// validate says which values of the file at path are out of range: every fault, joined.
+func (c GenerationConfig) validate(path string) error {
+	var faults []error
+	number := func(field string, x *float64, least, most float64) {
+		if x != nil && (*x < least || *x > most) {
+			err := fmt.Errorf("%v is not from %v to %v", *x, least, most)
+			faults = append(faults, &FieldError{Path: path, Field: field, Err: err})
+		}
+	}
+	count := func(field string, n *int, least int) {
+		if n != nil && (*n < least || *n > maxSize) {
+			err := fmt.Errorf("%d is not from %d to %d", *n, least, maxSize)
+			faults = append(faults, &FieldError{Path: path, Field: field, Err: err})
+		}
+	}
+	number("temperature", c.Temperature, 0, 1e6)
+	number("top_p", c.TopP, 0, 1)
+	number("min_p", c.MinP, 0, 1)
+	number("typical_p", c.TypicalP, 0, 1)
+	number("repetition_penalty", c.RepetitionPenalty, 1e-6, 1e6)
+	count("top_k", c.TopK, 0)
+	count("no_repeat_ngram_size", c.NoRepeatNGramSize, 0)
+	count("min_new_tokens", c.MinNewTokens, 0)
+	count("max_new_tokens", c.MaxNewTokens, 1)
+	return errors.Join(faults...)
+}
+
+// within says which token id of the file at path is not in a vocabulary of n tokens.
+func (c GenerationConfig) within(path string, n int) error {
+	check := func(field string, id uint32) error {
+		if int64(id) < int64(n) {
+			return nil
+		}
+		return &FieldError{Path: path, Field: field, Err: fmt.Errorf("token %d is not in the vocabulary of %d", id, n)}
+	}
+	var errs []error
+	for _, id := range c.EOSTokenIDs {
+		errs = append(errs, check("eos_token_id", id))
+	}
+	if c.BOSTokenID != nil {
+		errs = append(errs, check("bos_token_id", *c.BOSTokenID))
+	}
+	return errors.Join(errs...)
+}
+
+// encode gives the text of a generation_config.json: the same bytes for the same values.
+func (c GenerationConfig) encode() ([]byte, error) { return encodeJSON(c) }
