@@ -1,0 +1,56 @@
+"""Client of Sluice, a gRPC inference server for language models.
+
+    from sluice_client import Client
+
+    with Client("127.0.0.1:50051") as client:
+        with client.stream(messages=[{"role": "user", "content": "Name three rivers."}]) as stream:
+            for delta in stream:
+                print(delta.text, end="", flush=True)
+        print(f"\\n{stream.usage.completion_tokens} tokens")
+
+The generated messages and stubs of the API lie in `sluice_client.v1`.
+"""
+
+from sluice_client._client import Client
+from sluice_client._errors import (
+    Cancelled,
+    DeadlineExceeded,
+    FieldViolation,
+    InternalError,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    SluiceError,
+    Unauthenticated,
+    Unavailable,
+)
+from sluice_client._request import Message, Options, build_request
+from sluice_client._results import Delta, Finished, FinishReason, Generation, Output, Timings, Usage
+from sluice_client._stream import Stream
+
+__all__ = [
+    "Cancelled",
+    "Client",
+    "DeadlineExceeded",
+    "Delta",
+    "FieldViolation",
+    "FinishReason",
+    "Finished",
+    "Generation",
+    "InternalError",
+    "InvalidArgument",
+    "Message",
+    "NotFound",
+    "Options",
+    "Output",
+    "PermissionDenied",
+    "ResourceExhausted",
+    "SluiceError",
+    "Stream",
+    "Timings",
+    "Unauthenticated",
+    "Unavailable",
+    "Usage",
+    "build_request",
+]

@@ -1,0 +1,224 @@
+"""The client."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Unpack
+
+import grpc
+
+from sluice_client._errors import from_rpc
+from sluice_client._request import Message, Options, build_request
+from sluice_client._results import Generation, generation_of
+from sluice_client._stream import Stream
+from sluice_client.v1.inference_pb2 import GenerateRequest
+from sluice_client.v1.inference_pb2_grpc import InferenceServiceStub
+from sluice_client.v1.models_pb2 import GetModelRequest, ListModelsRequest, Model
+from sluice_client.v1.models_pb2_grpc import ModelServiceStub
+from sluice_client.v1.tokenizer_pb2 import CountTokensRequest, DetokenizeRequest, Token, TokenizeRequest
+from sluice_client.v1.tokenizer_pb2_grpc import TokenizerServiceStub
+
+_MAX_MESSAGE: Final = 16 << 20
+"""Largest response, in bytes: the server's own limit. gRPC's default of 4 MiB is too small for some answers."""
+
+
+class Client:
+    """Calls one Sluice server. Safe for use by several threads; make it after a fork, not before.
+
+    Every method takes a timeout in seconds, None for none; when it passes, the server stops the work and the call
+    raises DeadlineExceeded. Failed calls raise a SluiceError.
+    """
+
+    def __init__(
+        self,
+        addr: str = "127.0.0.1:50051",
+        *,
+        tls: bool | str | os.PathLike[str] | grpc.ChannelCredentials = False,
+        api_key: str | None = None,
+        clear_text_api_key: bool = False,
+        channel_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Makes a client without connecting: the first call does.
+
+        addr is "host:port" or any target that gRPC knows, such as "unix:///run/sluice.sock".
+
+        tls: False is plain text; True trusts the authorities that gRPC brings along; a path is a PEM file of the
+        authorities to trust; grpc.ssl_channel_credentials(…) is anything else, such as a client certificate.
+
+        api_key is sent with every call as "authorization: Bearer KEY". It needs TLS, a loopback address or a Unix
+        socket (ValueError otherwise), unless clear_text_api_key says that something else protects the connection.
+
+        channel_options are gRPC's channel arguments, such as {"grpc.keepalive_time_ms": 30000}.
+        """
+        if api_key is not None:
+            _check_key(api_key)
+            if tls is False and not clear_text_api_key and not _local(addr):
+                raise ValueError("an API key needs TLS, since the address is not this machine's")
+        options = {"grpc.max_receive_message_length": _MAX_MESSAGE, **(channel_options or {})}
+        credentials = _credentials(tls)
+        if credentials is None:
+            channel = grpc.insecure_channel(addr, options=list(options.items()))
+        else:
+            channel = grpc.secure_channel(addr, credentials, options=list(options.items()))
+        self._channel = channel
+        self._metadata = () if api_key is None else (("authorization", f"Bearer {api_key}"),)
+        self._inference = InferenceServiceStub(channel)
+        self._models = ModelServiceStub(channel)
+        self._tokenizer = TokenizerServiceStub(channel)
+
+    @property
+    def channel(self) -> grpc.Channel:
+        """The connection, for the generated stubs and for services that Client has no method for."""
+        return self._channel
+
+    def close(self) -> None:
+        """Closes the connection; calls that run are cancelled."""
+        self._channel.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def generate(
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Sequence[Message] | None = None,
+        tokens: Iterable[int] | None = None,
+        request: GenerateRequest | None = None,
+        timeout: float | None = None,
+        **options: Unpack[Options],
+    ) -> Generation:
+        """Runs a request to its end and returns the whole answer.
+
+        Exactly one of prompt (a text), messages (a conversation) and tokens (ids) says what to continue; Options
+        lists the other arguments. Or give request, a whole message, and nothing else.
+        """
+        message = _request(prompt, messages, tokens, request, options)
+        return generation_of(self._call(self._inference.Generate, message, timeout))
+
+    def stream(
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Sequence[Message] | None = None,
+        tokens: Iterable[int] | None = None,
+        request: GenerateRequest | None = None,
+        timeout: float | None = None,
+        **options: Unpack[Options],
+    ) -> Stream:
+        """Starts a request and returns its deltas as they come; the arguments are those of generate. A refused
+        request raises at the first delta."""
+        message = _request(prompt, messages, tokens, request, options)
+        return Stream(self._inference.GenerateStream(message, timeout=timeout, metadata=self._metadata))
+
+    def models(self, *, timeout: float | None = None) -> list[Model]:
+        """Lists the served models, the default one first."""
+        return list(self._call(self._models.ListModels, ListModelsRequest(), timeout).models)
+
+    def model(self, name: str = "", *, timeout: float | None = None) -> Model:
+        """Describes the served model of a name or alias; "" is the default model."""
+        model: Model = self._call(self._models.GetModel, GetModelRequest(name=name), timeout).model
+        return model
+
+    def tokenize(
+        self,
+        text: str,
+        *,
+        model: str = "",
+        add_special_tokens: bool | None = None,
+        parse_special: bool | None = None,
+        timeout: float | None = None,
+    ) -> list[Token]:
+        """Turns text into tokens. add_special_tokens (default True) adds begin and end tokens as for a prompt;
+        parse_special (default True) recognises special tokens written in the text."""
+        message = TokenizeRequest(
+            model=model, text=text, add_special_tokens=add_special_tokens, parse_special=parse_special
+        )
+        return list(self._call(self._tokenizer.Tokenize, message, timeout).tokens)
+
+    def detokenize(
+        self,
+        ids: Iterable[int],
+        *,
+        model: str = "",
+        skip_special_tokens: bool | None = None,
+        timeout: float | None = None,
+    ) -> str:
+        """Turns token ids into text; skip_special_tokens defaults to True."""
+        message = DetokenizeRequest(model=model, ids=ids, skip_special_tokens=skip_special_tokens)
+        text: str = self._call(self._tokenizer.Detokenize, message, timeout).text
+        return text
+
+    def count_tokens(
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Sequence[Message] | None = None,
+        model: str = "",
+        parse_special: bool | None = None,
+        timeout: float | None = None,
+    ) -> int:
+        """Counts the prompt tokens that generate would report, without running the model."""
+        built = build_request(prompt, messages=messages)
+        message = CountTokensRequest(model=model, parse_special=parse_special)
+        if prompt is not None:
+            message.prompt = built.prompt
+        else:
+            message.chat.CopyFrom(built.chat)
+        count: int = self._call(self._tokenizer.CountTokens, message, timeout).count
+        return count
+
+    def _call(self, method: Any, message: Any, timeout: float | None) -> Any:
+        try:
+            return method(message, timeout=timeout, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise from_rpc(error) from error
+
+
+def _request(
+    prompt: str | None,
+    messages: Sequence[Message] | None,
+    tokens: Iterable[int] | None,
+    request: GenerateRequest | None,
+    options: Options,
+) -> GenerateRequest:
+    if request is None:
+        return build_request(prompt, messages=messages, tokens=tokens, **options)
+    if prompt is not None or messages is not None or tokens is not None or options:
+        raise TypeError("a request holds everything: give nothing beside it")
+    return request
+
+
+def _credentials(tls: bool | str | os.PathLike[str] | grpc.ChannelCredentials) -> grpc.ChannelCredentials | None:
+    if tls is False:
+        return None
+    if tls is True:
+        return grpc.ssl_channel_credentials()
+    if isinstance(tls, (str, os.PathLike)):
+        return grpc.ssl_channel_credentials(root_certificates=Path(tls).read_bytes())
+    return tls
+
+
+def _check_key(key: str) -> None:
+    if not key or not key.isascii() or not key.isprintable():
+        raise ValueError("an API key is printable ASCII")
+
+
+def _local(addr: str) -> bool:
+    """Reports whether a target is certain to stay on this machine."""
+    if addr.startswith(("unix:", "unix-abstract:")):
+        return True
+    host = addr.rpartition("/")[2].rpartition(":")[0].strip("[]")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

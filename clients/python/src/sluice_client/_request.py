@@ -1,0 +1,120 @@
+"""Keyword arguments to GenerateRequest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, TypedDict, Unpack
+
+from sluice_client.v1.inference_pb2 import Chat, GenerateRequest, Tokens
+from sluice_client.v1.inference_pb2 import Message as ChatMessage
+
+
+class Message(TypedDict):
+    """One turn of a conversation."""
+
+    role: str
+    """Who speaks: "system", "user", "assistant"."""
+    content: str
+    """What is said. Special tokens in it stay text."""
+
+
+class Options(TypedDict, total=False):
+    """What a request may say besides its input. What is left out, or None, takes the model's default, and where the
+    model has none the server's."""
+
+    model: str | None
+    """Name of the served model; default the server's first."""
+    max_tokens: int | None
+    """Most tokens to generate."""
+    temperature: float | None
+    """0 takes the most likely token each time."""
+    top_k: int | None
+    """Keep the k most likely tokens; 0 keeps all."""
+    top_p: float | None
+    """Keep the most likely tokens whose probabilities sum to p."""
+    min_p: float | None
+    """Drop tokens less likely than min_p times the most likely one."""
+    repetition_penalty: float | None
+    """Divides positive and multiplies negative logits of tokens seen in prompt or output."""
+    presence_penalty: float | None
+    """Subtracted from the logits of tokens seen in the output."""
+    frequency_penalty: float | None
+    """Subtracted once per occurrence from the logits of tokens seen in the output."""
+    seed: int | None
+    """The same seed and request give the same tokens. Default: drawn by the server and returned."""
+    ignore_eos: bool | None
+    """Go on after the end token."""
+    stop: str | Iterable[str] | None
+    """Text, or texts, that end the output where they appear."""
+    stop_token_ids: Iterable[int] | None
+    """Token ids that end the output."""
+    include_stop_in_output: bool | None
+    """Keep the text that ended the output at its end."""
+    return_token_ids: bool | None
+    """List every generated token's id."""
+    skip_special_tokens: bool | None
+    """Leave special tokens out of the text; default True."""
+    parse_special: bool | None
+    """Recognise special tokens written in a prompt; default True."""
+    request_id: str | None
+    """The caller's name for this request: printable ASCII."""
+
+
+_SAMPLING: Final = (
+    "max_tokens",
+    "temperature",
+    "top_k",
+    "top_p",
+    "min_p",
+    "repetition_penalty",
+    "presence_penalty",
+    "frequency_penalty",
+    "seed",
+    "ignore_eos",
+)
+_TOP: Final = ("model", "parse_special", "request_id")
+
+
+def build_request(
+    prompt: str | None = None,
+    *,
+    messages: Sequence[Message] | None = None,
+    tokens: Iterable[int] | None = None,
+    **options: Unpack[Options],
+) -> GenerateRequest:
+    """Makes the request that Client.generate and Client.stream send, for those who want to set more fields of it.
+
+    Exactly one of prompt (a text), messages (a conversation) and tokens (ids, taken as they are) must be given.
+    Raises TypeError for an unknown argument or a value of the wrong type, ValueError for a number that its field
+    cannot hold. Everything else is for the server to judge.
+    """
+    if sum(given is not None for given in (prompt, messages, tokens)) != 1:
+        raise TypeError("give exactly one of prompt, messages and tokens")
+    request = GenerateRequest()
+    if prompt is not None:
+        request.prompt = prompt
+    elif messages is not None:
+        turns = [ChatMessage(role=m["role"], content=m["content"]) for m in messages]
+        request.chat.CopyFrom(Chat(messages=turns))
+    elif tokens is not None:
+        request.tokens.CopyFrom(Tokens(ids=tokens))
+    _apply(request, {name: value for name, value in options.items() if value is not None})
+    return request
+
+
+def _apply(request: GenerateRequest, options: dict[str, Any]) -> None:
+    for name in _TOP:
+        if name in options:
+            setattr(request, name, options.pop(name))
+    for name in _SAMPLING:
+        if name in options:
+            setattr(request.sampling, name, options.pop(name))
+    stop = options.pop("stop", ())
+    request.stop.strings.extend([stop] if isinstance(stop, str) else stop)
+    request.stop.token_ids.extend(options.pop("stop_token_ids", ()))
+    request.stop.include_in_output = options.pop("include_stop_in_output", False)
+    request.output.token_ids = options.pop("return_token_ids", False)
+    if "skip_special_tokens" in options:
+        request.output.skip_special_tokens = options.pop("skip_special_tokens")
+    if options:
+        raise TypeError(f"unknown arguments: {', '.join(sorted(options))}")

@@ -1,0 +1,162 @@
+"""The wrapper against the real server."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import grpc
+import pytest
+
+from sluice_client import (
+    Cancelled,
+    Client,
+    DeadlineExceeded,
+    FinishReason,
+    InvalidArgument,
+    Message,
+    NotFound,
+    build_request,
+)
+from sluice_client.v1.models_pb2 import MODEL_STATE_READY
+
+PROMPTS = [
+    "The capital of France is",
+    "Translate to Chinese: 你好，世界。今天天气很好，我们去公园吧。",
+    "Repeat these emoji: 😀🎉👩‍👩‍👧‍👦🇨🇭 😀🎉👩‍👩‍👧‍👦🇨🇭 😀",
+]
+QUESTION: list[Message] = [{"role": "user", "content": "Name three rivers."}]
+MODEL = "smollm2-135m-instruct"
+
+
+def test_generate(client: Client) -> None:
+    answer = client.generate(PROMPTS[0], max_tokens=12, temperature=0, return_token_ids=True)
+    assert "Paris" in answer.text
+    assert answer.model == MODEL and answer.id
+    assert answer.usage.prompt_tokens == client.count_tokens(PROMPTS[0])
+    assert answer.usage.completion_tokens == len(answer.outputs[0].token_ids) <= 12
+    assert answer.outputs[0].finish_reason in (FinishReason.LENGTH, FinishReason.STOP)
+    assert answer.timings.time_to_first_token.total_seconds() > 0
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_joined_stream_equals_unary(client: Client, prompt: str) -> None:
+    request = build_request(prompt, max_tokens=48, temperature=0, ignore_eos=True)
+    whole = client.generate(request=request)
+    with client.stream(request=request) as stream:
+        texts = [delta.text for delta in stream]
+    assert "".join(texts) == whole.text
+    assert len(texts) > 1 and all(texts)
+    assert stream.usage == whole.usage
+    assert stream.model == MODEL and stream.id
+    assert [f.finish_reason for f in stream.finished] == [FinishReason.LENGTH]
+
+
+def test_sampled_stream_equals_unary(client: Client) -> None:
+    request = build_request(messages=QUESTION, max_tokens=48, temperature=0.9, top_p=0.9, seed=7)
+    assert client.stream(request=request).read() == client.generate(request=request).text
+
+
+def test_drawn_seed_is_returned(client: Client) -> None:
+    first = client.generate(messages=QUESTION, max_tokens=24, temperature=1.0)
+    again = client.generate(messages=QUESTION, max_tokens=24, temperature=1.0, seed=first.outputs[0].seed)
+    assert again.text == first.text
+
+
+def test_stop(client: Client) -> None:
+    answer = client.generate("One, two, three, four,", max_tokens=40, temperature=0, stop=["seven"])
+    assert answer.outputs[0].finish_reason is FinishReason.STOP_SEQUENCE
+    assert answer.outputs[0].stop_sequence == "seven"
+    assert "seven" not in answer.text
+
+
+def test_tokens(client: Client) -> None:
+    text = "你好 👩‍👩‍👧‍👦!"
+    tokens = client.tokenize(text, add_special_tokens=False)
+    assert b"".join(t.bytes for t in tokens) == text.encode()
+    ids = [t.id for t in tokens]
+    assert client.detokenize(ids) == text
+    assert client.generate(tokens=ids, max_tokens=1).usage.prompt_tokens == len(ids)
+    assert client.count_tokens(messages=QUESTION) > client.count_tokens(QUESTION[0]["content"])
+
+
+def test_models(client: Client) -> None:
+    model = client.models()[0]
+    assert (model.name, model.state, model.chat) == (MODEL, MODEL_STATE_READY, True)
+    assert client.model() == client.model(MODEL)
+
+
+def test_bad_fields(client: Client) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        client.generate("x", top_p=1.5, temperature=float("nan"), min_p=-0.1)
+    fields = {v.field for v in caught.value.field_violations}
+    assert fields == {"sampling.top_p", "sampling.temperature", "sampling.min_p"}
+    assert all(v.description for v in caught.value.field_violations)
+
+
+def test_refused_stream_has_no_event(client: Client) -> None:
+    with pytest.raises(InvalidArgument) as caught, client.stream("") as stream:
+        next(stream)
+    assert [v.field for v in caught.value.field_violations] == ["prompt"]
+    assert stream.id == ""
+
+
+def test_unknown_model(client: Client) -> None:
+    with pytest.raises(NotFound) as caught:
+        client.generate("x", model="gpt-9")
+    assert caught.value.resource == "gpt-9"
+
+
+def running(client: Client) -> int:
+    return sum(replica.running for replica in client.model().replicas)
+
+
+def wait_until_idle(client: Client) -> None:
+    deadline = time.monotonic() + 20
+    while running(client) > 0:
+        assert time.monotonic() < deadline, "the request still runs"
+        time.sleep(0.01)
+
+
+def test_leaving_the_block_frees_the_slot(client: Client) -> None:
+    with client.stream(PROMPTS[0], max_tokens=2000, ignore_eos=True) as stream:
+        next(stream)
+        assert running(client) == 1
+    wait_until_idle(client)
+    assert stream.usage is None
+
+
+def test_cancel_mid_stream(client: Client) -> None:
+    stream = client.stream(PROMPTS[0], max_tokens=2000, ignore_eos=True)
+    next(stream)
+    canceller = threading.Thread(target=stream.cancel)
+    canceller.start()
+    with pytest.raises(Cancelled):
+        for _ in stream:
+            pass
+    canceller.join()
+    wait_until_idle(client)
+
+
+def test_deadline(client: Client) -> None:
+    with pytest.raises(DeadlineExceeded) as caught:
+        client.generate(PROMPTS[0], max_tokens=2000, ignore_eos=True, timeout=0.3)
+    assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    with pytest.raises(DeadlineExceeded), client.stream(
+        PROMPTS[0], max_tokens=2000, ignore_eos=True, timeout=0.3
+    ) as stream:
+        for _ in stream:
+            pass
+    wait_until_idle(client)
+
+
+def test_parallel_streams(client: Client) -> None:
+    request = build_request(PROMPTS[0], max_tokens=16, temperature=0)
+    want = client.generate(request=request).text
+    texts: list[str] = []
+    threads = [threading.Thread(target=lambda: texts.append(client.stream(request=request).read())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert texts == [want] * 8
