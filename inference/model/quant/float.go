@@ -27,10 +27,22 @@ func BFloat16(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
 // half reads the half at the start of b.
 func half(b []byte) float32 { return Float16(binary.LittleEndian.Uint16(b)) }
 
-func blockF32(dst []float32, b []byte) {
-	dst[0] = math.Float32frombits(binary.LittleEndian.Uint32(b))
+// The plain floats have blocks of one value; these decode any number of them.
+
+func valuesF32(dst []float32, b []byte) {
+	for i := range dst {
+		dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
+	}
 }
 
-func blockF16(dst []float32, b []byte) { dst[0] = half(b) }
+func valuesF16(dst []float32, b []byte) {
+	for i := range dst {
+		dst[i] = half(b[2*i:])
+	}
+}
 
-func blockBF16(dst []float32, b []byte) { dst[0] = BFloat16(binary.LittleEndian.Uint16(b)) }
+func valuesBF16(dst []float32, b []byte) {
+	for i := range dst {
+		dst[i] = BFloat16(binary.LittleEndian.Uint16(b[2*i:]))
+	}
+}

@@ -35,20 +35,21 @@ const superBlock = 256
 // format is what a Type means.
 type format struct {
 	name  string
-	size  int                           // values in a block
-	bytes int                           // bytes in a block
-	block func(dst []float32, b []byte) // decodes one block: dst has size values, b has bytes bytes
+	size  int // values in a block
+	bytes int // bytes in a block
+	// decode decodes one block: dst has size values, b has bytes bytes. If size is 1 it decodes any number of them.
+	decode func(dst []float32, b []byte)
 }
 
 // format looks t up. A type that is none of the constants has a format without values.
 func (t Type) format() format {
 	switch t {
 	case F32:
-		return format{"F32", 1, 4, blockF32}
+		return format{"F32", 1, 4, valuesF32}
 	case F16:
-		return format{"F16", 1, 2, blockF16}
+		return format{"F16", 1, 2, valuesF16}
 	case BF16:
-		return format{"BF16", 1, 2, blockBF16}
+		return format{"BF16", 1, 2, valuesBF16}
 	case Q8_0:
 		return format{"Q8_0", 32, 2 + 32, blockQ80}
 	case Q4_0:
@@ -139,8 +140,12 @@ func Dequantize(dst []float32, t Type, data []byte) error {
 		return fmt.Errorf("dequantize: %d bytes of %v for %d values, want %d blocks of %d bytes", len(data), t, len(dst),
 			blocks, f.bytes)
 	}
+	if f.size == 1 {
+		f.decode(dst, data)
+		return nil
+	}
 	for len(dst) > 0 {
-		f.block(dst[:f.size], data[:f.bytes])
+		f.decode(dst[:f.size], data[:f.bytes])
 		dst, data = dst[f.size:], data[f.bytes:]
 	}
 	return nil
