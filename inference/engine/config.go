@@ -1,0 +1,57 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sluiceml/sluice/inference/runner"
+)
+
+// Config sets up an Engine. The zero value of a field that has a default means the default.
+type Config struct {
+	// Model is the served model's name, for metrics.
+	Model string
+	// QueueLimit is how many requests may wait while all slots are taken. Default 256.
+	QueueLimit int
+	// ChunkSize is how many tokens of a prompt run in one step, at most the session's MaxChunk, which is the default.
+	ChunkSize int
+	// ReaderTimeout is how long a reader may leave output untaken before it loses its slot. Default 30 s.
+	ReaderTimeout time.Duration
+	// TracerProvider makes the spans. Default: none.
+	TracerProvider trace.TracerProvider
+	// MeterProvider makes the histograms of steps. Default: none. The gauges are made by ObserveStats, once for all
+	// engines of a model.
+	MeterProvider metric.MeterProvider
+}
+
+const (
+	defaultQueueLimit    = 256
+	defaultReaderTimeout = 30 * time.Second
+)
+
+// withDefaults fills in what is unset and reports the first field that is out of range.
+func (c Config) withDefaults(l runner.Limits) (Config, error) {
+	if c.QueueLimit == 0 {
+		c.QueueLimit = defaultQueueLimit
+	}
+	if c.ChunkSize == 0 {
+		c.ChunkSize = l.MaxChunk
+	}
+	if c.ReaderTimeout == 0 {
+		c.ReaderTimeout = defaultReaderTimeout
+	}
+	switch {
+	case l.Slots < 1 || l.MaxLength < 2 || l.MaxChunk < 1 || l.VocabSize < 1:
+		return c, fmt.Errorf("engine: a session with limits %+v", l)
+	case c.QueueLimit < 0:
+		return c, fmt.Errorf("engine: QueueLimit is %d, below 0", c.QueueLimit)
+	case c.ChunkSize < 0 || c.ChunkSize > l.MaxChunk:
+		return c, fmt.Errorf("engine: ChunkSize is %d, not 1 to the session's %d", c.ChunkSize, l.MaxChunk)
+	case c.ReaderTimeout < 0:
+		return c, fmt.Errorf("engine: ReaderTimeout is %s, below 0", c.ReaderTimeout)
+	}
+	return c, nil
+}

@@ -1,0 +1,220 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluiceml/sluice/inference/runner"
+	"github.com/sluiceml/sluice/inference/sampling"
+	"github.com/sluiceml/sluice/inference/sched"
+)
+
+// Engine runs the requests of one session. Submit, Refusal, Drain and Stats may be called from any goroutine; what is
+// below the line belongs to the goroutine of Run.
+type Engine struct {
+	cfg     Config
+	limits  runner.Limits
+	inbox   *inbox
+	stats   counters
+	epoch   time.Time // deadlines are counted from it
+	entered atomic.Bool
+
+	// ---
+
+	session   runner.Session
+	sched     *sched.Scheduler
+	batch     runner.Batch
+	scratch   *sampling.Scratch
+	tracer    *stepTracer
+	meter     *stepMeter
+	added     []*job
+	aborted   []*job
+	sequences []*sched.Sequence
+	results   []sched.Result
+	text      []byte
+}
+
+// New makes an engine on a session. The session stays the caller's: it must be closed after Run has returned.
+func New(session runner.Session, cfg Config) (*Engine, error) {
+	limits := session.Limits()
+	cfg, err := cfg.withDefaults(limits)
+	if err != nil {
+		return nil, err
+	}
+	meter, err := newStepMeter(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Engine{
+		cfg:     cfg,
+		limits:  limits,
+		inbox:   newInbox(limits.Slots, cfg.QueueLimit),
+		epoch:   time.Now(),
+		session: session,
+		sched: sched.New(sched.Config{
+			Slots: limits.Slots, MaxLength: limits.MaxLength, ChunkSize: cfg.ChunkSize,
+		}),
+		scratch: sampling.NewScratch(limits.VocabSize),
+		tracer:  newStepTracer(cfg),
+		meter:   meter,
+		results: make([]sched.Result, 0, limits.Slots),
+	}, nil
+}
+
+// Limits are those of the session.
+func (e *Engine) Limits() runner.Limits { return e.limits }
+
+// Refusal is the error that Submit would answer to a valid request now, or nil: a cheap question before costly
+// preparations. Only Submit's own answer is binding.
+func (e *Engine) Refusal() error { return e.inbox.refusal() }
+
+// Submit admits a request or refuses it at once: with ErrInvalid, *QueueFullError, ErrDraining, ErrStopped,
+// *FailedError, or the cause of ctx. The request ends when ctx ends, at the latest; ctx also holds the span that is
+// the parent of the request's spans. The Output must be read to its end or closed.
+func (e *Engine) Submit(ctx context.Context, r Request) (*Output, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err := e.inbox.refusal(); err != nil {
+		return nil, err
+	}
+	j, err := newJob(r, e.limits, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	j.trace = e.tracer.job(ctx)
+	if deadline, ok := ctx.Deadline(); ok {
+		j.seq.Deadline = max(1, int64(deadline.Sub(e.epoch)))
+	}
+	j.out.abort = func(cause error) { e.abort(j, cause) }
+	if err := e.inbox.add(j); err != nil {
+		return nil, err
+	}
+	j.out.watch(context.AfterFunc(ctx, func() { e.abort(j, context.Cause(ctx)) }))
+	return j.out, nil
+}
+
+// abort ends a job from outside: at once if it waits, at the next boundary if it runs.
+func (e *Engine) abort(j *job, cause error) {
+	waited := time.Since(j.submitted)
+	whenWaiting := cause
+	if errors.Is(cause, context.DeadlineExceeded) {
+		whenWaiting = &ExpiredError{Waited: waited}
+	}
+	account := Summary{
+		Usage:   Usage{PromptTokens: len(j.req.Prompt)},
+		Timings: Timings{Queue: waited},
+	}
+	switch j.out.interrupt(cause, whenWaiting, account) {
+	case phaseWaiting:
+		e.inbox.abort(j, true)
+	case phaseRunning:
+		e.inbox.abort(j, false)
+	case phaseEnded:
+	}
+}
+
+// Drain refuses new requests from now on. Those that were admitted run to their end; then Run returns.
+func (e *Engine) Drain() { e.inbox.close(ErrDraining) }
+
+// Run is the loop. It returns nil after Drain, when the last request has ended; the cause of ctx if that ends first;
+// and a *FailedError if the session fails or something panics. In every case all requests have ended then. It may be
+// called once.
+func (e *Engine) Run(ctx context.Context) (err error) {
+	if !e.entered.CompareAndSwap(false, true) {
+		return errors.New("engine: Run was called twice")
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = &FailedError{Err: &PanicError{Value: p, Stack: debug.Stack()}}
+		}
+		e.shutDown(err)
+	}()
+	for {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		done := e.intake()
+		ran, err := e.step()
+		if err != nil {
+			return err
+		}
+		if ran {
+			continue
+		}
+		if done {
+			return nil
+		}
+		select {
+		case <-e.inbox.wake:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// shutDown ends every request that is left.
+func (e *Engine) shutDown(err error) {
+	reason := ErrStopped
+	var failed *FailedError
+	switch {
+	case err == nil:
+		reason = ErrDraining
+	case errors.As(err, &failed):
+		reason = failed
+	}
+	e.inbox.close(reason)
+	e.added, e.aborted, _ = e.inbox.take(e.added[:0], e.aborted[:0])
+	for _, q := range e.sched.All(e.sequences[:0]) {
+		e.added = append(e.added, q.Owner.(*job))
+	}
+	for _, j := range e.added {
+		if cause := j.out.cause(); cause != nil {
+			e.end(j, nil, cause)
+			continue
+		}
+		e.end(j, nil, reason)
+	}
+	e.stats.publish(nil)
+}
+
+// intake takes what came since the last step: new jobs, aborted ones, and those whose deadline has passed. It says
+// whether nothing is left and nothing can come.
+func (e *Engine) intake() (done bool) {
+	e.added, e.aborted, done = e.inbox.take(e.added[:0], e.aborted[:0])
+	for _, j := range e.added {
+		e.sched.Add(&j.seq)
+	}
+	for _, j := range e.aborted {
+		e.sched.Cancel(&j.seq)
+		e.end(j, nil, j.out.cause())
+	}
+	clear(e.added)
+	clear(e.aborted)
+	if e.sched.Waiting() > 0 {
+		now := time.Now()
+		e.sequences = e.sched.Expire(e.sequences[:0], int64(now.Sub(e.epoch)))
+		for _, q := range e.sequences {
+			j := q.Owner.(*job)
+			e.end(j, nil, &ExpiredError{Waited: now.Sub(j.submitted)})
+		}
+		clear(e.sequences)
+	}
+	return done
+}
+
+// end settles a job that has left the scheduler, or is about to, unless it is settled already.
+func (e *Engine) end(j *job, finish *Finish, err error) {
+	now := time.Now()
+	j.trace.end(e.tracer, j, now)
+	if !j.out.end(finish, err, j.summary(now)) {
+		return
+	}
+	var held time.Duration
+	if !j.started.IsZero() {
+		held = now.Sub(j.started)
+	}
+	e.inbox.leave(held)
+}

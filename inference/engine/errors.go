@@ -1,0 +1,54 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Errors of Submit and Output.Next.
+var (
+	// ErrInvalid is wrapped by the errors of a request that breaks the conditions of Request.
+	ErrInvalid = errors.New("engine: invalid request")
+	// ErrDraining says that the engine takes no new requests because it is being shut down.
+	ErrDraining = errors.New("engine: draining")
+	// ErrStopped says that Run's context ended before the request did.
+	ErrStopped = errors.New("engine: stopped")
+	// ErrClosed says that Output.Close ended the request.
+	ErrClosed = errors.New("engine: output is closed")
+	// ErrSlowReader says that the reader took nothing for Config.ReaderTimeout and lost its slot.
+	ErrSlowReader = errors.New("engine: the reader was idle for too long")
+)
+
+// QueueFullError says that a request was refused because every slot is taken and the queue is full.
+type QueueFullError struct {
+	Limit      int           // requests that may wait
+	RetryAfter time.Duration // an estimate of when a place is free
+}
+
+func (e *QueueFullError) Error() string {
+	return fmt.Sprintf("engine: the queue is full: %d requests wait", e.Limit)
+}
+
+// ExpiredError says that a request's deadline passed before its first step.
+type ExpiredError struct{ Waited time.Duration }
+
+func (e *ExpiredError) Error() string {
+	return fmt.Sprintf("engine: the deadline passed after %s in the queue", e.Waited)
+}
+
+// FailedError says that a request ended, or was refused, because something is broken inside.
+type FailedError struct{ Err error }
+
+func (e *FailedError) Error() string { return "engine: failed: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *FailedError) Unwrap() error { return e.Err }
+
+// PanicError is a panic that was caught, under a FailedError.
+type PanicError struct {
+	Value any
+	Stack []byte // for the log
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }

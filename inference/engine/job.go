@@ -1,0 +1,125 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/sluiceml/sluice/inference/runner"
+	"github.com/sluiceml/sluice/inference/sampling"
+	"github.com/sluiceml/sluice/inference/sched"
+	"github.com/sluiceml/sluice/inference/stop"
+)
+
+// job is a request inside the engine. After Submit it belongs to the engine's goroutine, but for out, which has a
+// lock, and submitted, which doesn't change.
+type job struct {
+	req   Request
+	out   *Output
+	trace *jobTrace // nil if the request is not sampled
+
+	seq       sched.Sequence
+	sampler   *sampling.Sampler
+	matcher   stop.Matcher
+	eos, stop stop.Tokens
+	limit     int // tokens to generate at most
+	count     int // tokens generated
+
+	submitted time.Time
+	started   time.Time // of the first step; zero before
+	prefilled time.Time // end of the last chunk's run
+	first     time.Time // when the first token was there
+	last      time.Time // when the last token was there
+}
+
+// newJob checks a request and prepares what needs no engine.
+func newJob(r Request, l runner.Limits, now time.Time) (*job, error) {
+	if err := r.validate(l); err != nil {
+		return nil, err
+	}
+	set, err := stop.Compile(r.Stop.Strings)
+	if err != nil {
+		return nil, fmt.Errorf("%w %s: stop: %w", ErrInvalid, r.ID, err)
+	}
+	if r.Arrival.IsZero() {
+		r.Arrival = now
+	}
+	limit := min(r.MaxTokens, l.MaxLength-len(r.Prompt))
+	j := &job{
+		req:       r,
+		out:       newOutput(len(r.Prompt)),
+		seq:       sched.Sequence{Prompt: r.Prompt},
+		sampler:   sampling.New(r.Sampling, 0, r.Prompt, limit),
+		matcher:   stop.NewMatcher(set, r.Stop.IncludeInOutput),
+		stop:      r.Stop.TokenIDs,
+		limit:     limit,
+		submitted: now,
+	}
+	j.seq.Owner = j
+	if !r.IgnoreEOS {
+		j.eos = r.EOS
+	}
+	return j, nil
+}
+
+// next draws a token from a row of logits.
+func (j *job) next(row []float32, scratch *sampling.Scratch) (uint32, error) {
+	id, err := j.sampler.Sample(row, scratch, j.count)
+	if err != nil {
+		return 0, err
+	}
+	j.sampler.Accept(id)
+	j.count++
+	return id, nil
+}
+
+// read appends to dst the text that may be shown after a token, and says how the output ended, if it did. A stop
+// string wins over everything that ends at the same token, an end token over a stop token, and both over the length.
+func (j *job) read(dst []byte, id uint32) ([]byte, *Finish) {
+	var finish *Finish
+	show := true
+	switch {
+	case j.eos.Has(id):
+		finish = &Finish{Reason: FinishStop}
+	case j.stop.Has(id):
+		finish = &Finish{Reason: FinishStopSequence}
+		if j.req.TokenText != nil {
+			finish.StopSequence = j.req.TokenText(id)
+		}
+		show = j.req.Stop.IncludeInOutput
+	case j.count >= j.limit:
+		finish = &Finish{Reason: FinishLength}
+	}
+	if d := j.req.Decoder; d != nil {
+		if show {
+			dst = j.matcher.Append(dst, d.Add(id))
+		}
+		if finish != nil {
+			dst = j.matcher.Append(dst, d.Flush())
+		}
+	}
+	if found, ok := j.matcher.Match(); ok {
+		return dst, &Finish{Reason: FinishStopSequence, StopSequence: found}
+	}
+	if finish != nil {
+		dst = j.matcher.Flush(dst)
+	}
+	return dst, finish
+}
+
+// summary is the account at a time.
+func (j *job) summary(now time.Time) Summary {
+	s := Summary{Usage: Usage{PromptTokens: len(j.req.Prompt), CompletionTokens: j.count}}
+	if j.started.IsZero() {
+		s.Timings.Queue = now.Sub(j.submitted)
+		return s
+	}
+	s.Timings.Queue = j.started.Sub(j.submitted)
+	if !j.prefilled.IsZero() {
+		s.Timings.Prefill = j.prefilled.Sub(j.started)
+	}
+	if j.count > 0 {
+		s.Timings.TimeToFirstToken = j.first.Sub(j.req.Arrival)
+		s.Timings.Decode = j.last.Sub(j.first)
+	}
+	return s
+}

@@ -1,0 +1,193 @@
+package engine
+
+import (
+	"context"
+	"io"
+	"sync"
+	"time"
+)
+
+// Output is the reader's end of a request. One goroutine at a time may call Next; the other methods may be called
+// from any.
+type Output struct {
+	ready chan struct{} // holds a token if the reader has something to look at
+	abort func(cause error)
+
+	mu struct {
+		sync.Mutex
+
+		text    []byte    // not taken yet
+		ids     []uint32  // not taken yet
+		since   time.Time // when the first of what is not taken was put; zero if nothing is
+		phase   phase
+		finish  *Finish // not taken yet
+		err     error   // how the output ended; io.EOF after a finish
+		cause   error   // why it was aborted while running
+		summary Summary
+		unwatch func() bool // stops watching the context of Submit
+	}
+}
+
+type phase int
+
+const (
+	phaseWaiting phase = iota // in the inbox or the scheduler's queue
+	phaseRunning              // has been in a step
+	phaseEnded
+)
+
+func newOutput(promptTokens int) *Output {
+	o := &Output{ready: make(chan struct{}, 1)}
+	o.mu.summary.Usage.PromptTokens = promptTokens
+	return o
+}
+
+// Next waits for the next Update. After the one whose Finish is set it returns io.EOF; an output that ends without
+// one returns its error, after what came before. If ctx ends first, Next returns its cause and the request goes on:
+// to end it is for Close or the context of Submit.
+func (o *Output) Next(ctx context.Context) (Update, error) {
+	for {
+		u, err, ok := o.take()
+		if ok {
+			return u, err
+		}
+		select {
+		case <-o.ready:
+		case <-ctx.Done():
+			return Update{}, context.Cause(ctx)
+		}
+	}
+}
+
+// take is what Next returns, if there is anything yet.
+func (o *Output) take() (u Update, err error, ok bool) { //nolint:revive // ok last reads better than error last
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.mu.text) == 0 && len(o.mu.ids) == 0 && o.mu.finish == nil {
+		return Update{}, o.mu.err, o.mu.err != nil
+	}
+	u = Update{Text: string(o.mu.text), Finish: o.mu.finish}
+	if len(o.mu.ids) > 0 {
+		u.TokenIDs = append([]uint32(nil), o.mu.ids...)
+	}
+	o.mu.text, o.mu.ids, o.mu.finish = o.mu.text[:0], o.mu.ids[:0], nil
+	o.mu.since = time.Time{}
+	return u, nil, true
+}
+
+// Summary is the account of the request so far; it is final once Next has returned an error that is not its
+// context's.
+func (o *Output) Summary() Summary {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.mu.summary
+}
+
+// Close ends the request if it has not ended: its slot is free within one step. What was not taken is lost. It is
+// idempotent.
+func (o *Output) Close() {
+	o.abort(ErrClosed)
+}
+
+// put adds the text and, if wanted, the id of a token to what the reader takes next. It says whether the reader has
+// taken nothing for longer than timeout.
+func (o *Output) put(text []byte, id uint32, wantID bool, now time.Time, timeout time.Duration) (stalled bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.mu.phase == phaseEnded {
+		return false
+	}
+	o.mu.text = append(o.mu.text, text...)
+	if wantID {
+		o.mu.ids = append(o.mu.ids, id)
+	}
+	if len(o.mu.text) == 0 && len(o.mu.ids) == 0 {
+		return false
+	}
+	if o.mu.since.IsZero() {
+		o.mu.since = now
+		o.signal()
+		return false
+	}
+	return now.Sub(o.mu.since) > timeout
+}
+
+// start says that the request takes part in a step.
+func (o *Output) start() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.mu.phase == phaseWaiting {
+		o.mu.phase = phaseRunning
+	}
+}
+
+// end settles the output with a finish or an error, unless it has ended. The reader still gets what it has not
+// taken, except after Close.
+func (o *Output) end(finish *Finish, err error, summary Summary) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.endLocked(finish, err, summary)
+}
+
+func (o *Output) endLocked(finish *Finish, err error, summary Summary) bool {
+	if o.mu.phase == phaseEnded {
+		return false
+	}
+	o.mu.phase = phaseEnded
+	o.mu.finish, o.mu.err, o.mu.summary = finish, err, summary
+	if finish != nil {
+		o.mu.err = io.EOF
+	}
+	if err == ErrClosed { //nolint:errorlint // our own, never wrapped
+		o.mu.text, o.mu.ids = nil, nil
+	}
+	if o.mu.unwatch != nil {
+		o.mu.unwatch()
+	}
+	o.signal()
+	return true
+}
+
+// interrupt ends an output that waits, with the error that ended makes of the cause; of one that runs it only notes
+// the cause, for the engine. It says which.
+func (o *Output) interrupt(cause, whenWaiting error, summary Summary) (was phase) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	was = o.mu.phase
+	switch was {
+	case phaseWaiting:
+		o.endLocked(nil, whenWaiting, summary)
+	case phaseRunning:
+		if o.mu.cause == nil {
+			o.mu.cause = cause
+		}
+	case phaseEnded:
+	}
+	return was
+}
+
+// cause is why the output was interrupted while running, or nil.
+func (o *Output) cause() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.mu.cause
+}
+
+// watch keeps the function that stops watching the context, or calls it if the output has ended already.
+func (o *Output) watch(unwatch func() bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.mu.phase == phaseEnded {
+		unwatch()
+		return
+	}
+	o.mu.unwatch = unwatch
+}
+
+// signal wakes the reader.
+func (o *Output) signal() {
+	select {
+	case o.ready <- struct{}{}:
+	default:
+	}
+}

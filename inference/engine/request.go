@@ -1,0 +1,125 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/sluiceml/sluice/inference/runner"
+	"github.com/sluiceml/sluice/inference/sampling"
+)
+
+// Request is one prompt to continue. The engine keeps its slices and its decoder: the caller must not touch them
+// after Submit.
+type Request struct {
+	// ID names the request in errors.
+	ID string
+	// Prompt holds at least one token, each below the vocabulary size, and fewer than a slot has positions.
+	Prompt []uint32
+	// MaxTokens is how many tokens may be generated, at least 1. It is cut to what fits into a slot.
+	MaxTokens int
+	// Sampling says how tokens are drawn.
+	Sampling sampling.Params
+	// Stop says where the output ends besides the end token.
+	Stop Stop
+	// EOS are the model's end tokens.
+	EOS []uint32
+	// IgnoreEOS lets generation go on after an end token.
+	IgnoreEOS bool
+	// Decoder turns tokens into text. Without one there is no text, and stop strings match nothing.
+	Decoder Decoder
+	// TokenText is the text of a token, for Finish.StopSequence of a stop token. It may be nil.
+	TokenText func(id uint32) string
+	// WantTokenIDs asks for the ids of the generated tokens, end tokens included.
+	WantTokenIDs bool
+	// Arrival is when the request reached the server. Default: when it is submitted.
+	Arrival time.Time
+}
+
+// Stop says where an output ends besides the end token.
+type Stop struct {
+	Strings         []string // none empty, each UTF-8
+	TokenIDs        []uint32
+	IncludeInOutput bool // keep the text that matched, and the stop token's
+}
+
+// Decoder turns the tokens of one output into text: Add returns what a token completes, always whole UTF-8
+// characters, and Flush what is left at the end.
+type Decoder interface {
+	Add(id uint32) string
+	Flush() string
+}
+
+// FinishReason says why an output ended.
+type FinishReason int
+
+// The reasons why an output ends.
+const (
+	FinishStop         FinishReason = iota + 1 // an end token
+	FinishStopSequence                         // a stop string or a stop token
+	FinishLength                               // MaxTokens, or the slot is full
+)
+
+func (r FinishReason) String() string {
+	switch r {
+	case FinishStop:
+		return "stop"
+	case FinishStopSequence:
+		return "stop_sequence"
+	case FinishLength:
+		return "length"
+	}
+	return fmt.Sprintf("FinishReason(%d)", int(r))
+}
+
+// Finish says how an output ended.
+type Finish struct {
+	Reason       FinishReason
+	StopSequence string // the stop string, or the text of the stop token, for FinishStopSequence
+}
+
+// Update is what became of an output since the last Update.
+type Update struct {
+	Text     string   // whole UTF-8 characters
+	TokenIDs []uint32 // if Request.WantTokenIDs was set; the reader's own
+	Finish   *Finish  // set on the last Update
+}
+
+// Summary is the account of a request. It is final once the request has ended.
+type Summary struct {
+	Usage   Usage
+	Timings Timings
+}
+
+// Usage counts tokens.
+type Usage struct {
+	PromptTokens     int
+	CompletionTokens int // special and end tokens included
+	CachedTokens     int // prompt tokens that were not computed
+}
+
+// Timings says where the time went. What was not reached is 0.
+type Timings struct {
+	Queue            time.Duration // submission to first step
+	Prefill          time.Duration // first step to the end of the prompt
+	TimeToFirstToken time.Duration // arrival to first token
+	Decode           time.Duration // first token to last
+}
+
+// validate checks the conditions of Request.
+func (r *Request) validate(l runner.Limits) error {
+	switch {
+	case len(r.Prompt) == 0 || len(r.Prompt) >= l.MaxLength:
+		return fmt.Errorf("%w %s: a prompt of %d tokens, not 1 to %d", ErrInvalid, r.ID, len(r.Prompt), l.MaxLength-1)
+	case r.MaxTokens < 1:
+		return fmt.Errorf("%w %s: MaxTokens is %d, below 1", ErrInvalid, r.ID, r.MaxTokens)
+	}
+	if err := r.Sampling.Validate(); err != nil {
+		return fmt.Errorf("%w %s: %w", ErrInvalid, r.ID, err)
+	}
+	for i, id := range r.Prompt {
+		if int64(id) >= int64(l.VocabSize) {
+			return fmt.Errorf("%w %s: token %d of the prompt is %d, vocabulary of %d", ErrInvalid, r.ID, i, id, l.VocabSize)
+		}
+	}
+	return nil
+}

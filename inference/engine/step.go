@@ -1,0 +1,136 @@
+package engine
+
+import (
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/sluiceml/sluice/inference/runner"
+	"github.com/sluiceml/sluice/inference/sched"
+)
+
+// step plans and runs one step and hands out its results. It says whether there was anything to run.
+func (e *Engine) step() (ran bool, err error) {
+	plan := e.sched.Schedule()
+	for _, c := range plan.Copies {
+		if err := e.session.CopySlot(c.Dst, c.Src, c.Length); err != nil {
+			return false, &FailedError{Err: fmt.Errorf("copy slot %d to %d: %w", c.Src, c.Dst, err)}
+		}
+	}
+	for _, slot := range plan.Release {
+		e.session.ReleaseSlot(slot)
+	}
+	e.stats.publish(e.sched)
+	if plan.Empty() {
+		return false, nil
+	}
+
+	started := time.Now()
+	e.admit(plan.Chunk, started)
+	batch := e.batch.Build(plan)
+	logits, err := e.session.Step(batch)
+	ended := time.Now()
+	e.tracer.step(plan, batch, started, ended, err)
+	e.meter.record(batch, ended.Sub(started))
+	if err == nil {
+		err = checkShape(batch, logits, e.limits.VocabSize)
+	}
+	if err != nil {
+		return false, &FailedError{Err: fmt.Errorf("step: %w", err)}
+	}
+
+	now := stepTimes{started: started, ended: ended}
+	e.results = e.results[:0]
+	for i, q := range plan.Decode {
+		e.results = append(e.results, e.advance(q, logits.Decode[i], batch, now))
+	}
+	var chunk sched.Result
+	if c := plan.Chunk; c.Sequence != nil {
+		chunk = e.advanceChunk(c, logits.Chunk, batch, now)
+	}
+	e.sched.Update(e.results, chunk)
+	e.stats.publish(e.sched)
+	return true, nil
+}
+
+// stepTimes are when a step's run began and ended.
+type stepTimes struct{ started, ended time.Time }
+
+// admit marks the first step of a job.
+func (e *Engine) admit(c sched.Chunk, now time.Time) {
+	if !c.First {
+		return
+	}
+	j := c.Sequence.Owner.(*job)
+	j.started = now
+	j.out.start()
+	j.trace.queue(e.tracer, j, now)
+}
+
+// advanceChunk settles a chunk: after the last one the first token is drawn.
+func (e *Engine) advanceChunk(c sched.Chunk, logits []float32, batch runner.Step, now stepTimes) sched.Result {
+	j := c.Sequence.Owner.(*job)
+	if !c.Last {
+		j.trace.prefill(e.tracer, batch, now.started, now.ended)
+		return sched.Result{}
+	}
+	j.prefilled = now.ended
+	return e.advance(c.Sequence, logits, batch, now)
+}
+
+// advance draws a job's next token and hands it to the reader. A fault of this job alone, a panic of its decoder
+// included, ends it and leaves the others unharmed.
+func (e *Engine) advance(q *sched.Sequence, row []float32, batch runner.Step, now stepTimes) (r sched.Result) {
+	j := q.Owner.(*job)
+	defer func() {
+		if p := recover(); p != nil {
+			e.end(j, nil, &FailedError{
+				Err: fmt.Errorf("request %s: %w", j.req.ID, &PanicError{Value: p, Stack: debug.Stack()}),
+			})
+			r = sched.Result{Done: true}
+		}
+	}()
+
+	id, err := j.next(row, e.scratch)
+	if err != nil {
+		e.end(j, nil, &FailedError{Err: fmt.Errorf("request %s: token %d: %w", j.req.ID, j.count, err)})
+		return sched.Result{Done: true}
+	}
+	if j.count == 1 {
+		j.first = time.Now()
+	}
+	text, finish := j.read(e.text[:0], id)
+	e.text = text
+	j.trace.token(e.tracer, j, q, batch, now.started)
+	if finish == nil {
+		j.last = now.ended
+		if j.count == 1 {
+			j.last = j.first
+		}
+		if j.out.put(text, id, j.req.WantTokenIDs, now.ended, e.cfg.ReaderTimeout) {
+			e.end(j, nil, ErrSlowReader)
+			return sched.Result{Done: true}
+		}
+		return sched.Result{Token: id}
+	}
+	j.last = time.Now()
+	j.out.put(text, id, j.req.WantTokenIDs, now.ended, e.cfg.ReaderTimeout)
+	e.end(j, finish, nil)
+	return sched.Result{Done: true}
+}
+
+// checkShape guards against a session that breaks its contract.
+func checkShape(batch runner.Step, logits runner.Logits, vocab int) error {
+	if len(logits.Decode) != len(batch.Decode) {
+		return fmt.Errorf("%d rows of logits for %d decode rows", len(logits.Decode), len(batch.Decode))
+	}
+	for i, row := range logits.Decode {
+		if len(row) != vocab {
+			return fmt.Errorf("row %d has %d logits, not %d", i, len(row), vocab)
+		}
+	}
+	if batch.Chunk != nil && batch.Chunk.Logits && len(logits.Chunk) != vocab {
+		return fmt.Errorf("the chunk has %d logits, not %d", len(logits.Chunk), vocab)
+	}
+	return nil
+}

@@ -1,0 +1,25 @@
+// Package sched decides what each step of a model does: which sequences decode a token, which prompt gets its next
+// chunk, and which slots have to be copied so that the decode rows stay a dense prefix of the slots. It is pure: no
+// goroutine, no clock, no I/O. The owner runs this loop:
+//
+//	for {
+//		plan := s.Schedule()
+//		// do plan.Copies, then plan.Release, then run plan.Decode and plan.Chunk
+//		s.Update(decodeResults, chunkResult)
+//		// Cancel, Expire and Add belong here, between Update and Schedule
+//	}
+//
+// The rules:
+//
+//   - Sequences start in the order in which they were added (first come, first served).
+//   - One prompt at a time is prefilled, one chunk per step; the next one starts in the step after its end. So at
+//     most one sequence has a slot but no token yet, and a long prompt delays those behind it but never the
+//     sequences that decode.
+//   - Every sequence that has its first token decodes one token in every step. So a step costs at most one token for
+//     every slot and one chunk, whatever waits.
+//   - Decode rows use the slots 0 to n-1. A prompt starts in the slot behind them, and nothing else can take that
+//     slot before the prompt's end, so that a sequence usually never moves. When a sequence leaves from the middle,
+//     a row from the end is copied into its slot at the next step. The number of copies is the least possible: the
+//     number of holes.
+//   - A sequence ends where its results say so, or by Cancel. Its slot is free for the very next step.
+package sched

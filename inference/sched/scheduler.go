@@ -1,0 +1,258 @@
+package sched
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/sluiceml/sluice/inference/kvcache"
+)
+
+// Config holds the sizes that a Scheduler plans for.
+type Config struct {
+	Slots     int // sequences that run at once, at least 1
+	MaxLength int // positions of a slot, at least 2
+	ChunkSize int // most tokens of a prompt chunk, at least 1
+}
+
+// Scheduler plans the steps of one session. It is not safe for concurrent use. Its methods panic if they are called
+// out of the order that the package comment shows, or with a sequence in the wrong state.
+type Scheduler struct {
+	cfg     Config
+	ledger  *kvcache.Ledger
+	waiting []*Sequence // in order of arrival
+	prefill *Sequence   // the one sequence whose prompt is running, or nil
+	decode  []*Sequence // the sequences with a token, in no order; row i is planned into slot i
+	freed   []int       // slots freed since the last plan
+	plan    Plan
+	planned bool // a plan with work is out: Update is due
+}
+
+// Plan is what the next step does. It belongs to the scheduler and holds until the next Schedule.
+type Plan struct {
+	// Copies are the slots to copy before anything else. No slot appears twice.
+	Copies []Copy
+	// Release are the slots whose contents nobody needs any more and which this step doesn't use.
+	Release []int
+	// Decode are the sequences that take a token: row i is in slot i, feeds its Next at position Past.
+	Decode []*Sequence
+	// Chunk is the next part of a prompt, if Chunk.Sequence is not nil.
+	Chunk Chunk
+}
+
+// Copy moves a sequence of Length positions from slot Src to slot Dst.
+type Copy struct{ Dst, Src, Length int }
+
+// Chunk is the next part of a prompt.
+type Chunk struct {
+	Sequence *Sequence
+	Tokens   []uint32 // part of the prompt, 1 to ChunkSize tokens
+	Past     int      // positions that the slot holds before it
+	First    bool     // the prompt's first: the sequence was waiting until now
+	Last     bool     // the prompt's last: the logits after it give the first token
+}
+
+// Empty says whether the plan has nothing to run. It may still have slots to release.
+func (p *Plan) Empty() bool { return len(p.Decode) == 0 && p.Chunk.Sequence == nil }
+
+// Result is what became of one sequence in a step.
+type Result struct {
+	Token uint32 // the token that was drawn
+	Done  bool   // the sequence ends here
+}
+
+// New makes a scheduler.
+func New(cfg Config) *Scheduler {
+	if cfg.ChunkSize < 1 || cfg.MaxLength < 2 {
+		panic(fmt.Sprintf("sched: config %+v", cfg))
+	}
+	return &Scheduler{cfg: cfg, ledger: kvcache.New(cfg.Slots, cfg.MaxLength)}
+}
+
+// Add puts a new sequence at the end of the queue.
+func (s *Scheduler) Add(q *Sequence) {
+	if q.state != stateNew || len(q.Prompt) == 0 || len(q.Prompt) >= s.cfg.MaxLength {
+		panic(fmt.Sprintf("sched: added a sequence in state %d with a prompt of %d", q.state, len(q.Prompt)))
+	}
+	q.state = stateWaiting
+	s.waiting = append(s.waiting, q)
+}
+
+// Waiting is the number of sequences in the queue.
+func (s *Scheduler) Waiting() int { return len(s.waiting) }
+
+// Running is the number of sequences that have a slot.
+func (s *Scheduler) Running() int { return s.ledger.Used() }
+
+// Ledger shows the state of the slots. It must not be changed.
+func (s *Scheduler) Ledger() *kvcache.Ledger { return s.ledger }
+
+// Schedule plans the next step. If the plan is not empty, Update must follow.
+func (s *Scheduler) Schedule() *Plan {
+	if s.planned {
+		panic("sched: Schedule without Update")
+	}
+	p := &s.plan
+	p.Copies, p.Release = p.Copies[:0], p.Release[:0]
+	s.compact(p)
+	p.Decode = s.decode
+	p.Chunk = s.nextChunk()
+
+	for _, i := range s.freed {
+		if !s.ledger.Taken(i) {
+			p.Release = append(p.Release, i)
+		}
+	}
+	s.freed = s.freed[:0]
+	s.planned = !p.Empty()
+	return p
+}
+
+// compact puts the decode rows into slots 0 to n-1: each that lies beyond moves into a hole, and s.decode is ordered
+// by slot. There are as many rows beyond as there are holes.
+func (s *Scheduler) compact(p *Plan) {
+	n := len(s.decode)
+	hole := 0
+	for i := 0; i < n; {
+		q := s.decode[i]
+		switch {
+		case q.slot == i:
+			i++
+		case q.slot < n: // swap it to its row and look again at what comes here
+			s.decode[i], s.decode[q.slot] = s.decode[q.slot], q
+		default:
+			for s.ledger.Taken(hole) {
+				hole++
+			}
+			p.Copies = append(p.Copies, Copy{Dst: hole, Src: q.slot, Length: q.past})
+			s.ledger.Move(hole, q.slot)
+			s.freed = append(s.freed, q.slot)
+			q.slot = hole
+		}
+	}
+}
+
+// nextChunk is the next part of the prompt that is running, or the first of the next one that waits, or nothing.
+func (s *Scheduler) nextChunk() Chunk {
+	first := false
+	if s.prefill == nil && len(s.waiting) > 0 && len(s.decode) < s.cfg.Slots {
+		q := s.waiting[0]
+		s.waiting = slices.Delete(s.waiting, 0, 1)
+		q.state, q.slot, q.past = statePrefill, len(s.decode), 0
+		s.ledger.Take(q.slot)
+		s.prefill, first = q, true
+	}
+	q := s.prefill
+	if q == nil {
+		return Chunk{}
+	}
+	tokens := q.Prompt[q.past:]
+	last := len(tokens) <= s.cfg.ChunkSize
+	if !last {
+		tokens = tokens[:s.cfg.ChunkSize]
+	}
+	return Chunk{Sequence: q, Tokens: tokens, Past: q.past, First: first, Last: last}
+}
+
+// Update takes the results of the last plan: one for each of its decode rows, and, if it held the last chunk of a
+// prompt, one for that; chunk is ignored otherwise.
+func (s *Scheduler) Update(decode []Result, chunk Result) {
+	if !s.planned || len(decode) != len(s.decode) {
+		panic(fmt.Sprintf("sched: Update with %d results for %d rows, planned %t",
+			len(decode), len(s.decode), s.planned))
+	}
+	s.planned = false
+
+	rows := s.decode
+	kept := s.decode[:0]
+	for i, q := range rows {
+		s.extend(q, 1)
+		if s.settle(q, decode[i]) {
+			kept = append(kept, q)
+		}
+	}
+	if q := s.prefill; q != nil {
+		s.extend(q, len(s.plan.Chunk.Tokens))
+		if s.plan.Chunk.Last {
+			s.prefill = nil
+			if s.settle(q, chunk) {
+				q.state = stateDecode
+				kept = append(kept, q)
+			}
+		}
+	}
+	if len(kept) < len(rows) {
+		clear(rows[len(kept):])
+	}
+	s.decode = kept
+	s.plan.Decode, s.plan.Chunk = nil, Chunk{}
+}
+
+func (s *Scheduler) extend(q *Sequence, n int) {
+	s.ledger.Extend(q.slot, n)
+	q.past += n
+}
+
+// settle records a sequence's token and says whether it goes on.
+func (s *Scheduler) settle(q *Sequence, r Result) bool {
+	if r.Done {
+		s.end(q)
+		return false
+	}
+	q.next = r.Token
+	return true
+}
+
+// end frees what a running sequence holds.
+func (s *Scheduler) end(q *Sequence) {
+	s.ledger.Free(q.slot)
+	s.freed = append(s.freed, q.slot)
+	q.state = stateDone
+}
+
+// Cancel removes a sequence: from the queue, or from its slot, which is free for the next step. A sequence that has
+// ended is left alone.
+func (s *Scheduler) Cancel(q *Sequence) {
+	if s.planned {
+		panic("sched: Cancel during a step")
+	}
+	switch q.state {
+	case stateWaiting:
+		i := slices.Index(s.waiting, q)
+		s.waiting = slices.Delete(s.waiting, i, i+1)
+		q.state = stateDone
+	case statePrefill:
+		s.prefill = nil
+		s.end(q)
+	case stateDecode:
+		i := slices.Index(s.decode, q)
+		s.decode = slices.Delete(s.decode, i, i+1)
+		s.end(q)
+	case stateNew, stateDone:
+	}
+}
+
+// Expire removes the waiting sequences whose deadline is not after now and appends them to dst. Running ones are
+// left alone: what has been started is worth finishing or is cancelled by its owner.
+func (s *Scheduler) Expire(dst []*Sequence, now int64) []*Sequence {
+	if s.planned {
+		panic("sched: Expire during a step")
+	}
+	s.waiting = slices.DeleteFunc(s.waiting, func(q *Sequence) bool {
+		expired := q.Deadline != 0 && q.Deadline <= now
+		if expired {
+			q.state = stateDone
+			dst = append(dst, q)
+		}
+		return expired
+	})
+	return dst
+}
+
+// All appends every sequence that waits or runs to dst: those that run first, then the queue in its order.
+func (s *Scheduler) All(dst []*Sequence) []*Sequence {
+	dst = append(dst, s.decode...)
+	if s.prefill != nil {
+		dst = append(dst, s.prefill)
+	}
+	return append(dst, s.waiting...)
+}

@@ -1,0 +1,44 @@
+package sched
+
+// Sequence is one prompt and its continuation, as the scheduler sees it. The caller fills the exported fields before
+// Add and leaves them alone afterwards.
+type Sequence struct {
+	Prompt   []uint32 // not empty, and shorter than a slot; kept, not copied
+	Deadline int64    // when a waiting sequence expires, on the clock of Expire; 0: never
+	Owner    any      // the caller's own record of the sequence; the scheduler does not look at it
+
+	state state
+	slot  int    // while prefilling or decoding
+	past  int    // positions that the slot holds
+	next  uint32 // the token that the next decode step feeds
+}
+
+type state int
+
+const (
+	stateNew state = iota
+	stateWaiting
+	statePrefill
+	stateDecode
+	stateDone
+)
+
+// Slot is the slot that holds the sequence while it runs; -1 while it waits and after its end.
+func (q *Sequence) Slot() int {
+	if q.Running() {
+		return q.slot
+	}
+	return -1
+}
+
+// Past is the number of positions that the sequence's slot holds.
+func (q *Sequence) Past() int { return q.past }
+
+// Next is the token that the sequence's next decode row feeds. It is undefined before the prompt's end.
+func (q *Sequence) Next() uint32 { return q.next }
+
+// Waiting says whether the sequence is in the queue.
+func (q *Sequence) Waiting() bool { return q.state == stateWaiting }
+
+// Running says whether the sequence has a slot.
+func (q *Sequence) Running() bool { return q.state == statePrefill || q.state == stateDecode }

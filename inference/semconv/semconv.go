@@ -1,0 +1,112 @@
+// Package semconv pins the names of spans, attributes and metrics that Sluice emits. The gen_ai names are those of
+// the OpenTelemetry semantic conventions 1.41.0 (generative AI, status Development); the sluice names are our own.
+// They change only with a CHANGELOG entry and one release of overlap.
+package semconv
+
+import "go.opentelemetry.io/otel/attribute"
+
+// SchemaURL is the schema of the gen_ai names.
+const SchemaURL = "https://opentelemetry.io/schemas/1.41.0"
+
+// Attributes of the inference span.
+const (
+	GenAIOperationName             attribute.Key = "gen_ai.operation.name" // OperationChat or OperationTextCompletion
+	GenAIProviderName              attribute.Key = "gen_ai.provider.name"  // Provider
+	GenAIRequestModel              attribute.Key = "gen_ai.request.model"  // as the client wrote it
+	GenAIRequestMaxTokens          attribute.Key = "gen_ai.request.max_tokens"
+	GenAIRequestTemperature        attribute.Key = "gen_ai.request.temperature"
+	GenAIRequestTopK               attribute.Key = "gen_ai.request.top_k"
+	GenAIRequestTopP               attribute.Key = "gen_ai.request.top_p"
+	GenAIRequestPresencePenalty    attribute.Key = "gen_ai.request.presence_penalty"
+	GenAIRequestFrequencyPenalty   attribute.Key = "gen_ai.request.frequency_penalty"
+	GenAIRequestSeed               attribute.Key = "gen_ai.request.seed"
+	GenAIRequestStopSequences      attribute.Key = "gen_ai.request.stop_sequences"
+	GenAIRequestChoiceCount        attribute.Key = "gen_ai.request.choice.count"
+	GenAIResponseID                attribute.Key = "gen_ai.response.id"
+	GenAIResponseModel             attribute.Key = "gen_ai.response.model" // the served model's real name
+	GenAIResponseFinishReasons     attribute.Key = "gen_ai.response.finish_reasons"
+	GenAIUsageInputTokens          attribute.Key = "gen_ai.usage.input_tokens"
+	GenAIUsageOutputTokens         attribute.Key = "gen_ai.usage.output_tokens"
+	GenAIUsageCacheReadInputTokens attribute.Key = "gen_ai.usage.cache_read.input_tokens"
+	GenAITokenType                 attribute.Key = "gen_ai.token.type" // "input" or "output"
+	ErrorType                      attribute.Key = "error.type"
+)
+
+// Values of gen_ai attributes.
+const (
+	Provider                = "sluice"          // gen_ai.provider.name
+	OperationChat           = "chat"            // gen_ai.operation.name
+	OperationTextCompletion = "text_completion" // gen_ai.operation.name
+)
+
+// Attributes of the spans of the engine.
+const (
+	// TokenIndex is the index of the first output token that a span yielded, from 0. The first token belongs to the
+	// last prefill.
+	TokenIndex attribute.Key = "sluice.token.index"
+	// BatchSize is how many sequences were in the step: the decode rows and the one with the prompt chunk.
+	BatchSize attribute.Key = "sluice.batch.size"
+	// Slot is the slot that held the sequence during the step.
+	Slot attribute.Key = "sluice.slot"
+	// ContextLength is how many positions the slot held after the step.
+	ContextLength attribute.Key = "sluice.context.length"
+	// Tokens is how many tokens a span yielded (decode, detokenize) or processed (tokenize, prefill, engine.step).
+	Tokens attribute.Key = "sluice.tokens"
+)
+
+// Attributes of metrics.
+const (
+	Model attribute.Key = "model" // the served model's name
+)
+
+// Names of spans under the inference span, and of the step of a whole batch.
+const (
+	SpanTokenize   = "tokenize"
+	SpanQueue      = "queue"
+	SpanPrefill    = "prefill"
+	SpanDecode     = "decode"
+	SpanDetokenize = "detokenize"
+	SpanStep       = "engine.step"
+)
+
+// Names of metrics. Those of our own are written as Prometheus shows them. A gauge must not have the unit "1": the
+// Prometheus exporter would add the suffix "_ratio".
+const (
+	MetricRequestsRunning = "sluice_requests_running" // gauge
+	MetricRequestsWaiting = "sluice_requests_waiting" // gauge
+	MetricKVCacheUsage    = "sluice_kv_cache_usage"   // gauge, 0 to 1
+	MetricStepDuration    = "sluice_step_duration"    // histogram, unit s; Prometheus adds "_seconds"
+	MetricStepBatchSize   = "sluice_step_batch_size"  // histogram, unit {request}
+
+	MetricServerRequestDuration    = "gen_ai.server.request.duration"      // histogram, unit s
+	MetricServerTimeToFirstToken   = "gen_ai.server.time_to_first_token"   // histogram, unit s
+	MetricServerTimePerOutputToken = "gen_ai.server.time_per_output_token" // histogram, unit s
+)
+
+// RequestDurationBuckets are the conventions' bucket boundaries of gen_ai.server.request.duration, in seconds.
+func RequestDurationBuckets() []float64 {
+	return []float64{0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92}
+}
+
+// TimeToFirstTokenBuckets are the conventions' bucket boundaries of gen_ai.server.time_to_first_token, in seconds.
+func TimeToFirstTokenBuckets() []float64 {
+	return []float64{
+		0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+	}
+}
+
+// TimePerOutputTokenBuckets are the conventions' bucket boundaries of gen_ai.server.time_per_output_token, in
+// seconds.
+func TimePerOutputTokenBuckets() []float64 {
+	return []float64{0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5}
+}
+
+// StepDurationBuckets are the bucket boundaries of MetricStepDuration, in seconds.
+func StepDurationBuckets() []float64 {
+	return []float64{0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5}
+}
+
+// StepBatchSizeBuckets are the bucket boundaries of MetricStepBatchSize, in requests.
+func StepBatchSizeBuckets() []float64 {
+	return []float64{1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128}
+}
