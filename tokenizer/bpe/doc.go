@@ -1,0 +1,8 @@
+// Package bpe merges symbols by byte-pair encoding: of all neighbouring pairs in a word that have a merge, the one of
+// the lowest rank, and of equals the leftmost, is replaced by its merged symbol until none is left.
+//
+// A [Model] is built once and never changes. A [Scratch] holds the buffers and the bounded word cache of one encoding
+// goroutine. Short words are merged by repeated scans, long ones through a heap, so a word of n bytes costs
+// O(n log n) at worst and there is no input that costs quadratic time. The naive twin that judges both lives in the
+// tests.
+package bpe

@@ -1,0 +1,190 @@
+package bpe
+
+// maxShort is the length in symbols of the longest word that is merged by scans. Up to there the scans are faster
+// than the heap, and quadratic only in this constant.
+const maxShort = 48
+
+// Scratch holds the buffers of one encoding goroutine and its word cache, which is bounded (1 MiB). It serves one
+// model, and is not safe for concurrent use. The zero value is ready, and has no cache.
+type Scratch struct {
+	cache   []cacheSlot
+	symbols []uint32
+	ranks   []uint32
+	// The linked list and the heap of the long words.
+	prev, next []int32
+	heap       []uint64
+}
+
+// NewScratch returns a Scratch with a word cache.
+func NewScratch() *Scratch { return &Scratch{cache: make([]cacheSlot, cacheSlots)} }
+
+// Append encodes a word and appends its tokens. The words of a text are encoded one after another, each by itself.
+func (m *Model) Append(dst []uint32, word string, s *Scratch) []uint32 {
+	n := len(word)
+	if n == 0 {
+		return dst
+	}
+	if n > maxCached || len(s.cache) == 0 {
+		if id := m.words.find(hashWord(word), word); id != None {
+			return append(dst, id)
+		}
+		return m.merge(dst, word, s)
+	}
+	k := keyOf(word)
+	hash := k.hash(n)
+	slot := &s.cache[hash&uint64(len(s.cache)-1)]
+	if slot.key == k && int(slot.len) == n {
+		return append(dst, slot.ids[:slot.n]...)
+	}
+	before := len(dst)
+	if id := m.words.find(hash, word); id != None {
+		dst = append(dst, id)
+	} else {
+		dst = m.merge(dst, word, s)
+	}
+	if made := dst[before:]; len(made) <= maxCachedIDs {
+		slot.key, slot.len = k, uint8(n)
+		slot.n = uint8(copy(slot.ids[:], made))
+	}
+	return dst
+}
+
+// merge encodes a word by its merges alone.
+func (m *Model) merge(dst []uint32, word string, s *Scratch) []uint32 {
+	s.symbols = m.appendSymbols(s.symbols[:0], word)
+	if len(s.symbols) <= maxShort {
+		return append(dst, m.mergeShort(s.symbols, s)...)
+	}
+	return m.mergeLong(dst, s)
+}
+
+// appendSymbols appends the symbols of the word's bytes.
+func (m *Model) appendSymbols(dst []uint32, word string) []uint32 {
+	fused := false
+	for i := range len(word) {
+		id := m.bytes[word[i]]
+		if id != None {
+			dst = append(dst, id)
+			fused = false
+			continue
+		}
+		if m.unknown == None || (fused && m.fuseUnknown) {
+			continue
+		}
+		dst = append(dst, m.unknown)
+		fused = true
+	}
+	return dst
+}
+
+// mergeShort merges in place: each round finds the lowest rank by a scan. The rank of a pair is kept with its left
+// symbol, so a merge looks up two pairs.
+func (m *Model) mergeShort(symbols []uint32, s *Scratch) []uint32 {
+	n := len(symbols)
+	if n < 2 {
+		return symbols
+	}
+	ranks := s.ranks[:0]
+	for i := range n - 1 {
+		ranks = append(ranks, m.ranks.rank(symbols[i], symbols[i+1]))
+	}
+	s.ranks = ranks
+	for len(ranks) > 0 {
+		at, best := 0, ranks[0]
+		for i, r := range ranks {
+			if r < best {
+				at, best = i, r
+			}
+		}
+		if best == None {
+			break
+		}
+		symbols[at] = m.into[best]
+		symbols = append(symbols[:at+1], symbols[at+2:]...)
+		ranks = append(ranks[:at], ranks[at+1:]...)
+		if at < len(ranks) {
+			ranks[at] = m.ranks.rank(symbols[at], symbols[at+1])
+		}
+		if at > 0 {
+			ranks[at-1] = m.ranks.rank(symbols[at-1], symbols[at])
+		}
+	}
+	return symbols
+}
+
+// mergeLong merges s.symbols through a heap of (rank, position) over a linked list: O(n log n). An entry of the heap
+// is out of date if the rank noted for its position has changed; a rank belongs to one pair only.
+func (m *Model) mergeLong(dst []uint32, s *Scratch) []uint32 {
+	n := len(s.symbols)
+	s.grow(n)
+	symbols, ranks, prev, next := s.symbols, s.ranks[:n], s.prev[:n], s.next[:n]
+	heap := s.heap[:0]
+	for i := range n {
+		prev[i], next[i] = int32(i-1), int32(i+1)
+		ranks[i] = None
+		if i+1 < n {
+			if r := m.ranks.rank(symbols[i], symbols[i+1]); r != None {
+				ranks[i] = r
+				heap = append(heap, uint64(r)<<32|uint64(i))
+			}
+		}
+	}
+	heapify(heap)
+	for len(heap) > 0 {
+		top := heap[0]
+		at, rank := int32(uint32(top)), uint32(top>>32)
+		if ranks[at] != rank {
+			heap = pop(heap)
+			continue
+		}
+		right := next[at]
+		after := next[right]
+		symbols[at] = m.into[rank]
+		ranks[right] = None
+		next[at] = after
+		fresh := [2]uint64{}
+		k := 0
+		ranks[at] = None
+		if int(after) < n {
+			prev[after] = at
+			if r := m.ranks.rank(symbols[at], symbols[after]); r != None {
+				ranks[at] = r
+				fresh[k] = uint64(r)<<32 | uint64(at)
+				k++
+			}
+		}
+		if p := prev[at]; p >= 0 {
+			r := m.ranks.rank(symbols[p], symbols[at])
+			if r != None && r != ranks[p] {
+				fresh[k] = uint64(r)<<32 | uint64(p)
+				k++
+			}
+			ranks[p] = r
+		}
+		switch k {
+		case 0:
+			heap = pop(heap)
+		case 1:
+			replaceTop(heap, fresh[0])
+		case 2:
+			replaceTop(heap, fresh[0])
+			heap = push(heap, fresh[1])
+		}
+	}
+	s.heap = heap
+	for i := int32(0); int(i) < n; i = next[i] {
+		dst = append(dst, symbols[i])
+	}
+	return dst
+}
+
+// grow makes room for a long word. Buffers over a limit are not kept for the next one.
+func (s *Scratch) grow(n int) {
+	if cap(s.ranks) < n {
+		s.ranks = make([]uint32, n)
+	}
+	if cap(s.next) < n {
+		s.prev, s.next = make([]int32, n), make([]int32, n)
+	}
+	s.heap = s.heap[:0]
+}

@@ -1,0 +1,101 @@
+package pretoken
+
+// GPT2 is the pattern of GPT-2, which is also the pattern built into the ByteLevel pre-tokenizer.
+const GPT2 = `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
+
+// Splitter cuts text into words. Implementations are immutable and safe for concurrent use.
+type Splitter interface {
+	// Split calls yield with each word of text, in order, until yield returns false; it reports whether it came to
+	// the end. The words are never empty. Start is where the word begins in text; a word is text[start:start+len(word)]
+	// unless the splitter changes what it cuts (see [Prefixed]). Text must be valid UTF-8: of invalid text some
+	// cutting is yielded, without a promise which.
+	Split(text string, yield func(start int, word string) bool) bool
+}
+
+// Lookup finds the hand-written scanner for the text of a pattern. Each match of the pattern is a word, and so is what
+// lies between matches (the behaviour "Isolated").
+func Lookup(pattern string) (Splitter, bool) {
+	if pattern == GPT2 {
+		return gpt2{}, true
+	}
+	return nil, false
+}
+
+// Digits returns the splitter of the Digits pre-tokenizer: it cuts numbers off other text, whole, or digit by digit if
+// individual is set.
+func Digits(individual bool) Splitter { return digits{individual: individual} }
+
+// Prefixed puts a space before a text that does not begin with one and cuts the result by the splitter, or leaves it
+// whole if that is nil. The start of the first word of a text so changed is 0, and the others count in the text as it
+// was given.
+func Prefixed(next Splitter) Splitter { return prefixed{next: next} }
+
+// Sequence cuts text by the first splitter, each word of that by the second, and so on. Known pairs are one scanner.
+// Without splitters the whole text is the word.
+func Sequence(splitters ...Splitter) Splitter {
+	switch len(splitters) {
+	case 0:
+		return whole{}
+	case 1:
+		return splitters[0]
+	}
+	first, rest := splitters[0], Sequence(splitters[1:]...)
+	if d, ok := first.(digits); ok && d.individual {
+		if s, ok := rest.(gpt2); ok {
+			return gpt2{alone: s.alone | Digit}
+		}
+	}
+	return sequence{first: first, rest: rest}
+}
+
+type whole struct{}
+
+func (whole) Split(text string, yield func(int, string) bool) bool {
+	return text == "" || yield(0, text)
+}
+
+type sequence struct{ first, rest Splitter }
+
+func (s sequence) Split(text string, yield func(int, string) bool) bool {
+	return s.first.Split(text, func(outer int, part string) bool {
+		return s.rest.Split(part, func(start int, word string) bool { return yield(outer+start, word) })
+	})
+}
+
+type prefixed struct{ next Splitter }
+
+func (p prefixed) Split(text string, yield func(int, string) bool) bool {
+	next := p.next
+	if next == nil {
+		next = whole{}
+	}
+	if text == "" {
+		return true
+	}
+	if text[0] == ' ' {
+		return next.Split(text, yield)
+	}
+	return next.Split(" "+text, func(start int, word string) bool { return yield(max(start-1, 0), word) })
+}
+
+type digits struct{ individual bool }
+
+func (d digits) Split(text string, yield func(int, string) bool) bool {
+	for pos := 0; pos < len(text); {
+		class, width := classAt(text, pos)
+		end := pos + width
+		isDigit := class & Digit
+		for end < len(text) && !(d.individual && isDigit != 0) {
+			class, width := classAt(text, end)
+			if class&Digit != isDigit {
+				break
+			}
+			end += width
+		}
+		if !yield(pos, text[pos:end]) {
+			return false
+		}
+		pos = end
+	}
+	return true
+}
