@@ -46,14 +46,9 @@ func (e *Error) Message() string { return e.status.Message() }
 
 // Is implements errors.Is: see [Error].
 func (e *Error) Is(target error) bool {
-	switch e.Code() {
-	case codes.Canceled:
-		return target == context.Canceled //nolint:errorlint // Is compares, it does not unwrap
-	case codes.DeadlineExceeded:
-		return target == context.DeadlineExceeded //nolint:errorlint // Is compares, it does not unwrap
-	default:
-		return false
-	}
+	code := e.Code()
+	return target == context.Canceled && code == codes.Canceled ||
+		target == context.DeadlineExceeded && code == codes.DeadlineExceeded
 }
 
 // FieldViolations names the fields of the request that an InvalidArgument is about, each with what is wrong.
