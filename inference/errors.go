@@ -43,9 +43,16 @@ func (e *QueueFullError) Error() string {
 	return fmt.Sprintf("the queue is full: %d requests are waiting", e.Limit)
 }
 
+// The reasons of an UnavailableError.
+const (
+	ReasonLoading  = "loading"
+	ReasonDraining = "draining"
+	ReasonFailed   = "failed"
+)
+
 // UnavailableError says that a model takes no requests now.
 type UnavailableError struct {
-	Reason     string        // "draining" or "loading" or "failed"
+	Reason     string        // ReasonLoading, ReasonDraining or ReasonFailed
 	RetryAfter time.Duration // when to try again
 }
 
@@ -56,4 +63,11 @@ type ExpiredError struct{ Waited time.Duration }
 
 func (e *ExpiredError) Error() string {
 	return fmt.Sprintf("the deadline passed after %s in the queue", e.Waited.Round(time.Millisecond))
+}
+
+// SlowReaderError says that a request was ended because its reader took nothing for too long.
+type SlowReaderError struct{}
+
+func (e *SlowReaderError) Error() string {
+	return "the output was not read for too long, so that the request lost its slot"
 }

@@ -1,0 +1,115 @@
+package e2e_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
+)
+
+// BenchmarkStream measures the served default model as its clients see it: prompts of 128 tokens and answers of 128
+// through GenerateStream, closed loop. It reports the median time to first token, the tokens per second of all streams
+// together, and the server's resident memory after the run.
+//
+//	go test -run '^$' -bench Stream -benchtime 5x -count 6 ./cmd/sluice/e2e
+func BenchmarkStream(b *testing.B) {
+	for _, concurrency := range []int{1, 8, 16} {
+		b.Run(fmt.Sprintf("concurrency=%d", concurrency), func(b *testing.B) {
+			s := serve(b, nil)
+			const length = 128
+			first := make([][]time.Duration, concurrency)
+			round := func(record bool) {
+				var group sync.WaitGroup
+				for i := range concurrency {
+					group.Go(func() {
+						ttft, err := stream(b, s, uint32(i), length)
+						if err != nil {
+							b.Error(err)
+						}
+						if record {
+							first[i] = append(first[i], ttft)
+						}
+					})
+				}
+				group.Wait()
+			}
+			round(false) // warm-up
+			for b.Loop() {
+				round(true)
+			}
+			all := slices.Sorted(slices.Values(slices.Concat(first...)))
+			b.ReportMetric(float64(all[len(all)/2].Microseconds())/1e3, "ms-ttft-p50")
+			b.ReportMetric(float64(b.N*concurrency*length)/b.Elapsed().Seconds(), "tokens/s")
+			b.ReportMetric(resident(b, s.command.Process.Pid), "MB-rss")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// stream runs one request of 128 distinct prompt tokens and returns its time to first token.
+func stream(b *testing.B, s *server, seed, length uint32) (time.Duration, error) {
+	b.Helper()
+	ids := make([]uint32, 128)
+	for i := range ids {
+		ids[i] = 1000 + (seed*7919+uint32(i)*104729)%40000
+	}
+	ignore := true
+	sampling := greedy(length)
+	sampling.IgnoreEos = &ignore
+	start := time.Now()
+	call, err := s.GenerateStream(b.Context(), &sluicev1.GenerateRequest{
+		Input: &sluicev1.GenerateRequest_Tokens{Tokens: &sluicev1.Tokens{Ids: ids}}, Sampling: sampling,
+		Output: &sluicev1.OutputOptions{TokenIds: true},
+	})
+	if err != nil {
+		return 0, err
+	}
+	var first time.Duration
+	received := 0
+	for {
+		message, err := call.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return 0, err
+		}
+		if delta := message.GetDelta(); delta != nil {
+			if first == 0 {
+				first = time.Since(start)
+			}
+			received += len(delta.GetTokenIds())
+		}
+	}
+	if received != int(length) {
+		return 0, fmt.Errorf("received %d tokens of %d", received, length)
+	}
+	return first, nil
+}
+
+// resident returns a process's resident memory in MB.
+func resident(b *testing.B, pid int) float64 {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0 // not Linux
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kilobytes, err := strconv.Atoi(strings.Fields(rest)[0])
+			if err != nil {
+				b.Fatal(err)
+			}
+			return float64(kilobytes) / 1e3
+		}
+	}
+	return 0
+}

@@ -1,0 +1,205 @@
+package inference
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sluiceml/sluice/inference/chat"
+	"github.com/sluiceml/sluice/inference/engine"
+	"github.com/sluiceml/sluice/inference/sampling"
+	"github.com/sluiceml/sluice/inference/semconv"
+	"github.com/sluiceml/sluice/tokenizer"
+)
+
+// Generate admits a request and returns the stream of its output, which the caller must read to its end or close. The
+// end of ctx cancels the request. Errors: *InvalidError for an input that does not fit, *QueueFullError,
+// *UnavailableError; those of the running request come from Stream.Next.
+func (m *Model) Generate(ctx context.Context, request Request) (*Stream, error) {
+	operation := semconv.OperationTextCompletion
+	if _, ok := request.Input.(Chat); ok {
+		operation = semconv.OperationChat
+	}
+	ctx, span := m.tracer.Start(ctx, operation+" "+m.config.Name, trace.WithTimestamp(request.Arrival))
+	call := &account{model: m, operation: operation, arrival: request.Arrival, span: span}
+	if span.IsRecording() {
+		span.SetAttributes(m.requestAttributes(operation, &request)...)
+	}
+	stream, err := m.admit(ctx, &request, call)
+	if err != nil {
+		call.end(ctx, Summary{}, 0, err)
+		return nil, err
+	}
+	return stream, nil
+}
+
+// admit does the cheap checks first, so that a request that will be refused costs little.
+func (m *Model) admit(ctx context.Context, request *Request, call *account) (*Stream, error) {
+	if err := m.available(); err != nil {
+		return nil, err
+	}
+	replica := m.pool.pick()
+	if replica == nil {
+		return nil, &UnavailableError{Reason: ReasonFailed, RetryAfter: retryAfter}
+	}
+	if err := replica.Engine.Refusal(); err != nil {
+		return nil, fromEngine(err)
+	}
+	prompt, err := m.tokenize(ctx, request.Input)
+	if err != nil {
+		return nil, err
+	}
+	maxTokens, err := m.maxTokens(len(prompt), request)
+	if err != nil {
+		return nil, err
+	}
+	output, err := replica.Engine.Submit(ctx, engine.Request{
+		ID:        request.ID,
+		Prompt:    prompt,
+		MaxTokens: maxTokens,
+		Sampling: sampling.Params{
+			Temperature:       request.Sampling.Temperature,
+			TopK:              request.Sampling.TopK,
+			TopP:              request.Sampling.TopP,
+			MinP:              request.Sampling.MinP,
+			RepetitionPenalty: request.Sampling.RepetitionPenalty,
+			PresencePenalty:   request.Sampling.PresencePenalty,
+			FrequencyPenalty:  request.Sampling.FrequencyPenalty,
+			Seed:              request.Sampling.Seed,
+		},
+		Stop:         engine.Stop(request.Stop),
+		EOS:          m.config.EOSTokenIDs,
+		IgnoreEOS:    request.Sampling.IgnoreEOS,
+		Decoder:      m.config.Tokenizer.NewDecoder(request.Output.SkipSpecialTokens),
+		TokenText:    m.tokenText,
+		WantTokenIDs: request.Output.TokenIDs,
+		Arrival:      request.Arrival,
+	})
+	if err != nil {
+		return nil, fromEngine(err)
+	}
+	return &Stream{output: output, account: call, seed: request.Sampling.Seed}, nil
+}
+
+// CountTokens counts the prompt tokens that Generate would report. Errors as those of Generate.
+func (m *Model) CountTokens(ctx context.Context, input Input) (int, error) {
+	ids, err := m.tokenize(ctx, input)
+	return len(ids), err
+}
+
+// tokenText is the text of a token that stops an output.
+func (m *Model) tokenText(id uint32) string { return m.config.Tokenizer.Decode([]uint32{id}, false) }
+
+// maxTokens settles how many tokens a request may generate.
+func (m *Model) maxTokens(prompt int, request *Request) (int, error) {
+	room := m.config.ContextLength - prompt
+	if room < 1 {
+		return 0, Invalid(field(request.Input), "it has %d tokens, and the model's context of %d must hold at least one more", prompt, m.config.ContextLength)
+	}
+	asked := request.Sampling.MaxTokens
+	switch {
+	case asked == 0:
+		return min(m.config.Defaults.Sampling.MaxTokens, room), nil
+	case asked > room:
+		return 0, Invalid("sampling.max_tokens", "it is %d, and the prompt's %d tokens leave %d of the model's context of %d", asked, prompt, room, m.config.ContextLength)
+	}
+	return asked, nil
+}
+
+// field is the name of the request's field that an input came from.
+func field(input Input) string {
+	switch input.(type) {
+	case Prompt:
+		return "prompt"
+	case Tokens:
+		return "tokens"
+	case Chat:
+		return "chat"
+	}
+	panic(fmt.Sprintf("inference: unknown input %T", input))
+}
+
+// tokenize turns an input into the prompt's token ids.
+func (m *Model) tokenize(ctx context.Context, input Input) (ids []uint32, err error) {
+	_, span := m.tracer.Start(ctx, semconv.SpanTokenize)
+	defer func() {
+		if span.IsRecording() {
+			span.SetAttributes(semconv.Tokens.Int(len(ids)))
+		}
+		span.End()
+	}()
+	switch input := input.(type) {
+	case Tokens:
+		return input, nil
+	case Prompt:
+		options := tokenizer.EncodeOptions{AddSpecialTokens: true}
+		if !input.ParseSpecial {
+			options.Special = tokenizer.SpecialAsText
+		}
+		ids, err = m.config.Tokenizer.Encode(input.Text, options)
+	case Chat:
+		ids, err = m.renderChat(input)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(ids) == 0 {
+		return nil, Invalid(field(input), "it has no tokens")
+	}
+	return ids, nil
+}
+
+// renderChat writes a conversation in the model's template and encodes it. The template adds the begin token itself,
+// and the special tokens of its own text are recognised; those that a message spells are not.
+func (m *Model) renderChat(input Chat) ([]uint32, error) {
+	if m.config.Template == nil {
+		return nil, Invalid("chat", "the model has no chat template")
+	}
+	messages := make([]chat.Message, len(input.Messages))
+	for i, message := range input.Messages {
+		messages[i] = chat.Message(message)
+	}
+	rendered, err := m.config.Template.Render(chat.Input{
+		Messages:            messages,
+		AddGenerationPrompt: input.AddGenerationPrompt,
+		BOSToken:            m.config.BOSToken,
+		EOSToken:            m.config.EOSToken,
+	})
+	var raised *chat.RaisedError
+	var limit *chat.LimitError
+	switch {
+	case errors.As(err, &raised):
+		return nil, Invalid("chat.messages", "the model's chat template refuses them: %s", raised.Message)
+	case errors.As(err, &limit):
+		return nil, Invalid("chat.messages", "the model's chat template cannot render them: %v", limit)
+	case err != nil:
+		return nil, Invalid("chat.messages", "the model's chat template fails on them: %v", err)
+	}
+	literal := make([]tokenizer.Range, len(rendered.Literal))
+	for i, r := range rendered.Literal {
+		literal[i] = tokenizer.Range(r)
+	}
+	return m.config.Tokenizer.Encode(rendered.Text, tokenizer.EncodeOptions{Literal: literal})
+}
+
+// requestAttributes describes a request in its span, without any of its text.
+func (m *Model) requestAttributes(operation string, request *Request) []attribute.KeyValue {
+	s := &request.Sampling
+	return []attribute.KeyValue{
+		semconv.GenAIOperationName.String(operation),
+		semconv.GenAIProviderName.String(semconv.Provider),
+		semconv.GenAIRequestModel.String(m.config.Name),
+		semconv.GenAIRequestMaxTokens.Int(s.MaxTokens),
+		semconv.GenAIRequestTemperature.Float64(float64(s.Temperature)),
+		semconv.GenAIRequestTopK.Int(s.TopK),
+		semconv.GenAIRequestTopP.Float64(float64(s.TopP)),
+		semconv.GenAIRequestPresencePenalty.Float64(float64(s.PresencePenalty)),
+		semconv.GenAIRequestFrequencyPenalty.Float64(float64(s.FrequencyPenalty)),
+		semconv.GenAIRequestSeed.Int64(int64(s.Seed)),
+		semconv.GenAIResponseID.String(request.ID),
+		semconv.GenAIResponseModel.String(m.config.Name),
+	}
+}

@@ -1,0 +1,194 @@
+package inference
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sluiceml/sluice/inference/chat"
+	"github.com/sluiceml/sluice/inference/engine"
+	"github.com/sluiceml/sluice/tokenizer"
+)
+
+// State says whether a model serves requests.
+type State int
+
+// The states of a model, in the order in which it passes through them.
+const (
+	StateLoading  State = iota + 1 // not yet running
+	StateReady                     // serves
+	StateDraining                  // finishes what it has
+	StateFailed                    // no engine runs any more
+)
+
+// Config describes a model to serve.
+type Config struct {
+	Name          string
+	Architecture  string
+	Quantization  string
+	ContextLength int      // positions that prompt and output share
+	EOSTokenIDs   []uint32 // ids that end an output
+	Defaults      Defaults // for what a request leaves unset
+
+	Tokenizer          *tokenizer.Tokenizer
+	Template           *chat.Template // nil: no chat input
+	BOSToken, EOSToken string         // texts for the template
+
+	Replicas []Replica // at least one
+
+	TracerProvider trace.TracerProvider // nil: no spans
+	MeterProvider  metric.MeterProvider // nil: no metrics
+}
+
+// Replica is an engine of a model and the device that it runs on.
+type Replica struct {
+	Device string // as the operator wrote it, e.g. "cpu:threads=2"
+	Engine *engine.Engine
+}
+
+// Info describes a served model.
+type Info struct {
+	Name          string
+	Aliases       []string
+	Architecture  string
+	Quantization  string
+	ContextLength int
+	VocabSize     int
+	EOSTokenIDs   []uint32
+	HasChat       bool
+	Replicas      []ReplicaInfo
+}
+
+// ReplicaInfo describes one replica now.
+type ReplicaInfo struct {
+	Device  string
+	Slots   int // sequences that it can hold
+	Running int // sequences that it holds
+	Waiting int // requests that wait for it
+}
+
+// Model is a served model: a tokenizer, a chat template and a pool of engines. It is safe for concurrent use.
+type Model struct {
+	config  Config
+	aliases []string // set by NewRegistry, before the model is shared
+	state   atomic.Int32
+	pool    *pool
+	stop    func() error // ends the gauges
+	tracer  trace.Tracer
+	metrics *metrics
+}
+
+// NewModel makes a model from its parts. Run starts it.
+func NewModel(config Config) (*Model, error) {
+	switch {
+	case config.Tokenizer == nil:
+		return nil, fmt.Errorf("model %q: no tokenizer", config.Name)
+	case len(config.Replicas) == 0:
+		return nil, fmt.Errorf("model %q: no replica", config.Name)
+	case config.ContextLength < 2:
+		return nil, fmt.Errorf("model %q: a context of %d tokens cannot hold a prompt and an output", config.Name, config.ContextLength)
+	case config.Defaults.Sampling.MaxTokens < 1:
+		return nil, fmt.Errorf("model %q: the default of max_tokens is %d, not at least 1", config.Name, config.Defaults.Sampling.MaxTokens)
+	}
+	if config.TracerProvider == nil {
+		config.TracerProvider = tracenoop.NewTracerProvider()
+	}
+	if config.MeterProvider == nil {
+		config.MeterProvider = metricnoop.NewMeterProvider()
+	}
+	instruments, err := newMetrics(config.MeterProvider, config.Name)
+	if err != nil {
+		return nil, fmt.Errorf("model %q: %w", config.Name, err)
+	}
+	replicas := newPool(config.Replicas)
+	stopGauges, err := engine.ObserveStats(config.MeterProvider, config.Name, replicas.stats)
+	if err != nil {
+		return nil, fmt.Errorf("model %q: %w", config.Name, err)
+	}
+	m := &Model{
+		config:  config,
+		pool:    replicas,
+		stop:    stopGauges,
+		tracer:  config.TracerProvider.Tracer("github.com/sluiceml/sluice/inference"),
+		metrics: instruments,
+	}
+	m.state.Store(int32(StateLoading))
+	return m, nil
+}
+
+// Info describes the model as it is now.
+func (m *Model) Info() Info {
+	c := &m.config
+	return Info{
+		Name: c.Name, Aliases: m.aliases, Architecture: c.Architecture, Quantization: c.Quantization,
+		ContextLength: c.ContextLength, VocabSize: c.Tokenizer.Size(), EOSTokenIDs: c.EOSTokenIDs,
+		HasChat: c.Template != nil, Replicas: m.pool.info(),
+	}
+}
+
+// Defaults are the values of what a request leaves unset.
+func (m *Model) Defaults() Defaults { return m.config.Defaults }
+
+// Tokenizer is the model's tokenizer.
+func (m *Model) Tokenizer() *tokenizer.Tokenizer { return m.config.Tokenizer }
+
+// State says whether the model serves.
+func (m *Model) State() State { return State(m.state.Load()) }
+
+// Run runs the model's engines until ctx ends or a drain has finished. The model is ready from the moment that it is
+// called. The sessions stay the caller's, to be closed afterwards. An engine that fails ends its own requests; the others go on, and the failure is returned
+// when all have stopped.
+func (m *Model) Run(ctx context.Context) error {
+	if !m.state.CompareAndSwap(int32(StateLoading), int32(StateReady)) {
+		return fmt.Errorf("model %q: Run was called twice", m.config.Name)
+	}
+	var group errgroup.Group
+	failures := make([]error, len(m.config.Replicas))
+	for i, replica := range m.config.Replicas {
+		group.Go(func() error {
+			if err := replica.Engine.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+				failures[i] = fmt.Errorf("model %q on %s: %w", m.config.Name, replica.Device, err)
+				if m.pool.fail(i) {
+					m.state.Store(int32(StateFailed))
+				}
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // the members report through failures
+	return errors.Join(append(failures, m.stop())...)
+}
+
+// Drain makes the model refuse new requests and finish those that it has.
+func (m *Model) Drain() {
+	if m.state.CompareAndSwap(int32(StateReady), int32(StateDraining)) {
+		m.pool.drain()
+	}
+}
+
+// retryAfter is what a client of a model that is loading or draining is told to wait: about the time that a load
+// balancer needs to notice.
+const retryAfter = 2 * time.Second
+
+// available returns an *UnavailableError unless the model serves.
+func (m *Model) available() error {
+	switch m.State() {
+	case StateReady:
+		return nil
+	case StateLoading:
+		return &UnavailableError{Reason: ReasonLoading, RetryAfter: retryAfter}
+	case StateDraining:
+		return &UnavailableError{Reason: ReasonDraining, RetryAfter: retryAfter}
+	case StateFailed:
+		return &UnavailableError{Reason: ReasonFailed, RetryAfter: retryAfter}
+	}
+	panic(fmt.Sprintf("inference: unknown state %d", m.State()))
+}

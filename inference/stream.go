@@ -1,0 +1,176 @@
+package inference
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sluiceml/sluice/inference/engine"
+	"github.com/sluiceml/sluice/inference/semconv"
+)
+
+// Stream is the output of a running request. It is not safe for concurrent use.
+type Stream struct {
+	output  *engine.Output
+	account *account
+	seed    uint64
+	reason  FinishReason
+	done    bool
+}
+
+// Next returns what became of the output since the last call, waiting for it if there is nothing yet. After the last
+// update it returns io.EOF. Other errors end the request: ctx's own, *ExpiredError, *UnavailableError when the server
+// stopped, and whatever broke the engine.
+func (s *Stream) Next(ctx context.Context) (Update, error) {
+	if s.done {
+		return Update{}, io.EOF
+	}
+	update, err := s.output.Next(ctx)
+	switch {
+	case errors.Is(err, io.EOF):
+		s.finish(ctx, nil)
+		return Update{}, io.EOF
+	case err != nil:
+		err = fromEngine(err)
+		s.output.Close()
+		s.finish(ctx, err)
+		return Update{}, err
+	}
+	result := Update{Text: update.Text, TokenIDs: update.TokenIDs}
+	if update.Finish != nil {
+		s.reason = finishReason(update.Finish.Reason)
+		result.Finish = &Finish{Reason: s.reason, StopSequence: update.Finish.StopSequence, Seed: s.seed}
+	}
+	return result, nil
+}
+
+// Summary is the account of the request. It is complete once Next has returned io.EOF.
+func (s *Stream) Summary() Summary {
+	summary := s.output.Summary()
+	return Summary{
+		Usage:   Usage(summary.Usage),
+		Timings: Timings(summary.Timings),
+	}
+}
+
+// Close cancels the request if it still runs; its slot is free within one step. It may be called at any time, also
+// more than once.
+func (s *Stream) Close() {
+	s.output.Close()
+	s.finish(context.Background(), context.Canceled)
+}
+
+// finish accounts for the request once.
+func (s *Stream) finish(ctx context.Context, err error) {
+	if !s.done {
+		s.done = true
+		s.account.end(ctx, s.Summary(), s.reason, err)
+	}
+}
+
+// account is what a request's span and metrics need at its end.
+type account struct {
+	model     *Model
+	operation string
+	arrival   time.Time
+	span      trace.Span
+}
+
+// end closes the request's span and counts it.
+func (a *account) end(ctx context.Context, s Summary, reason FinishReason, err error) {
+	failure := failureType(err)
+	if a.span.IsRecording() {
+		a.span.SetAttributes(
+			semconv.GenAIUsageInputTokens.Int(s.Usage.PromptTokens),
+			semconv.GenAIUsageOutputTokens.Int(s.Usage.CompletionTokens),
+		)
+		if reason != 0 {
+			a.span.SetAttributes(semconv.GenAIResponseFinishReasons.StringSlice([]string{reason.String()}))
+		}
+		if failure != "" {
+			a.span.SetAttributes(semconv.ErrorType.String(failure))
+			a.span.SetStatus(codes.Error, failure)
+		}
+	}
+	a.span.End()
+	a.model.metrics.record(trace.ContextWithSpan(ctx, a.span), a.operation, failure, time.Since(a.arrival), s)
+}
+
+// fromEngine turns the engine's errors into this package's.
+func fromEngine(err error) error {
+	var (
+		full    *engine.QueueFullError
+		expired *engine.ExpiredError
+	)
+	switch {
+	case errors.As(err, &full):
+		return &QueueFullError{Limit: full.Limit, RetryAfter: full.RetryAfter}
+	case errors.As(err, &expired):
+		return &ExpiredError{Waited: expired.Waited}
+	case errors.Is(err, engine.ErrDraining):
+		return &UnavailableError{Reason: ReasonDraining, RetryAfter: retryAfter}
+	case errors.Is(err, engine.ErrStopped):
+		return &UnavailableError{Reason: ReasonDraining, RetryAfter: retryAfter}
+	case errors.Is(err, engine.ErrSlowReader):
+		return &SlowReaderError{}
+	}
+	return err
+}
+
+// finishReason turns the engine's reason into this package's.
+func finishReason(reason engine.FinishReason) FinishReason {
+	switch reason {
+	case engine.FinishStop:
+		return FinishStop
+	case engine.FinishStopSequence:
+		return FinishStopSequence
+	case engine.FinishLength:
+		return FinishLength
+	}
+	panic(fmt.Sprintf("inference: unknown finish reason %d", reason))
+}
+
+// failureType names an error for spans and metrics: few values, and no text of the request.
+func failureType(err error) string {
+	var (
+		invalid     *InvalidError
+		full        *QueueFullError
+		unavailable *UnavailableError
+		expired     *ExpiredError
+	)
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, context.Canceled):
+		return "cancelled"
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &expired):
+		return "deadline_exceeded"
+	case errors.As(err, &invalid):
+		return "invalid_argument"
+	case errors.As(err, &full):
+		return "queue_full"
+	case errors.As(err, &unavailable):
+		return "unavailable"
+	}
+	return "internal"
+}
+
+// String is the reason as the GenAI conventions write it.
+func (r FinishReason) String() string {
+	switch r {
+	case FinishStop:
+		return "stop"
+	case FinishStopSequence:
+		return "stop_sequence"
+	case FinishLength:
+		return "length"
+	case FinishCancelled:
+		return "cancelled"
+	}
+	return fmt.Sprintf("FinishReason(%d)", int(r))
+}
