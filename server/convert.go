@@ -1,0 +1,114 @@
+package server
+
+import (
+	"time"
+
+	"github.com/sluiceml/sluice/inference"
+	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
+)
+
+// This file and its neighbours convert_input.go and convert_sampling.go turn a GenerateRequest into an
+// inference.Request: parse, don't validate. Every limit and range of the contract is checked here and nowhere
+// below, except the one that needs the tokens: whether prompt and max_tokens fit the context.
+//
+// A field whose effect does not exist yet is refused by name; setting it to the value that means "off" is no fault.
+// All faults of a request are reported together. Fields that this server's copy of the proto does not know (a
+// newer client's) are ignored, as gRPC services do: sluice.v1 only grows, and a client that needs a new field finds
+// out from the server's version.
+
+// The limits of a request that do not depend on the model.
+const (
+	maxRequestID      = 128 // bytes
+	maxModelName      = 256 // bytes
+	maxRole           = 64  // bytes
+	maxStopStrings    = 16
+	maxStopBytes      = 256 // of one stop string
+	maxStopIDs        = 64
+	maxBytesPerToken  = 256 // no vocabulary has a longer token, so that a longer text cannot fit the context
+	maxTokenizeBytes  = 1 << 20
+	maxDetokenizeText = 8 << 20 // bytes
+)
+
+// limits is what a conversion needs to know of the model that a request is for.
+type limits struct {
+	context  int // positions that prompt and output share
+	vocab    int // number of token ids
+	chat     bool
+	defaults inference.Defaults
+}
+
+// limitsOf takes the limits from a model.
+func limitsOf(model *inference.Model) limits {
+	info := model.Info()
+	return limits{
+		context:  info.ContextLength,
+		vocab:    info.VocabSize,
+		chat:     info.HasChat,
+		defaults: model.Defaults(),
+	}
+}
+
+// maxText is the number of bytes above which a text cannot fit the context, whatever is in it. It spares the
+// tokenizer megabytes that would be refused afterwards.
+func (l limits) maxText() int { return l.context * maxBytesPerToken }
+
+// draws are the values that the server makes up for what a request leaves unset.
+type draws struct {
+	id   func() string
+	seed func() uint64
+}
+
+// request converts a GenerateRequest that arrived at a time. The error is an *inference.InvalidError.
+func (l limits) request(in *sluicev1.GenerateRequest, arrival time.Time, draw draws) (inference.Request, error) {
+	var v violations
+	out := inference.Request{
+		ID:       requestID(&v, in.GetRequestId()),
+		Input:    l.generateInput(&v, in),
+		Sampling: l.sampling(&v, in.GetSampling()),
+		Stop:     l.stop(&v, in.GetStop()),
+		Output:   output(&v, in.GetOutput()),
+		Arrival:  arrival,
+	}
+	v.unsupported("truncate_prompt_tokens", in.TruncatePromptTokens != nil)
+	v.unsupported("constraint", in.GetConstraint() != nil)
+	v.unsupported("cache.bypass", in.GetCache().GetBypass())
+	v.unsupported("cache.salt", in.GetCache().GetSalt() != "")
+	v.unsupported("priority", in.GetPriority() != 0)
+	v.unsupported("adapter", in.GetAdapter() != "")
+	if err := v.err(); err != nil {
+		return inference.Request{}, err
+	}
+	if out.ID == "" {
+		out.ID = draw.id()
+	}
+	if sampling := in.GetSampling(); sampling == nil || sampling.Seed == nil {
+		out.Sampling.Seed = draw.seed()
+	}
+	return out, nil
+}
+
+// requestID checks the caller's name for a request.
+func requestID(v *violations, id string) string {
+	if len(id) > maxRequestID {
+		v.add("request_id", "must have at most %d characters", maxRequestID)
+		return ""
+	}
+	for i := range len(id) {
+		if id[i] < ' ' || id[i] > '~' {
+			v.add("request_id", "must be printable ASCII")
+			return ""
+		}
+	}
+	return id
+}
+
+// output converts what the answer carries besides text.
+func output(v *violations, in *sluicev1.OutputOptions) inference.Output {
+	v.unsupported("output.logprobs", in != nil && in.Logprobs != nil)
+	v.unsupported("output.prompt_logprobs", in != nil && in.PromptLogprobs != nil)
+	v.unsupported("output.echo", in.GetEcho())
+	return inference.Output{
+		TokenIDs:          in.GetTokenIds(),
+		SkipSpecialTokens: in == nil || in.SkipSpecialTokens == nil || in.GetSkipSpecialTokens(),
+	}
+}

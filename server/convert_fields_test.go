@@ -1,0 +1,285 @@
+package server
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/encoding/prototext"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/sluiceml/sluice/inference"
+	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
+)
+
+// arrival and the draws are fixed, so that a conversion is a function of the request.
+var arrival = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+
+func testDraws() draws {
+	return draws{id: func() string { return "drawn" }, seed: func() uint64 { return 42 }}
+}
+
+func testLimits() limits {
+	return limits{context: 64, vocab: 1000, chat: true, defaults: inference.Defaults{Sampling: inference.Sampling{
+		MaxTokens: 16, Temperature: 0.6, TopK: 40, TopP: 0.9, MinP: 0.05, RepetitionPenalty: 1.1,
+	}}}
+}
+
+// plain is what the request `prompt: "hi"` means.
+func plain() inference.Request {
+	request := inference.Request{
+		ID:       "drawn",
+		Input:    inference.Prompt{Text: "hi", ParseSpecial: true},
+		Sampling: testLimits().defaults.Sampling,
+		Output:   inference.Output{SkipSpecialTokens: true},
+		Arrival:  arrival,
+	}
+	request.Sampling.MaxTokens = 0
+	request.Sampling.Seed = 42
+	return request
+}
+
+// handled lists the fields that have an effect: a value other than the default, and what it changes.
+func handled() map[string]struct {
+	text   string
+	change func(*inference.Request)
+} {
+	type effect = struct {
+		text   string
+		change func(*inference.Request)
+	}
+	chat := func(r *inference.Request) *inference.Chat {
+		return &inference.Chat{Messages: []inference.Message{{Role: "user", Content: "hello"}}, AddGenerationPrompt: true}
+	}
+	return map[string]effect{
+		"prompt": {`prompt: "ho"`, func(r *inference.Request) {
+			r.Input = inference.Prompt{Text: "ho", ParseSpecial: true}
+		}},
+		"tokens.ids": {`tokens { ids: 7 ids: 0 }`, func(r *inference.Request) { r.Input = inference.Tokens{7, 0} }},
+		"chat.messages.role": {`chat { messages { role: "system" content: "hello" } }`, func(r *inference.Request) {
+			c := chat(r)
+			c.Messages[0].Role = "system"
+			r.Input = *c
+		}},
+		"chat.messages.content": {`chat { messages { role: "user" content: "" } }`, func(r *inference.Request) {
+			c := chat(r)
+			c.Messages[0].Content = ""
+			r.Input = *c
+		}},
+		"chat.add_generation_prompt": {
+			`chat { messages { role: "user" content: "hello" } add_generation_prompt: false }`,
+			func(r *inference.Request) {
+				c := chat(r)
+				c.AddGenerationPrompt = false
+				r.Input = *c
+			},
+		},
+		"parse_special": {`parse_special: false`, func(r *inference.Request) { r.Input = inference.Prompt{Text: "hi"} }},
+		"request_id":    {`request_id: "mine ~1"`, func(r *inference.Request) { r.ID = "mine ~1" }},
+
+		"sampling.max_tokens":         {`sampling { max_tokens: 9 }`, func(r *inference.Request) { r.Sampling.MaxTokens = 9 }},
+		"sampling.temperature":        {`sampling { temperature: 0 }`, func(r *inference.Request) { r.Sampling.Temperature = 0 }},
+		"sampling.top_k":              {`sampling { top_k: 0 }`, func(r *inference.Request) { r.Sampling.TopK = 0 }},
+		"sampling.top_p":              {`sampling { top_p: 1 }`, func(r *inference.Request) { r.Sampling.TopP = 1 }},
+		"sampling.min_p":              {`sampling { min_p: 0 }`, func(r *inference.Request) { r.Sampling.MinP = 0 }},
+		"sampling.repetition_penalty": {`sampling { repetition_penalty: 0.5 }`, func(r *inference.Request) { r.Sampling.RepetitionPenalty = 0.5 }},
+		"sampling.presence_penalty":   {`sampling { presence_penalty: -2 }`, func(r *inference.Request) { r.Sampling.PresencePenalty = -2 }},
+		"sampling.frequency_penalty":  {`sampling { frequency_penalty: 2 }`, func(r *inference.Request) { r.Sampling.FrequencyPenalty = 2 }},
+		"sampling.seed":               {`sampling { seed: 0 }`, func(r *inference.Request) { r.Sampling.Seed = 0 }},
+		"sampling.ignore_eos":         {`sampling { ignore_eos: true }`, func(r *inference.Request) { r.Sampling.IgnoreEOS = true }},
+
+		"stop.strings":           {`stop { strings: "a" strings: "b" }`, func(r *inference.Request) { r.Stop.Strings = []string{"a", "b"} }},
+		"stop.token_ids":         {`stop { token_ids: 5 }`, func(r *inference.Request) { r.Stop.TokenIDs = []uint32{5} }},
+		"stop.include_in_output": {`stop { include_in_output: true }`, func(r *inference.Request) { r.Stop.IncludeInOutput = true }},
+
+		"output.token_ids":           {`output { token_ids: true }`, func(r *inference.Request) { r.Output.TokenIDs = true }},
+		"output.skip_special_tokens": {`output { skip_special_tokens: false }`, func(r *inference.Request) { r.Output.SkipSpecialTokens = false }},
+	}
+}
+
+// refused lists the fields whose effect does not exist yet, each with a request that asks for it. A field that is a
+// message stands for all within.
+func refused() map[string]string {
+	return map[string]string{
+		"chat.tools":                    `chat { messages { role: "user" } tools { name: "f" } }`,
+		"chat.tool_choice":              `chat { messages { role: "user" } tool_choice {} }`,
+		"chat.template_args":            `chat { messages { role: "user" } template_args: "{}" }`,
+		"chat.continue_final_message":   `chat { messages { role: "user" } continue_final_message: true }`,
+		"chat.messages.name":            `chat { messages { role: "user" name: "bob" } }`,
+		"chat.messages.tool_calls":      `chat { messages { role: "user" tool_calls {} } }`,
+		"chat.messages.tool_call_id":    `chat { messages { role: "user" tool_call_id: "1" } }`,
+		"truncate_prompt_tokens":        `truncate_prompt_tokens: 4`,
+		"constraint":                    `constraint { regex: "a+" }`,
+		"cache.bypass":                  `cache { bypass: true }`,
+		"cache.salt":                    `cache { salt: "s" }`,
+		"priority":                      `priority: -1`,
+		"adapter":                       `adapter: "lora"`,
+		"sampling.min_tokens":           `sampling { min_tokens: 1 }`,
+		"sampling.typical_p":            `sampling { typical_p: 0.5 }`,
+		"sampling.no_repeat_ngram_size": `sampling { no_repeat_ngram_size: 2 }`,
+		"sampling.logit_bias":           `sampling { logit_bias { key: 1 value: 2 } }`,
+		"sampling.allowed_token_ids":    `sampling { allowed_token_ids: 1 }`,
+		"sampling.bad_words":            `sampling { bad_words: "x" }`,
+		"sampling.n":                    `sampling { n: 2 }`,
+		"output.logprobs":               `output { logprobs: 0 }`,
+		"output.prompt_logprobs":        `output { prompt_logprobs: 3 }`,
+		"output.echo":                   `output { echo: true }`,
+	}
+}
+
+// elsewhere lists the fields that a conversion does not see.
+func elsewhere() map[string]string {
+	return map[string]string{"model": "findModel reads it"}
+}
+
+// overlay is the request `prompt: "hi"` with more fields set.
+func overlay(t *testing.T, text string) *sluicev1.GenerateRequest {
+	t.Helper()
+	in := &sluicev1.GenerateRequest{Input: &sluicev1.GenerateRequest_Prompt{Prompt: "hi"}}
+	more := &sluicev1.GenerateRequest{}
+	if err := prototext.Unmarshal([]byte(text), more); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	if more.GetInput() != nil {
+		in.Input = nil
+	}
+	proto.Merge(in, more)
+	return in
+}
+
+// Each field of the proto is either handled or refused: a new one fails this test until it is put into a table.
+func TestEveryFieldIsKnown(t *testing.T) {
+	t.Parallel()
+	known := make(map[string]string)
+	note := func(kind string, path string) {
+		if other, ok := known[path]; ok {
+			t.Errorf("%s is both %s and %s", path, other, kind)
+		}
+		known[path] = kind
+	}
+	for path := range handled() {
+		note("handled", path)
+	}
+	for path := range refused() {
+		note("refused", path)
+	}
+	for path := range elsewhere() {
+		note("elsewhere", path)
+	}
+
+	var walk func(message protoreflect.MessageDescriptor, prefix string)
+	walk = func(message protoreflect.MessageDescriptor, prefix string) {
+		fields := message.Fields()
+		for i := range fields.Len() {
+			field := fields.Get(i)
+			path := prefix + string(field.Name())
+			_, ok := known[path]
+			switch {
+			case ok:
+				delete(known, path)
+			case field.Kind() == protoreflect.MessageKind && !field.IsMap():
+				walk(field.Message(), path+".")
+			default:
+				t.Errorf("GenerateRequest.%s is neither handled nor refused", path)
+			}
+		}
+	}
+	walk((&sluicev1.GenerateRequest{}).ProtoReflect().Descriptor(), "")
+	for path, kind := range known {
+		t.Errorf("%s is %s and not in the proto", path, kind)
+	}
+}
+
+func TestHandledFields(t *testing.T) {
+	t.Parallel()
+	for path, effect := range handled() {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			want := plain()
+			effect.change(&want)
+			if cmp.Equal(want, plain()) {
+				t.Fatal("the case changes nothing")
+			}
+			got, err := testLimits().request(overlay(t, effect.text), arrival, testDraws())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", effect.text, diff)
+			}
+		})
+	}
+}
+
+func TestRefusedFields(t *testing.T) {
+	t.Parallel()
+	for path, text := range refused() {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			got := violationsOf(t, overlay(t, text))
+			if len(got) != 1 {
+				t.Fatalf("%s: violations %v", text, got)
+			}
+			if field := withoutIndices(got[0].Field); field != path {
+				t.Errorf("%s: the violation is of %s", text, field)
+			}
+			if !strings.HasSuffix(got[0].Description, "not supported yet") {
+				t.Errorf("%s: %q", text, got[0].Description)
+			}
+		})
+	}
+}
+
+// Every refused field at once: one answer names them all.
+func TestAllViolationsTogether(t *testing.T) {
+	t.Parallel()
+	in := &sluicev1.GenerateRequest{}
+	for path, text := range refused() {
+		more := &sluicev1.GenerateRequest{}
+		if err := prototext.Unmarshal([]byte(text), more); err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		proto.Merge(in, more)
+	}
+	missing := refused()
+	for _, violation := range violationsOf(t, in) {
+		delete(missing, withoutIndices(violation.Field))
+	}
+	for path := range missing {
+		t.Errorf("no violation of %s", path)
+	}
+}
+
+// A value that means "off" asks for nothing, so it is no fault.
+func TestInertValues(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		`sampling { min_tokens: 0 typical_p: 1 no_repeat_ngram_size: 0 n: 1 }`,
+		`cache {}`,
+		`output { echo: false }`,
+		`priority: 0 adapter: ""`,
+	} {
+		got, err := testLimits().request(overlay(t, text), arrival, testDraws())
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if diff := cmp.Diff(plain(), got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", text, diff)
+		}
+	}
+}
+
+// violationsOf converts a request that must be refused.
+func violationsOf(t *testing.T, in *sluicev1.GenerateRequest) []inference.Violation {
+	t.Helper()
+	_, err := testLimits().request(in, arrival, testDraws())
+	return invalid(t, err)
+}
+
+var indices = regexp.MustCompile(`\[\d+\]`)
+
+func withoutIndices(path string) string { return indices.ReplaceAllString(path, "") }

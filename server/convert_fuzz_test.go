@@ -1,0 +1,96 @@
+package server
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/encoding/prototext"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/sluiceml/sluice/inference"
+	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
+)
+
+func seed(f *testing.F, text string) {
+	f.Helper()
+	in := &sluicev1.GenerateRequest{}
+	if err := prototext.Unmarshal([]byte(text), in); err != nil {
+		f.Fatal(err)
+	}
+	data, err := proto.Marshal(in)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+}
+
+// isField says whether a path names a field, or the oneof, of GenerateRequest.
+func isField(path string) bool {
+	message := (&sluicev1.GenerateRequest{}).ProtoReflect().Descriptor()
+	if message.Oneofs().ByName(protoreflect.Name(path)) != nil {
+		return true
+	}
+	for name := range strings.SplitSeq(withoutIndices(path), ".") {
+		if message == nil {
+			return false
+		}
+		field := message.Fields().ByName(protoreflect.Name(name))
+		if field == nil {
+			return false
+		}
+		message = field.Message()
+	}
+	return true
+}
+
+// checkPromises checks what inference.Request says of itself.
+func checkPromises(t *testing.T, bounds limits, out inference.Request) {
+	t.Helper()
+	s := out.Sampling
+	for _, ok := range []bool{
+		out.ID != "" && len(out.ID) <= maxRequestID,
+		0 <= s.MaxTokens && s.MaxTokens <= bounds.context,
+		0 <= s.Temperature && s.Temperature <= 2,
+		0 <= s.TopK && s.TopK <= bounds.vocab,
+		0 < s.TopP && s.TopP <= 1,
+		0 <= s.MinP && s.MinP <= 1,
+		0 < s.RepetitionPenalty && s.RepetitionPenalty <= math.MaxFloat32,
+		-2 <= s.PresencePenalty && s.PresencePenalty <= 2,
+		-2 <= s.FrequencyPenalty && s.FrequencyPenalty <= 2,
+		len(out.Stop.Strings) <= maxStopStrings && len(out.Stop.TokenIDs) <= maxStopIDs,
+	} {
+		if !ok {
+			t.Fatalf("a promise is broken: %+v", out)
+		}
+	}
+	for _, text := range out.Stop.Strings {
+		if text == "" {
+			t.Error("an empty stop string")
+		}
+	}
+	ids := out.Stop.TokenIDs
+	switch input := out.Input.(type) {
+	case inference.Prompt:
+		if input.Text == "" {
+			t.Error("an empty prompt")
+		}
+	case inference.Tokens:
+		if len(input) == 0 {
+			t.Error("no tokens")
+		}
+		ids = append(ids, input...)
+	case inference.Chat:
+		if len(input.Messages) == 0 {
+			t.Error("no messages")
+		}
+	default:
+		t.Errorf("input %T", input)
+	}
+	for _, id := range ids {
+		if int64(id) >= int64(bounds.vocab) {
+			t.Errorf("token %d", id)
+		}
+	}
+}

@@ -1,0 +1,89 @@
+package server
+
+import (
+	"math"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/sluiceml/sluice/inference"
+	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
+)
+
+// finishReason names why an output ended.
+func finishReason(reason inference.FinishReason) sluicev1.FinishReason {
+	switch reason {
+	case inference.FinishStop:
+		return sluicev1.FinishReason_FINISH_REASON_STOP
+	case inference.FinishStopSequence:
+		return sluicev1.FinishReason_FINISH_REASON_STOP_SEQUENCE
+	case inference.FinishLength:
+		return sluicev1.FinishReason_FINISH_REASON_LENGTH
+	case inference.FinishCancelled:
+		return sluicev1.FinishReason_FINISH_REASON_CANCELLED
+	default:
+		return sluicev1.FinishReason_FINISH_REASON_UNSPECIFIED
+	}
+}
+
+func usage(in inference.Usage) *sluicev1.Usage {
+	return &sluicev1.Usage{
+		PromptTokens:     count(in.PromptTokens),
+		CompletionTokens: count(in.CompletionTokens),
+		CachedTokens:     count(in.CachedTokens),
+	}
+}
+
+func timings(in inference.Timings) *sluicev1.Timings {
+	return &sluicev1.Timings{
+		Queue:            durationpb.New(in.Queue),
+		Prefill:          durationpb.New(in.Prefill),
+		TimeToFirstToken: durationpb.New(in.TimeToFirstToken),
+		Decode:           durationpb.New(in.Decode),
+	}
+}
+
+func modelState(state inference.State) sluicev1.ModelState {
+	switch state {
+	case inference.StateLoading:
+		return sluicev1.ModelState_MODEL_STATE_LOADING
+	case inference.StateReady:
+		return sluicev1.ModelState_MODEL_STATE_READY
+	case inference.StateDraining:
+		return sluicev1.ModelState_MODEL_STATE_DRAINING
+	case inference.StateFailed:
+		return sluicev1.ModelState_MODEL_STATE_FAILED
+	default:
+		return sluicev1.ModelState_MODEL_STATE_UNSPECIFIED
+	}
+}
+
+// describe tells what a model is and how it is doing.
+func describe(model *inference.Model) *sluicev1.Model {
+	info := model.Info()
+	out := &sluicev1.Model{
+		Name:          info.Name,
+		Aliases:       info.Aliases,
+		State:         modelState(model.State()),
+		Architecture:  info.Architecture,
+		Quantization:  info.Quantization,
+		ContextLength: count(info.ContextLength),
+		VocabSize:     count(info.VocabSize),
+		EosTokenIds:   info.EOSTokenIDs,
+		Chat:          info.HasChat,
+		Replicas:      make([]*sluicev1.Replica, len(info.Replicas)),
+	}
+	for i, replica := range info.Replicas {
+		out.Replicas[i] = &sluicev1.Replica{
+			Device:  replica.Device,
+			Slots:   count(replica.Slots),
+			Running: count(replica.Running),
+			Waiting: count(replica.Waiting),
+		}
+	}
+	return out
+}
+
+// count puts a count on the wire.
+func count(n int) uint32 {
+	return uint32(min(max(n, 0), math.MaxUint32)) //nolint:gosec // clamped to the type's range
+}

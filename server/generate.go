@@ -1,0 +1,160 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/sluiceml/sluice/inference"
+	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
+)
+
+// inferenceService is sluice.v1.InferenceService over the registry.
+type inferenceService struct {
+	sluicev1.UnimplementedInferenceServiceServer
+
+	models Registry
+	now    func() time.Time
+	draw   draws
+}
+
+// Generate runs a request to its end and returns the whole answer. It reads the same stream as GenerateStream, so
+// that both give the same text, and both let go of the slot as soon as the call ends.
+func (s *inferenceService) Generate(ctx context.Context, in *sluicev1.GenerateRequest) (*sluicev1.GenerateResponse, error) {
+	run, err := s.start(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	defer run.updates.Close()
+	var all collector
+	if err := pump(ctx, run.updates, 1, &all); err != nil {
+		return nil, err
+	}
+	summary := run.updates.Summary()
+	return &sluicev1.GenerateResponse{
+		Id:      run.request.ID,
+		Model:   run.model,
+		Outputs: all.outputs(),
+		Usage:   usage(summary.Usage),
+		Timings: timings(summary.Timings),
+	}, nil
+}
+
+// running is an admitted request.
+type running struct {
+	model   string // its real name
+	request inference.Request
+	updates updates
+}
+
+// start finds the model, converts the request and has it admitted.
+func (s *inferenceService) start(ctx context.Context, in *sluicev1.GenerateRequest) (running, error) {
+	arrival := s.now()
+	model, err := findModel(s.models, "model", in.GetModel())
+	if err != nil {
+		return running{}, err
+	}
+	request, err := limitsOf(model).request(in, arrival, s.draw)
+	if err != nil {
+		return running{}, err
+	}
+	stream, err := model.Generate(ctx, request)
+	if err != nil {
+		return running{}, fmt.Errorf("generate: %w", err)
+	}
+	return running{model: model.Info().Name, request: request, updates: stream}, nil
+}
+
+// updates is what a running request gives. *inference.Stream implements it.
+type updates interface {
+	// Next returns what became of an output since its last update, and io.EOF after the last.
+	Next(ctx context.Context) (inference.Update, error)
+	// Summary is the account of the request, once Next has returned io.EOF.
+	Summary() inference.Summary
+	// Close lets go of the request, finished or not.
+	Close()
+}
+
+// sink takes the updates of a request.
+type sink interface {
+	// delta takes new text or tokens of an output.
+	delta(inference.Update) error
+	// finished takes the end of an output, after its last delta.
+	finished(index int, finish inference.Finish) error
+}
+
+// errUnfinished is the error of a stream that ended before its outputs did; it must never look like success.
+var errUnfinished = errors.New("the stream of updates ended before every output had finished")
+
+// pump moves the updates of a request with a number of outputs to a sink, until the last or until ctx ends.
+func pump(ctx context.Context, from updates, outputs int, to sink) error {
+	for {
+		update, err := from.Next(ctx)
+		switch {
+		case errors.Is(err, io.EOF) && outputs == 0:
+			return nil
+		case errors.Is(err, io.EOF):
+			return errUnfinished
+		case err != nil:
+			return fmt.Errorf("generate: %w", err)
+		}
+		if update.Text != "" || len(update.TokenIDs) > 0 {
+			if err := to.delta(update); err != nil {
+				return err
+			}
+		}
+		if update.Finish != nil {
+			outputs--
+			if err := to.finished(update.Index, *update.Finish); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// collector is a sink that joins the updates into whole outputs.
+type collector struct{ parts []*part }
+
+type part struct {
+	text   strings.Builder
+	ids    []uint32
+	finish inference.Finish
+}
+
+// at returns the part of an output; the parts are as many as the highest index seen so far says.
+func (c *collector) at(index int) *part {
+	for len(c.parts) <= index {
+		c.parts = append(c.parts, &part{})
+	}
+	return c.parts[index]
+}
+
+func (c *collector) delta(update inference.Update) error {
+	p := c.at(update.Index)
+	p.text.WriteString(update.Text)
+	p.ids = append(p.ids, update.TokenIDs...)
+	return nil
+}
+
+func (c *collector) finished(index int, finish inference.Finish) error {
+	c.at(index).finish = finish
+	return nil
+}
+
+func (c *collector) outputs() []*sluicev1.Output {
+	out := make([]*sluicev1.Output, len(c.parts))
+	for i, p := range c.parts {
+		out[i] = &sluicev1.Output{
+			Index:        count(i),
+			Text:         p.text.String(),
+			TokenIds:     p.ids,
+			FinishReason: finishReason(p.finish.Reason),
+			StopSequence: p.finish.StopSequence,
+			Seed:         p.finish.Seed,
+		}
+	}
+	return out
+}

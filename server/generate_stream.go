@@ -1,0 +1,78 @@
+package server
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+
+	"github.com/sluiceml/sluice/inference"
+	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
+)
+
+// GenerateStream runs a request and sends its text as it comes.
+//
+// Nothing is sent before the request is admitted, so that a refusal is the call's status and not the end of an open
+// stream. A client that reads slowly blocks Send, and meanwhile the stream of updates joins them: it costs a goroutine
+// and its slot, and its later deltas are longer. A client that goes away ends ctx, which ends Next and Send.
+func (s *inferenceService) GenerateStream(
+	in *sluicev1.GenerateRequest, out grpc.ServerStreamingServer[sluicev1.GenerateStreamResponse],
+) error {
+	ctx := out.Context()
+	run, err := s.start(ctx, in)
+	if err != nil {
+		return err
+	}
+	defer run.updates.Close()
+	to := sender{ctx: ctx, send: out.Send}
+	if err := to.started(run.request.ID, run.model); err != nil {
+		return err
+	}
+	if err := pump(ctx, run.updates, 1, to); err != nil {
+		return err
+	}
+	return to.summary(run.updates.Summary())
+}
+
+// sender is a sink that sends each update as events.
+type sender struct {
+	ctx  context.Context //nolint:containedctx // lives as long as the one call that it belongs to
+	send func(*sluicev1.GenerateStreamResponse) error
+}
+
+func (s sender) started(id, model string) error {
+	return s.event(&sluicev1.GenerateStreamResponse{Event: &sluicev1.GenerateStreamResponse_Started{
+		Started: &sluicev1.Started{Id: id, Model: model},
+	}})
+}
+
+func (s sender) delta(update inference.Update) error {
+	return s.event(&sluicev1.GenerateStreamResponse{Event: &sluicev1.GenerateStreamResponse_Delta{
+		Delta: &sluicev1.Delta{Index: count(update.Index), Text: update.Text, TokenIds: update.TokenIDs},
+	}})
+}
+
+func (s sender) finished(index int, finish inference.Finish) error {
+	return s.event(&sluicev1.GenerateStreamResponse{Event: &sluicev1.GenerateStreamResponse_Finished{
+		Finished: &sluicev1.Finished{
+			Index:        count(index),
+			FinishReason: finishReason(finish.Reason),
+			StopSequence: finish.StopSequence,
+			Seed:         finish.Seed,
+		},
+	}})
+}
+
+func (s sender) summary(summary inference.Summary) error {
+	return s.event(&sluicev1.GenerateStreamResponse{Event: &sluicev1.GenerateStreamResponse_Summary{
+		Summary: &sluicev1.Summary{Usage: usage(summary.Usage), Timings: timings(summary.Timings)},
+	}})
+}
+
+// event sends one event. It makes a new message each time: interceptors and stats handlers may still read the last.
+func (s sender) event(event *sluicev1.GenerateStreamResponse) error {
+	err := s.send(event)
+	if err != nil && s.ctx.Err() != nil {
+		return s.ctx.Err() // the client went away, whatever the transport calls it
+	}
+	return err
+}

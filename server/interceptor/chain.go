@@ -1,0 +1,63 @@
+// Package interceptor holds what every call of the server passes through, in one declared order:
+//
+//	logging → deadline → errors → recovery → (the server's own) → handler
+//
+// Logging is outermost and sees the status that the client gets. The deadline lies outside the error map, so that
+// its end reads as the call's own. The error map turns the house's errors into statuses and logs what is a bug.
+// Recovery is innermost of the four: a panic becomes an error that the map treats as a bug.
+package interceptor
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+	"google.golang.org/grpc"
+)
+
+// Config describes a chain.
+type Config struct {
+	// Logger takes a line per call and the faults. Required.
+	Logger *slog.Logger
+	// MeterProvider counts panics. Required.
+	MeterProvider metric.MeterProvider
+	// MaxDuration bounds a call of an inference method, whatever deadline it came with. 0: no bound.
+	MaxDuration time.Duration
+	// Infrastructure says whether a method (as in "/grpc.health.v1.Health/Check") belongs to the machinery around the
+	// service: probes and watches, which are not logged and have no bound. Nil: none does.
+	Infrastructure func(method string) bool
+}
+
+// Chain is the interceptors of unary and of streaming calls, each outermost first.
+type Chain struct {
+	Unary  []grpc.UnaryServerInterceptor
+	Stream []grpc.StreamServerInterceptor
+}
+
+// New makes the chain.
+func New(config Config) (Chain, error) {
+	if config.Infrastructure == nil {
+		config.Infrastructure = func(string) bool { return false }
+	}
+	panics, err := newPanicCounter(config.MeterProvider)
+	if err != nil {
+		return Chain{}, fmt.Errorf("interceptors: %w", err)
+	}
+	var (
+		logs     = newLogging(config.Logger, config.Infrastructure)
+		bound    = deadline{max: config.MaxDuration, skip: config.Infrastructure}
+		statuses = errorMap{logger: config.Logger}
+		rescue   = newRecovery(panics)
+	)
+	return Chain{
+		Unary:  []grpc.UnaryServerInterceptor{logs.unary, bound.unary, statuses.unary, rescue.unary},
+		Stream: []grpc.StreamServerInterceptor{logs.stream, bound.stream, statuses.stream, rescue.stream},
+	}, nil
+}
+
+// pair is one interceptor in both of its forms.
+type pair struct {
+	unary  grpc.UnaryServerInterceptor
+	stream grpc.StreamServerInterceptor
+}

@@ -1,0 +1,55 @@
+package interceptor
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc"
+	grpccodes "google.golang.org/grpc/codes"
+
+	"github.com/sluiceml/sluice/server/status"
+)
+
+// errorMap turns the errors of handlers into statuses, and writes those that are bugs into the log: in full, with the
+// trace under which the client was told to ask.
+type errorMap struct{ logger *slog.Logger }
+
+func (m errorMap) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	resp, err := next(ctx, req)
+	if err != nil {
+		return nil, m.convert(ctx, info.FullMethod, err)
+	}
+	return resp, nil
+}
+
+func (m errorMap) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	if err := next(srv, ss); err != nil {
+		return m.convert(ss.Context(), info.FullMethod, err)
+	}
+	return nil
+}
+
+func (m errorMap) convert(ctx context.Context, method string, err error) error {
+	st := status.Of(ctx, err)
+	if st.Code() != grpccodes.Internal {
+		return st.Err()
+	}
+	span := trace.SpanFromContext(ctx)
+	span.RecordError(err)
+	span.SetStatus(codes.Error, "internal error")
+	attrs := []slog.Attr{slog.String("grpc.full_method", method)}
+	if id := span.SpanContext(); id.HasTraceID() {
+		attrs = append(attrs, slog.String("trace_id", id.TraceID().String()))
+	}
+	if caught, ok := errors.AsType[*recovery.PanicError](err); ok {
+		attrs = append(attrs, slog.Any("panic", caught.Panic), slog.String("stack", string(caught.Stack)))
+	} else {
+		attrs = append(attrs, slog.Any("error", err))
+	}
+	m.logger.LogAttrs(ctx, slog.LevelError, "internal error", attrs...)
+	return st.Err()
+}

@@ -1,0 +1,67 @@
+package server
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/sluiceml/sluice/inference"
+	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
+	"github.com/sluiceml/sluice/server/status"
+)
+
+// Registry finds the served models. *inference.Registry implements it.
+type Registry interface {
+	// Model finds a model by its name or alias; "" and "default" name the first. The error is an
+	// *inference.NotFoundError.
+	Model(name string) (*inference.Model, error)
+	// Models lists the models, the default one first.
+	Models() []*inference.Model
+}
+
+// findModel finds the model that a field of a request names.
+func findModel(models Registry, field, name string) (*inference.Model, error) {
+	if len(name) > maxModelName {
+		return nil, inference.Invalid(field, "must have at most %d bytes", maxModelName)
+	}
+	model, err := models.Model(name)
+	if err != nil {
+		return nil, fmt.Errorf("find model: %w", err)
+	}
+	return model, nil
+}
+
+// modelService is sluice.v1.ModelService over the registry, as the public address serves it.
+type modelService struct {
+	sluicev1.UnimplementedModelServiceServer
+
+	models Registry
+}
+
+// ListModels lists the served models, the default one first.
+func (s *modelService) ListModels(context.Context, *sluicev1.ListModelsRequest) (*sluicev1.ListModelsResponse, error) {
+	models := s.models.Models()
+	out := &sluicev1.ListModelsResponse{Models: make([]*sluicev1.Model, len(models))}
+	for i, model := range models {
+		out.Models[i] = describe(model)
+	}
+	return out, nil
+}
+
+// GetModel describes one model.
+func (s *modelService) GetModel(_ context.Context, in *sluicev1.GetModelRequest) (*sluicev1.GetModelResponse, error) {
+	model, err := findModel(s.models, "name", in.GetName())
+	if err != nil {
+		return nil, err
+	}
+	return &sluicev1.GetModelResponse{Model: describe(model)}, nil
+}
+
+// LoadModel is refused: only the admin address changes what is served.
+func (s *modelService) LoadModel(context.Context, *sluicev1.LoadModelRequest) (*sluicev1.LoadModelResponse, error) {
+	return nil, &status.AdminOnlyError{Method: "LoadModel"}
+}
+
+// UnloadModel is refused: only the admin address changes what is served.
+func (s *modelService) UnloadModel(context.Context, *sluicev1.UnloadModelRequest) (*sluicev1.UnloadModelResponse, error) {
+	return nil, &status.AdminOnlyError{Method: "UnloadModel"}
+}
