@@ -69,9 +69,8 @@ var pure = []string{
 var impure = []string{"time", "context", "log", "log/slog", "net", "net/http", "go.opentelemetry.io"}
 
 type listed struct {
-	ImportPath string
-	Name       string
-	Imports    []string
+	ImportPath string   `json:"ImportPath"`
+	Imports    []string `json:"Imports"`
 }
 
 func TestDependencyLaw(t *testing.T) {
@@ -121,9 +120,9 @@ func parseLattice(t *testing.T) map[string][]string {
 			continue
 		}
 		var previous []string
-		for _, level := range strings.Split(line, "<") {
+		for level := range strings.SplitSeq(line, "<") {
 			var current []string
-			for _, name := range strings.Split(level, ",") {
+			for name := range strings.SplitSeq(level, ",") {
 				current = append(current, strings.TrimSpace(name))
 			}
 			for _, low := range previous {
@@ -157,7 +156,7 @@ func reaches(above map[string][]string, low, high string) bool {
 
 func list(t *testing.T) []listed {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Name,Imports", "./...")
+	command := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports", "./...")
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
 	output, err := command.Output()

@@ -164,7 +164,7 @@ func (m *Model) Run(ctx context.Context) error {
 		})
 	}
 	_ = group.Wait() // the members report through failures
-	return errors.Join(append(failures, m.stop())...)
+	return errors.Join(errors.Join(failures...), m.stop())
 }
 
 // Drain makes the model refuse new requests and finish those that it has.
