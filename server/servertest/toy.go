@@ -1,0 +1,131 @@
+package servertest
+
+import (
+	"testing"
+
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/sluiceml/sluice/inference"
+	"github.com/sluiceml/sluice/inference/chat"
+	"github.com/sluiceml/sluice/inference/engine"
+	"github.com/sluiceml/sluice/inference/inferencetest"
+	"github.com/sluiceml/sluice/inference/runner"
+	"github.com/sluiceml/sluice/tokenizer"
+)
+
+// The special tokens of the toy's vocabulary, which otherwise has one token for each byte: the token of byte b has
+// the id b.
+const (
+	EndOfText = 256 // "<|endoftext|>", the begin token of a prompt
+	TurnStart = 257 // "<|im_start|>"
+	TurnEnd   = 258 // "<|im_end|>", the end token of an output
+
+	VocabSize = 259
+)
+
+// Template is the toy's chat template.
+const Template = `{% for m in messages %}<|im_start|>{{ m.role }}
+{{ m.content }}<|im_end|>
+{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
+{% endif %}`
+
+// Toy describes a model on a toy session, whose tokens are nonsense and exactly reproducible.
+type Toy struct {
+	Name    string                  // default "toy"
+	Session inferencetest.ToyConfig // VocabSize is set
+	Engine  engine.Config           // Model and TracerProvider are set
+
+	MaxTokens      int                  // default of a request; default 16
+	NoTemplate     bool                 // no chat
+	TracerProvider trace.TracerProvider // default: none
+}
+
+// Model makes the model. Start runs it.
+func (c Toy) Model(t testing.TB) *inference.Model {
+	t.Helper()
+	if c.Name == "" {
+		c.Name = "toy"
+	}
+	if c.MaxTokens == 0 {
+		c.MaxTokens = 16
+	}
+	if c.TracerProvider == nil {
+		c.TracerProvider = tracenoop.NewTracerProvider()
+	}
+	if c.Session.Limits == (runner.Limits{}) {
+		c.Session.Limits = runner.Limits{Slots: 4, MaxLength: 256, MaxChunk: 16}
+	}
+	c.Session.Limits.VocabSize = VocabSize
+	session := inferencetest.NewToy(c.Session)
+	c.Engine.Model, c.Engine.TracerProvider = c.Name, c.TracerProvider
+	loop, err := engine.New(session, c.Engine)
+	if err != nil {
+		t.Fatalf("servertest: %v", err)
+	}
+	config := inference.Config{
+		Name:          c.Name,
+		Architecture:  "toy",
+		Quantization:  "none",
+		ContextLength: session.Limits().MaxLength,
+		EOSTokenIDs:   []uint32{TurnEnd},
+		Defaults: inference.Defaults{Sampling: inference.Sampling{
+			MaxTokens: c.MaxTokens, Temperature: 1, TopP: 1, RepetitionPenalty: 1,
+		}},
+		Tokenizer:      Tokenizer(t),
+		BOSToken:       "<|endoftext|>",
+		EOSToken:       "<|im_end|>",
+		Replicas:       []inference.Replica{{Device: "toy", Engine: loop}},
+		TracerProvider: c.TracerProvider,
+		MeterProvider:  metricnoop.NewMeterProvider(),
+	}
+	if !c.NoTemplate {
+		config.Template, err = chat.Parse(Template, chat.Options{Special: config.Tokenizer.SpecialTokens()})
+		if err != nil {
+			t.Fatalf("servertest: %v", err)
+		}
+	}
+	model, err := inference.NewModel(config)
+	if err != nil {
+		t.Fatalf("servertest: %v", err)
+	}
+	return model
+}
+
+// Tokenizer makes the toy's tokenizer.
+func Tokenizer(t testing.TB) *tokenizer.Tokenizer {
+	t.Helper()
+	bos, eos := uint32(EndOfText), uint32(TurnEnd)
+	v := tokenizer.Vocabulary{
+		Tokens: make([]string, VocabSize), Types: make([]tokenizer.TokenType, VocabSize),
+		Pre: "gpt-2", BOS: &bos, EOS: &eos, AddBOS: true,
+	}
+	for b := range 256 {
+		v.Tokens[b], v.Types[b] = string(byteSymbol(b)), tokenizer.TokenNormal
+	}
+	for id, text := range map[int]string{EndOfText: "<|endoftext|>", TurnStart: "<|im_start|>", TurnEnd: "<|im_end|>"} {
+		v.Tokens[id], v.Types[id] = text, tokenizer.TokenControl
+	}
+	tok, err := tokenizer.FromVocabulary(v)
+	if err != nil {
+		t.Fatalf("servertest: %v", err)
+	}
+	return tok
+}
+
+// byteSymbol is how a byte-level vocabulary writes a byte: as the character of the same code where that is visible,
+// the others from U+0100 on, in order. It is GPT-2's bytes_to_unicode.
+func byteSymbol(b int) rune {
+	visible := func(b int) bool { return '!' <= b && b <= '~' || 0xA1 <= b && b <= 0xAC || 0xAE <= b }
+	if visible(b) {
+		return rune(b)
+	}
+	next := rune(256)
+	for other := range b {
+		if !visible(other) {
+			next++
+		}
+	}
+	return next
+}
