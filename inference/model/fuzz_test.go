@@ -1,0 +1,170 @@
+package model
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluiceml/sluice/inference/model/gguf"
+	"github.com/sluiceml/sluice/inference/model/internal/filetest"
+)
+
+// bounded runs f and keeps the memory that it takes within a multiple of the size of its input.
+func bounded(t *testing.T, size int, f func()) {
+	t.Helper()
+	before := filetest.Allocated()
+	f()
+	if taken := filetest.Allocated() - before; taken > 1<<20+256*uint64(size) {
+		t.Fatalf("%d bytes of input took %d bytes of memory", size, taken)
+	}
+}
+
+// FuzzConfig reads any config.json: a Spec that comes out is valid.
+func FuzzConfig(f *testing.F) {
+	f.Add([]byte(`{"architectures":["LlamaForCausalLM"],"vocab_size":8,"hidden_size":8,"intermediate_size":8,"num_hidden_layers":1,` +
+		`"num_attention_heads":2,"max_position_embeddings":8,"eos_token_id":[1,2],"rope_scaling":{"type":"linear","factor":2}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		bounded(t, len(data), func() {
+			var c hfConfig
+			if parseJSON("config.json", data, &c) != nil {
+				return
+			}
+			if s, err := c.spec("config.json"); err == nil {
+				if err := s.Validate(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	})
+}
+
+// FuzzGenerationConfig reads any generation_config.json: one that is sound is the same after writing.
+func FuzzGenerationConfig(f *testing.F) {
+	f.Add([]byte(`{"eos_token_id":2,"do_sample":true,"temperature":0.5,"top_k":3,"top_p":0.9,"max_new_tokens":7}`))
+	f.Add([]byte(`{"eos_token_id":[1,2],"bos_token_id":null}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var c GenerationConfig
+		var err error
+		bounded(t, len(data), func() { c, err = parseGenerationConfig("a", data) })
+		if err != nil {
+			return
+		}
+		text, err := c.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := parseGenerationConfig("a", text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(c.EOSTokenIDs) == 0 {
+			c.EOSTokenIDs = nil // an empty list is not written
+		}
+		if diff := cmp.Diff(c, again); diff != "" {
+			t.Fatalf("after writing (-before +after):\n%s", diff)
+		}
+	})
+}
+
+// FuzzManifest reads any sluice.json: one that is sound is the same after writing, and names files of its folder.
+func FuzzManifest(f *testing.F) {
+	m := NewManifest(Spec{
+		Architecture: "llama", VocabSize: 8, HiddenSize: 8, IntermediateSize: 8, Layers: 1, Heads: 2, KVHeads: 1, HeadSize: 4, ContextLength: 8,
+	}, "v1")
+	text, err := m.Encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var m Manifest
+		var err error
+		bounded(t, len(data), func() { m, err = parseManifest("a", data) })
+		if err != nil {
+			return
+		}
+		text, err := m.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := parseManifest("a", text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		twice, err := again.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(text), string(twice)); diff != "" {
+			t.Fatalf("after writing (-before +after):\n%s", diff)
+		}
+	})
+}
+
+// FuzzTokenizerConfig reads any tokenizer_config.json.
+func FuzzTokenizerConfig(f *testing.F) {
+	f.Add([]byte(`{"bos_token":{"content":"<s>"},"eos_token":"</s>","chat_template":[{"name":"default","template":"x"}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		bounded(t, len(data), func() {
+			var c tokenizerConfig
+			_ = parseJSON("a", data, &c)
+		})
+	})
+}
+
+// FuzzGGUFModel reads the model and the vocabulary of any GGUF file.
+func FuzzGGUFModel(f *testing.F) {
+	g := &filetest.GGUF{}
+	g.Text("general.architecture", "llama")
+	for _, key := range []string{"block_count", "context_length", "feed_forward_length", "attention.head_count"} {
+		g.Uint32("llama."+key, 1)
+	}
+	g.Uint32("llama.embedding_length", 2)
+	g.Float32("llama.attention.layer_norm_rms_epsilon", 1e-5)
+	g.Text("tokenizer.ggml.model", "gpt2")
+	g.Texts("tokenizer.ggml.tokens", "a", "b")
+	g.Uint32("tokenizer.ggml.eos_token_id", 1)
+	names := map[string][]int{
+		"token_embd.weight": {2, 2}, "output_norm.weight": {2}, "blk.0.attn_norm.weight": {2}, "blk.0.ffn_norm.weight": {2},
+		"blk.0.attn_q.weight": {2, 2}, "blk.0.attn_k.weight": {2, 2}, "blk.0.attn_v.weight": {2, 2}, "blk.0.attn_output.weight": {2, 2},
+		"blk.0.ffn_gate.weight": {1, 2}, "blk.0.ffn_up.weight": {1, 2}, "blk.0.ffn_down.weight": {2, 1}, "rope_freqs.weight": {1},
+	}
+	for name, shape := range names {
+		size, err := F32.Bytes(shape)
+		if err != nil {
+			f.Fatal(err)
+		}
+		g.Tensor(name, 0, shape, bytes.Repeat([]byte{0, 0, 0x80, 0x3f}, size/4)) // ones
+	}
+	file, err := gguf.Parse(g.Bytes())
+	if err != nil {
+		f.Fatal(err)
+	}
+	if _, err := newGGUFSource("a", file); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(g.Bytes())
+	f.Fuzz(func(t *testing.T, data []byte) {
+		bounded(t, len(data), func() {
+			file, err := gguf.Parse(data)
+			if err != nil {
+				return
+			}
+			_, _ = ggufAssets("a", file)
+			s, err := newGGUFSource("a", file)
+			if err != nil {
+				return
+			}
+			for _, w := range s.Spec().Weights() {
+				tensor, ok := s.Tensor(w.Name)
+				if !ok {
+					t.Fatalf("no tensor %s", w.Name)
+				}
+				if size, err := tensor.Type.Bytes(tensor.Shape); err != nil || size != len(tensor.Data) {
+					t.Fatalf("%s: %d bytes, want %d, %v", w.Name, len(tensor.Data), size, err)
+				}
+			}
+		})
+	})
+}
