@@ -13,8 +13,8 @@ import (
 const (
 	configName           = "config.json"
 	generationConfigName = "generation_config.json"
-	tokenizerName        = "tokenizer.json"
-	tokenizerConfigName  = "tokenizer_config.json"
+	tokenizerName        = "tokenizer.json"        //nolint:gosec // no secret
+	tokenizerConfigName  = "tokenizer_config.json" //nolint:gosec // no secret
 	chatTemplateName     = "chat_template.jinja"
 )
 
@@ -85,8 +85,10 @@ func (s *checkpoint) check(dir string) error {
 	return nil
 }
 
+// Spec implements Source.
 func (s *checkpoint) Spec() Spec { return s.spec }
 
+// Close implements Source.
 func (s *checkpoint) Close() error {
 	return s.folder.Close()
 }

@@ -66,8 +66,10 @@ func checkGGUFWeights(path string, s *ggufSource) error {
 	return nil
 }
 
+// Spec implements Source.
 func (s *ggufSource) Spec() Spec { return s.spec }
 
+// Close implements Source.
 func (s *ggufSource) Close() error {
 	return s.file.Close()
 }

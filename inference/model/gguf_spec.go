@@ -163,7 +163,7 @@ func (m *metadata) sizeOr(key string, otherwise int) int {
 		m.fail(key, err)
 		return otherwise
 	}
-	return int(n) //nolint:gosec // checked
+	return int(n)
 }
 
 // uniform gives an integer, or what all elements of an array of integers are.
@@ -186,7 +186,7 @@ func uniform(v gguf.Value) (uint64, error) {
 			return 0, errors.New("layers of different sizes are not supported yet")
 		}
 	}
-	return uint64(all[0]), nil //nolint:gosec // checked
+	return uint64(all[0]), nil
 }
 
 // refuse notes what the file says that this reader would otherwise get wrong.

@@ -2,6 +2,7 @@ package model_test
 
 import (
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 
@@ -55,9 +56,7 @@ func TestConfigForms(t *testing.T) {
 		}, func(s *model.Spec) { s.RopeTheta, s.RopeScaling = 500000, llama3 }},
 		{"llama 3.1 in transformers 5", func(c map[string]any) {
 			p := map[string]any{"rope_theta": 500000}
-			for k, v := range llama3JSON {
-				p[k] = v
-			}
+			maps.Copy(p, llama3JSON)
 			c["rope_parameters"] = p
 		}, func(s *model.Spec) { s.RopeTheta, s.RopeScaling = 500000, llama3 }},
 		{"linear by its old name", func(c map[string]any) {

@@ -229,7 +229,7 @@ func (r *Report) judge(s Source, err error) {
 	case err != nil:
 		r.Problem = err.Error()
 	case !r.Tokenizer:
-		r.Problem = fmt.Sprintf("%s: it has no tokenizer", r.Path)
+		r.Problem = r.Path + ": it has no tokenizer"
 	default:
 		r.Use = Convert
 	}

@@ -59,7 +59,7 @@ func size(all map[string]model.Tensor) (n int64) {
 	return n
 }
 
-// counts counts tensors by type.
+// counts gives the numbers of tensors by type.
 func counts(all map[string]model.Tensor, types ...model.Type) []model.WeightCount {
 	var list []model.WeightCount
 	for _, typ := range types {

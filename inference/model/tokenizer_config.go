@@ -23,21 +23,21 @@ type tokenText string
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (t *tokenText) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	switch dec.PeekKind() {
-	case jsontext.KindNull:
+	kind := dec.PeekKind()
+	if kind == jsontext.KindNull {
 		return dec.SkipValue()
-	case jsontext.KindBeginObject:
-		var object struct {
-			Content string `json:"content"`
-		}
-		if err := json.UnmarshalDecode(dec, &object); err != nil {
-			return err
-		}
-		*t = tokenText(object.Content)
-		return nil
-	default:
+	}
+	if kind != jsontext.KindBeginObject {
 		return json.UnmarshalDecode(dec, (*string)(t))
 	}
+	var object struct {
+		Content string `json:"content"`
+	}
+	if err := json.UnmarshalDecode(dec, &object); err != nil {
+		return err
+	}
+	*t = tokenText(object.Content)
+	return nil
 }
 
 // chatTemplateSet is a chat template: a JSON string, or a list of named ones of which "default" counts.
@@ -45,26 +45,26 @@ type chatTemplateSet string
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (t *chatTemplateSet) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	switch dec.PeekKind() {
-	case jsontext.KindNull:
+	kind := dec.PeekKind()
+	if kind == jsontext.KindNull {
 		return dec.SkipValue()
-	case jsontext.KindBeginArray:
-		var list []struct {
-			Name     string `json:"name"`
-			Template string `json:"template"`
-		}
-		if err := json.UnmarshalDecode(dec, &list); err != nil {
-			return err
-		}
-		for _, named := range list {
-			if named.Name == "default" {
-				*t = chatTemplateSet(named.Template)
-			}
-		}
-		return nil
-	default:
+	}
+	if kind != jsontext.KindBeginArray {
 		return json.UnmarshalDecode(dec, (*string)(t))
 	}
+	var list []struct {
+		Name     string `json:"name"`
+		Template string `json:"template"`
+	}
+	if err := json.UnmarshalDecode(dec, &list); err != nil {
+		return err
+	}
+	for _, named := range list {
+		if named.Name == "default" {
+			*t = chatTemplateSet(named.Template)
+		}
+	}
+	return nil
 }
 
 // texts are what a folder says around its tokenizer.

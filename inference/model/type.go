@@ -16,9 +16,9 @@ const (
 	Q4_1 = quant.Q4_1
 	Q5_0 = quant.Q5_0
 	Q5_1 = quant.Q5_1
-	Q4_K = quant.Q4_K
-	Q5_K = quant.Q5_K
-	Q6_K = quant.Q6_K
+	Q4_K = quant.Q4_K //nolint:staticcheck // GGML's name
+	Q5_K = quant.Q5_K //nolint:staticcheck // GGML's name
+	Q6_K = quant.Q6_K //nolint:staticcheck // GGML's name
 )
 
 // Dequantize writes the float32 values of data, whole blocks of t, to dst. The lengths must agree.

@@ -136,7 +136,7 @@ func int32s(v gguf.Value) ([]int32, error) {
 		if n < math.MinInt32 || n > math.MaxInt32 {
 			return nil, fmt.Errorf("%d is out of range", n)
 		}
-		out[i] = int32(n) //nolint:gosec // checked
+		out[i] = int32(n)
 	}
 	return out, nil
 }

@@ -251,7 +251,7 @@ func TestHostile(t *testing.T) {
 func TestTruncated(t *testing.T) {
 	t.Parallel()
 	data := sample().Bytes()
-	for n := range len(data) {
+	for n := range data {
 		if _, err := gguf.Parse(data[:n:n]); err == nil {
 			t.Errorf("accepted %d of %d bytes", n, len(data))
 		}

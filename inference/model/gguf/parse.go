@@ -106,7 +106,7 @@ func (c *cursor) entry(i int) entry {
 		if c.err == nil && (size < 1 || size > math.MaxInt32) {
 			c.failAt(c.at-8, what, fmt.Errorf("dimension %d is %d, it must be 1 to %d", d, size, math.MaxInt32))
 		}
-		e.tensor.Shape[len(e.tensor.Shape)-1-d] = int(size) //nolint:gosec // checked
+		e.tensor.Shape[len(e.tensor.Shape)-1-d] = int(size)
 	}
 	at := c.at
 	number := c.uint32(what)
@@ -151,7 +151,7 @@ func (f *File) place(c *cursor, entries []entry) error {
 		if e.offset > uint64(len(data)) || uint64(e.size) > uint64(len(data))-e.offset {
 			return fail("%w: %d bytes at %d of %d bytes of data", errTruncated, e.size, e.offset, len(data))
 		}
-		end := int(e.offset) + e.size //nolint:gosec // within data
+		end := int(e.offset) + e.size
 		e.tensor.Data = data[e.offset:end:end]
 		f.tensors[i] = e.tensor
 		f.index[e.tensor.Name] = i

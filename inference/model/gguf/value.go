@@ -29,8 +29,10 @@ const (
 
 // String names the kind.
 func (k Kind) String() string {
-	names := [...]string{"uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "bool", "string", "array",
-		"uint64", "int64", "float64"}
+	names := [...]string{
+		"uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "bool", "string", "array",
+		"uint64", "int64", "float64",
+	}
 	if int64(k) < int64(len(names)) {
 		return names[k]
 	}
@@ -56,14 +58,13 @@ func (k Kind) width() int {
 
 // least is the fewest bytes that a value of the kind takes: a string has its length, an array its kind and count.
 func (k Kind) least() int {
-	switch k {
-	case String:
+	if k == String {
 		return 8
-	case Array:
-		return 12
-	default:
-		return k.width()
 	}
+	if k == Array {
+		return 12
+	}
+	return k.width()
 }
 
 // Value is a metadata value, still encoded; the accessors decode it and refuse another kind. The zero Value is not
@@ -151,20 +152,19 @@ func (v Value) Uint() (uint64, error) {
 	return uint64(n), nil
 }
 
-// Float gives a number as a float64: any integer or float.
+// Float gives a float, or an integer that is not negative, as a float64.
 func (v Value) Float() (float64, error) {
-	switch v.kind {
-	case Float32:
+	if v.kind == Float32 {
 		return float64(math.Float32frombits(binary.LittleEndian.Uint32(v.data))), nil
-	case Float64:
-		return math.Float64frombits(binary.LittleEndian.Uint64(v.data)), nil
-	default:
-		n, err := v.Uint()
-		if err != nil {
-			return 0, v.wrong("a number")
-		}
-		return float64(n), nil
 	}
+	if v.kind == Float64 {
+		return math.Float64frombits(binary.LittleEndian.Uint64(v.data)), nil
+	}
+	n, err := v.Uint()
+	if err != nil {
+		return 0, v.wrong("a number")
+	}
+	return float64(n), nil
 }
 
 // Bool gives a bool.

@@ -24,9 +24,9 @@ const (
 	Q4_1                 // blocks of 32: half scale and minimum, 32 × 4 bits
 	Q5_0                 // blocks of 32: half scale, fifth bits, 32 × 4 bits less 16
 	Q5_1                 // blocks of 32: half scale and minimum, fifth bits, 32 × 4 bits
-	Q4_K                 // blocks of 256: 8 sub-blocks with 6-bit scales and minima, 4-bit values
-	Q5_K                 // blocks of 256: 8 sub-blocks with 6-bit scales and minima, 5-bit values
-	Q6_K                 // blocks of 256: 16 sub-blocks with 8-bit scales, 6-bit values less 32
+	Q4_K                 //nolint:staticcheck // GGML's name. Blocks of 256: 8 sub-blocks with 6-bit scales and minima, 4-bit values
+	Q5_K                 //nolint:staticcheck // GGML's name. As Q4_K with 5-bit values
+	Q6_K                 //nolint:staticcheck // GGML's name. Blocks of 256: 16 sub-blocks with 8-bit scales, 6-bit values less 32
 )
 
 // superBlock is the number of values in a block of the K types.

@@ -143,7 +143,7 @@ func (e entry) place(data []byte, at uint64) (Tensor, error) {
 	}
 	shape := make([]int, len(e.Shape))
 	for i, n := range e.Shape {
-		shape[i] = int(n) //nolint:gosec // size has checked it
+		shape[i] = int(n)
 	}
 	return Tensor{Name: e.name, DType: e.DType, Shape: shape, Data: data[begin:end:end]}, nil
 }

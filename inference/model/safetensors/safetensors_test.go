@@ -111,7 +111,7 @@ func TestHostile(t *testing.T) {
 func TestTruncated(t *testing.T) {
 	t.Parallel()
 	data := sample().Bytes()
-	for n := range len(data) {
+	for n := range data {
 		if _, err := safetensors.Parse(data[:n:n]); err == nil {
 			t.Errorf("accepted %d of %d bytes", n, len(data))
 		}
@@ -146,7 +146,8 @@ func TestOpenFolder(t *testing.T) {
 	}{
 		{"one file", map[string]string{"model.safetensors": shard("a", 1), "other.safetensors": "x"}, []string{"model.safetensors"}},
 		{
-			"shards", map[string]string{
+			"shards",
+			map[string]string{
 				"model.safetensors.index.json": `{"metadata":{"total_size":2},"weight_map":{"b":"2.safetensors","a":"1.safetensors"}}`,
 				"1.safetensors":                shard("a", 1), "2.safetensors": shard("b", 2),
 			},

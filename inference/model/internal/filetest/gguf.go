@@ -91,7 +91,7 @@ func (g *GGUF) Texts(key string, values ...string) {
 func (g *GGUF) Int32s(key string, values ...int32) {
 	g.array(key, kindInt32, len(values))
 	for _, v := range values {
-		g.values = binary.LittleEndian.AppendUint32(g.values, uint32(v)) //nolint:gosec // two's complement
+		g.values = binary.LittleEndian.AppendUint32(g.values, uint32(v))
 	}
 }
 
@@ -107,7 +107,7 @@ func (g *GGUF) Float32s(key string, values ...float32) {
 func (g *GGUF) array(key string, element uint32, n int) {
 	g.key(key, kindArray)
 	g.values = binary.LittleEndian.AppendUint32(g.values, element)
-	g.values = binary.LittleEndian.AppendUint64(g.values, uint64(n)) //nolint:gosec // a length
+	g.values = binary.LittleEndian.AppendUint64(g.values, uint64(n))
 }
 
 // Tensor adds a tensor of GGML's type number and of shape, outermost dimension first, at the next aligned offset.
@@ -123,9 +123,9 @@ func (g *GGUF) Tensor(name string, number uint32, shape []int, data []byte) {
 func (g *GGUF) Entry(name string, number uint32, shape []int, offset uint64) {
 	g.tensorCount++
 	g.tensors = text(g.tensors, name)
-	g.tensors = binary.LittleEndian.AppendUint32(g.tensors, uint32(len(shape))) //nolint:gosec // a length
+	g.tensors = binary.LittleEndian.AppendUint32(g.tensors, uint32(len(shape)))
 	for i := range shape {
-		g.tensors = binary.LittleEndian.AppendUint64(g.tensors, uint64(shape[len(shape)-1-i])) //nolint:gosec // as it is
+		g.tensors = binary.LittleEndian.AppendUint64(g.tensors, uint64(shape[len(shape)-1-i]))
 	}
 	g.tensors = binary.LittleEndian.AppendUint32(g.tensors, number)
 	g.tensors = binary.LittleEndian.AppendUint64(g.tensors, offset)
