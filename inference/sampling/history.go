@@ -1,5 +1,7 @@
 package sampling
 
+import "math"
+
 // history counts the tokens of one sequence for the penalties. The order of ids is that of first occurrence, so that
 // applying it is deterministic; the index is never iterated.
 type history struct {
@@ -48,11 +50,7 @@ func (h *history) apply(row []float32, p Params) {
 		}
 		x := row[id]
 		if p.RepetitionPenalty != 1 {
-			if x < 0 {
-				x *= p.RepetitionPenalty
-			} else {
-				x /= p.RepetitionPenalty
-			}
+			x = repeated(x, p.RepetitionPenalty)
 		}
 		if n := h.output[i]; n > 0 {
 			x -= float32(p.FrequencyPenalty * float32(n))
@@ -60,4 +58,17 @@ func (h *history) apply(row []float32, p Params) {
 		}
 		row[id] = x
 	}
+}
+
+// repeated is the logit x of a token that has occurred. A finite one stays finite, however extreme the penalty: an
+// overflow would read as a broken model.
+func repeated(x, penalty float32) float32 {
+	y := x / penalty
+	if x < 0 {
+		y = x * penalty
+	}
+	if y-y != 0 && x-x == 0 {
+		y = float32(math.Copysign(math.MaxFloat32, float64(x)))
+	}
+	return y
 }
