@@ -1,0 +1,88 @@
+package ort
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// region is reserved address space outside Go's heap. A page of it takes memory from its first touch, reads as zero
+// before, and never moves: ONNX Runtime may keep pointers into it.
+type region struct {
+	bytes []byte
+	used  int
+}
+
+// reserve takes address space of at least size bytes.
+func reserve(size int) (*region, error) {
+	page := os.Getpagesize()
+	bytes, err := unix.Mmap(-1, 0, (size+page-1)/page*page, unix.PROT_READ|unix.PROT_WRITE, reserveFlags)
+	if err != nil {
+		return nil, fmt.Errorf("reserving %d bytes of address space: %w", size, err)
+	}
+	if err := adviseSmallPages(bytes); err != nil {
+		return nil, errors.Join(fmt.Errorf("reserving %d bytes of address space: %w", size, err), unix.Munmap(bytes))
+	}
+	return &region{bytes: bytes}, nil
+}
+
+// carve takes the next n elements of a region, at the start of a page.
+func carve[T int32 | int64 | float32](r *region, n int) []T {
+	var zero T
+	size := n * int(unsafe.Sizeof(zero))
+	start := r.used
+	r.used += pages(size)
+	return unsafe.Slice((*T)(unsafe.Pointer(&r.bytes[start : start+size][0])), n)
+}
+
+// pages rounds a size in bytes up to whole pages.
+func pages(size int) int {
+	page := os.Getpagesize()
+	return (size + page - 1) / page * page
+}
+
+// free gives the address space back. Nothing may point into it any more.
+func (r *region) free() error {
+	if err := unix.Munmap(r.bytes); err != nil {
+		return fmt.Errorf("freeing address space: %w", err)
+	}
+	r.bytes = nil
+	return nil
+}
+
+// discard gives the memory of the pages that lie wholly inside values back to the system.
+func discard(values []float32) error {
+	page := uintptr(os.Getpagesize())
+	start := uintptr(unsafe.Pointer(unsafe.SliceData(values)))
+	end := start + uintptr(len(values))*unsafe.Sizeof(float32(0))
+	first := (start + page - 1) / page * page
+	last := end / page * page
+	if first >= last {
+		return nil
+	}
+	bytes := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(values))), end-start)
+	if err := unix.Madvise(bytes[first-start:last-start], adviceDiscard); err != nil {
+		return fmt.Errorf("giving memory back: %w", err)
+	}
+	return nil
+}
+
+// product multiplies sizes, or says that the result is beyond any address space.
+func product(factors ...int) (int, bool) {
+	result := uint64(1)
+	for _, f := range factors {
+		if f < 0 {
+			return 0, false
+		}
+		high, low := bits.Mul64(result, uint64(f))
+		if high != 0 || low > 1<<46 {
+			return 0, false
+		}
+		result = low
+	}
+	return int(result), true
+}

@@ -1,0 +1,19 @@
+package ort
+
+import "golang.org/x/sys/unix"
+
+const (
+	// Not backed by swap or counted against the commit limit until touched.
+	reserveFlags = unix.MAP_PRIVATE | unix.MAP_ANON | unix.MAP_NORESERVE
+	// Takes effect at once; the pages read as zero afterwards.
+	adviceDiscard = unix.MADV_DONTNEED
+)
+
+// adviseSmallPages keeps transparent huge pages away where they are on for everybody: one head of one slot is often
+// exactly two megabytes long, so that a single token would commit the memory of them all.
+func adviseSmallPages(bytes []byte) error {
+	if err := unix.Madvise(bytes, unix.MADV_NOHUGEPAGE); err != nil && err != unix.EINVAL { // EINVAL: a kernel without them
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,256 @@
+package ort
+
+import (
+	"errors"
+	"fmt"
+
+	onnx "github.com/yalue/onnxruntime_go"
+
+	"github.com/sluiceml/sluice/inference/model"
+	"github.com/sluiceml/sluice/inference/runner"
+)
+
+// Config is what a session is made of.
+type Config struct {
+	Model         string      // path of the .onnx file; its weights lie where it says
+	Graph         model.Graph // from the folder's manifest, where it has been checked
+	ContextLength int         // the longest sequence that the graph can hold, from the manifest
+	Device        Device
+
+	Slots     int // sequences held at once
+	MaxLength int // positions per slot, at most ContextLength
+	MaxChunk  int // most tokens of a prompt chunk, at most MaxLength
+}
+
+// validate says everything that is wrong, by field.
+func (c Config) validate() error {
+	var errs error
+	need := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = errors.Join(errs, fmt.Errorf(format, args...))
+		}
+	}
+	g := c.Graph
+	need(c.Model != "", "Model is empty")
+	need(g.KVType == "float32", "Graph.KVType is %q, want float32", g.KVType)
+	need(g.Layers > 0 && g.KVHeads > 0 && g.HeadSize > 0 && g.VocabSize > 0,
+		"Graph has %d layers, %d heads of keys of %d values, %d tokens", g.Layers, g.KVHeads, g.HeadSize, g.VocabSize)
+	need(c.Device.Provider == CPU || c.Device.Provider == CUDA, "Device.Provider is %q", c.Device.Provider)
+	need(c.Slots >= 1 && c.Slots <= maxSlots, "Slots is %d, want 1 to %d", c.Slots, maxSlots)
+	need(c.MaxLength >= 1 && c.MaxLength <= c.ContextLength,
+		"MaxLength is %d, want 1 to ContextLength, %d", c.MaxLength, c.ContextLength)
+	need(c.MaxChunk >= 1 && c.MaxChunk <= c.MaxLength, "MaxChunk is %d, want 1 to MaxLength, %d", c.MaxChunk, c.MaxLength)
+	if errs != nil {
+		return fmt.Errorf("ort.Config: %w", errs)
+	}
+	return nil
+}
+
+// maxSlots bounds the bindings that a session keeps, one set per batch size and per slot.
+const maxSlots = 4096
+
+// Session is a model on a device. It is not safe for concurrent use.
+type Session struct {
+	environment *Environment
+	config      Config
+	session     *onnx.DynamicAdvancedSession
+	names       *names
+	cache       *cache
+	buffers     *buffers
+	tensors     tensors
+	decode      []*lane      // by the number of rows; made when first needed
+	chunk       []*lane      // by slot; made when first needed
+	chunkIDs    []onnx.Value // [1, S] by S; made when first needed
+	released    error        // of ReleaseSlot, which returns none
+	closed      bool
+}
+
+var _ runner.Session = (*Session)(nil)
+
+// Open loads a model and runs it once, so that a graph that is not as described fails here. A device that cannot be
+// used is a [DeviceError].
+func (e *Environment) Open(config Config) (_ *Session, err error) {
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+	if err := e.acquire(); err != nil {
+		return nil, err
+	}
+	s := &Session{
+		environment: e,
+		config:      config,
+		names:       newNames(config.Graph),
+		decode:      make([]*lane, config.Slots+1),
+		chunk:       make([]*lane, config.Slots),
+		chunkIDs:    make([]onnx.Value, max(config.MaxChunk, 2)+1),
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("opening %s: %w", config.Model, err), s.Close())
+		}
+	}()
+	if s.session, err = load(config, s.names); err != nil {
+		return nil, err
+	}
+	if s.cache, err = newCache(config.Slots, config.MaxLength, config.Graph); err != nil {
+		return nil, err
+	}
+	if s.buffers, err = newBuffers(config, &s.tensors); err != nil {
+		return nil, err
+	}
+	if _, err = s.Step(runner.Step{Decode: []runner.DecodeRow{{}}}); err != nil {
+		return nil, fmt.Errorf("first run: %w", err)
+	}
+	s.ReleaseSlot(0)
+	return s, nil
+}
+
+// load makes ONNX Runtime's session.
+func load(config Config, names *names) (session *onnx.DynamicAdvancedSession, err error) {
+	options, err := sessionOptions(config.Device)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, options.Destroy()) }()
+	session, err = onnx.NewDynamicAdvancedSession(config.Model, names.inputs, names.outputs, options)
+	if err != nil {
+		err = fmt.Errorf("loading: %w", err)
+		if config.Device.Provider != CPU {
+			err = &DeviceError{Device: config.Device, Err: err} // its libraries load here
+		}
+		return nil, err
+	}
+	return session, nil
+}
+
+// Limits says what the session can hold.
+func (s *Session) Limits() runner.Limits {
+	return runner.Limits{
+		Slots:     s.config.Slots,
+		MaxLength: s.config.MaxLength,
+		MaxChunk:  s.config.MaxChunk,
+		VocabSize: s.config.Graph.VocabSize,
+	}
+}
+
+// Step runs the decode rows, then the chunk.
+func (s *Session) Step(step runner.Step) (runner.Logits, error) {
+	if s.closed {
+		return runner.Logits{}, misuse(ErrClosed, "running a step")
+	}
+	if err := s.check(step); err != nil {
+		return runner.Logits{}, err
+	}
+	var logits runner.Logits
+	if rows := len(step.Decode); rows > 0 {
+		if err := s.runDecode(step.Decode); err != nil {
+			return runner.Logits{}, fmt.Errorf("decoding %d rows: %w", rows, err)
+		}
+		logits.Decode = s.buffers.decodeLogits[:rows]
+	}
+	if chunk := step.Chunk; chunk != nil {
+		if err := s.runChunk(chunk); err != nil {
+			return runner.Logits{}, fmt.Errorf("running %d tokens of a prompt in slot %d: %w",
+				len(chunk.Tokens), chunk.Slot, err)
+		}
+		if chunk.Logits {
+			logits.Chunk = s.buffers.chunkLogits
+		}
+	}
+	return logits, nil
+}
+
+// check refuses a step outside the limits: the kernels would write past the end of the buffers.
+func (s *Session) check(step runner.Step) error {
+	if len(step.Decode) == 0 && step.Chunk == nil {
+		return errors.New("ort: an empty step")
+	}
+	if len(step.Decode) > s.config.Slots {
+		return fmt.Errorf("ort: %d decode rows with %d slots", len(step.Decode), s.config.Slots)
+	}
+	for i, row := range step.Decode {
+		if int64(row.Token) >= int64(s.config.Graph.VocabSize) {
+			return fmt.Errorf("ort: token %d of decode row %d is not in the vocabulary", row.Token, i)
+		}
+		if row.Past < 0 || row.Past >= s.config.MaxLength {
+			return fmt.Errorf("ort: decode row %d is at position %d of %d", i, row.Past, s.config.MaxLength)
+		}
+	}
+	chunk := step.Chunk
+	if chunk == nil {
+		return nil
+	}
+	if chunk.Slot < len(step.Decode) || chunk.Slot >= s.config.Slots {
+		return fmt.Errorf("ort: a chunk in slot %d with %d decode rows and %d slots",
+			chunk.Slot, len(step.Decode), s.config.Slots)
+	}
+	if n := len(chunk.Tokens); n < 1 || n > s.config.MaxChunk {
+		return fmt.Errorf("ort: a chunk of %d tokens, want 1 to %d", n, s.config.MaxChunk)
+	}
+	if chunk.Past < 0 || chunk.Past > s.config.MaxLength-len(chunk.Tokens) {
+		return fmt.Errorf("ort: a chunk of %d tokens at position %d of %d", len(chunk.Tokens), chunk.Past, s.config.MaxLength)
+	}
+	for i, token := range chunk.Tokens {
+		if int64(token) >= int64(s.config.Graph.VocabSize) {
+			return fmt.Errorf("ort: token %d of a chunk, %d, is not in the vocabulary", i, token)
+		}
+	}
+	return nil
+}
+
+// CopySlot copies the first length positions of a slot.
+func (s *Session) CopySlot(dst, src, length int) error {
+	if s.closed {
+		return misuse(ErrClosed, "copying a slot")
+	}
+	slots := s.config.Slots
+	if dst < 0 || dst >= slots || src < 0 || src >= slots || length < 0 || length > s.config.MaxLength {
+		return fmt.Errorf("ort: copying %d positions of slot %d to slot %d: out of range", length, src, dst)
+	}
+	if dst != src {
+		s.cache.copySlot(dst, src, length)
+	}
+	return nil
+}
+
+// ReleaseSlot gives a slot's memory back to the system.
+func (s *Session) ReleaseSlot(slot int) {
+	if s.closed {
+		_ = misuse(ErrClosed, "releasing a slot")
+		return
+	}
+	if slot < 0 || slot >= s.config.Slots {
+		_ = misuse(fmt.Errorf("there are %d", s.config.Slots), fmt.Sprintf("releasing slot %d", slot))
+		return
+	}
+	if err := s.cache.release(slot); err != nil && s.released == nil {
+		s.released = fmt.Errorf("releasing slot %d: %w", slot, err) // the memory is only kept longer
+	}
+}
+
+// Close frees the session. It must be called exactly once.
+func (s *Session) Close() error {
+	if s.closed {
+		return misuse(ErrClosed, "closing a session")
+	}
+	s.closed = true
+	errs := s.released
+	for _, l := range s.decode {
+		errs = errors.Join(errs, l.close())
+	}
+	for _, l := range s.chunk {
+		errs = errors.Join(errs, l.close())
+	}
+	errs = errors.Join(errs, s.tensors.close())
+	if s.session != nil {
+		errs = errors.Join(errs, s.session.Destroy())
+	}
+	if s.buffers != nil {
+		errs = errors.Join(errs, s.buffers.region.free())
+	}
+	if s.cache != nil {
+		errs = errors.Join(errs, s.cache.free())
+	}
+	s.environment.release()
+	return errs
+}
