@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strings"
+	"syscall"
 )
 
 // Folder is a model folder that Sluice made and can serve: sluice.json, the graph, its weights, the tokenizer and
@@ -29,7 +31,7 @@ type Folder struct {
 // sort is refused with an *UnsupportedError that says what it is.
 func Open(dir string) (*Folder, error) {
 	manifest, err := ReadManifest(dir)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) { // dir may be a file
 		return nil, notServed(dir, err)
 	}
 	if err != nil {
@@ -73,7 +75,7 @@ func (f *Folder) checkFiles() error {
 	return nil
 }
 
-// notServed says what the folder dir, which has no manifest, is.
+// notServed says what dir, which has no manifest, is.
 func notServed(dir string, missing error) error {
 	report, err := Inspect(dir)
 	if err != nil {
@@ -81,7 +83,7 @@ func notServed(dir string, missing error) error {
 	}
 	switch {
 	case report.Problem != "":
-		return &UnsupportedError{Path: dir, Reason: report.Problem}
+		return &UnsupportedError{Path: dir, Reason: strings.TrimPrefix(report.Problem, dir+": ")}
 	case report.Use == Convert:
 		return unsupported(dir, "it is %s and must be converted first: sluice convert", report.Kind)
 	default:

@@ -53,6 +53,7 @@ type Report struct {
 	Weights      []WeightCount // of a checkpoint, largest first
 	Bytes        int64         // of all weights, in the files
 	Vocabulary   int           // tokens of a GGUF's own vocabulary; 0: none
+	Algorithm    string        // GGML's name of the vocabulary's algorithm, such as "gpt2"; "": not said
 	Tokenizer    bool          // whether there is a tokenizer: a vocabulary, or tokenizer.json
 	ChatTemplate bool          // whether there is a chat template
 }
@@ -194,7 +195,7 @@ func (r *Report) inspectGGUF() {
 	if v, ok := file.Value("tokenizer.ggml.tokens"); ok {
 		r.Vocabulary = v.Len()
 	}
-	r.Tokenizer = r.Vocabulary > 0
+	r.Tokenizer, r.Algorithm = r.Vocabulary > 0, m.text("tokenizer.ggml.model", "")
 	_, r.ChatTemplate = file.Value("tokenizer.chat_template")
 	s, err := newGGUFSource(r.Path, file)
 	r.judge(s, err)

@@ -32,7 +32,7 @@ func TestInspect(t *testing.T) {
 			ChatTemplate: true,
 		}},
 		{writeGGUF(t, newGGUF(spec, all)), model.Report{
-			Kind: model.KindGGUF, Use: model.Convert, Name: "Small", Architecture: "llama", Spec: &spec, Vocabulary: 12, Tokenizer: true,
+			Kind: model.KindGGUF, Use: model.Convert, Name: "Small", Architecture: "llama", Spec: &spec, Vocabulary: 12, Algorithm: "gpt2", Tokenizer: true,
 			ChatTemplate: true, Bytes: size(all), Weights: counts(all, model.Q8_0, model.F32),
 		}},
 		{checkpoint, model.Report{
@@ -138,9 +138,11 @@ func TestInspectProblems(t *testing.T) {
 func TestOpenCheckpoint(t *testing.T) {
 	t.Parallel()
 	spec := small()
-	dir := writeCheckpoint(t, spec, weights(spec, model.F16, 11))
-	_, err := model.Open(dir)
-	if _, ok := errors.AsType[*model.UnsupportedError](err); !ok || !strings.Contains(err.Error(), "must be converted first: sluice convert") {
-		t.Errorf("got error %v", err)
+	all := weights(spec, model.F16, 11)
+	for _, path := range []string{writeCheckpoint(t, spec, all), writeGGUF(t, newGGUF(spec, all))} {
+		_, err := model.Open(path)
+		if _, ok := errors.AsType[*model.UnsupportedError](err); !ok || !strings.Contains(err.Error(), "must be converted first: sluice convert") {
+			t.Errorf("got error %v", err)
+		}
 	}
 }

@@ -17,6 +17,9 @@ const (
 
 // readFile reads a file of at most limit bytes.
 func readFile(path string, limit int64) ([]byte, error) {
+	if _, err := regularSize(path); err != nil { // opening a pipe would wait for its writer
+		return nil, err
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err

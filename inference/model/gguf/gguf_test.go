@@ -281,6 +281,16 @@ func FuzzOpen(f *testing.F) {
 	nested := &filetest.GGUF{}
 	nested.Raw("k", 9, []byte("\x09\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"))
 	f.Add(nested.Bytes())
+	for _, at := range []int{8, 16, 24} { // counts and a length that are far too large, and some that are not
+		for _, n := range []uint64{math.MaxUint64, 1 << 62, 1 << 32, 60000, 3} {
+			data := sample().Bytes()
+			copy(data[at:], le64(n))
+			f.Add(data)
+		}
+	}
+	huge := &filetest.GGUF{}
+	huge.Entry("t", 0, []int{math.MaxInt32, math.MaxInt32}, 0)
+	f.Add(huge.Bytes())
 	f.Fuzz(func(t *testing.T, data []byte) {
 		before := filetest.Allocated()
 		file, err := gguf.Parse(data)

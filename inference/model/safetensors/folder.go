@@ -62,6 +62,13 @@ func OpenFolder(dir string) (*Folder, error) {
 
 // readSmall reads a file of at most maxIndex bytes.
 func readSmall(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() { // opening a pipe would wait for its writer
+		return nil, fmt.Errorf("read %s: not a regular file", path)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err

@@ -214,6 +214,10 @@ func FuzzOpen(f *testing.F) {
 	f.Add(sample().Bytes())
 	f.Add((&filetest.Safetensors{}).Bytes())
 	f.Add([]byte("\x02\x00\x00\x00\x00\x00\x00\x00{}"))
+	f.Add([]byte("\x00\xe0\xf5\x05\x00\x00\x00\x00{}")) // a header of 99 MB in a file of 10 bytes
+	huge := &filetest.Safetensors{}
+	huge.Entry("t", `{"dtype":"F32","shape":[2147483647,2147483647],"data_offsets":[0,18446744073709551615]}`)
+	f.Add(huge.Bytes())
 	f.Fuzz(func(t *testing.T, data []byte) {
 		before := filetest.Allocated()
 		file, err := safetensors.Parse(data)
