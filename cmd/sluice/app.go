@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluiceml/sluice/inference"
+	"github.com/sluiceml/sluice/inference/ort"
+	"github.com/sluiceml/sluice/server"
+)
+
+// app is the server as a process. It is the one place that knows all packages: it builds them in order, runs them in
+// one errgroup (running.go), and closes them in reverse.
+type app struct {
+	options *serveCmd
+	log     *slog.Logger
+	signals <-chan os.Signal
+	reload  func() // reads the configuration again
+
+	telemetry *telemetry
+	registry  *inference.Registry
+	server    *server.Server
+	grpc      net.Listener
+	http      *httpServer // nil: none
+	serving   atomic.Bool // loaded, and not draining
+}
+
+// run builds the server, serves, and takes it down.
+func (a *app) run(ctx context.Context) (err error) {
+	started := time.Now()
+	// What can be wrong with the set-up is found before anything costly, so that the answer comes within a second.
+	folders, err := a.openFolders()
+	if err != nil {
+		return err
+	}
+	library, err := findLibrary(a.options.ONNXRuntime, a.options.devices())
+	if err != nil {
+		return err
+	}
+	var undo closers
+	defer undo.close(&err)
+	if a.telemetry, err = newTelemetry(ctx, a.options.TraceFile, a.log); err != nil {
+		return err
+	}
+	undo.add(a.telemetry.shutdown)
+	if err := a.listen(ctx, &undo); err != nil {
+		return err
+	}
+	environment, err := ort.OpenEnvironment(library)
+	if err != nil {
+		return err
+	}
+	undo.add(environment.Close)
+	if err := a.loadModels(folders, environment, &undo); err != nil {
+		return err
+	}
+	a.server, err = server.New(server.Config{
+		Registry:       a.registry,
+		Logger:         a.log,
+		TracerProvider: a.telemetry.tracers,
+		MeterProvider:  a.telemetry.meters,
+		DrainDelay:     a.options.DrainDelay,
+	})
+	if err != nil {
+		return err
+	}
+	a.log.Info("loaded", "onnxruntime", environment.Version(), "models", len(folders), "took", time.Since(started).Round(time.Millisecond).String())
+	return a.serve(ctx)
+}
+
+// listen takes the ports before the models are loaded: a port that is taken is known at once, and /livez answers.
+func (a *app) listen(ctx context.Context, undo *closers) (err error) {
+	var config net.ListenConfig
+	if a.grpc, err = config.Listen(ctx, "tcp", a.options.GRPCAddr); err != nil {
+		return fmt.Errorf("--grpc-addr: %w", err)
+	}
+	undo.add(func() error { return ignoreClosed(a.grpc.Close()) })
+	if a.options.HTTPAddr == "" {
+		return nil
+	}
+	listener, err := config.Listen(ctx, "tcp", a.options.HTTPAddr)
+	if err != nil {
+		return fmt.Errorf("--http-addr: %w", err)
+	}
+	a.http = newHTTPServer(listener, a.telemetry.handler(), a.ready, a.log)
+	undo.add(a.http.close)
+	return nil
+}
+
+// ready says whether the server wants calls.
+func (a *app) ready() bool {
+	if !a.serving.Load() {
+		return false
+	}
+	for _, m := range a.registry.Models() {
+		if m.State() != inference.StateReady {
+			return false
+		}
+	}
+	return true
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/sluiceml/sluice/inference/model"
+)
+
+type checkCmd struct {
+	Path string `arg:"" help:"Model folder, GGUF file or Hugging Face checkpoint." placeholder:"DIR"`
+	JSON bool   `help:"Print one JSON object." name:"json"`
+}
+
+// Help implements kong.HelpProvider.
+func (checkCmd) Help() string {
+	return `Needs no ONNX Runtime. The exit code is 0 if the model can be served or converted, 1 if not.
+
+Examples:
+
+  sluice check models/small
+  sluice check SmolLM2-135M-Instruct.Q4_1.gguf --json | jq .use`
+}
+
+// errUnusable ends check with a failure after its report is printed.
+var errUnusable = errors.New("the model can be neither served nor converted")
+
+// Run describes a model.
+func (c *checkCmd) Run(p *process) error {
+	report, err := model.Inspect(c.Path)
+	if err != nil {
+		return err
+	}
+	if report.Use == model.Serve {
+		// What the server would do next.
+		if err := loadFolderFiles(c.Path); err != nil {
+			report.Use, report.Problem = model.None, err.Error()
+		}
+	}
+	if c.JSON {
+		err = printReportJSON(p.stdout, report)
+	} else {
+		err = printReport(p.stdout, report)
+	}
+	if err == nil && report.Use == model.None {
+		err = errUnusable
+	}
+	return err
+}
+
+// loadFolderFiles reads what a server reads of a folder besides the graph.
+func loadFolderFiles(dir string) error {
+	folder, err := model.Open(dir)
+	if err != nil {
+		return err
+	}
+	_, _, err = tokenizerAndTemplate(folder)
+	return err
+}
+
+func printReport(w io.Writer, r model.Report) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(name string, format string, args ...any) {
+		fmt.Fprintf(table, "%s:\t%s\n", name, fmt.Sprintf(format, args...))
+	}
+	row("path", "%s", r.Path)
+	row("is", "%s", r.Kind)
+	if r.Name != "" {
+		row("name", "%s", r.Name)
+	}
+	if r.Architecture != "" {
+		row("architecture", "%s", r.Architecture)
+	}
+	if s := r.Spec; s != nil {
+		row("sizes", "%d layers, hidden %d, %d heads (%d for keys), vocabulary %d", s.Layers, s.HiddenSize, s.Heads, s.KVHeads, s.VocabSize)
+		row("context", "%d tokens", s.ContextLength)
+	}
+	if m := r.Manifest; m != nil {
+		row("sizes", "%d layers, hidden %d, %d heads (%d for keys), vocabulary %d", m.Layers, m.HiddenSize, m.Heads, m.KVHeads, m.VocabSize)
+		row("context", "%d tokens", m.ContextLength)
+		row("weights", "%s", m.Quantization)
+		row("made by", "sluice %s from %s", m.ToolVersion, m.Source.Format)
+	}
+	for _, count := range r.Weights {
+		row("weights", "%d tensors of %s, %.1f MB", count.Tensors, count.Type, float64(count.Bytes)/1e6)
+	}
+	row("tokenizer", "%s", yesNo(r.Tokenizer))
+	row("chat", "%s", yesNo(r.ChatTemplate))
+	switch r.Use {
+	case model.Serve:
+		row("use", "sluice serve --model NAME=%s", r.Path)
+	case model.Convert:
+		row("use", "sluice convert %s --out DIR", r.Path)
+	case model.None:
+		row("problem", "%s", r.Problem)
+	}
+	return table.Flush()
+}
+
+// checkJSON is the report's JSON form.
+type checkJSON struct {
+	Path          string `json:"path"`
+	Kind          string `json:"kind"`
+	Use           string `json:"use"` // serve, convert or none
+	Problem       string `json:"problem,omitempty"`
+	Name          string `json:"name,omitempty"`
+	Architecture  string `json:"architecture,omitempty"`
+	ContextLength int    `json:"context_length,omitempty"`
+	VocabSize     int    `json:"vocab_size,omitempty"`
+	Quantization  string `json:"quantization,omitempty"`
+	WeightBytes   int64  `json:"weight_bytes,omitempty"`
+	Tokenizer     bool   `json:"tokenizer"`
+	ChatTemplate  bool   `json:"chat_template"`
+}
+
+func printReportJSON(w io.Writer, r model.Report) error {
+	out := checkJSON{
+		Path: r.Path, Kind: string(r.Kind), Use: string(r.Use), Problem: r.Problem, Name: r.Name,
+		Architecture: r.Architecture, WeightBytes: r.Bytes, Tokenizer: r.Tokenizer, ChatTemplate: r.ChatTemplate,
+	}
+	if s := r.Spec; s != nil {
+		out.ContextLength, out.VocabSize = s.ContextLength, s.VocabSize
+	}
+	if m := r.Manifest; m != nil {
+		out.ContextLength, out.VocabSize, out.Quantization = m.ContextLength, m.VocabSize, m.Quantization
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(out)
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	kongcompletion "github.com/jotaen/kong-completion"
+)
+
+// commandLine is every command and option. The struct is the documentation of the options: help, completion, the man
+// page, the variables and the configuration file all come from it.
+type commandLine struct {
+	Config      kong.ConfigFlag `help:"Read options from a YAML file; the command line and the environment win over it." placeholder:"FILE"`
+	PrintConfig bool            `env:"-" help:"Print the options in force for this command, as a configuration file, and exit."`
+	loggingFlags
+
+	Setup    setupCmd    `cmd:"" help:"Fetch ONNX Runtime and the default model into the cache."`
+	Serve    serveCmd    `cmd:"" help:"Serve models over gRPC."`
+	Generate generateCmd `cmd:"" help:"Ask a running server and stream the answer."`
+	Models   modelsCmd   `cmd:"" help:"List the models of a running server."`
+	Tokenize tokenizeCmd `cmd:"" help:"Turn text into token ids, by a running server or a tokenizer file."`
+	Render   renderCmd   `cmd:"" help:"Render conversations through a chat template file."`
+	Convert  convertCmd  `cmd:"" help:"Turn a checkpoint into a model folder that can be served."`
+	Check    checkCmd    `cmd:"" help:"Say what a model file or folder is, and how it will run or why it cannot."`
+	Version  versionCmd  `cmd:"" help:"Print the versions of Sluice, Go and ONNX Runtime."`
+	Man      manCmd      `cmd:"" hidden:"" help:"Print the manual page in roff."`
+
+	Completion kongcompletion.Completion `cmd:"" help:"Print what to add to a shell's start-up file for completion (bash, zsh, fish)."`
+}
+
+// process is what a command gets from the operating system.
+type process struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	args           []string // without the program's name, to parse again on a reload
+	log            *slog.Logger
+}
+
+const description = `Serve language models over gRPC on ONNX Runtime.
+
+Start with:
+
+  sluice setup                          once: fetch ONNX Runtime and a small model
+  sluice serve                          in one terminal
+  sluice generate "Name three rivers."  in another
+
+Every option is also a variable (--grpc-addr is SLUICE_GRPC_ADDR) and a key of the YAML file given by --config.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not set up (run sluice setup), 4 the server refused,
+130 interrupted.`
+
+// parserOptions are those of the command line's parser.
+func parserOptions() []kong.Option {
+	return []kong.Option{
+		kong.Name("sluice"),
+		kong.Description(description),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110, FlagsLast: true}),
+		kong.Configuration(loadConfig),
+		kong.DefaultEnvars("SLUICE"),
+		kong.ValueFormatter(formatHelp),
+	}
+}
+
+// formatHelp adds to an option's help its default and its variable.
+func formatHelp(value *kong.Value) string {
+	var notes []string
+	if value.HasDefault && value.Default != "" && value.Default != "0s" && value.Default != "0" {
+		notes = append(notes, "default "+value.Default)
+	}
+	if value.Flag != nil && len(value.Flag.Envs) > 0 {
+		notes = append(notes, "$"+value.Flag.Envs[0])
+	}
+	if len(notes) == 0 {
+		return value.Help
+	}
+	return value.Help + " (" + strings.Join(notes, ", ") + ")"
+}
+
+// loggingFlags say what goes to stderr and how.
+type loggingFlags struct {
+	LogLevel  logLevel `help:"Least severe messages to log: debug, info, warn or error." default:"info" placeholder:"LEVEL"`
+	LogFormat string   `help:"Form of the log: text or json." enum:"text,json" default:"text" placeholder:"FORMAT"`
+
+	level *slog.LevelVar
+}
+
+// logLevel is a slog.Level as the command line writes it.
+type logLevel slog.Level
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (l *logLevel) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "debug", "info", "warn", "error":
+		return (*slog.Level)(l).UnmarshalText(text)
+	}
+	return fmt.Errorf("%q is not debug, info, warn or error", text)
+}
+
+func (l logLevel) String() string {
+	switch slog.Level(l) {
+	case slog.LevelDebug:
+		return "debug"
+	case slog.LevelWarn:
+		return "warn"
+	case slog.LevelError:
+		return "error"
+	default:
+		return "info"
+	}
+}

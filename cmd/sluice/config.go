@@ -1,0 +1,213 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	"go.yaml.in/yaml/v3"
+)
+
+// The configuration file is YAML. A key is an option's name without the dashes; under the name of a command are the
+// options of that command alone:
+//
+//	log-level: debug
+//	serve:
+//	  grpc-addr: 0.0.0.0:50051
+//	  model: [small=/models/small, large=/models/large]
+//
+// The command line wins over the environment, that over the file, and the file over the defaults.
+
+// configFile is a parsed configuration file. It implements kong.Resolver.
+type configFile struct {
+	options  map[string]*yaml.Node
+	commands map[string]map[string]*yaml.Node
+}
+
+// configError says where a configuration file is wrong.
+type configError struct {
+	line   int
+	reason string
+}
+
+func (e *configError) Error() string {
+	return fmt.Sprintf("configuration file, line %d: %s", e.line, e.reason)
+}
+
+// maxConfigBytes bounds the file: it is written by hand.
+const maxConfigBytes = 1 << 20
+
+// loadConfig reads a configuration file. Which keys exist is checked in Validate, when the commands are known.
+func loadConfig(r io.Reader) (kong.Resolver, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxConfigBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("configuration file: %w", err)
+	}
+	if len(data) > maxConfigBytes {
+		return nil, fmt.Errorf("configuration file: larger than %d bytes", maxConfigBytes)
+	}
+	var document yaml.Node
+	if err := yaml.Unmarshal(data, &document); err != nil {
+		return nil, fmt.Errorf("configuration file: %w", err)
+	}
+	file := &configFile{options: map[string]*yaml.Node{}, commands: map[string]map[string]*yaml.Node{}}
+	if document.Kind == 0 { // empty
+		return file, nil
+	}
+	err = eachKey(document.Content[0], func(key, value *yaml.Node) error {
+		if value.Kind != yaml.MappingNode {
+			return addOption(file.options, key, value)
+		}
+		options := map[string]*yaml.Node{}
+		file.commands[key.Value] = options
+		// The line of the command itself, for Validate.
+		options[""] = key
+		return eachKey(value, func(key, value *yaml.Node) error { return addOption(options, key, value) })
+	})
+	return file, err
+}
+
+// eachKey calls f with the keys and values of a mapping.
+func eachKey(node *yaml.Node, f func(key, value *yaml.Node) error) error {
+	if node.Kind != yaml.MappingNode {
+		return &configError{line: node.Line, reason: "expected a mapping of options"}
+	}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		if err := f(node.Content[i], node.Content[i+1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func addOption(options map[string]*yaml.Node, key, value *yaml.Node) error {
+	if _, taken := options[key.Value]; taken {
+		return &configError{line: key.Line, reason: fmt.Sprintf("%q is set twice", key.Value)}
+	}
+	if value.Kind == yaml.SequenceNode {
+		for _, item := range value.Content {
+			if item.Kind != yaml.ScalarNode {
+				return &configError{line: item.Line, reason: fmt.Sprintf("%q must be a list of plain values", key.Value)}
+			}
+		}
+	} else if value.Kind != yaml.ScalarNode {
+		return &configError{line: value.Line, reason: fmt.Sprintf("%q must be a plain value or a list", key.Value)}
+	}
+	options[key.Value] = value
+	return nil
+}
+
+// Validate implements kong.Resolver: every key must be an option or a command.
+func (f *configFile) Validate(app *kong.Application) error {
+	var faults []error
+	check := func(key string, line int, known bool) {
+		if !known {
+			faults = append(faults, &configError{line: line, reason: fmt.Sprintf("unknown option %q", key)})
+		}
+	}
+	commands := map[string]*kong.Node{}
+	for _, command := range app.Children {
+		commands[command.Name] = command
+	}
+	for key, value := range f.options {
+		known := hasFlag(app.Node, key)
+		for _, command := range commands {
+			known = known || hasFlag(command, key)
+		}
+		check(key, value.Line, known)
+	}
+	for name, options := range f.commands {
+		command, known := commands[name]
+		if !known {
+			check(name, options[""].Line, false)
+			continue
+		}
+		for key, value := range options {
+			check(name+"."+key, value.Line, key == "" || hasFlag(command, key) || hasFlag(app.Node, key))
+		}
+	}
+	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(faults...)
+}
+
+// notInFile are flags that are about one invocation.
+func notInFile(name string) bool {
+	return slices.Contains([]string{"help", "config", "print-config"}, name)
+}
+
+func hasFlag(node *kong.Node, name string) bool {
+	return !notInFile(name) && slices.ContainsFunc(node.Flags, func(f *kong.Flag) bool { return f.Name == name })
+}
+
+// Resolve implements kong.Resolver.
+func (f *configFile) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	if notInFile(flag.Name) {
+		return nil, nil //nolint:nilnil // kong's way to say that there is no value
+	}
+	for _, env := range flag.Envs {
+		if _, set := os.LookupEnv(env); set {
+			return nil, nil //nolint:nilnil // as above; the environment wins
+		}
+	}
+	value := f.options[flag.Name]
+	if selected := ctx.Selected(); selected != nil {
+		if own, ok := f.commands[selected.Name][flag.Name]; ok {
+			value = own
+		}
+	}
+	switch {
+	case value == nil:
+		return nil, nil //nolint:nilnil // as above
+	case value.Kind == yaml.SequenceNode:
+		items := make([]any, len(value.Content))
+		for i, item := range value.Content {
+			items[i] = item.Value
+		}
+		return items, nil
+	default:
+		return value.Value, nil
+	}
+}
+
+// printConfig writes the options in force as a configuration file that sets them.
+func printConfig(w io.Writer, parsed *kong.Context) error {
+	document := &yaml.Node{Kind: yaml.MappingNode}
+	own := &yaml.Node{Kind: yaml.MappingNode}
+	selected := parsed.Selected()
+	for _, flag := range parsed.Flags() {
+		if notInFile(flag.Name) || flag.Hidden {
+			continue
+		}
+		target := document
+		if selected != nil && hasFlag(selected, flag.Name) {
+			target = own
+		}
+		value, err := optionNode(flag)
+		if err != nil {
+			return fmt.Errorf("print configuration: --%s: %w", flag.Name, err)
+		}
+		target.Content = append(target.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: flag.Name}, value)
+	}
+	if len(own.Content) > 0 {
+		document.Content = append(document.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: selected.Name}, own)
+	}
+	encoder := yaml.NewEncoder(w)
+	encoder.SetIndent(2)
+	if err := encoder.Encode(document); err != nil {
+		return fmt.Errorf("print configuration: %w", err)
+	}
+	return nil
+}
+
+// optionNode is the value of an option. Secrets are left out.
+func optionNode(flag *kong.Flag) (*yaml.Node, error) {
+	node := new(yaml.Node)
+	if flag.Name == "api-key" && !flag.Target.IsZero() {
+		return node, node.Encode("(set)")
+	}
+	return node, node.Encode(plainValue(flag.Target))
+}

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
+	"github.com/sluiceml/sluice/inference/model"
+	"github.com/sluiceml/sluice/inference/model/builder"
+)
+
+type convertCmd struct {
+	Source   string `arg:"" help:"GGUF file, or Hugging Face folder with config.json and safetensors." placeholder:"SRC" type:"existingpath"`
+	Out      string `required:"" help:"Folder to write." placeholder:"DIR" type:"path"`
+	Quantize string `help:"Form of the weights: auto (a GGUF's own 4- and 8-bit blocks, int8 for anything else), int8 (8-bit blocks), none (float32)." default:"auto" placeholder:"FORM"`
+	Force    bool   `help:"Replace an existing folder."`
+}
+
+// Help implements kong.HelpProvider.
+func (convertCmd) Help() string {
+	return `Writes model.onnx and its weights, sluice.json, tokenizer.json, generation_config.json, chat_template.jinja and the
+licence. Needs no ONNX Runtime. The same source gives the same bytes.
+
+Examples:
+
+  sluice convert SmolLM2-135M-Instruct.Q4_1.gguf --out models/small
+  sluice convert ./Llama-3.2-1B-Instruct --out models/llama --quantize int8
+  sluice serve --model small=models/small`
+}
+
+// Run converts a checkpoint.
+func (c *convertCmd) Run(ctx context.Context, p *process) error {
+	form, err := builder.ParseForm(c.Quantize)
+	if err != nil {
+		return &usageError{err: err}
+	}
+	if err := c.checkOut(); err != nil {
+		return err
+	}
+	progress := p.progress()
+	defer progress.Close()
+	if err := convert(ctx, conversion{source: c.Source, out: c.Out, form: form}, progress); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(p.stdout, c.Out)
+	return err
+}
+
+// checkOut refuses to replace a folder unasked, and anything that is no folder.
+func (c *convertCmd) checkOut() error {
+	info, err := os.Lstat(c.Out)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("convert: %w", err)
+	case !info.IsDir():
+		return usagef("--out %s exists and is not a folder", c.Out)
+	case !c.Force:
+		return usagef("--out %s exists: add --force to replace it", c.Out)
+	}
+	return nil
+}
+
+// conversion is what to convert into what.
+type conversion struct {
+	source, out string
+	form        builder.Form
+}
+
+// convert writes a model folder under a temporary name beside its place and renames it when it is whole.
+func convert(ctx context.Context, c conversion, progress setup.Progress) (err error) {
+	out, err := filepath.Abs(c.out)
+	if err != nil {
+		return fmt.Errorf("convert: %w", err)
+	}
+	parent := filepath.Dir(out)
+	if err := os.MkdirAll(parent, 0o755); err != nil { //nolint:gosec // a model folder is not secret
+		return fmt.Errorf("convert: %w", err)
+	}
+	work, err := os.MkdirTemp(parent, "."+filepath.Base(out)+".*")
+	if err != nil {
+		return fmt.Errorf("convert: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	fresh := filepath.Join(work, "new")
+	if err := write(ctx, c, fresh, progress); err != nil {
+		return fmt.Errorf("convert %s: %w", c.source, err)
+	}
+	return replace(fresh, out, filepath.Join(work, "old"))
+}
+
+// replace puts the folder fresh at out; what was there goes to old.
+func replace(fresh, out, old string) error {
+	if err := os.Rename(out, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("convert: %w", err)
+	}
+	if err := os.Rename(fresh, out); err != nil {
+		return errors.Join(fmt.Errorf("convert: %w", err), ignoreMissing(os.Rename(old, out)))
+	}
+	return nil
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// write writes the model folder dir.
+func write(ctx context.Context, c conversion, dir string, progress setup.Progress) error {
+	if err := os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // a model folder is not secret
+		return err
+	}
+	assets, err := model.ReadAssets(c.source)
+	if err != nil {
+		return err
+	}
+	if err := writeTokenizer(assets, dir); err != nil {
+		return err
+	}
+	hashing := progress.Start("reading "+filepath.Base(c.source), 0)
+	origin, err := model.ReadOrigin(ctx, c.source)
+	hashing.Done(err)
+	if err != nil {
+		return err
+	}
+	origin.License = cmp.Or(origin.License, assets.License)
+	if err := buildGraph(ctx, c, dir, assets.Name, origin, progress); err != nil {
+		return err
+	}
+	if err := assets.Write(dir); err != nil {
+		return err
+	}
+	_, err = model.Open(dir)
+	return err
+}
+
+// buildGraph writes the graph and the weights.
+func buildGraph(
+	ctx context.Context, c conversion, dir, name string, origin model.Origin, progress setup.Progress,
+) (err error) {
+	source, err := model.OpenSource(c.source)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, source.Close()) }()
+	bar := &weightsBar{progress: progress}
+	_, err = builder.Build(ctx, source, dir, builder.Options{
+		Quantize: c.form, Version: buildVersions().Version, Name: name, Source: origin, Progress: bar.update,
+	})
+	bar.done(err)
+	return err
+}
+
+// weightsBar shows the builder's progress, whose total is known with its first report.
+type weightsBar struct {
+	progress setup.Progress
+	task     setup.Task
+	shown    int64
+}
+
+func (b *weightsBar) update(done, total int64) {
+	if b.task == nil {
+		b.task = b.progress.Start("writing weights", total)
+	}
+	b.task.Add(done - b.shown)
+	b.shown = done
+}
+
+func (b *weightsBar) done(err error) {
+	if b.task != nil {
+		b.task.Done(err)
+	}
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"google.golang.org/grpc/codes"
+
+	client "github.com/sluiceml/sluice/clients/go"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
+)
+
+// The exit codes are part of the contract.
+const (
+	exitOK          = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitNotSetUp    = 3
+	exitRefused     = 4
+	exitInterrupted = 130
+)
+
+// usageError says that the command line, a variable or the configuration file is wrong.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error { return &usageError{err: fmt.Errorf(format, args...)} }
+
+// errInterrupted says that a signal ended the command before its work was done.
+var errInterrupted = errors.New("interrupted")
+
+// report prints an error for people and returns the exit code.
+func (p *process) report(err error) int {
+	code := exitCode(err)
+	switch code {
+	case exitOK:
+	case exitInterrupted:
+		fmt.Fprintln(p.stderr, "sluice: interrupted")
+	case exitRefused:
+		p.reportRefusal(err)
+	case exitUsage:
+		fmt.Fprintf(p.stderr, "sluice: %v\nTry: sluice --help\n", err)
+	default:
+		fmt.Fprintf(p.stderr, "sluice: %v\n", err)
+	}
+	return code
+}
+
+func exitCode(err error) int {
+	var usage *usageError
+	var missing *setup.NotSetUpError
+	var refusal *client.Error
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errInterrupted):
+		return exitInterrupted
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.As(err, &missing):
+		return exitNotSetUp
+	case errors.As(err, &refusal):
+		return exitRefused
+	default:
+		return exitFailed
+	}
+}
+
+// reportRefusal prints a server's status with what it says about the request.
+func (p *process) reportRefusal(err error) {
+	refusal, _ := errors.AsType[*client.Error](err)
+	fmt.Fprintf(p.stderr, "sluice: %s: %s\n", statusName(refusal.Code()), refusal.Message())
+	for _, v := range refusal.FieldViolations() {
+		fmt.Fprintf(p.stderr, "  %s: %s\n", v.GetField(), v.GetDescription())
+	}
+	if reason := refusal.Reason(); reason != "" {
+		fmt.Fprintf(p.stderr, "  reason: %s\n", reason)
+	}
+	if resource := refusal.Resource(); resource != "" {
+		fmt.Fprintf(p.stderr, "  not found: %s\n", resource)
+	}
+	if wait, ok := refusal.RetryAfter(); ok {
+		fmt.Fprintf(p.stderr, "  retry after: %s\n", wait)
+	}
+}
+
+// statusName is a status code as the protocol writes it: INVALID_ARGUMENT.
+func statusName(code codes.Code) string {
+	var b strings.Builder
+	for i, c := range code.String() {
+		if i > 0 && c >= 'A' && c <= 'Z' {
+			b.WriteByte('_')
+		}
+		b.WriteRune(c)
+	}
+	return strings.ToUpper(b.String())
+}
+
+// untilInterrupted is a context that ends with the first SIGINT or SIGTERM; the second ends the process at once, as it
+// does without us. The server takes its signals itself: the first one begins its drain.
+func untilInterrupted(ctx context.Context, command string) (context.Context, context.CancelFunc) {
+	if command == "serve" {
+		return ctx, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-signals:
+			signal.Stop(signals)
+			cancel(errInterrupted)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		cancel(nil)
+	}
+}
+
+// interruption is err, or that the command was interrupted if that is why it failed.
+func interruption(ctx context.Context, err error) error {
+	if err != nil && errors.Is(context.Cause(ctx), errInterrupted) {
+		return errInterrupted
+	}
+	return err
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	client "github.com/sluiceml/sluice/clients/go"
+	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
+)
+
+type generateCmd struct {
+	clientFlags
+	samplingFlags
+	Model string   `help:"Name of the model; the server's default if empty." env:"SLUICE_CLIENT_MODEL" placeholder:"NAME"`
+	Raw   bool     `help:"Continue PROMPT as plain text instead of answering it through the model's chat template."`
+	Sys   string   `help:"System message that tells the model how to behave." name:"system" placeholder:"TEXT"`
+	Stop  []string `help:"Text at which to stop; repeatable." sep:"none" placeholder:"TEXT"`
+	Stats bool     `help:"Print time to first token, tokens/s and usage to stderr at the end."`
+
+	Timeout time.Duration `help:"Give up after this time; 0: never." default:"0s" placeholder:"DURATION"`
+
+	Prompt string `arg:"" optional:"" help:"What to ask; without it, or as -, it is read from stdin."`
+}
+
+// samplingFlags are the parameters of sampling; an absent one is the model's or the server's default.
+type samplingFlags struct {
+	MaxTokens         *uint32  `help:"Most tokens to generate." placeholder:"N"`
+	Temperature       *float32 `help:"0 takes the likeliest token each time; up to 2." placeholder:"T"`
+	TopK              *uint32  `help:"Draw from the K likeliest tokens; 0: all." placeholder:"K"`
+	TopP              *float32 `help:"Draw from the likeliest tokens that make up this probability." placeholder:"P"`
+	MinP              *float32 `help:"Drop tokens less likely than this part of the likeliest." placeholder:"P"`
+	RepetitionPenalty *float32 `help:"Above 1 makes tokens less likely that were there before." placeholder:"X"`
+	PresencePenalty   *float32 `help:"Taken off the logits of tokens in the output, -2 to 2." placeholder:"X"`
+	FrequencyPenalty  *float32 `help:"Taken off once per occurrence in the output, -2 to 2." placeholder:"X"`
+	Seed              *uint64  `help:"Seed; the same seed and request give the same tokens." placeholder:"N"`
+	IgnoreEOS         bool     `help:"Go on after the end token." name:"ignore-eos"`
+}
+
+// Help implements kong.HelpProvider.
+func (generateCmd) Help() string {
+	return `The answer goes to stdout as it is generated.
+
+Examples:
+
+  sluice generate "Name three rivers." --stats
+  sluice generate --temperature 0 --max-tokens 16 --raw "The capital of France is"
+  git diff | sluice generate --system "Write a commit message for this diff."`
+}
+
+// Run asks a server and prints the answer as it comes.
+func (c *generateCmd) Run(ctx context.Context, p *process) error {
+	prompt, err := c.readPrompt(p.stdin)
+	if err != nil {
+		return err
+	}
+	server, err := c.connect()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = server.Close() }() // the stream has ended
+	if c.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.Timeout)
+		defer cancel()
+	}
+	stream := server.Stream(ctx, c.request(prompt))
+	last := ""
+	for delta, err := range stream.Deltas() {
+		if err != nil {
+			if last != "" {
+				fmt.Fprintln(p.stdout)
+			}
+			return err
+		}
+		if _, err := io.WriteString(p.stdout, delta.GetText()); err != nil {
+			return fmt.Errorf("generate: %w", err)
+		}
+		if delta.GetText() != "" {
+			last = delta.GetText()
+		}
+	}
+	if !strings.HasSuffix(last, "\n") {
+		fmt.Fprintln(p.stdout)
+	}
+	if c.Stats {
+		printStats(p.stderr, stream)
+	}
+	return nil
+}
+
+// maxPrompt is a little more than a server takes in one message, which then says what is wrong.
+const maxPrompt = 32 << 20
+
+func (c *generateCmd) readPrompt(stdin io.Reader) (string, error) {
+	if c.Prompt != "" && c.Prompt != "-" {
+		return c.Prompt, nil
+	}
+	if f, ok := stdin.(*os.File); ok && c.Prompt == "" && term.IsTerminal(int(f.Fd())) {
+		return "", usagef("a prompt is missing: sluice generate \"Name three rivers.\"")
+	}
+	data, err := io.ReadAll(io.LimitReader(stdin, maxPrompt+1))
+	if err != nil {
+		return "", fmt.Errorf("read the prompt: %w", err)
+	}
+	if len(data) > maxPrompt {
+		return "", errors.New("the prompt is larger than 32 MiB")
+	}
+	return strings.ToValidUTF8(string(data), "\uFFFD"), nil
+}
+
+func (c *generateCmd) request(prompt string) *sluicev1.GenerateRequest {
+	var request *sluicev1.GenerateRequest
+	switch {
+	case c.Raw:
+		request = client.Prompt(prompt)
+	case c.Sys != "":
+		request = client.Chat(client.System(c.Sys), client.User(prompt))
+	default:
+		request = client.Chat(client.User(prompt))
+	}
+	request.Model = c.Model
+	request.Sampling = &sluicev1.Sampling{
+		MaxTokens: c.MaxTokens, Temperature: c.Temperature, TopK: c.TopK, TopP: c.TopP, MinP: c.MinP,
+		RepetitionPenalty: c.RepetitionPenalty, PresencePenalty: c.PresencePenalty,
+		FrequencyPenalty: c.FrequencyPenalty, Seed: c.Seed,
+	}
+	if c.IgnoreEOS {
+		request.Sampling.IgnoreEos = &c.IgnoreEOS
+	}
+	if len(c.Stop) > 0 {
+		request.Stop = &sluicev1.Stop{Strings: c.Stop}
+	}
+	return request
+}
+
+// printStats says how it went, by the server's own clock.
+func printStats(w io.Writer, stream *client.Stream) {
+	usage, timings := stream.Summary().GetUsage(), stream.Summary().GetTimings()
+	reason, seed := "", uint64(0)
+	for _, f := range stream.Finished() {
+		reason = strings.ToLower(strings.TrimPrefix(f.GetFinishReason().String(), "FINISH_REASON_"))
+		seed = f.GetSeed()
+	}
+	milliseconds := func(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }
+	decode, prefill := timings.GetDecode().AsDuration(), timings.GetPrefill().AsDuration()
+	fmt.Fprintf(w, "model: %s, request: %s, seed: %d, finish: %s\n",
+		stream.Started().GetModel(), stream.Started().GetId(), seed, reason)
+	fmt.Fprintf(w, "time to first token: %s (queue %s, prefill %s)\n",
+		milliseconds(timings.GetTimeToFirstToken().AsDuration()), milliseconds(timings.GetQueue().AsDuration()),
+		milliseconds(prefill))
+	fmt.Fprintf(w, "speed: %s tokens/s decode, %s tokens/s prefill\n",
+		rate(int(usage.GetCompletionTokens())-1, decode),
+		rate(int(usage.GetPromptTokens())-int(usage.GetCachedTokens()), prefill))
+	fmt.Fprintf(w, "usage: %d prompt tokens (%d cached), %d completion tokens\n",
+		usage.GetPromptTokens(), usage.GetCachedTokens(), usage.GetCompletionTokens())
+}
+
+func rate(n int, d time.Duration) string {
+	if n < 1 || d <= 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f", float64(n)/d.Seconds())
+}

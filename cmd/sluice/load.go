@@ -1,0 +1,202 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
+	"github.com/sluiceml/sluice/inference"
+	"github.com/sluiceml/sluice/inference/chat"
+	"github.com/sluiceml/sluice/inference/engine"
+	"github.com/sluiceml/sluice/inference/model"
+	"github.com/sluiceml/sluice/inference/ort"
+	"github.com/sluiceml/sluice/tokenizer"
+)
+
+// namedFolder is a model folder and the name to serve it by.
+type namedFolder struct {
+	name   string
+	folder *model.Folder
+}
+
+// openFolders reads the small files of the models to serve: those of --model, or the cache's.
+func (a *app) openFolders() ([]namedFolder, error) {
+	flags := a.options.Model
+	if len(flags) == 0 {
+		cache, err := setup.DefaultCache()
+		if err != nil {
+			return nil, err
+		}
+		dir, err := cache.ModelDir(setup.DefaultModelName)
+		if err != nil {
+			return nil, err
+		}
+		flags = []modelFlag{{name: setup.DefaultModelName, dir: dir}}
+	}
+	folders := make([]namedFolder, len(flags))
+	for i, flag := range flags {
+		folder, err := model.Open(flag.dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("model %q: %w", flag.name, errors.Join(err,
+				&setup.NotSetUpError{What: fmt.Sprintf("model %q", flag.name), Path: flag.dir, Hint: "sluice setup"}))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("model %q: %w", flag.name, err)
+		}
+		folders[i] = namedFolder{name: flag.name, folder: folder}
+	}
+	return folders, nil
+}
+
+// loadModels makes the registry: of each folder a tokenizer, a template, and a session and an engine per device.
+func (a *app) loadModels(folders []namedFolder, environment *ort.Environment, undo *closers) error {
+	models := make([]*inference.Model, len(folders))
+	for i, f := range folders {
+		m, err := a.loadModel(f, environment, undo)
+		if err != nil {
+			return fmt.Errorf("model %q: %w", f.name, err)
+		}
+		models[i] = m
+	}
+	registry, err := inference.NewRegistry(models...)
+	if err != nil {
+		return err
+	}
+	a.registry = registry
+	return nil
+}
+
+func (a *app) loadModel(f namedFolder, environment *ort.Environment, undo *closers) (*inference.Model, error) {
+	started := time.Now()
+	tok, template, err := tokenizerAndTemplate(f.folder)
+	if err != nil {
+		return nil, err
+	}
+	eos := endTokens(f.folder, tok)
+	if len(eos) == 0 {
+		a.log.Warn("the model names no end token; outputs end at max_tokens or a stop sequence", "model", f.name)
+	}
+	manifest := f.folder.Manifest
+	context := manifest.ContextLength
+	if a.options.MaxContext > context {
+		return nil, usagef("--max-context %d is more than the %d tokens that the model was made for", a.options.MaxContext, context)
+	}
+	context = cmp.Or(a.options.MaxContext, context)
+	replicas, err := a.loadReplicas(f, environment, context, undo)
+	if err != nil {
+		return nil, err
+	}
+	a.log.Info("loaded a model", "model", f.name, "folder", f.folder.Dir, "quantization", manifest.Quantization,
+		"context", context, "replicas", len(replicas), "took", time.Since(started).Round(time.Millisecond).String())
+	return inference.NewModel(inference.Config{
+		Name:           f.name,
+		Architecture:   manifest.Architecture,
+		Quantization:   manifest.Quantization,
+		ContextLength:  context,
+		EOSTokenIDs:    eos,
+		Defaults:       defaults(f.folder.GenerationConfig, a.options.DefaultMaxTokens),
+		Tokenizer:      tok,
+		Template:       template,
+		BOSToken:       f.folder.BOSToken,
+		EOSToken:       f.folder.EOSToken,
+		Replicas:       replicas,
+		TracerProvider: a.telemetry.tracers,
+		MeterProvider:  a.telemetry.meters,
+	})
+}
+
+// loadReplicas opens a session and makes an engine on each device.
+func (a *app) loadReplicas(
+	f namedFolder, environment *ort.Environment, context int, undo *closers,
+) ([]inference.Replica, error) {
+	var replicas []inference.Replica
+	for _, device := range a.options.devices() {
+		session, err := environment.Open(ort.Config{
+			Model:         f.folder.ModelPath,
+			Graph:         f.folder.Manifest.Graph,
+			ContextLength: f.folder.Manifest.ContextLength,
+			Device:        device,
+			Slots:         a.options.Slots,
+			MaxLength:     context,
+			MaxChunk:      min(a.options.ChunkTokens, context),
+		})
+		if err != nil {
+			return nil, err
+		}
+		undo.add(session.Close)
+		e, err := engine.New(session, engine.Config{
+			Model:          f.name,
+			QueueLimit:     a.options.Queue,
+			TracerProvider: a.telemetry.tracers,
+			MeterProvider:  a.telemetry.meters,
+		})
+		if err != nil {
+			return nil, err
+		}
+		replicas = append(replicas, inference.Replica{Device: device.String(), Engine: e})
+	}
+	a.telemetry.pickers.add(f.name, func() engine.Stats { return sum(replicas) })
+	return replicas, nil
+}
+
+func sum(replicas []inference.Replica) engine.Stats {
+	var total engine.Stats
+	for _, r := range replicas {
+		total = total.Add(r.Engine.Stats())
+	}
+	return total
+}
+
+// tokenizerAndTemplate reads a folder's tokenizer and chat template; without one the template is nil.
+func tokenizerAndTemplate(folder *model.Folder) (*tokenizer.Tokenizer, *chat.Template, error) {
+	tok, err := tokenizer.Load(folder.TokenizerPath)
+	if err != nil {
+		return nil, nil, err
+	}
+	if size, vocabulary := tok.Size(), folder.Manifest.VocabSize; size > vocabulary {
+		return nil, nil, fmt.Errorf("the tokenizer has %d ids, the model %d", size, vocabulary)
+	}
+	if folder.ChatTemplate == "" {
+		return tok, nil, nil
+	}
+	template, err := chat.Parse(folder.ChatTemplate, chat.Options{Special: tok.SpecialTokens()})
+	if err != nil {
+		return nil, nil, err
+	}
+	return tok, template, nil
+}
+
+// endTokens are the ids that end an output: those of generation_config.json, or the end token's own.
+func endTokens(folder *model.Folder, tok *tokenizer.Tokenizer) []uint32 {
+	if ids := folder.GenerationConfig.EOSTokenIDs; len(ids) > 0 {
+		return ids
+	}
+	if id, ok := tok.ID(folder.EOSToken); ok && folder.EOSToken != "" {
+		return []uint32{id}
+	}
+	return nil
+}
+
+// defaults are the values of what a request leaves unset: the model's own over Sluice's.
+func defaults(g model.GenerationConfig, maxTokens int) inference.Defaults {
+	s := inference.Sampling{MaxTokens: maxTokens, Temperature: 1, TopP: 1, RepetitionPenalty: 1}
+	set := func(to *float32, from *float64) {
+		if from != nil {
+			*to = float32(*from)
+		}
+	}
+	set(&s.Temperature, g.Temperature)
+	set(&s.TopP, g.TopP)
+	set(&s.MinP, g.MinP)
+	set(&s.RepetitionPenalty, g.RepetitionPenalty)
+	if g.TopK != nil {
+		s.TopK = *g.TopK
+	}
+	if g.DoSample != nil && !*g.DoSample {
+		s.Temperature = 0
+	}
+	return inference.Defaults{Sampling: s}
+}

@@ -1,0 +1,47 @@
+// Sluice turns a model into a gRPC service on ONNX Runtime. This command is all of it: it sets up the cache, converts
+// models, serves them, and is a client of the server.
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/alecthomas/kong"
+)
+
+// version is set by the linker in `make build`; a plain `go build` leaves it to the module's own version.
+var version string //nolint:gochecknoglobals // -ldflags -X needs a variable
+
+func main() {
+	os.Exit(run(context.Background(), os.Args[1:], process{
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, args: os.Args[1:],
+	}))
+}
+
+// run is the program: it parses, runs one command and returns the exit code.
+func run(ctx context.Context, args []string, p process) int {
+	var line commandLine
+	parser, err := newParser(&line, p)
+	if err != nil {
+		return p.report(err)
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		return p.report(&usageError{err: err})
+	}
+	if p.log, err = line.logger(p.stderr); err != nil {
+		return p.report(err)
+	}
+	if line.PrintConfig {
+		return p.report(printConfig(p.stdout, parsed))
+	}
+	ctx, stop := untilInterrupted(ctx, parsed.Command())
+	defer stop()
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	return p.report(interruption(ctx, parsed.Run(&p, &line.loggingFlags, parsed)))
+}
+
+// newParser makes the parser of the command line. It exits the process for --help.
+func newParser(line *commandLine, p process) (*kong.Kong, error) {
+	return kong.New(line, append(parserOptions(), kong.Writers(p.stdout, p.stderr))...)
+}

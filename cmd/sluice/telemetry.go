@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/contrib/exporters/autoexport"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
+	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
+	"go.opentelemetry.io/otel/metric"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// telemetry is the OpenTelemetry SDK. Traces go where the standard OTEL_ variables and --trace-file say, metrics to
+// /metrics and where the variables say. Without them nothing leaves the process.
+type telemetry struct {
+	tracers trace.TracerProvider
+	meters  metric.MeterProvider
+	pickers *pickerMetrics
+
+	registry *prometheus.Registry
+	undo     closers
+}
+
+// newTelemetry builds the providers.
+func newTelemetry(ctx context.Context, traceFile string, log *slog.Logger) (t *telemetry, err error) {
+	// The SDK's own troubles are global.
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("telemetry", "error", err.Error()) }))
+	otel.SetLogger(logr.FromSlogHandler(log.Handler()))
+	t = &telemetry{registry: prometheus.NewRegistry(), pickers: newPickerMetrics()}
+	defer func() {
+		if err != nil {
+			t.undo.close(&err)
+		}
+	}()
+	about, err := describeProcess(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("telemetry: %w", err)
+	}
+	if err := t.startMetrics(ctx, about); err != nil {
+		return nil, fmt.Errorf("telemetry: metrics: %w", err)
+	}
+	if err := t.startTraces(ctx, about, traceFile); err != nil {
+		return nil, fmt.Errorf("telemetry: traces: %w", err)
+	}
+	return t, nil
+}
+
+// describeProcess is the resource of all that is exported; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES win.
+func describeProcess(ctx context.Context) (*resource.Resource, error) {
+	r, err := resource.New(ctx,
+		resource.WithAttributes(
+			attribute.String("service.name", "sluice"),
+			attribute.String("service.version", buildVersions().Version),
+		),
+		resource.WithTelemetrySDK(),
+		resource.WithHost(),
+		resource.WithProcessPID(),
+		resource.WithFromEnv(),
+	)
+	if errors.Is(err, resource.ErrPartialResource) {
+		err = nil
+	}
+	return r, err
+}
+
+// exporting says whether the OTEL_ variables name somewhere to send a signal ("TRACES", "METRICS") to.
+func exporting(signal string) bool {
+	if os.Getenv("OTEL_SDK_DISABLED") == "true" {
+		return false
+	}
+	for _, name := range []string{
+		"OTEL_" + signal + "_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_" + signal + "_ENDPOINT",
+	} {
+		if os.Getenv(name) != "" {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *telemetry) startMetrics(ctx context.Context, about *resource.Resource) error {
+	t.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), t.pickers)
+	exporter, err := otelprometheus.New(otelprometheus.WithRegisterer(t.registry), otelprometheus.WithoutScopeInfo())
+	if err != nil {
+		return err
+	}
+	options := []sdkmetric.Option{sdkmetric.WithResource(about), sdkmetric.WithReader(exporter)}
+	if exporting("METRICS") {
+		reader, err := autoexport.NewMetricReader(ctx)
+		if err != nil {
+			return err
+		}
+		options = append(options, sdkmetric.WithReader(reader))
+	}
+	provider := sdkmetric.NewMeterProvider(options...)
+	t.undo.add(bounded(provider.Shutdown))
+	t.meters = provider
+	return nil
+}
+
+// The queue between the engine and an exporter holds a burst of steps, each with a span for every sampled request,
+// unless the operator says otherwise.
+const spanQueue = 1 << 16
+
+func (t *telemetry) startTraces(ctx context.Context, about *resource.Resource, file string) error {
+	options := []sdktrace.TracerProviderOption{sdktrace.WithResource(about)}
+	batch := []sdktrace.BatchSpanProcessorOption{sdktrace.WithMaxExportBatchSize(spanQueue / 16)}
+	if os.Getenv("OTEL_BSP_MAX_QUEUE_SIZE") == "" {
+		batch = append(batch, sdktrace.WithMaxQueueSize(spanQueue))
+	}
+	exports := false
+	if exporting("TRACES") {
+		exporter, err := autoexport.NewSpanExporter(ctx)
+		if err != nil {
+			return err
+		}
+		if !autoexport.IsNoneSpanExporter(exporter) {
+			options, exports = append(options, sdktrace.WithBatcher(exporter, batch...)), true
+		}
+	}
+	if file != "" {
+		exporter, err := otlptrace.New(ctx, &traceFile{path: file})
+		if err != nil {
+			return err
+		}
+		options, exports = append(options, sdktrace.WithBatcher(exporter, append(batch, sdktrace.WithBatchTimeout(time.Second))...)), true
+	}
+	if !exports {
+		// Nobody looks at spans, but their ids still tie the log's lines together.
+		options = append(options, sdktrace.WithSampler(sdktrace.NeverSample()))
+	}
+	provider := sdktrace.NewTracerProvider(options...)
+	t.undo.add(bounded(provider.Shutdown))
+	t.tracers = provider
+	return nil
+}
+
+// flushTimeout bounds what a collector that does not answer costs at the end.
+const flushTimeout = 5 * time.Second
+
+func bounded(f func(context.Context) error) func() error {
+	return func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+		defer cancel()
+		return f(ctx)
+	}
+}
+
+// shutdown exports what is left. A collector that is away is not the server's failure.
+func (t *telemetry) shutdown() error {
+	var err error
+	t.undo.close(&err)
+	if err != nil {
+		otel.Handle(fmt.Errorf("shutdown: %w", err))
+	}
+	return nil
+}
+
+// handler serves the metrics to Prometheus.
+func (t *telemetry) handler() http.Handler {
+	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{Registry: t.registry, EnableOpenMetrics: true, MaxRequestsInFlight: 4})
+}

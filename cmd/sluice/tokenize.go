@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
+	"github.com/sluiceml/sluice/tokenizer"
+)
+
+type tokenizeCmd struct {
+	clientFlags
+	Model            string `help:"Name of the server's model; its default if empty." env:"SLUICE_CLIENT_MODEL" placeholder:"NAME"`
+	Tokenizer        string `help:"Use this tokenizer.json, folder or GGUF file instead of a server." placeholder:"FILE-OR-DIR" type:"existingpath"`
+	JSONL            bool   `help:"Read a JSON string a line from stdin and print the JSON array of its ids." name:"jsonl"`
+	AddSpecialTokens bool   `help:"Add what the model's post-processor adds, such as a begin token."`
+	Special          string `help:"What becomes of special tokens written in the text: parse, text or forbid." enum:"parse,text,forbid" default:"parse" placeholder:"POLICY"`
+
+	Text string `arg:"" optional:"" help:"Text; without it, all of stdin."`
+}
+
+// Help implements kong.HelpProvider.
+func (tokenizeCmd) Help() string {
+	return `Ids are those of Hugging Face's encode(text, add_special_tokens=False).
+
+Examples:
+
+  sluice tokenize "Hello, world"
+  sluice tokenize --tokenizer models/small "Hello, world"
+  jq -c .text corpus.jsonl | sluice tokenize --tokenizer tokenizer.json --jsonl > ids.jsonl`
+}
+
+// encoder turns one text into ids.
+type encoder func(ctx context.Context, text string) ([]uint32, error)
+
+// Run tokenizes.
+func (c *tokenizeCmd) Run(ctx context.Context, p *process) error {
+	encode, stop, err := c.encoder()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	if c.JSONL {
+		if c.Text != "" {
+			return usagef("--jsonl reads stdin: leave out the text")
+		}
+		return eachLine(ctx, p.stdin, p.stdout, func(line []byte) (any, error) {
+			var text *string
+			if err := json.Unmarshal(line, &text); err != nil || text == nil {
+				return nil, errors.New("not a JSON string")
+			}
+			ids, err := encode(ctx, *text)
+			if ids == nil {
+				ids = []uint32{} // an empty array, not null
+			}
+			return ids, err
+		})
+	}
+	text := c.Text
+	if text == "" {
+		data, err := io.ReadAll(io.LimitReader(p.stdin, maxLine))
+		if err != nil {
+			return fmt.Errorf("read the text: %w", err)
+		}
+		text = string(data)
+	}
+	ids, err := encode(ctx, text)
+	if err != nil {
+		return err
+	}
+	words := make([]string, len(ids))
+	for i, id := range ids {
+		words[i] = strconv.FormatUint(uint64(id), 10)
+	}
+	_, err = fmt.Fprintln(p.stdout, strings.Join(words, " "))
+	return err
+}
+
+// encoder is the file's tokenizer, or the server's.
+func (c *tokenizeCmd) encoder() (encode encoder, stop func(), err error) {
+	if c.Tokenizer == "" {
+		return c.remote()
+	}
+	t, err := loadTokenizer(c.Tokenizer)
+	if err != nil {
+		return nil, nil, err
+	}
+	policy := map[string]tokenizer.SpecialPolicy{
+		"parse": tokenizer.ParseSpecial, "text": tokenizer.SpecialAsText, "forbid": tokenizer.ForbidSpecial,
+	}[c.Special]
+	options := tokenizer.EncodeOptions{AddSpecialTokens: c.AddSpecialTokens, Special: policy}
+	return func(_ context.Context, text string) ([]uint32, error) { return t.Encode(text, options) }, func() {}, nil
+}
+
+func (c *tokenizeCmd) remote() (encoder, func(), error) {
+	if c.Special == "forbid" {
+		return nil, nil, usagef("--special forbid needs --tokenizer: servers parse special tokens or take them for text")
+	}
+	server, err := c.connect()
+	if err != nil {
+		return nil, nil, err
+	}
+	parse := c.Special == "parse"
+	encode := func(ctx context.Context, text string) ([]uint32, error) {
+		tokens, err := server.Tokenize(ctx, &sluicev1.TokenizeRequest{
+			Model: c.Model, Text: text, AddSpecialTokens: &c.AddSpecialTokens, ParseSpecial: &parse,
+		})
+		ids := make([]uint32, len(tokens))
+		for i, t := range tokens {
+			ids[i] = t.GetId()
+		}
+		return ids, err
+	}
+	return encode, func() { _ = server.Close() }, nil
+}

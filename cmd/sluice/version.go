@@ -1,0 +1,111 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
+	"github.com/sluiceml/sluice/inference/ort"
+)
+
+type versionCmd struct {
+	JSON        bool   `help:"Print one JSON object." name:"json"`
+	ONNXRuntime string `help:"Library to look at instead of the cache's." name:"onnxruntime" placeholder:"FILE"`
+}
+
+// Help implements kong.HelpProvider.
+func (versionCmd) Help() string {
+	return `Examples:
+
+  sluice version
+  sluice version --json | jq -r .commit`
+}
+
+// versions is what version prints.
+type versions struct {
+	Version     string `json:"version"`
+	Commit      string `json:"commit"`
+	Modified    bool   `json:"modified"` // built from a tree with changes
+	Go          string `json:"go"`
+	Platform    string `json:"platform"`
+	ONNXRuntime string `json:"onnxruntime"` // "" if it is not set up
+}
+
+// Run prints the versions. A missing ONNX Runtime is not an error here.
+func (c *versionCmd) Run(p *process) error {
+	v := buildVersions()
+	if library, err := findLibrary(c.ONNXRuntime, nil); err == nil {
+		v.ONNXRuntime = libraryVersion(library)
+	}
+	if c.JSON {
+		encoder := json.NewEncoder(p.stdout)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(v)
+	}
+	modified := ""
+	if v.Modified {
+		modified = " (modified)"
+	}
+	onnx := v.ONNXRuntime
+	if onnx == "" {
+		onnx = "not set up (run sluice setup)"
+	}
+	_, err := fmt.Fprintf(p.stdout, "sluice %s\ncommit %s%s\n%s %s\nONNX Runtime %s\n",
+		v.Version, v.Commit, modified, v.Go, v.Platform, onnx)
+	return err
+}
+
+// buildVersions is what the binary knows about itself.
+func buildVersions() versions {
+	v := versions{Version: version, Commit: "unknown", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return v
+	}
+	if v.Version == "" {
+		v.Version = info.Main.Version
+	}
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			v.Commit = s.Value
+		case "vcs.modified":
+			v.Modified = s.Value == "true"
+		}
+	}
+	return v
+}
+
+// libraryVersion asks the library itself; "" if it cannot be loaded.
+func libraryVersion(path string) string {
+	environment, err := ort.OpenEnvironment(path)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = environment.Close() }() // nothing was run
+	return environment.Version()
+}
+
+// findLibrary is the ONNX Runtime library for some devices: the one named by the operator, or the cache's.
+func findLibrary(named string, devices []ort.Device) (string, error) {
+	if named != "" {
+		if _, err := os.Stat(named); err != nil {
+			return "", &setup.NotSetUpError{What: "the ONNX Runtime library", Path: named, Hint: "sluice setup"}
+		}
+		return named, nil
+	}
+	cache, err := setup.DefaultCache()
+	if err != nil {
+		return "", err
+	}
+	provider := setup.CPU
+	for _, d := range devices {
+		if d.Provider == ort.CUDA {
+			provider = setup.CUDA
+		}
+	}
+	return cache.RuntimeLibrary(provider)
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/sluiceml/sluice/inference/model"
+	"github.com/sluiceml/sluice/tokenizer"
+)
+
+// tokenizerName is the file of a tokenizer in a model folder.
+const tokenizerName = "tokenizer.json"
+
+// byteLevel is GGUF's name for byte-level BPE, the one kind of vocabulary that package tokenizer runs.
+const byteLevel = "gpt2"
+
+// vocabularyOf is a GGUF's vocabulary as package tokenizer takes it; neither that nor package model knows the other.
+func vocabularyOf(v *model.Vocabulary) (tokenizer.Vocabulary, error) {
+	if v.Model != byteLevel {
+		return tokenizer.Vocabulary{}, fmt.Errorf(
+			"the vocabulary is of kind %q; only byte-level BPE (%q) is supported", v.Model, byteLevel)
+	}
+	types := make([]tokenizer.TokenType, len(v.Types))
+	for i, t := range v.Types {
+		types[i] = tokenizer.TokenType(t)
+	}
+	if v.Types == nil {
+		types = nil
+	}
+	return tokenizer.Vocabulary{
+		Tokens: v.Tokens, Types: types, Merges: v.Merges, Pre: v.Pre,
+		BOS: v.BOS, EOS: v.EOS, UNK: v.UNK, PAD: v.PAD, AddBOS: v.AddBOS, AddEOS: v.AddEOS,
+	}, nil
+}
+
+// writeTokenizer writes tokenizer.json from a GGUF's vocabulary, unless the assets bring the file itself.
+func writeTokenizer(assets model.Assets, dir string) error {
+	if assets.Vocabulary == nil {
+		return nil
+	}
+	vocabulary, err := vocabularyOf(assets.Vocabulary)
+	if err != nil {
+		return err
+	}
+	data, err := vocabulary.TokenizerJSON()
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, tokenizerName), data, 0o644) //nolint:gosec // a model folder is not secret
+}
+
+// loadTokenizer reads a tokenizer.json, the one in a folder, or the vocabulary of a GGUF file.
+func loadTokenizer(path string) (*tokenizer.Tokenizer, error) {
+	if !strings.EqualFold(filepath.Ext(path), ".gguf") {
+		return tokenizer.Load(path)
+	}
+	assets, err := model.ReadAssets(path)
+	if err != nil {
+		return nil, err
+	}
+	if assets.Vocabulary == nil {
+		return nil, fmt.Errorf("%s has no vocabulary", path)
+	}
+	vocabulary, err := vocabularyOf(assets.Vocabulary)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return tokenizer.FromVocabulary(vocabulary)
+}
