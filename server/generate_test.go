@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode/utf8"
 
@@ -293,9 +294,13 @@ func TestCancel(t *testing.T) {
 // A deadline ends a call in the middle of its work with DEADLINE_EXCEEDED, and frees its slot.
 func TestDeadline(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, testDeadline)
+}
+
+func testDeadline(t *testing.T) {
 	i := start(t, servertest.Toy{Session: inferencetest.ToyConfig{
 		Limits:     runner.Limits{Slots: 1, MaxLength: 1 << 16, MaxChunk: 16},
-		BeforeStep: func(runner.Step) error { time.Sleep(time.Millisecond); return nil }, //nolint:forbidigo // a slow device
+		BeforeStep: func(runner.Step) error { time.Sleep(time.Millisecond); return nil }, //nolint:forbidigo // of the bubble's clock
 	}})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
@@ -304,6 +309,56 @@ func TestDeadline(t *testing.T) {
 	_, err := stream(ctx, t, generator(i), in)
 	wantStatus(t, err, codes.DeadlineExceeded)
 	idle(t, i)
+}
+
+// A client that does not read holds back nobody: its deltas grow meanwhile, and when it has read nothing for too long
+// it loses its slot and learns why.
+func TestSlowReader(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, testSlowReader)
+}
+
+func testSlowReader(t *testing.T) {
+	const step, patience = 20 * time.Millisecond, 10 * time.Second
+	i := start(t, servertest.Toy{
+		Session: inferencetest.ToyConfig{
+			Limits:     runner.Limits{Slots: 2, MaxLength: 1 << 15, MaxChunk: 16},
+			Script:     func([]uint32) (uint32, bool) { return servertest.EndOfText, true },
+			BeforeStep: func(runner.Step) error { time.Sleep(step); return nil }, //nolint:forbidigo // of the bubble's clock
+		},
+		Engine: engine.Config{ReaderTimeout: patience},
+	})
+	in := greedy("slow", 1<<14)
+	in.Output = &sluicev1.OutputOptions{SkipSpecialTokens: proto.Bool(false)}
+	slow, err := generator(i).GenerateStream(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for running := true; running; { // until the slow one has lost its slot, others come and go as if it were not there
+		quick := greedy("quick", 50)
+		began := time.Now()
+		mustStream(t, generator(i), quick)
+		if took := time.Since(began); took > 60*step {
+			t.Fatalf("a quick request took %v beside a slow reader", took)
+		}
+		models, err := sluicev1.NewModelServiceClient(i.Conn).ListModels(t.Context(), &sluicev1.ListModelsRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		running = models.GetModels()[0].GetReplicas()[0].GetRunning() > 0
+	}
+	var all told
+	st := wantStatus(t, all.read(t, slow), codes.Aborted)
+	if reason := detail[*errdetails.ErrorInfo](t, st).GetReason(); reason != "SLOW_READER" {
+		t.Errorf("reason %s", reason)
+	}
+	longest := 0
+	for _, delta := range all.deltas {
+		longest = max(longest, len(delta))
+	}
+	if one := len("<|endoftext|>"); longest <= 2*one {
+		t.Errorf("no delta is longer than %d bytes", longest)
+	}
 }
 
 // Admission is decided before the first message: a refused stream fails without one, and the admitted ones finish.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -184,5 +185,6 @@ func idle(t *testing.T, i *servertest.Instance) {
 		if busy == 0 {
 			return
 		}
+		time.Sleep(time.Millisecond) //nolint:forbidigo // between two looks; in a bubble it lets the engine go on
 	}
 }

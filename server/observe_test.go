@@ -1,0 +1,200 @@
+package server_test
+
+import (
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.opentelemetry.io/otel/attribute"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc/channelz/grpc_channelz_v1"
+	"google.golang.org/grpc/codes"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+	reflectv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
+	reflectv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha" //nolint:staticcheck // the older tools' own
+	"google.golang.org/grpc/status"
+
+	"github.com/sluiceml/sluice/inference"
+	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
+	"github.com/sluiceml/sluice/server"
+	"github.com/sluiceml/sluice/server/servertest"
+)
+
+// One trace per request: the RPC's span continues the caller's, and the model's span is its child.
+func TestSpans(t *testing.T) {
+	t.Parallel()
+	spans := tracetest.NewSpanRecorder()
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
+	i := start(t, servertest.Toy{TracerProvider: provider}, func(c *server.Config) { c.TracerProvider = provider })
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "traceparent", parent)
+	if _, err := stream(ctx, t, generator(i), greedy("hi", 3)); err != nil {
+		t.Fatal(err)
+	}
+	i.Server.Stop() // ends the RPC's span
+	var rpc, model sdktrace.ReadOnlySpan
+	for _, span := range spans.Ended() {
+		switch span.SpanKind() { //nolint:exhaustive // the others are the engine's
+		case trace.SpanKindServer:
+			if rpc != nil {
+				t.Errorf("a second RPC span %q", span.Name())
+			}
+			rpc = span
+		default:
+			if span.Name() == "text_completion toy" {
+				model = span
+			}
+		}
+	}
+	if rpc == nil || model == nil {
+		t.Fatalf("spans %v", spans.Ended())
+	}
+	if rpc.Name() != "sluice.v1.InferenceService/GenerateStream" {
+		t.Errorf("the RPC's span is %q", rpc.Name())
+	}
+	if got := rpc.Parent(); got.TraceID().String() != parent[3:35] || got.SpanID().String() != parent[36:52] {
+		t.Errorf("the RPC's span continues %v", got)
+	}
+	if model.Parent().SpanID() != rpc.SpanContext().SpanID() {
+		t.Error("the model's span is not below the RPC's")
+	}
+	if !slices.ContainsFunc(rpc.Attributes(), func(a attribute.KeyValue) bool { return a.Key == "rpc.response.status_code" }) {
+		t.Errorf("attributes %v", rpc.Attributes())
+	}
+}
+
+// A bug is logged with the trace under which the client was told to ask.
+func TestInternalErrorNamesItsTrace(t *testing.T) {
+	t.Parallel()
+	provider := sdktrace.NewTracerProvider()
+	i := start(t, servertest.Toy{}, func(c *server.Config) {
+		c.TracerProvider = provider
+		c.Registry = panicking{c.Registry}
+	})
+	_, err := sluicev1.NewModelServiceClient(i.Conn).GetModel(t.Context(), &sluicev1.GetModelRequest{Name: "x"})
+	st := wantStatus(t, err, codes.Internal)
+	_, id, found := strings.Cut(st.Message(), "under trace ")
+	if !found || !strings.Contains(i.Log.String(), "trace_id="+id) {
+		t.Errorf("message %q, log:\n%s", st.Message(), i.Log.String())
+	}
+	if strings.Contains(st.Message(), "registry") || !strings.Contains(i.Log.String(), "the registry is gone") {
+		t.Errorf("message %q, log:\n%s", st.Message(), i.Log.String())
+	}
+	mustStream(t, generator(i), greedy("still there", 2))
+}
+
+// panicking is a registry that panics when a model is asked for by a name.
+type panicking struct{ server.Registry }
+
+func (p panicking) Model(name string) (*inference.Model, error) {
+	if name != "" {
+		panic("the registry is gone")
+	}
+	return p.Registry.Model(name) //nolint:wrapcheck // a test's wrapper
+}
+
+// The machinery is there, and makes neither spans nor log lines.
+func TestInfrastructure(t *testing.T) {
+	t.Parallel()
+	spans := tracetest.NewSpanRecorder()
+	i := start(t, servertest.Toy{}, func(c *server.Config) {
+		c.TracerProvider = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
+	})
+	want := []string{
+		"grpc.channelz.v1.Channelz", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
+		"grpc.reflection.v1alpha.ServerReflection", "sluice.v1.InferenceService", "sluice.v1.ModelService",
+		"sluice.v1.TokenizerService",
+	}
+	if got := reflected(t, i); !slices.Equal(got, want) {
+		t.Errorf("reflection v1 lists %v, want %v", got, want)
+	}
+	if got := reflectedAlpha(t, i); !slices.Equal(got, want) {
+		t.Errorf("reflection v1alpha lists %v, want %v", got, want)
+	}
+	servers, err := grpc_channelz_v1.NewChannelzClient(i.Conn).GetServers(t.Context(), &grpc_channelz_v1.GetServersRequest{})
+	if err != nil || len(servers.GetServer()) == 0 {
+		t.Errorf("channelz: %v, %v", servers, err)
+	}
+	if got := check(t, i, ""); got != healthpb.HealthCheckResponse_SERVING {
+		t.Errorf("health %v", got)
+	}
+	if _, err := healthpb.NewHealthClient(i.Conn).List(t.Context(), &healthpb.HealthListRequest{}); err != nil {
+		t.Error(err)
+	}
+	i.Server.Stop()
+	if ended := spans.Ended(); len(ended) > 0 {
+		t.Errorf("%d spans, the first %q", len(ended), ended[0].Name())
+	}
+	if text := i.Log.String(); text != "" {
+		t.Errorf("log:\n%s", text)
+	}
+}
+
+func TestNoReflection(t *testing.T) {
+	t.Parallel()
+	i := start(t, servertest.Toy{}, func(c *server.Config) { c.NoReflection = true })
+	call, err := reflectv1.NewServerReflectionClient(i.Conn).ServerReflectionInfo(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := call.Recv(); status.Code(err) != codes.Unimplemented {
+		t.Errorf("got %v", err)
+	}
+}
+
+func reflected(t *testing.T, i *servertest.Instance) []string {
+	t.Helper()
+	call, err := reflectv1.NewServerReflectionClient(i.Conn).ServerReflectionInfo(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := call.Send(&reflectv1.ServerReflectionRequest{
+		MessageRequest: &reflectv1.ServerReflectionRequest_ListServices{},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := call.Recv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, service := range answer.GetListServicesResponse().GetService() {
+		names = append(names, service.GetName())
+	}
+	if err := call.CloseSend(); err != nil {
+		t.Error(err)
+	}
+	if _, err := call.Recv(); !errors.Is(err, io.EOF) {
+		t.Errorf("got %v", err)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func reflectedAlpha(t *testing.T, i *servertest.Instance) []string {
+	t.Helper()
+	call, err := reflectv1alpha.NewServerReflectionClient(i.Conn).ServerReflectionInfo(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := call.Send(&reflectv1alpha.ServerReflectionRequest{ //nolint:staticcheck // as above
+		MessageRequest: &reflectv1alpha.ServerReflectionRequest_ListServices{}, //nolint:staticcheck // as above
+	}); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := call.Recv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, service := range answer.GetListServicesResponse().GetService() { //nolint:staticcheck // as above
+		names = append(names, service.GetName()) //nolint:staticcheck // as above
+	}
+	slices.Sort(names)
+	return names
+}
