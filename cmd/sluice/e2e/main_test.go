@@ -61,7 +61,7 @@ func run(m *testing.M) int {
 
 // source is the cached GGUF of the default model.
 func source() string {
-	return filepath.Join(home(), "downloads", "SmolLM2-135M-Instruct.Q4_1.gguf")
+	return filepath.Join(home(), "downloads", "smollm2-135m-instruct", "SmolLM2-135M-Instruct.Q4_1.gguf")
 }
 
 func home() string {
