@@ -2,9 +2,14 @@ package e2e_test
 
 import (
 	"encoding/json"
+	"math"
 	"os"
+	"path/filepath"
 	"testing"
 
+	"github.com/sluiceml/sluice/inference/model"
+	"github.com/sluiceml/sluice/inference/ort"
+	"github.com/sluiceml/sluice/inference/runner"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
 )
 
@@ -76,4 +81,61 @@ func TestGreedyEqualsTransformers(t *testing.T) {
 	if compared < 1200 {
 		t.Errorf("only %d of 1280 tokens could be compared", compared)
 	}
+}
+
+// TestLogitsEqualTransformers compares the logits after each prompt: the 64 largest and 200 spread over the
+// vocabulary, within 1e-3.
+func TestLogitsEqualTransformers(t *testing.T) {
+	libraries, err := filepath.Glob(filepath.Join(home(), "runtime", "libonnxruntime*.*"))
+	if err != nil || len(libraries) == 0 {
+		t.Fatalf("no ONNX Runtime in %s: run `make setup`: %v", home(), err)
+	}
+	opened, err := model.Open(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	environment, err := ort.OpenEnvironment(libraries[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	devices, err := ort.ParseDevices("cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := environment.Open(ort.Config{
+		Model: opened.ModelPath, Graph: opened.Manifest.Graph, ContextLength: opened.Manifest.ContextLength,
+		Device: devices[0], Slots: 1, MaxLength: 1024, MaxChunk: 1024,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := session.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := environment.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	all := readGoldens(t)
+	worst := 0.0
+	for i, g := range all.Prompts {
+		logits, err := session.Step(runner.Step{Chunk: &runner.Chunk{Tokens: g.Prompt, Logits: true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		compare := func(ids []int, want []float64) {
+			for k, id := range ids {
+				difference := math.Abs(float64(logits.Chunk[id]) - want[k])
+				worst = max(worst, difference)
+				if !(difference <= 1e-3) {
+					t.Errorf("prompt %d, logit %d: got %g, want %g", i, id, logits.Chunk[id], want[k])
+				}
+			}
+		}
+		compare(g.TopIDs, g.TopLogits)
+		compare(all.FixedIDs, g.FixedLogits)
+		session.ReleaseSlot(0)
+	}
+	t.Logf("the largest difference of %d logits is %.2g", 20*264, worst)
 }
