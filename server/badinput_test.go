@@ -36,11 +36,11 @@ func TestBadInput(t *testing.T) {
 		{"empty prompt", greedy("", 1), codes.InvalidArgument, "prompt"},
 		{"unknown model", &sluicev1.GenerateRequest{Model: "gpt"}, codes.NotFound, ""},
 		{"endless model name", &sluicev1.GenerateRequest{Model: strings.Repeat("m", 1<<20)}, codes.InvalidArgument, "model"},
-		{"NaN temperature", sampling(func(s *sluicev1.Sampling) { s.Temperature = proto.Float32(float32(math.NaN())) }), codes.InvalidArgument, "sampling.temperature"},
+		{"NaN temperature", sampling(func(s *sluicev1.Sampling) { s.Temperature = new(float32(math.NaN())) }), codes.InvalidArgument, "sampling.temperature"},
 		{"top_p 1.5", sampling(func(s *sluicev1.Sampling) { s.TopP = proto.Float32(1.5) }), codes.InvalidArgument, "sampling.top_p"},
 		{"negative min_p", sampling(func(s *sluicev1.Sampling) { s.MinP = proto.Float32(-0.1) }), codes.InvalidArgument, "sampling.min_p"},
 		{"several", sampling(func(s *sluicev1.Sampling) {
-			s.TopP, s.MinP, s.N = proto.Float32(0), proto.Float32(float32(math.Inf(1))), proto.Uint32(3)
+			s.TopP, s.MinP, s.N = proto.Float32(0), new(float32(math.Inf(1))), proto.Uint32(3)
 		}), codes.InvalidArgument, "sampling.top_p sampling.min_p sampling.n"},
 		{"prompt over the context", greedy(strings.Repeat("x", 256), 0), codes.InvalidArgument, "sampling.max_tokens"},
 		{"prompt of the context", greedy(strings.Repeat("x", 255), 1), codes.InvalidArgument, "prompt"},
@@ -93,17 +93,17 @@ func TestExtremeSampling(t *testing.T) {
 	i := start(t, servertest.Toy{})
 	least := math.SmallestNonzeroFloat32
 	for name, sampling := range map[string]*sluicev1.Sampling{
-		"coldest":            {Temperature: proto.Float32(float32(least))},
-		"least penalty":      {RepetitionPenalty: proto.Float32(float32(least))},
+		"coldest":            {Temperature: new(float32(least))},
+		"least penalty":      {RepetitionPenalty: new(float32(least))},
 		"greatest penalty":   {RepetitionPenalty: proto.Float32(math.MaxFloat32)},
-		"least top_p":        {TopP: proto.Float32(float32(least))},
+		"least top_p":        {TopP: new(float32(least))},
 		"min_p 1":            {MinP: proto.Float32(1)},
 		"top_k of all":       {TopK: proto.Uint32(math.MaxUint32)},
 		"all that can be":    {Temperature: proto.Float32(2), TopP: proto.Float32(1), TopK: proto.Uint32(0)},
 		"greatest seed":      {Seed: proto.Uint64(math.MaxUint64)},
 		"penalties":          {PresencePenalty: proto.Float32(-2), FrequencyPenalty: proto.Float32(2)},
 		"one token":          {MaxTokens: proto.Uint32(1)},
-		"cold and penalised": {Temperature: proto.Float32(float32(least)), RepetitionPenalty: proto.Float32(float32(least))},
+		"cold and penalised": {Temperature: new(float32(least)), RepetitionPenalty: new(float32(least))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -90,12 +90,12 @@ func (l limits) request(in *sluicev1.GenerateRequest, arrival time.Time, draw dr
 // requestID checks the caller's name for a request.
 func requestID(v *violations, id string) string {
 	if len(id) > maxRequestID {
-		v.add("request_id", "must have at most %d characters", maxRequestID)
+		v.addf("request_id", "must have at most %d characters", maxRequestID)
 		return ""
 	}
 	for i := range len(id) {
 		if id[i] < ' ' || id[i] > '~' {
-			v.add("request_id", "must be printable ASCII")
+			v.addf("request_id", "must be printable ASCII")
 			return ""
 		}
 	}

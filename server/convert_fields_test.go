@@ -154,7 +154,7 @@ func overlay(t *testing.T, text string) *sluicev1.GenerateRequest {
 func TestEveryFieldIsKnown(t *testing.T) {
 	t.Parallel()
 	known := make(map[string]string)
-	note := func(kind string, path string) {
+	note := func(kind, path string) {
 		if other, ok := known[path]; ok {
 			t.Errorf("%s is both %s and %s", path, other, kind)
 		}

@@ -17,7 +17,7 @@ func (l limits) generateInput(v *violations, in *sluicev1.GenerateRequest) infer
 	case *sluicev1.GenerateRequest_Chat:
 		return l.conversation(v, input.Chat)
 	default:
-		v.add("input", "exactly one of prompt, tokens and chat must be set")
+		v.addf("input", "exactly one of prompt, tokens and chat must be set")
 		return nil
 	}
 }
@@ -32,7 +32,7 @@ func (l limits) countInput(in *sluicev1.CountTokensRequest) (inference.Input, er
 	case *sluicev1.CountTokensRequest_Chat:
 		out = l.conversation(&v, input.Chat)
 	default:
-		v.add("input", "exactly one of prompt and chat must be set")
+		v.addf("input", "exactly one of prompt and chat must be set")
 	}
 	return out, v.err()
 }
@@ -40,9 +40,9 @@ func (l limits) countInput(in *sluicev1.CountTokensRequest) (inference.Input, er
 func (l limits) prompt(v *violations, text string, parseSpecial *bool) inference.Input {
 	switch {
 	case text == "":
-		v.add("prompt", "must not be empty")
+		v.addf("prompt", "must not be empty")
 	case len(text) > l.maxText():
-		v.add("prompt", "has %d bytes, more than the model's context of %d tokens can hold", len(text), l.context)
+		v.addf("prompt", "has %d bytes, more than the model's context of %d tokens can hold", len(text), l.context)
 	}
 	return inference.Prompt{Text: text, ParseSpecial: parseSpecial == nil || *parseSpecial}
 }
@@ -51,9 +51,9 @@ func (l limits) tokens(v *violations, in *sluicev1.Tokens) inference.Input {
 	ids := in.GetIds()
 	switch {
 	case len(ids) == 0:
-		v.add("tokens.ids", "must not be empty")
+		v.addf("tokens.ids", "must not be empty")
 	case len(ids) > l.context:
-		v.add("tokens.ids", "has %d tokens, more than the model's context of %d", len(ids), l.context)
+		v.addf("tokens.ids", "has %d tokens, more than the model's context of %d", len(ids), l.context)
 	default:
 		l.checkIDs(v, "tokens.ids", ids)
 	}
@@ -64,7 +64,7 @@ func (l limits) tokens(v *violations, in *sluicev1.Tokens) inference.Input {
 func (l limits) checkIDs(v *violations, field string, ids []uint32) {
 	for i, id := range ids {
 		if int64(id) >= int64(l.vocab) {
-			v.add(fmt.Sprintf("%s[%d]", field, i), "must be below the vocabulary size of %d", l.vocab)
+			v.addf(fmt.Sprintf("%s[%d]", field, i), "must be below the vocabulary size of %d", l.vocab)
 			return
 		}
 	}
@@ -72,7 +72,7 @@ func (l limits) checkIDs(v *violations, field string, ids []uint32) {
 
 func (l limits) conversation(v *violations, in *sluicev1.Chat) inference.Input {
 	if !l.chat {
-		v.add("chat", "the model has no chat template; use prompt or tokens")
+		v.addf("chat", "the model has no chat template; use prompt or tokens")
 	}
 	v.unsupported("chat.tools", len(in.GetTools()) > 0)
 	v.unsupported("chat.tool_choice", in.GetToolChoice() != nil)
@@ -89,10 +89,10 @@ func (l limits) conversation(v *violations, in *sluicev1.Chat) inference.Input {
 func (l limits) messages(v *violations, in []*sluicev1.Message) []inference.Message {
 	switch {
 	case len(in) == 0:
-		v.add("chat.messages", "must not be empty")
+		v.addf("chat.messages", "must not be empty")
 		return nil
 	case len(in) > l.context:
-		v.add("chat.messages", "has %d messages, more than the model's context of %d tokens can hold", len(in), l.context)
+		v.addf("chat.messages", "has %d messages, more than the model's context of %d tokens can hold", len(in), l.context)
 		return nil
 	}
 	out := make([]inference.Message, len(in))
@@ -109,7 +109,7 @@ func (l limits) messages(v *violations, in []*sluicev1.Message) []inference.Mess
 		size += len(message.GetContent())
 	}
 	if size > l.maxText() {
-		v.add("chat.messages", "have %d bytes, more than the model's context of %d tokens can hold", size, l.context)
+		v.addf("chat.messages", "have %d bytes, more than the model's context of %d tokens can hold", size, l.context)
 	}
 	return out
 }
@@ -119,7 +119,7 @@ const maxFaultyMessages = 16
 
 func checkMessage(v *violations, field string, in *sluicev1.Message) {
 	if fault := roleFault(in.GetRole()); fault != "" {
-		v.add(field+".role", "%s", fault)
+		v.addf(field+".role", "%s", fault)
 	}
 	v.unsupported(field+".name", in.GetName() != "")
 	v.unsupported(field+".tool_calls", len(in.GetToolCalls()) > 0)

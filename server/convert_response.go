@@ -85,5 +85,5 @@ func describe(model *inference.Model) *sluicev1.Model {
 
 // count puts a count on the wire.
 func count(n int) uint32 {
-	return uint32(min(max(n, 0), math.MaxUint32)) //nolint:gosec // clamped to the type's range
+	return uint32(min(max(n, 0), math.MaxUint32))
 }

@@ -43,10 +43,10 @@ func (l limits) maxTokens(v *violations, value *uint32) int {
 	case value == nil:
 		return 0
 	case *value == 0:
-		v.add("sampling.max_tokens", "must be at least 1")
+		v.addf("sampling.max_tokens", "must be at least 1")
 		return 0
 	case int64(*value) > int64(l.context):
-		v.add("sampling.max_tokens", "must fit the model's context of %d tokens together with the prompt", l.context)
+		v.addf("sampling.max_tokens", "must fit the model's context of %d tokens together with the prompt", l.context)
 		return 0
 	default:
 		return int(*value)
@@ -64,10 +64,10 @@ func (l limits) unsupportedSampling(v *violations, in *sluicev1.Sampling) {
 	if in.N != nil {
 		switch n := in.GetN(); n {
 		case 0:
-			v.add("sampling.n", "must be at least 1")
+			v.addf("sampling.n", "must be at least 1")
 		case 1:
 		default:
-			v.add("sampling.n", "more than 1 is not supported yet")
+			v.addf("sampling.n", "more than 1 is not supported yet")
 		}
 	}
 }
@@ -76,20 +76,20 @@ func (l limits) unsupportedSampling(v *violations, in *sluicev1.Sampling) {
 func (l limits) stop(v *violations, in *sluicev1.Stop) inference.Stop {
 	texts := in.GetStrings()
 	if len(texts) > maxStopStrings {
-		v.add("stop.strings", "must have at most %d entries", maxStopStrings)
+		v.addf("stop.strings", "must have at most %d entries", maxStopStrings)
 		texts = nil
 	}
 	for i, text := range texts {
 		switch field := fmt.Sprintf("stop.strings[%d]", i); {
 		case text == "":
-			v.add(field, "must not be empty")
+			v.addf(field, "must not be empty")
 		case len(text) > maxStopBytes:
-			v.add(field, "must have at most %d bytes", maxStopBytes)
+			v.addf(field, "must have at most %d bytes", maxStopBytes)
 		}
 	}
 	ids := in.GetTokenIds()
 	if len(ids) > maxStopIDs {
-		v.add("stop.token_ids", "must have at most %d entries", maxStopIDs)
+		v.addf("stop.token_ids", "must have at most %d entries", maxStopIDs)
 	} else {
 		l.checkIDs(v, "stop.token_ids", ids)
 	}

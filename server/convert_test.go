@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,31 +44,45 @@ func TestNumberRanges(t *testing.T) {
 	}{
 		{
 			"temperature", func(s *sluicev1.Sampling, f *float32) { s.Temperature = f },
-			[]float32{0, 0.5, 2}, []float32{down(0), -1, up(2)}, "between 0 and 2",
+			[]float32{0, 0.5, 2},
+			[]float32{down(0), -1, up(2)},
+			"between 0 and 2",
 		},
 		{
 			"top_p", func(s *sluicev1.Sampling, f *float32) { s.TopP = f },
-			[]float32{up(0), 1}, []float32{0, -0.5, up(1), 1.5}, "above 0 and at most 1",
+			[]float32{up(0), 1},
+			[]float32{0, -0.5, up(1), 1.5},
+			"above 0 and at most 1",
 		},
 		{
 			"min_p", func(s *sluicev1.Sampling, f *float32) { s.MinP = f },
-			[]float32{0, 1}, []float32{down(0), -0.1, up(1)}, "between 0 and 1",
+			[]float32{0, 1},
+			[]float32{down(0), -0.1, up(1)},
+			"between 0 and 1",
 		},
 		{
 			"typical_p", func(s *sluicev1.Sampling, f *float32) { s.TypicalP = f },
-			[]float32{1}, []float32{0, -0.5, up(1)}, "above 0 and at most 1",
+			[]float32{1},
+			[]float32{0, -0.5, up(1)},
+			"above 0 and at most 1",
 		},
 		{
 			"repetition_penalty", func(s *sluicev1.Sampling, f *float32) { s.RepetitionPenalty = f },
-			[]float32{up(0), 1, math.MaxFloat32}, []float32{0, -1}, "above 0",
+			[]float32{up(0), 1, math.MaxFloat32},
+			[]float32{0, -1},
+			"above 0",
 		},
 		{
 			"presence_penalty", func(s *sluicev1.Sampling, f *float32) { s.PresencePenalty = f },
-			[]float32{-2, 0, 2}, []float32{down(-2), up(2)}, "between -2 and 2",
+			[]float32{-2, 0, 2},
+			[]float32{down(-2), up(2)},
+			"between -2 and 2",
 		},
 		{
 			"frequency_penalty", func(s *sluicev1.Sampling, f *float32) { s.FrequencyPenalty = f },
-			[]float32{-2, 0, 2}, []float32{down(-2), up(2)}, "between -2 and 2",
+			[]float32{-2, 0, 2},
+			[]float32{down(-2), up(2)},
+			"between -2 and 2",
 		},
 	} {
 		t.Run(test.field, func(t *testing.T) {
@@ -79,7 +94,7 @@ func TestNumberRanges(t *testing.T) {
 				}
 			}
 			finite := len(test.bad)
-			bad := append(test.bad, float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)))
+			bad := append(slices.Clone(test.bad), float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)))
 			for i, value := range bad {
 				want := "must be " + test.says
 				if i >= finite {

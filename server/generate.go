@@ -30,7 +30,7 @@ func (s *inferenceService) Generate(ctx context.Context, in *sluicev1.GenerateRe
 	}
 	defer run.updates.Close()
 	var all collector
-	if err := pump(ctx, run.updates, 1, &all); err != nil {
+	if err := pump(ctx, run.updates, &all); err != nil {
 		return nil, err
 	}
 	summary := run.updates.Summary()
@@ -81,20 +81,21 @@ type updates interface {
 // sink takes the updates of a request.
 type sink interface {
 	// delta takes new text or tokens of an output.
-	delta(inference.Update) error
+	delta(update inference.Update) error
 	// finished takes the end of an output, after its last delta.
 	finished(index int, finish inference.Finish) error
 }
 
-// errUnfinished is the error of a stream that ended before its outputs did; it must never look like success.
-var errUnfinished = errors.New("the stream of updates ended before every output had finished")
+// errUnfinished is the error of a stream that ended before its output did; it must never look like success.
+var errUnfinished = errors.New("the stream of updates ended before the output had finished")
 
-// pump moves the updates of a request with a number of outputs to a sink, until the last or until ctx ends.
-func pump(ctx context.Context, from updates, outputs int, to sink) error {
+// pump moves the updates of a request to a sink, until the last or until ctx ends.
+func pump(ctx context.Context, from updates, to sink) error {
+	finished := false
 	for {
 		update, err := from.Next(ctx)
 		switch {
-		case errors.Is(err, io.EOF) && outputs == 0:
+		case errors.Is(err, io.EOF) && finished:
 			return nil
 		case errors.Is(err, io.EOF):
 			return errUnfinished
@@ -107,7 +108,7 @@ func pump(ctx context.Context, from updates, outputs int, to sink) error {
 			}
 		}
 		if update.Finish != nil {
-			outputs--
+			finished = true
 			if err := to.finished(update.Index, *update.Finish); err != nil {
 				return err
 			}

@@ -27,7 +27,7 @@ func (s *inferenceService) GenerateStream(
 	if err := to.started(run.request.ID, run.model); err != nil {
 		return err
 	}
-	if err := pump(ctx, run.updates, 1, to); err != nil {
+	if err := pump(ctx, run.updates, to); err != nil {
 		return err
 	}
 	return to.summary(run.updates.Summary())

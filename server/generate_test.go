@@ -134,8 +134,8 @@ func TestFinish(t *testing.T) {
 			Text: "one t", FinishReason: sluicev1.FinishReason_FINISH_REASON_STOP_SEQUENCE, StopSequence: "w",
 		}},
 		{"ignore_eos", func(in *sluicev1.GenerateRequest) {
-			in.Sampling.IgnoreEos, in.Sampling.MaxTokens = proto.Bool(true), proto.Uint32(15)
-			in.Output = &sluicev1.OutputOptions{SkipSpecialTokens: proto.Bool(false)}
+			in.Sampling.IgnoreEos, in.Sampling.MaxTokens = new(true), proto.Uint32(15)
+			in.Output = &sluicev1.OutputOptions{SkipSpecialTokens: new(false)}
 		}, &sluicev1.Output{
 			Text: "one two three<|im_end|><|im_end|>", FinishReason: sluicev1.FinishReason_FINISH_REASON_LENGTH,
 		}},
@@ -173,7 +173,7 @@ func TestInputs(t *testing.T) {
 	}{
 		{"prompt", &sluicev1.GenerateRequest{Input: &sluicev1.GenerateRequest_Prompt{Prompt: "a<|im_end|>"}}, 3},
 		{"prompt as text", &sluicev1.GenerateRequest{
-			Input: &sluicev1.GenerateRequest_Prompt{Prompt: "a<|im_end|>"}, ParseSpecial: proto.Bool(false),
+			Input: &sluicev1.GenerateRequest_Prompt{Prompt: "a<|im_end|>"}, ParseSpecial: new(false),
 		}, 12},
 		{"tokens", &sluicev1.GenerateRequest{
 			Input: &sluicev1.GenerateRequest_Tokens{Tokens: &sluicev1.Tokens{Ids: []uint32{1, 2, 3, 4}}},
@@ -197,7 +197,7 @@ func TestInputs(t *testing.T) {
 			if !ok {
 				t.Fatal("clone")
 			}
-			again.Sampling = &sluicev1.Sampling{Seed: proto.Uint64(first.GetOutputs()[0].GetSeed())}
+			again.Sampling = &sluicev1.Sampling{Seed: new(first.GetOutputs()[0].GetSeed())}
 			second, err := client.Generate(t.Context(), again)
 			if err != nil {
 				t.Fatal(err)
@@ -271,7 +271,7 @@ func TestCancel(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error, 1)
 			in := greedy("hi", 60_000) // as good as endless
-			in.Sampling.IgnoreEos = proto.Bool(true)
+			in.Sampling.IgnoreEos = new(true)
 			go func() {
 				if streaming {
 					_, err := stream(ctx, t, generator(i), in)
@@ -305,7 +305,7 @@ func testDeadline(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	in := greedy("hi", 60_000)
-	in.Sampling.IgnoreEos = proto.Bool(true)
+	in.Sampling.IgnoreEos = new(true)
 	_, err := stream(ctx, t, generator(i), in)
 	wantStatus(t, err, codes.DeadlineExceeded)
 	idle(t, i)
@@ -329,7 +329,7 @@ func testSlowReader(t *testing.T) {
 		Engine: engine.Config{ReaderTimeout: patience},
 	})
 	in := greedy("slow", 1<<14)
-	in.Output = &sluicev1.OutputOptions{SkipSpecialTokens: proto.Bool(false)}
+	in.Output = &sluicev1.OutputOptions{SkipSpecialTokens: new(false)}
 	slow, err := generator(i).GenerateStream(t.Context(), in)
 	if err != nil {
 		t.Fatal(err)
@@ -422,7 +422,7 @@ func TestEngineFailure(t *testing.T) {
 		},
 	}})
 	in := greedy("hi", 40)
-	in.Sampling.IgnoreEos = proto.Bool(true)
+	in.Sampling.IgnoreEos = new(true)
 	got, err := stream(t.Context(), t, generator(i), in)
 	st := wantStatus(t, err, codes.Internal)
 	if strings.Contains(st.Message(), "secret") {

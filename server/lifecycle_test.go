@@ -11,7 +11,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/sluiceml/sluice/inference"
 	"github.com/sluiceml/sluice/inference/inferencetest"
@@ -127,7 +126,7 @@ func testHealthWatch(t *testing.T) {
 func endless(t *testing.T, i *servertest.Instance) grpc.ServerStreamingClient[sluicev1.GenerateStreamResponse] {
 	t.Helper()
 	in := greedy("hi", 20)
-	in.Sampling.IgnoreEos = proto.Bool(true)
+	in.Sampling.IgnoreEos = new(true)
 	call, err := generator(i).GenerateStream(t.Context(), in)
 	if err != nil {
 		t.Fatal(err)

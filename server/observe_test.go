@@ -16,7 +16,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	reflectv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
-	reflectv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha" //nolint:staticcheck // the older tools' own
+	reflectv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
 	"google.golang.org/grpc/status"
 
 	"github.com/sluiceml/sluice/inference"
@@ -182,8 +182,8 @@ func reflectedAlpha(t *testing.T, i *servertest.Instance) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := call.Send(&reflectv1alpha.ServerReflectionRequest{ //nolint:staticcheck // as above
-		MessageRequest: &reflectv1alpha.ServerReflectionRequest_ListServices{}, //nolint:staticcheck // as above
+	if err := call.Send(&reflectv1alpha.ServerReflectionRequest{ //nolint:staticcheck // the older tools' own
+		MessageRequest: &reflectv1alpha.ServerReflectionRequest_ListServices{},
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -192,8 +192,8 @@ func reflectedAlpha(t *testing.T, i *servertest.Instance) []string {
 		t.Fatal(err)
 	}
 	var names []string
-	for _, service := range answer.GetListServicesResponse().GetService() { //nolint:staticcheck // as above
-		names = append(names, service.GetName()) //nolint:staticcheck // as above
+	for _, service := range answer.GetListServicesResponse().GetService() { //nolint:staticcheck // the older tools' own
+		names = append(names, service.GetName()) //nolint:staticcheck // the older tools' own
 	}
 	slices.Sort(names)
 	return names

@@ -63,7 +63,7 @@ func TestPumpNeverEndsEarlyInSuccess(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			var all collector
-			if err := pump(t.Context(), &test.from, 1, &all); !errors.Is(err, test.want) {
+			if err := pump(t.Context(), &test.from, &all); !errors.Is(err, test.want) {
 				t.Errorf("got %v, want %v", err, test.want)
 			}
 		})
@@ -76,14 +76,14 @@ func TestPumpStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		err := pump(ctx, &script{updates: []inference.Update{{Text: "a"}}}, 1, &collector{})
+		err := pump(ctx, &script{updates: []inference.Update{{Text: "a"}}}, &collector{})
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 	})
 	gone := errors.New("gone")
 	to := sender{ctx: t.Context(), send: func(*sluicev1.GenerateStreamResponse) error { return gone }}
-	if err := pump(t.Context(), &script{updates: []inference.Update{{Text: "a"}}}, 1, to); !errors.Is(err, gone) {
+	if err := pump(t.Context(), &script{updates: []inference.Update{{Text: "a"}}}, to); !errors.Is(err, gone) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -118,7 +118,7 @@ func TestEvents(t *testing.T) {
 		events = append(events, event)
 		return nil
 	}}
-	if err := pump(t.Context(), from(), 1, to); err != nil {
+	if err := pump(t.Context(), from(), to); err != nil {
 		t.Fatal(err)
 	}
 	delta := func(text string, ids ...uint32) *sluicev1.GenerateStreamResponse {
@@ -137,7 +137,7 @@ func TestEvents(t *testing.T) {
 	}
 
 	var all collector
-	if err := pump(t.Context(), from(), 1, &all); err != nil {
+	if err := pump(t.Context(), from(), &all); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]*sluicev1.Output{{

@@ -46,7 +46,8 @@ const (
 type Config struct {
 	// Registry holds the served models. Required.
 	Registry Registry
-	// Logger takes a line per call and the faults. Required.
+	// Logger takes a line per call and the faults, each in the call's context, whose trace its handler should name.
+	// Required.
 	Logger *slog.Logger
 	// TracerProvider makes the span of each call. Required.
 	TracerProvider trace.TracerProvider

@@ -7,7 +7,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/sluiceml/sluice/inference"
@@ -97,11 +96,11 @@ func TestTokenizer(t *testing.T) {
 		want []uint32
 	}{
 		{&sluicev1.TokenizeRequest{}, []uint32{servertest.EndOfText}},
-		{&sluicev1.TokenizeRequest{AddSpecialTokens: proto.Bool(false)}, nil},
+		{&sluicev1.TokenizeRequest{AddSpecialTokens: new(false)}, nil},
 		{&sluicev1.TokenizeRequest{Text: "é"}, []uint32{servertest.EndOfText, 0xC3, 0xA9}},
-		{&sluicev1.TokenizeRequest{Text: "<|im_end|>", AddSpecialTokens: proto.Bool(false)}, []uint32{servertest.TurnEnd}},
+		{&sluicev1.TokenizeRequest{Text: "<|im_end|>", AddSpecialTokens: new(false)}, []uint32{servertest.TurnEnd}},
 		{&sluicev1.TokenizeRequest{
-			Text: "<|im_end|>", AddSpecialTokens: proto.Bool(false), ParseSpecial: proto.Bool(false),
+			Text: "<|im_end|>", AddSpecialTokens: new(false), ParseSpecial: new(false),
 		}, end},
 	} {
 		if diff := cmp.Diff(test.want, ids(test.in)); diff != "" {
@@ -114,7 +113,8 @@ func TestTokenizer(t *testing.T) {
 	}
 	if diff := cmp.Diff(&sluicev1.TokenizeResponse{Tokens: []*sluicev1.Token{
 		{Id: servertest.EndOfText, Bytes: []byte("<|endoftext|>"), Special: true},
-		{Id: 0xC3, Bytes: []byte{0xC3}}, {Id: 0xA9, Bytes: []byte{0xA9}},
+		{Id: 0xC3, Bytes: []byte{0xC3}},
+		{Id: 0xA9, Bytes: []byte{0xA9}},
 	}}, got, protocmp.Transform()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -137,7 +137,7 @@ func TestDetokenize(t *testing.T) {
 		{&sluicev1.DetokenizeRequest{}, ""},
 		{&sluicev1.DetokenizeRequest{Ids: []uint32{0xC3, 0xA9, servertest.TurnEnd}}, "é"},
 		{&sluicev1.DetokenizeRequest{
-			Ids: []uint32{0xC3, 0xA9, servertest.TurnEnd}, SkipSpecialTokens: proto.Bool(false),
+			Ids: []uint32{0xC3, 0xA9, servertest.TurnEnd}, SkipSpecialTokens: new(false),
 		}, "é<|im_end|>"},
 		{&sluicev1.DetokenizeRequest{Ids: []uint32{'a', 0xC3}}, "a\uFFFD"},
 	} {
@@ -178,7 +178,7 @@ func TestCountTokens(t *testing.T) {
 	}{
 		{"prompt", &sluicev1.CountTokensRequest{Input: &sluicev1.CountTokensRequest_Prompt{Prompt: "a<|im_end|>"}}, 3},
 		{"as text", &sluicev1.CountTokensRequest{
-			Input: &sluicev1.CountTokensRequest_Prompt{Prompt: "a<|im_end|>"}, ParseSpecial: proto.Bool(false),
+			Input: &sluicev1.CountTokensRequest_Prompt{Prompt: "a<|im_end|>"}, ParseSpecial: new(false),
 		}, 12},
 		{"over the context", &sluicev1.CountTokensRequest{
 			Input: &sluicev1.CountTokensRequest_Prompt{Prompt: strings.Repeat("x", 1000)},

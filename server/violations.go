@@ -10,15 +10,15 @@ import (
 // violations collects what is wrong with one request, so that its caller learns all of it at once.
 type violations struct{ list []inference.Violation }
 
-// add notes that a field is wrong. The description says what is allowed and never repeats the caller's text.
-func (v *violations) add(field, format string, args ...any) {
+// addf notes that a field is wrong. The description says what is allowed and never repeats the caller's text.
+func (v *violations) addf(field, format string, args ...any) {
 	v.list = append(v.list, inference.Violation{Field: field, Description: fmt.Sprintf(format, args...)})
 }
 
 // unsupported notes, if set, that a field asks for something that Sluice does not do yet.
 func (v *violations) unsupported(field string, set bool) {
 	if set {
-		v.add(field, "not supported yet")
+		v.addf(field, "not supported yet")
 	}
 }
 
@@ -52,9 +52,9 @@ func (i interval) String() string {
 func (v *violations) check(field string, value float32, in interval) bool {
 	switch {
 	case math.IsNaN(float64(value)) || math.IsInf(float64(value), 0):
-		v.add(field, "must be a finite number %s", in)
+		v.addf(field, "must be a finite number %s", in)
 	case value < in.low || value > in.high || in.open && value == in.low:
-		v.add(field, "must be %s", in)
+		v.addf(field, "must be %s", in)
 	default:
 		return true
 	}

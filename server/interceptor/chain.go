@@ -18,7 +18,8 @@ import (
 
 // Config describes a chain.
 type Config struct {
-	// Logger takes a line per call and the faults. Required.
+	// Logger takes a line per call and the faults, each in the call's context, whose trace its handler should name.
+	// Required.
 	Logger *slog.Logger
 	// MeterProvider counts panics. Required.
 	MeterProvider metric.MeterProvider

@@ -14,8 +14,8 @@ import (
 	"github.com/sluiceml/sluice/server/status"
 )
 
-// errorMap turns the errors of handlers into statuses, and writes those that are bugs into the log: in full, with the
-// trace under which the client was told to ask.
+// errorMap turns the errors of handlers into statuses, and writes those that are bugs into the log in full. The line
+// is written in the call's context, so that a handler that adds trace ids names the trace that the client was told.
 type errorMap struct{ logger *slog.Logger }
 
 func (m errorMap) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
@@ -42,9 +42,6 @@ func (m errorMap) convert(ctx context.Context, method string, err error) error {
 	span.RecordError(err)
 	span.SetStatus(codes.Error, "internal error")
 	attrs := []slog.Attr{slog.String("grpc.full_method", method)}
-	if id := span.SpanContext(); id.HasTraceID() {
-		attrs = append(attrs, slog.String("trace_id", id.TraceID().String()))
-	}
 	if caught, ok := errors.AsType[*recovery.PanicError](err); ok {
 		attrs = append(attrs, slog.Any("panic", caught.Panic), slog.String("stack", string(caught.Stack)))
 	} else {

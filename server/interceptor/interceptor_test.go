@@ -56,7 +56,7 @@ type harness struct {
 func start(t *testing.T, config interceptor.Config, handle func(context.Context) error, outer ...grpc.ServerOption) harness {
 	t.Helper()
 	h := harness{log: &lockedBuffer{}, reader: metric.NewManualReader()}
-	config.Logger = slog.New(slog.NewJSONHandler(h.log, nil))
+	config.Logger = slog.New(traceHandler{slog.NewJSONHandler(h.log, nil)})
 	config.MeterProvider = metric.NewMeterProvider(metric.WithReader(h.reader))
 	chain, err := interceptor.New(config)
 	if err != nil {
@@ -274,6 +274,16 @@ func (h harness) panics(t *testing.T) int64 {
 	}
 	t.Fatal("no counter of panics")
 	return 0
+}
+
+// traceHandler names the trace, as the command's handler does.
+type traceHandler struct{ slog.Handler }
+
+func (h traceHandler) Handle(ctx context.Context, record slog.Record) error {
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		record.AddAttrs(slog.String("trace_id", span.TraceID().String()))
+	}
+	return h.Handler.Handle(ctx, record)
 }
 
 // lockedBuffer is a buffer for several goroutines.

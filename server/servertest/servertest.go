@@ -13,6 +13,7 @@ import (
 	"time"
 
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/trace"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -46,7 +47,7 @@ func Start(t testing.TB, models []*inference.Model, configure ...func(*server.Co
 	log := &Log{}
 	config := server.Config{
 		Registry:       registry,
-		Logger:         slog.New(slog.NewTextHandler(log, nil)),
+		Logger:         slog.New(traceHandler{slog.NewTextHandler(log, nil)}),
 		TracerProvider: tracenoop.NewTracerProvider(),
 		MeterProvider:  metricnoop.NewMeterProvider(),
 	}
@@ -109,6 +110,17 @@ func (i *Instance) Dial(t testing.TB, options ...grpc.DialOption) *grpc.ClientCo
 		}
 	})
 	return conn
+}
+
+// traceHandler names the trace, as the command's handler does.
+type traceHandler struct{ slog.Handler }
+
+// Handle implements slog.Handler.
+func (h traceHandler) Handle(ctx context.Context, record slog.Record) error {
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		record.AddAttrs(slog.String("trace_id", span.TraceID().String()))
+	}
+	return h.Handler.Handle(ctx, record)
 }
 
 // Log collects what is written to it. It is safe for concurrent use.
