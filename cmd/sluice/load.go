@@ -22,19 +22,11 @@ type namedFolder struct {
 	folder *model.Folder
 }
 
-// openFolders reads the small files of the models to serve: those of --model, or the cache's.
+// openFolders reads the small files of the models to serve: those of --model and --models-dir, or the cache's.
 func (a *app) openFolders() ([]namedFolder, error) {
-	flags := a.options.Model
-	if len(flags) == 0 {
-		cache, err := setup.DefaultCache()
-		if err != nil {
-			return nil, err
-		}
-		dir, err := cache.ModelDir(setup.DefaultModelName)
-		if err != nil {
-			return nil, err
-		}
-		flags = []modelFlag{{name: setup.DefaultModelName, dir: dir}}
+	flags, err := a.options.modelsToServe()
+	if err != nil {
+		return nil, err
 	}
 	folders := make([]namedFolder, len(flags))
 	for i, flag := range flags {

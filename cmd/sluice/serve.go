@@ -16,10 +16,11 @@ import (
 )
 
 type serveCmd struct {
-	GRPCAddr string      `help:"Address of the gRPC server; port 0 takes a free one." name:"grpc-addr" default:":50051" placeholder:"HOST:PORT"`
-	HTTPAddr string      `help:"Address of /livez, /readyz and /metrics; empty: none." name:"http-addr" default:":8080" placeholder:"HOST:PORT"`
-	Model    []modelFlag `help:"Model to serve; repeatable, the first is the default. Without one: the cache's." sep:";" placeholder:"NAME=DIR"`
-	Device   []string    `help:"Where to run each model: cpu, cpu:threads=N, cuda:0 or cuda:0,1. Repeatable: one replica of each model per device." sep:";" default:"cpu" placeholder:"DEVICE"`
+	GRPCAddr  string      `help:"Address of the gRPC server; port 0 takes a free one." name:"grpc-addr" default:":50051" placeholder:"HOST:PORT"`
+	HTTPAddr  string      `help:"Address of /livez, /readyz and /metrics; empty: none." name:"http-addr" default:":8080" placeholder:"HOST:PORT"`
+	Model     []modelFlag `help:"Model to serve; repeatable, the first is the default. Without one: those of --models-dir, else the cache's." sep:";" placeholder:"NAME=DIR"`
+	ModelsDir string      `help:"Without --model, serve every model folder in DIR by its folder's name, or DIR itself if it is one." placeholder:"DIR"`
+	Device    []string    `help:"Where to run each model: cpu, cpu:threads=N, cuda:0 or cuda:0,1. Repeatable: one replica of each model per device." sep:";" default:"cpu" placeholder:"DEVICE"`
 
 	Slots            int `help:"Sequences that a replica runs at once." default:"32" placeholder:"N"`
 	Queue            int `help:"Requests that may wait for a slot of a replica." default:"256" placeholder:"N"`
@@ -30,8 +31,8 @@ type serveCmd struct {
 	DrainDelay   time.Duration `help:"How long to go on taking calls after turning NOT_SERVING, for load balancers to notice." default:"2s" placeholder:"DURATION"`
 	DrainTimeout time.Duration `help:"How long running calls may then take before they are cut off." default:"30s" placeholder:"DURATION"`
 
-	TraceFile   string `help:"Append traces to a file, one OTLP/JSON TracesData a line." placeholder:"FILE" type:"path"`
-	ONNXRuntime string `help:"ONNX Runtime library to load instead of the cache's." name:"onnxruntime" placeholder:"FILE" type:"path"`
+	TraceFile   string `help:"Append traces to a file, one OTLP/JSON TracesData a line." placeholder:"FILE"`
+	ONNXRuntime string `help:"ONNX Runtime library to load instead of the cache's." name:"onnxruntime" placeholder:"FILE"`
 }
 
 // Help implements kong.HelpProvider.
@@ -46,6 +47,7 @@ Examples:
 
   sluice serve
   sluice serve --model small=models/small --model large=models/large --device cpu:threads=8
+  sluice serve --models-dir ./models
   sluice serve --grpc-addr 127.0.0.1:0 --http-addr "" --log-format json
   OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 sluice serve
   sluice serve --config sluice.yaml --print-config`

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
+	"github.com/sluiceml/sluice/inference/model"
+)
+
+// modelsToServe are those of --model, without one those of --models-dir, and without that the cache's.
+func (c *serveCmd) modelsToServe() ([]modelFlag, error) {
+	switch {
+	case len(c.Model) > 0:
+		return c.Model, nil
+	case c.ModelsDir != "":
+		return foldersIn(c.ModelsDir)
+	}
+	cache, err := setup.DefaultCache()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := cache.ModelDir(setup.DefaultModelName)
+	if err != nil {
+		return nil, err
+	}
+	return []modelFlag{{name: setup.DefaultModelName, dir: dir}}, nil
+}
+
+// foldersIn finds the model folders in a directory and names each after its folder. A directory that is a model folder
+// itself is the only one. Hidden folders, as orchestrators make beside what they mount, are passed over.
+func foldersIn(dir string) ([]modelFlag, error) {
+	if is, err := isModelFolder(dir); err != nil {
+		return nil, err
+	} else if is {
+		return []modelFlag{{name: filepath.Base(dir), dir: dir}}, nil
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("--models-dir: %w", err)
+	}
+	var found []modelFlag
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), ".") {
+			continue
+		}
+		path := filepath.Join(dir, entry.Name())
+		if is, err := isModelFolder(path); err != nil {
+			return nil, err
+		} else if is {
+			found = append(found, modelFlag{name: entry.Name(), dir: path})
+		}
+	}
+	if len(found) == 0 {
+		return nil, &setup.NotSetUpError{
+			What: "a model folder", Path: filepath.Join(dir, "NAME"), Hint: "sluice convert SOURCE --out " + filepath.Join(dir, "NAME"),
+		}
+	}
+	return found, nil
+}
+
+// isModelFolder says whether a folder, or a link to one, holds what `sluice convert` writes. What cannot be looked into
+// is an error: a model that is silently not served is worse.
+func isModelFolder(path string) (bool, error) {
+	info, err := os.Stat(path)
+	if err != nil || !info.IsDir() {
+		return false, unlessMissing(err)
+	}
+	_, err = os.Stat(filepath.Join(path, model.ManifestName))
+	return err == nil, unlessMissing(err)
+}
+
+func unlessMissing(err error) error {
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return fmt.Errorf("--models-dir: %w", err)
+}
