@@ -34,6 +34,10 @@ func (c *serveCmd) modelsToServe() ([]modelFlag, error) {
 // foldersIn finds the model folders in a directory and names each after its folder. A directory that is a model folder
 // itself is the only one. Hidden folders, as orchestrators make beside what they mount, are passed over.
 func foldersIn(dir string) ([]modelFlag, error) {
+	dir, err := filepath.Abs(dir) // so that "." has a name
+	if err != nil {
+		return nil, fmt.Errorf("--models-dir: %w", err)
+	}
 	if is, err := isModelFolder(dir); err != nil {
 		return nil, err
 	} else if is {

