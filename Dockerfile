@@ -30,7 +30,7 @@ LABEL org.opencontainers.image.title="Sluice" \
       org.opencontainers.image.version="${VERSION}"
 # Every flag of `sluice serve` is a variable SLUICE_… too.
 ENV SLUICE_ONNXRUNTIME=/usr/lib/sluice/libonnxruntime.so \
-    SLUICE_MODELS=/models
+    SLUICE_MODELS_DIR=/models
 # A number, so that Kubernetes' runAsNonRoot can check it.
 USER 65532:65532
 EXPOSE 50051 8080
@@ -49,7 +49,8 @@ WORKDIR /src
 # Modules first: they change less often than the code.
 COPY go.mod go.sum ./
 COPY .tools/grpc/ .tools/grpc/
-ARG GOPROXY
+# Empty: Go's own default.
+ARG GOPROXY=
 ENV GOTOOLCHAIN=local CGO_ENABLED=1
 RUN go mod download && cd .tools/grpc && go mod download
 COPY . .

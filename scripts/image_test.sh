@@ -50,8 +50,8 @@ serve_and_ask() {
 	"$grpcurl" -plaintext 127.0.0.1:50051 list | grep -qx sluice.v1.InferenceService || fail 'reflection'
 	answer=$("$grpcurl" -plaintext 127.0.0.1:50051 sluice.v1.ModelService/ListModels) || fail 'ListModels'
 	ok "models:$(grep '"name"' <<<"$answer" | tr -s ' ')"
-	answer=$("$grpcurl" -plaintext 127.0.0.1:50051 sluice.v1.InferenceService/Generate -d \
-		'{"prompt": "The capital of France is", "sampling": {"max_tokens": 8, "temperature": 0}}') || fail 'Generate'
+	answer=$("$grpcurl" -plaintext -d '{"prompt": "The capital of France is", "sampling": {"max_tokens": 8, "temperature": 0}}' \
+		127.0.0.1:50051 sluice.v1.InferenceService/Generate) || fail 'Generate'
 	grep -q Paris <<<"$answer" || fail "Generate: $answer"
 	ok "Generate:$(grep '"text"' <<<"$answer" | tr -s ' ')"
 	python3 -c 'import urllib.request as r; assert r.urlopen("http://127.0.0.1:8080/readyz").status == 200' || fail readyz

@@ -25,7 +25,7 @@ go version -m "$@" | awk '$1 == "dep" { print $2, $3 }' | sort -u | while read -
 	# shellcheck disable=SC2001 # bash has no \L
 	directory=$cache/$(sed 's/[A-Z]/!\L&/g' <<<"$module@$version")
 	mapfile -t files < <(find "$directory" -maxdepth 1 -type f \
-		\( -iname 'licen[cs]e*' -o -iname 'copying*' -o -iname 'notice*' -o -iname 'patents*' \) ! -name '*.go' | sort)
+		\( -iname 'licen[cs]e*' -o -iname 'unlicen[cs]e*' -o -iname 'copying*' -o -iname 'notice*' -o -iname 'patents*' \) ! -name '*.go' | sort)
 	[ ${#files[@]} -gt 0 ] || { echo "no licence of $module $version in $directory" >&2; exit 1; }
 	section "$module $version" "${files[@]}"
 done
