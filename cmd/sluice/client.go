@@ -7,7 +7,7 @@ import (
 // clientFlags say which server to call.
 type clientFlags struct {
 	Addr   string `help:"Address of the server." default:"127.0.0.1:50051" placeholder:"HOST:PORT"`
-	TLSCA  string `help:"Connect with TLS and trust the certificate authorities of this PEM file." name:"tls-ca" placeholder:"FILE" type:"existingfile"`
+	TLSCA  string `help:"Connect with TLS and trust the certificate authorities of this PEM file." name:"tls-ca" placeholder:"FILE"`
 	APIKey string `help:"Key to send with each call; better given as a variable." name:"api-key" placeholder:"KEY"`
 }
 

@@ -15,8 +15,8 @@ import (
 )
 
 type convertCmd struct {
-	Source   string `arg:"" help:"GGUF file, or Hugging Face folder with config.json and safetensors." placeholder:"SRC" type:"existingpath"`
-	Out      string `required:"" help:"Folder to write." placeholder:"DIR" type:"path"`
+	Source   string `arg:"" help:"GGUF file, or Hugging Face folder with config.json and safetensors." placeholder:"SRC"`
+	Out      string `required:"" help:"Folder to write." placeholder:"DIR"`
 	Quantize string `help:"Form of the weights: auto (a GGUF's own 4- and 8-bit blocks, int8 for anything else), int8 (8-bit blocks), none (float32)." default:"auto" placeholder:"FORM"`
 	Force    bool   `help:"Replace an existing folder."`
 }
@@ -64,6 +64,21 @@ func (c *convertCmd) checkOut() error {
 	case !c.Force:
 		return usagef("--out %s exists: add --force to replace it", c.Out)
 	}
+	return c.checkReplaceable()
+}
+
+// checkReplaceable guards against --force on a folder of something else.
+func (c *convertCmd) checkReplaceable() error {
+	entries, err := os.ReadDir(c.Out)
+	if err != nil {
+		return fmt.Errorf("convert: %w", err)
+	}
+	if len(entries) == 0 {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(c.Out, model.ManifestName)); err != nil {
+		return usagef("--out %s is not a folder that sluice convert made: remove it yourself or choose another", c.Out)
+	}
 	return nil
 }
 
@@ -71,6 +86,7 @@ func (c *convertCmd) checkOut() error {
 type conversion struct {
 	source, out string
 	form        builder.Form
+	licences    []string // files to put beside the model, besides those of the source
 }
 
 // convert writes a model folder under a temporary name beside its place and renames it when it is whole.
@@ -122,6 +138,7 @@ func write(ctx context.Context, c conversion, dir string, progress setup.Progres
 	if err != nil {
 		return err
 	}
+	assets.Files = append(assets.Files, c.licences...)
 	if err := writeTokenizer(assets, dir); err != nil {
 		return err
 	}

@@ -48,9 +48,11 @@ func (r *reloader) reload() {
 			restart = append(restart, name)
 		}
 	}
-	r.logging.level.Set(slog.Level(line.LogLevel))
+	level := slog.Level(line.LogLevel)
+	r.logging.level.Set(min(level, r.logging.level.Level(), slog.LevelInfo)) // whichever it is, this is to be seen
 	log.Info("reloaded", "log_level", line.LogLevel.String())
 	if len(restart) > 0 {
 		log.Warn("changed options that need a restart", "options", restart)
 	}
+	r.logging.level.Set(level)
 }

