@@ -16,17 +16,18 @@ import (
 // Denormals are left alone. session.set_denormal_as_zero sets the processor's mode on the thread that runs, which here
 // is any thread of Go's: parts of a run would compute in one mode or the other, and Go code after it too. (It was
 // measured to gain nothing.)
-func sessionOptions(device Device) (options *onnx.SessionOptions, err error) {
-	options, err = onnx.NewSessionOptions()
+func sessionOptions(device Device) (*onnx.SessionOptions, error) {
+	options, err := onnx.NewSessionOptions()
 	if err != nil {
 		return nil, fmt.Errorf("making session options: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, options.Destroy())
-			options = nil
-		}
-	}()
+	if err := setOptions(options, device); err != nil {
+		return nil, errors.Join(err, options.Destroy())
+	}
+	return options, nil
+}
+
+func setOptions(options *onnx.SessionOptions, device Device) error {
 	threads := device.Threads
 	if threads == 0 {
 		threads = PhysicalCores()
@@ -40,14 +41,14 @@ func sessionOptions(device Device) (options *onnx.SessionOptions, err error) {
 		options.AddSessionConfigEntry("session.intra_op.allow_spinning", "1"),
 		options.AddSessionConfigEntry("session.force_spinning_stop", "1"),
 	); err != nil {
-		return nil, fmt.Errorf("setting session options: %w", err)
+		return fmt.Errorf("setting session options: %w", err)
 	}
 	if device.Provider == CUDA {
 		if err := appendCUDA(options, device.ID); err != nil {
-			return nil, &DeviceError{Device: device, Err: err}
+			return &DeviceError{Device: device, Err: err}
 		}
 	}
-	return options, nil
+	return nil
 }
 
 // appendCUDA asks for a GPU. ONNX Runtime answers with an error where its build has no CUDA provider, where CUDA's own

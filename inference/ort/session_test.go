@@ -1,12 +1,27 @@
 package ort
 
 import (
+	"errors"
+	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/sluiceml/sluice/inference/inferencetest"
 	"github.com/sluiceml/sluice/inference/runner"
 )
+
+func TestConformance(t *testing.T) {
+	env := openEnvironment(t)
+	inferencetest.TestSession(t, func() runner.Session {
+		s, err := env.Open(tinyConfig())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	})
+}
 
 // TestRaggedBatchEqualsAlone decodes rows of different lengths together, in slots that held other things before, while
 // a prompt's chunk rides along, and wants each row's logits bitwise as if it had been alone in a session.
@@ -28,8 +43,10 @@ func testRaggedBatch(t *testing.T, env *Environment, config Config, lengths []in
 		want[i] = alone(t, env, config, prompts[i], decoded[i])
 	}
 	s := openSession(t, env, config)
-	for slot := range config.Slots { // what was in the slots before must not matter
-		prefill(t, s, slot, 0, prompt(random, vocabulary, min(400, config.MaxLength)), config.MaxChunk)
+	for _, buffer := range s.cache.buffers { // what was in the slots before must not matter
+		for i := range buffer {
+			buffer[i] = float32(math.NaN())
+		}
 	}
 	for i, tokens := range prompts {
 		if got := prefill(t, s, i, 0, tokens, 13); !slices.Equal(got, want[i][0]) {
@@ -55,22 +72,29 @@ func testRaggedBatch(t *testing.T, env *Environment, config Config, lengths []in
 	}
 }
 
-// TestChunksEqualWhole runs one prompt cut in several ways.
+// TestChunksEqualWhole runs prompts cut in several ways, with more and fewer threads than there are processors.
 func TestChunksEqualWhole(t *testing.T) {
 	env := openEnvironment(t)
 	config := tinyConfig()
-	config.MaxChunk = 200
-	testChunks(t, env, config)
+	config.MaxChunk = 300
+	for _, threads := range []int{1, 2, 3, 8} {
+		config.Device.Threads = threads
+		testChunks(t, env, config)
+	}
 }
 
 func testChunks(t *testing.T, env *Environment, config Config) {
 	t.Helper()
 	s := openSession(t, env, config)
-	tokens := prompt(rand.New(rand.NewPCG(3, 4)), config.Graph.VocabSize, config.MaxChunk)
-	want := prefill(t, s, 0, 0, tokens, config.MaxChunk)
-	for _, size := range []int{1, 2, 7, 16, 64, config.MaxChunk - 1} {
-		if got := prefill(t, s, 1, 0, tokens, size); !slices.Equal(got, want) {
-			t.Errorf("in chunks of %d the logits differ from those of one run", size)
+	// 33, 65, 129 and 257: one token more than a block of queries of some kernel.
+	for _, n := range []int{2, 17, 33, 65, 129, 257} {
+		n = min(n, config.MaxChunk)
+		tokens := prompt(rand.New(rand.NewPCG(3, uint64(n))), config.Graph.VocabSize, n)
+		want := prefill(t, s, 0, 0, tokens, n)
+		for _, size := range []int{1, 2, 7, 16, 64, 100, n - 1} {
+			if got := prefill(t, s, 1, 0, tokens, size); !slices.Equal(got, want) {
+				t.Errorf("%d threads: %d tokens in chunks of %d differ from one run", config.Device.Threads, n, size)
+			}
 		}
 	}
 }
@@ -164,4 +188,128 @@ func TestStepAllocations(t *testing.T) {
 			t.Errorf("a step of %s allocates %v times", test.name, n)
 		}
 	}
+}
+
+func TestBadConfig(t *testing.T) {
+	env := openEnvironment(t)
+	for name, spoil := range map[string]func(*Config){
+		"no model":          func(c *Config) { c.Model = "" },
+		"no device":         func(c *Config) { c.Device = Device{} },
+		"no slots":          func(c *Config) { c.Slots = 0 },
+		"too many slots":    func(c *Config) { c.Slots = maxSlots + 1 },
+		"no length":         func(c *Config) { c.MaxLength = 0 },
+		"beyond the tables": func(c *Config) { c.MaxLength = c.ContextLength + 1 },
+		"no chunk":          func(c *Config) { c.MaxChunk = 0 },
+		"chunk over length": func(c *Config) { c.MaxChunk = c.MaxLength + 1 },
+		"other keys":        func(c *Config) { c.Graph.KVType = "int8" },
+		"no layers":         func(c *Config) { c.Graph.Layers = 0 },
+		"huge":              func(c *Config) { c.Graph.HeadSize, c.Graph.KVHeads = 1<<30, 1<<30 },
+		"missing file":      func(c *Config) { c.Model = "testdata/nothing.onnx" },
+		"not a model":       func(c *Config) { c.Model = "testdata/tiny.py" },
+		"other names":       func(c *Config) { c.Graph.SeqlensK = "lengths" },
+		"other vocabulary":  func(c *Config) { c.Graph.VocabSize = 97 },
+		"other head size":   func(c *Config) { c.Graph.HeadSize = 8 },
+		"more layers":       func(c *Config) { c.Graph.Layers = 3 },
+	} {
+		config := tinyConfig()
+		spoil(&config)
+		s, err := env.Open(config)
+		if err == nil {
+			t.Errorf("%s: accepted", name)
+			_ = s.Close()
+			continue
+		}
+		t.Logf("%s: %v", name, err)
+	}
+}
+
+func TestBadSteps(t *testing.T) {
+	env := openEnvironment(t)
+	config := tinyConfig()
+	s := openSession(t, env, config)
+	row := runner.DecodeRow{Token: 1}
+	for name, bad := range map[string]runner.Step{
+		"empty":              {},
+		"too many rows":      {Decode: make([]runner.DecodeRow, config.Slots+1)},
+		"token":              {Decode: []runner.DecodeRow{{Token: 96}}},
+		"negative position":  {Decode: []runner.DecodeRow{{Past: -1}}},
+		"full slot":          {Decode: []runner.DecodeRow{{Past: 512}}},
+		"chunk in a row":     {Decode: []runner.DecodeRow{row, row}, Chunk: &runner.Chunk{Slot: 1, Tokens: []uint32{1}}},
+		"chunk in no slot":   {Chunk: &runner.Chunk{Slot: 8, Tokens: []uint32{1}}},
+		"negative slot":      {Chunk: &runner.Chunk{Slot: -1, Tokens: []uint32{1}}},
+		"empty chunk":        {Chunk: &runner.Chunk{}},
+		"long chunk":         {Chunk: &runner.Chunk{Tokens: make([]uint32, 65)}},
+		"chunk beyond slot":  {Chunk: &runner.Chunk{Tokens: make([]uint32, 4), Past: 509}},
+		"negative past":      {Chunk: &runner.Chunk{Tokens: []uint32{1}, Past: -1}},
+		"overflowing past":   {Chunk: &runner.Chunk{Tokens: []uint32{1}, Past: math.MaxInt}},
+		"token of the chunk": {Chunk: &runner.Chunk{Tokens: []uint32{1, 96}}},
+	} {
+		if _, err := s.Step(bad); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	step(t, s, runner.Step{Decode: []runner.DecodeRow{row}}) // the session has come to no harm
+	// The last position of a slot, as a chunk of its own.
+	step(t, s, runner.Step{Chunk: &runner.Chunk{Slot: 7, Tokens: []uint32{1}, Past: 511, Logits: true}})
+}
+
+func TestUseAfterClose(t *testing.T) {
+	env := openEnvironment(t)
+	s, err := env.Open(tinyConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wantMisuse(t, "closing twice", ErrClosed, s.Close)
+	wantMisuse(t, "copying", ErrClosed, func() error { return s.CopySlot(0, 1, 1) })
+	wantMisuse(t, "a step", ErrClosed, func() error {
+		_, err := s.Step(runner.Step{Decode: []runner.DecodeRow{{}}})
+		return err
+	})
+}
+
+// TestSeveralSessions runs two sessions of one environment at the same time, each in a goroutine of its own.
+func TestSeveralSessions(t *testing.T) {
+	env := openEnvironment(t)
+	config := tinyConfig()
+	tokens := prompt(rand.New(rand.NewPCG(11, 12)), config.Graph.VocabSize, 60)
+	want := alone(t, env, config, tokens, nil)[0]
+	results := make(chan []float32)
+	for range 2 {
+		s := openSession(t, env, config)
+		go func() {
+			var last []float32
+			for i := range 20 {
+				logits, err := s.Step(runner.Step{Chunk: &runner.Chunk{Slot: i % 8, Tokens: tokens, Logits: true}})
+				if err != nil {
+					t.Error(err)
+				}
+				last = slices.Clone(logits.Chunk)
+			}
+			results <- last
+		}()
+	}
+	for range 2 {
+		if got := <-results; !slices.Equal(got, want) {
+			t.Error("beside another session the logits differ")
+		}
+	}
+}
+
+// TestNoGPU asks the CPU's build of ONNX Runtime for a GPU: it must say no and why, not run on the CPU.
+func TestNoGPU(t *testing.T) {
+	env := openEnvironment(t)
+	config := tinyConfig()
+	config.Device = Device{Provider: CUDA, ID: 1}
+	_, err := env.Open(config)
+	var bad *DeviceError
+	if !errors.As(err, &bad) || bad.Device != config.Device {
+		t.Fatalf("%v, want a DeviceError", err)
+	}
+	if text := err.Error(); !strings.Contains(text, "cuda:1") || !strings.Contains(text, "CUDA execution provider is not enabled") {
+		t.Errorf("the error does not say why: %v", err)
+	}
+	openSession(t, env, tinyConfig()) // nothing is left of the attempt
 }
