@@ -1,0 +1,63 @@
+package server
+
+import (
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/stats"
+)
+
+// MaxMessageBytes is the largest request message; gRPC answers a larger one with a bare RESOURCE_EXHAUSTED.
+const MaxMessageBytes = 16 << 20
+
+// The bounds of a connection, against clients that hold one without using it or ping it to death.
+const (
+	handshakeTimeout   = 20 * time.Second
+	keepaliveTime      = time.Minute      // the server pings a connection that was silent for so long
+	keepaliveTimeout   = 20 * time.Second // and drops it if no answer comes
+	minClientKeepalive = 10 * time.Second // a client that pings more often is sent away
+	maxHeaderBytes     = 64 << 10
+	defaultMaxStreams  = 1024 // concurrent calls of one connection
+)
+
+// transportOptions are the options of the gRPC server that do not depend on its services.
+func transportOptions(config Config) []grpc.ServerOption {
+	options := []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(MaxMessageBytes),
+		grpc.MaxHeaderListSize(maxHeaderBytes),
+		grpc.MaxConcurrentStreams(config.MaxConcurrentStreams),
+		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.WaitForHandlers(true), // the models outlive their calls
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
+			MinTime:             minClientKeepalive,
+			PermitWithoutStream: true,
+		}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			Time:                  keepaliveTime,
+			Timeout:               keepaliveTimeout,
+			MaxConnectionAge:      config.MaxConnectionAge,
+			MaxConnectionAgeGrace: config.MaxConnectionAgeGrace,
+		}),
+		grpc.StatsHandler(otelgrpc.NewServerHandler(
+			otelgrpc.WithTracerProvider(config.TracerProvider),
+			otelgrpc.WithMeterProvider(config.MeterProvider),
+			otelgrpc.WithPropagators(config.Propagator),
+			otelgrpc.WithFilter(func(call *stats.RPCTagInfo) bool { return !infrastructure(call.FullMethodName) }),
+		)),
+	}
+	if config.Credentials != nil {
+		options = append(options, grpc.Creds(config.Credentials))
+	}
+	return options
+}
+
+// infrastructure says whether a method belongs to the machinery around the service, which makes no spans and no log
+// lines and is not drained.
+func infrastructure(method string) bool {
+	return strings.HasPrefix(method, "/grpc.health.") ||
+		strings.HasPrefix(method, "/grpc.reflection.") ||
+		strings.HasPrefix(method, "/grpc.channelz.")
+}
