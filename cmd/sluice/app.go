@@ -60,7 +60,7 @@ func (a *app) run(ctx context.Context) (err error) {
 	if err := a.loadModels(folders, environment, &undo); err != nil {
 		return err
 	}
-	a.server, err = server.New(server.Config{
+	a.server, err = server.New(server.Config{ //nolint:contextcheck // the server outlives ctx's caller
 		Registry:       a.registry,
 		Logger:         a.log,
 		TracerProvider: a.telemetry.tracers,

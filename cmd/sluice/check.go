@@ -62,9 +62,9 @@ func loadFolderFiles(dir string) error {
 }
 
 func printReport(w io.Writer, r model.Report) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	row := func(name string, format string, args ...any) {
-		fmt.Fprintf(table, "%s:\t%s\n", name, fmt.Sprintf(format, args...))
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) // keeps the first error for Flush
+	row := func(name, format string, args ...any) {
+		_, _ = fmt.Fprintf(table, "%s:\t%s\n", name, fmt.Sprintf(format, args...))
 	}
 	row("path", "%s", r.Path)
 	row("is", "%s", r.Kind)

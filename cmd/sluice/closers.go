@@ -1,6 +1,9 @@
 package main
 
-import "errors"
+import (
+	"errors"
+	"slices"
+)
 
 // closers undo what was built, last first.
 type closers []func() error
@@ -9,8 +12,8 @@ func (c *closers) add(f func() error) { *c = append(*c, f) }
 
 // close runs all and adds their errors to err.
 func (c *closers) close(err *error) {
-	for i := len(*c) - 1; i >= 0; i-- {
-		*err = errors.Join(*err, (*c)[i]())
+	for _, f := range slices.Backward(*c) {
+		*err = errors.Join(*err, f())
 	}
 	*c = nil
 }

@@ -103,11 +103,13 @@ func (l logLevel) String() string {
 	switch slog.Level(l) {
 	case slog.LevelDebug:
 		return "debug"
+	case slog.LevelInfo:
+		return "info"
 	case slog.LevelWarn:
 		return "warn"
 	case slog.LevelError:
 		return "error"
 	default:
-		return "info"
+		return slog.Level(l).String()
 	}
 }

@@ -42,13 +42,13 @@ func (p *process) report(err error) int {
 	switch code {
 	case exitOK:
 	case exitInterrupted:
-		fmt.Fprintln(p.stderr, "sluice: interrupted")
+		p.complainf("sluice: interrupted\n")
 	case exitRefused:
 		p.reportRefusal(err)
 	case exitUsage:
-		fmt.Fprintf(p.stderr, "sluice: %v\nTry: sluice --help\n", err)
+		p.complainf("sluice: %v\nTry: sluice --help\n", err)
 	default:
-		fmt.Fprintf(p.stderr, "sluice: %v\n", err)
+		p.complainf("sluice: %v\n", err)
 	}
 	return code
 }
@@ -73,21 +73,24 @@ func exitCode(err error) int {
 	}
 }
 
+// complainf writes to stderr. If that fails, nobody is left to tell.
+func (p *process) complainf(format string, args ...any) { _, _ = fmt.Fprintf(p.stderr, format, args...) }
+
 // reportRefusal prints a server's status with what it says about the request.
 func (p *process) reportRefusal(err error) {
 	refusal, _ := errors.AsType[*client.Error](err)
-	fmt.Fprintf(p.stderr, "sluice: %s: %s\n", statusName(refusal.Code()), refusal.Message())
+	p.complainf("sluice: %s: %s\n", statusName(refusal.Code()), refusal.Message())
 	for _, v := range refusal.FieldViolations() {
-		fmt.Fprintf(p.stderr, "  %s: %s\n", v.GetField(), v.GetDescription())
+		p.complainf("  %s: %s\n", v.GetField(), v.GetDescription())
 	}
 	if reason := refusal.Reason(); reason != "" {
-		fmt.Fprintf(p.stderr, "  reason: %s\n", reason)
+		p.complainf("  reason: %s\n", reason)
 	}
 	if resource := refusal.Resource(); resource != "" {
-		fmt.Fprintf(p.stderr, "  not found: %s\n", resource)
+		p.complainf("  not found: %s\n", resource)
 	}
 	if wait, ok := refusal.RetryAfter(); ok {
-		fmt.Fprintf(p.stderr, "  retry after: %s\n", wait)
+		p.complainf("  retry after: %s\n", wait)
 	}
 }
 

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,12 +74,9 @@ func (c *generateCmd) Run(ctx context.Context, p *process) error {
 	}
 	stream := server.Stream(ctx, c.request(prompt))
 	last := ""
-	for delta, err := range stream.Deltas() {
+	for delta, err := range stream.Deltas() { //nolint:contextcheck // the stream has ctx
 		if err != nil {
-			if last != "" {
-				fmt.Fprintln(p.stdout)
-			}
-			return err
+			return errors.Join(err, endLine(p.stdout, last))
 		}
 		if _, err := io.WriteString(p.stdout, delta.GetText()); err != nil {
 			return fmt.Errorf("generate: %w", err)
@@ -86,13 +85,22 @@ func (c *generateCmd) Run(ctx context.Context, p *process) error {
 			last = delta.GetText()
 		}
 	}
-	if !strings.HasSuffix(last, "\n") {
-		fmt.Fprintln(p.stdout)
+	if err := endLine(p.stdout, cmp.Or(last, " ")); err != nil {
+		return err
 	}
 	if c.Stats {
-		printStats(p.stderr, stream)
+		return printStats(p.stderr, stream)
 	}
 	return nil
+}
+
+// endLine ends a line that text has begun.
+func endLine(w io.Writer, text string) error {
+	if text == "" || strings.HasSuffix(text, "\n") {
+		return nil
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
 }
 
 // maxPrompt is a little more than a server takes in one message, which then says what is wrong.
@@ -141,7 +149,9 @@ func (c *generateCmd) request(prompt string) *sluicev1.GenerateRequest {
 }
 
 // printStats says how it went, by the server's own clock.
-func printStats(w io.Writer, stream *client.Stream) {
+func printStats(w io.Writer, stream *client.Stream) error {
+	out := bufio.NewWriter(w) // keeps the first error for Flush
+	say := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format, args...) }
 	usage, timings := stream.Summary().GetUsage(), stream.Summary().GetTimings()
 	reason, seed := "", uint64(0)
 	for _, f := range stream.Finished() {
@@ -150,16 +160,17 @@ func printStats(w io.Writer, stream *client.Stream) {
 	}
 	milliseconds := func(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }
 	decode, prefill := timings.GetDecode().AsDuration(), timings.GetPrefill().AsDuration()
-	fmt.Fprintf(w, "model: %s, request: %s, seed: %d, finish: %s\n",
+	say("model: %s, request: %s, seed: %d, finish: %s\n",
 		stream.Started().GetModel(), stream.Started().GetId(), seed, reason)
-	fmt.Fprintf(w, "time to first token: %s (queue %s, prefill %s)\n",
+	say("time to first token: %s (queue %s, prefill %s)\n",
 		milliseconds(timings.GetTimeToFirstToken().AsDuration()), milliseconds(timings.GetQueue().AsDuration()),
 		milliseconds(prefill))
-	fmt.Fprintf(w, "speed: %s tokens/s decode, %s tokens/s prefill\n",
+	say("speed: %s tokens/s decode, %s tokens/s prefill\n",
 		rate(int(usage.GetCompletionTokens())-1, decode),
 		rate(int(usage.GetPromptTokens())-int(usage.GetCachedTokens()), prefill))
-	fmt.Fprintf(w, "usage: %d prompt tokens (%d cached), %d completion tokens\n",
+	say("usage: %d prompt tokens (%d cached), %d completion tokens\n",
 		usage.GetPromptTokens(), usage.GetCachedTokens(), usage.GetCompletionTokens())
+	return out.Flush()
 }
 
 func rate(n int, d time.Duration) string {

@@ -23,15 +23,18 @@ func TestTheModelsDefaultsWinOverSluices(t *testing.T) {
 	}{
 		{"silent", model.GenerationConfig{}, sluices},
 		{
-			"all", model.GenerationConfig{Temperature: new(0.5), TopK: new(40), TopP: new(0.75), MinP: new(0.25), RepetitionPenalty: new(1.5)},
+			"all",
+			model.GenerationConfig{Temperature: new(0.5), TopK: new(40), TopP: new(0.75), MinP: new(0.25), RepetitionPenalty: new(1.5)},
 			inference.Sampling{MaxTokens: 256, Temperature: 0.5, TopK: 40, TopP: 0.75, MinP: 0.25, RepetitionPenalty: 1.5},
 		},
 		{
-			"greedy", model.GenerationConfig{DoSample: new(false), Temperature: new(0.5)},
+			"greedy",
+			model.GenerationConfig{DoSample: new(false), Temperature: new(0.5)},
 			changed(func(s *inference.Sampling) { s.Temperature = 0 }),
 		},
 		{
-			"sampled", model.GenerationConfig{DoSample: new(true), Temperature: new(0.5)},
+			"sampled",
+			model.GenerationConfig{DoSample: new(true), Temperature: new(0.5)},
 			changed(func(s *inference.Sampling) { s.Temperature = 0.5 }),
 		},
 	}

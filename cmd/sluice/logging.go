@@ -9,7 +9,7 @@ import (
 )
 
 // logger makes the process's logger.
-func (f *loggingFlags) logger(w io.Writer) (*slog.Logger, error) {
+func (f *loggingFlags) logger(w io.Writer) *slog.Logger {
 	f.level = new(slog.LevelVar)
 	f.level.Set(slog.Level(f.LogLevel))
 	options := &slog.HandlerOptions{Level: f.level}
@@ -17,7 +17,7 @@ func (f *loggingFlags) logger(w io.Writer) (*slog.Logger, error) {
 	if f.LogFormat == "json" {
 		handler = slog.NewJSONHandler(w, options)
 	}
-	return slog.New(traceHandler{handler}), nil
+	return slog.New(traceHandler{handler})
 }
 
 // traceHandler adds the ids of the trace that a message belongs to.

@@ -29,9 +29,7 @@ func run(ctx context.Context, args []string, p process) int {
 	if err != nil {
 		return p.report(&usageError{err: err})
 	}
-	if p.log, err = line.logger(p.stderr); err != nil {
-		return p.report(err)
-	}
+	p.log = line.logger(p.stderr)
 	if line.PrintConfig {
 		return p.report(printConfig(p.stdout, parsed))
 	}

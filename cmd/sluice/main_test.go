@@ -72,8 +72,7 @@ func TestRealModel(t *testing.T) {
 func exitsCommand(ts *testscript.TestScript, _ bool, args []string) {
 	err := ts.Exec(args[1], args[2:]...)
 	code := 0
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		code = exit.ExitCode()
 	} else {
 		ts.Check(err)
@@ -126,8 +125,7 @@ func serveCommand(ts *testscript.TestScript, neg bool, args []string) {
 	go func() {
 		defer close(s.ended)
 		defer log.Close()
-		var exit *exec.ExitError
-		if err := s.command.Wait(); errors.As(err, &exit) {
+		if exit, ok := errors.AsType[*exec.ExitError](s.command.Wait()); ok {
 			s.code = exit.ExitCode()
 		}
 	}()

@@ -54,10 +54,10 @@ func (c *modelsCmd) Run(ctx context.Context, p *process) error {
 		}
 		return nil
 	}
-	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "NAME\tALIASES\tSTATE\tARCHITECTURE\tQUANTIZATION\tCONTEXT\tCHAT\tREPLICAS")
+	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0) // keeps the first error for Flush
+	_, _ = fmt.Fprintln(table, "NAME\tALIASES\tSTATE\tARCHITECTURE\tQUANTIZATION\tCONTEXT\tCHAT\tREPLICAS")
 	for _, m := range models {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", m.GetName(), strings.Join(m.GetAliases(), ","),
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", m.GetName(), strings.Join(m.GetAliases(), ","),
 			strings.ToLower(strings.TrimPrefix(m.GetState().String(), "MODEL_STATE_")), m.GetArchitecture(),
 			m.GetQuantization(), m.GetContextLength(), yesNo(m.GetChat()), replicas(m))
 	}

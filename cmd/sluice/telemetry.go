@@ -108,7 +108,7 @@ func (t *telemetry) startMetrics(ctx context.Context, about *resource.Resource) 
 		options = append(options, sdkmetric.WithReader(reader))
 	}
 	provider := sdkmetric.NewMeterProvider(options...)
-	t.undo.add(bounded(provider.Shutdown))
+	t.undo.add(bounded(provider.Shutdown)) //nolint:contextcheck // ctx has ended by then
 	t.meters = provider
 	return nil
 }
@@ -145,7 +145,7 @@ func (t *telemetry) startTraces(ctx context.Context, about *resource.Resource, f
 		options = append(options, sdktrace.WithSampler(sdktrace.NeverSample()))
 	}
 	provider := sdktrace.NewTracerProvider(options...)
-	t.undo.add(bounded(provider.Shutdown))
+	t.undo.add(bounded(provider.Shutdown)) //nolint:contextcheck // ctx has ended by then
 	t.tracers = provider
 	return nil
 }

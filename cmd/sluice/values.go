@@ -20,7 +20,7 @@ func plainValue(v reflect.Value) any {
 		}
 		return items
 	}
-	if s, ok := v.Interface().(fmt.Stringer); ok {
+	if s, ok := reflect.TypeAssert[fmt.Stringer](v); ok {
 		return s.String()
 	}
 	return v.Interface()

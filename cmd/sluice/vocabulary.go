@@ -11,7 +11,7 @@ import (
 )
 
 // tokenizerName is the file of a tokenizer in a model folder.
-const tokenizerName = "tokenizer.json"
+const tokenizerName = "tokenizer.json" //nolint:gosec // no credential
 
 // byteLevel is GGUF's name for byte-level BPE, the one kind of vocabulary that package tokenizer runs.
 const byteLevel = "gpt2"

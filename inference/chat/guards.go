@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -201,7 +202,7 @@ func (r *render) rangeOf(args []jinja.Value, _ map[string]jinja.Value) (jinja.Va
 	}
 	start, stop, step := bounds[0], bounds[1], bounds[2]
 	if step == 0 {
-		return jinja.Undefined(), fmt.Errorf("range: the step must not be zero")
+		return jinja.Undefined(), errors.New("range: the step must not be zero")
 	}
 	var items []jinja.Value
 	for i := start; (step > 0 && i < stop) || (step < 0 && i > stop); {
@@ -220,7 +221,7 @@ func (r *render) rangeOf(args []jinja.Value, _ map[string]jinja.Value) (jinja.Va
 
 func (r *render) strftimeNow(args []jinja.Value, _ map[string]jinja.Value) (jinja.Value, error) {
 	if len(args) != 1 || !args[0].IsString() {
-		return jinja.Undefined(), fmt.Errorf("strftime_now: expected a format")
+		return jinja.Undefined(), errors.New("strftime_now: expected a format")
 	}
 	format := args[0].AsString()
 	if len(format) > maxFormat {

@@ -2,6 +2,7 @@ package chat_test
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -62,12 +63,15 @@ func hostile() map[string]string {
 func TestHostileTemplatesEndInALimit(t *testing.T) {
 	for name, source := range hostile() {
 		t.Run(name, func(t *testing.T) {
-			template, err := chat.Parse(source, chat.Options{})
+			limits := chat.DefaultLimits()
+			if testing.Short() {
+				limits.Work >>= 4
+			}
+			template, err := chat.Parse(source, chat.Options{Limits: limits})
 			if err == nil {
 				_, err = template.Render(chat.Input{Messages: []chat.Message{{Role: "user", Content: "hi"}}})
 			}
-			var limit *chat.LimitError
-			if !errors.As(err, &limit) {
+			if _, ok := errors.AsType[*chat.LimitError](err); !ok {
 				switch {
 				case name == "deep brackets" && err == nil: // the parser drops them
 					return
@@ -105,8 +109,7 @@ func TestConversationOverTheLimitIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = template.Render(chat.Input{Messages: []chat.Message{{Role: "user", Content: strings.Repeat("x", 1000)}}})
-	var limit *chat.LimitError
-	if !errors.As(err, &limit) {
+	if _, ok := errors.AsType[*chat.LimitError](err); !ok {
 		t.Errorf("got %v, want a LimitError", err)
 	}
 }
@@ -118,8 +121,7 @@ func TestRaiseException(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = template.Render(chat.Input{Messages: []chat.Message{{Role: "user", Content: "<x>"}}})
-	var raised *chat.RaisedError
-	if !errors.As(err, &raised) || raised.Message != "no <x>" {
+	if raised, ok := errors.AsType[*chat.RaisedError](err); !ok || raised.Message != "no <x>" {
 		t.Errorf("got %v, want a RaisedError with \"no <x>\"", err)
 	}
 }
@@ -128,6 +130,27 @@ func TestParseErrors(t *testing.T) {
 	for _, source := range []string{"{% if %}", "{{ 1 +", "{% endfor %}", "{% unknown %}"} {
 		if _, err := chat.Parse(source, chat.Options{}); err == nil {
 			t.Errorf("%q parses", source)
+		}
+	}
+}
+
+func BenchmarkRender(b *testing.B) {
+	source, err := os.ReadFile("testdata/templates/smollm2.jinja")
+	if err != nil {
+		b.Fatal(err)
+	}
+	template, err := chat.Parse(string(source), chat.Options{Special: specials()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var messages []chat.Message
+	for i := range 20 {
+		messages = append(messages, chat.Message{Role: []string{"user", "assistant"}[i%2], Content: strings.Repeat("word ", 100)})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := template.Render(chat.Input{Messages: messages, AddGenerationPrompt: true}); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

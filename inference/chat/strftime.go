@@ -2,6 +2,7 @@ package chat
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -62,9 +63,9 @@ func directive(letter byte, t time.Time) (string, bool) {
 	case 'f':
 		return fmt.Sprintf("%06d", t.Nanosecond()/1000), true
 	case 'w':
-		return fmt.Sprint(int(t.Weekday())), true
+		return strconv.Itoa(int(t.Weekday())), true
 	case 'u':
-		return fmt.Sprint((int(t.Weekday())+6)%7 + 1), true
+		return strconv.Itoa((int(t.Weekday())+6)%7 + 1), true
 	case 'U':
 		return fmt.Sprintf("%02d", (t.YearDay()+6-int(t.Weekday()))/7), true
 	case 'W':

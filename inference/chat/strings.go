@@ -1,8 +1,8 @@
 package chat
 
 import (
+	"errors"
 	"fmt"
-	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -69,7 +69,7 @@ func (r *render) split(s string, args []jinja.Value, kwargs map[string]jinja.Val
 	} else {
 		separator := r.aliases.plain(text(sep))
 		if separator == "" {
-			return jinja.Undefined(), fmt.Errorf("split: empty separator")
+			return jinja.Undefined(), errors.New("split: empty separator")
 		}
 		plain := r.aliases.plain(s)
 		if strings.Count(plain, separator) > r.meter.limits.Items {
@@ -106,7 +106,7 @@ func splitSpace(s string, limit int) []string {
 
 func (r *render) replace(s string, args []jinja.Value, kwargs map[string]jinja.Value) (jinja.Value, error) {
 	if len(args) < 2 {
-		return jinja.Undefined(), fmt.Errorf("replace: expected the old and the new text")
+		return jinja.Undefined(), errors.New("replace: expected the old and the new text")
 	}
 	old, replacement := r.aliases.plain(text(args[0])), text(args[1])
 	limit := -1
@@ -129,7 +129,7 @@ func (r *render) replace(s string, args []jinja.Value, kwargs map[string]jinja.V
 
 func (r *render) filterReplace(args []jinja.Value, kwargs map[string]jinja.Value) (jinja.Value, error) {
 	if len(args) < 3 {
-		return jinja.Undefined(), fmt.Errorf("replace: expected the old and the new text")
+		return jinja.Undefined(), errors.New("replace: expected the old and the new text")
 	}
 	return r.replace(text(args[0]), args[1:], kwargs)
 }
@@ -184,7 +184,7 @@ func (r *render) strFormat(s string, args []jinja.Value) (jinja.Value, error) {
 		if name := s[i+1 : i+end]; name != "" {
 			n, err := strconv.Atoi(name)
 			if err != nil {
-				return jinja.Undefined(), fmt.Errorf("format: only {} and {0} are supported")
+				return jinja.Undefined(), errors.New("format: only {} and {0} are supported")
 			}
 			index = n
 		} else {
@@ -246,61 +246,5 @@ func filterCase(c cases.Caser) function {
 			return jinja.NewString(""), nil
 		}
 		return changeCase(c, text(args[0])), nil
-	}
-}
-
-// add is + for two texts, two lists or two numbers. The library also joins a text with anything else, which would
-// print what Python refuses, such as a list of content parts given to a template that only knows text.
-func (r *render) add(args []jinja.Value, _ map[string]jinja.Value) (jinja.Value, error) {
-	a, b := args[0], args[1]
-	number := func(v jinja.Value) bool { return v.IsNumber() || v.IsBool() }
-	switch {
-	case a.IsString() && b.IsString():
-		return jinja.NewString(a.AsString() + b.AsString()), nil
-	case a.IsList() && b.IsList():
-		return jinja.NewList(slices.Concat(a.AsList().Items, b.AsList().Items)), nil
-	case number(a) && number(b):
-		if a.IsFloat() || b.IsFloat() {
-			return jinja.NewFloat(toFloat(a) + toFloat(b)), nil
-		}
-		return jinja.NewInt(toInt(a) + toInt(b)), nil
-	}
-	return jinja.Undefined(), fmt.Errorf("cannot add %s and %s", kind(a), kind(b))
-}
-
-func toFloat(v jinja.Value) float64 {
-	if v.IsFloat() {
-		return v.AsFloat()
-	}
-	return float64(toInt(v))
-}
-
-func toInt(v jinja.Value) int64 {
-	if v.IsInt() {
-		return v.AsInt()
-	}
-	if v.AsBool() {
-		return 1
-	}
-	return 0
-}
-
-// kind is what an error calls a value.
-func kind(v jinja.Value) string {
-	switch {
-	case v.IsUndefined():
-		return "an undefined value"
-	case v.IsNone():
-		return "none"
-	case v.IsString():
-		return "a text"
-	case v.IsList():
-		return "a list"
-	case v.IsDict():
-		return "a mapping"
-	case v.IsCallable():
-		return "a function"
-	default:
-		return "a number"
 	}
 }

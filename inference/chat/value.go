@@ -82,7 +82,11 @@ func decodeValue(decoder *json.Decoder, depth int) (jinja.Value, error) {
 		if err != nil {
 			return jinja.Undefined(), err
 		}
-		object.AsDict().Set(key.(string), value) //nolint:forcetypeassert // the decoder allows no other key
+		name, ok := key.(string)
+		if !ok {
+			return jinja.Undefined(), fmt.Errorf("the key %v is not a string", key)
+		}
+		object.AsDict().Set(name, value)
 	}
 	_, err = decoder.Token()
 	return object, err
