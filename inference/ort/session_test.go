@@ -79,19 +79,18 @@ func TestChunksEqualWhole(t *testing.T) {
 	config.MaxChunk = 300
 	for _, threads := range []int{1, 2, 3, 8} {
 		config.Device.Threads = threads
-		testChunks(t, env, config)
+		// 33, 65, 129 and 257: one token more than a block of queries of some kernel.
+		testChunks(t, env, config, []int{2, 17, 33, 65, 129, 257}, []int{1, 2, 7, 16, 64, 100, 128})
 	}
 }
 
-func testChunks(t *testing.T, env *Environment, config Config) {
+func testChunks(t *testing.T, env *Environment, config Config, lengths, sizes []int) {
 	t.Helper()
 	s := openSession(t, env, config)
-	// 33, 65, 129 and 257: one token more than a block of queries of some kernel.
-	for _, n := range []int{2, 17, 33, 65, 129, 257} {
-		n = min(n, config.MaxChunk)
+	for _, n := range lengths {
 		tokens := prompt(rand.New(rand.NewPCG(3, uint64(n))), config.Graph.VocabSize, n)
 		want := prefill(t, s, 0, 0, tokens, n)
-		for _, size := range []int{1, 2, 7, 16, 64, 100, n - 1} {
+		for _, size := range append(sizes, n-1) {
 			if got := prefill(t, s, 1, 0, tokens, size); !slices.Equal(got, want) {
 				t.Errorf("%d threads: %d tokens in chunks of %d differ from one run", config.Device.Threads, n, size)
 			}

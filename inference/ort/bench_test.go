@@ -1,0 +1,119 @@
+package ort
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/sluiceml/sluice/inference/runner"
+)
+
+// benchmarkContext is how many positions each row holds while it decodes.
+const benchmarkContext = 128
+
+// BenchmarkDecode runs steps of decode rows of the default model at context 128, on a prompt's true keys and values:
+// on random ones attention takes half as long again. Beside ns/op it reports tokens per second.
+func BenchmarkDecode(b *testing.B) {
+	config := realConfig(b)
+	s := openSession(b, openEnvironment(b), config)
+	tokens := benchmarkPrompt(config)
+	for slot := range config.Slots - 1 {
+		prefill(b, s, slot, 0, tokens, config.MaxChunk)
+	}
+	for _, rows := range []int{1, 8, 16} {
+		b.Run(fmt.Sprintf("rows=%d", rows), func(b *testing.B) {
+			st := runner.Step{Decode: make([]runner.DecodeRow, rows)}
+			for i := range st.Decode {
+				st.Decode[i] = runner.DecodeRow{Token: tokens[i], Past: benchmarkContext}
+			}
+			step(b, s, st) // binds
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := s.Step(st); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(rows)*float64(b.N)/b.Elapsed().Seconds(), "tokens/s")
+		})
+	}
+}
+
+// BenchmarkRun is the least that a decode step of BenchmarkDecode can take: ONNX Runtime's run alone. What a step costs
+// more is Sluice's.
+func BenchmarkRun(b *testing.B) {
+	config := realConfig(b)
+	s := openSession(b, openEnvironment(b), config)
+	tokens := benchmarkPrompt(config)
+	for slot := range config.Slots - 1 {
+		prefill(b, s, slot, 0, tokens, config.MaxChunk)
+	}
+	for _, rows := range []int{1, 8, 16} {
+		b.Run(fmt.Sprintf("rows=%d", rows), func(b *testing.B) {
+			st := runner.Step{Decode: make([]runner.DecodeRow, rows)}
+			for i := range st.Decode {
+				st.Decode[i] = runner.DecodeRow{Token: tokens[i], Past: benchmarkContext}
+			}
+			step(b, s, st)
+			for b.Loop() {
+				if err := s.decode[rows].run(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkPrefill runs prompts of 128 tokens, last logits only.
+func BenchmarkPrefill(b *testing.B) {
+	config := realConfig(b)
+	s := openSession(b, openEnvironment(b), config)
+	chunk := &runner.Chunk{Tokens: benchmarkPrompt(config), Logits: true}
+	for b.Loop() {
+		if _, err := s.Step(runner.Step{Chunk: chunk}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(len(chunk.Tokens))*float64(b.N)/b.Elapsed().Seconds(), "tokens/s")
+}
+
+// BenchmarkStepOverhead runs the tiny model, whose runs take almost no time.
+func BenchmarkStepOverhead(b *testing.B) {
+	s := openSession(b, openEnvironment(b), tinyConfig())
+	st := runner.Step{Decode: make([]runner.DecodeRow, 8)}
+	step(b, s, st)
+	b.Run("step", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := s.Step(st); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("run", func(b *testing.B) {
+		for b.Loop() {
+			if err := s.decode[8].run(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkOpen loads the default model and runs it once.
+func BenchmarkOpen(b *testing.B) {
+	config := realConfig(b)
+	env := openEnvironment(b)
+	for b.Loop() {
+		s, err := env.Open(config)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// benchmarkPrompt draws a prompt of benchmarkContext tokens.
+func benchmarkPrompt(config Config) []uint32 {
+	return prompt(rand.New(rand.NewPCG(1, 2)), config.Graph.VocabSize, benchmarkContext)
+}
