@@ -74,7 +74,9 @@ func exitCode(err error) int {
 }
 
 // complainf writes to stderr. If that fails, nobody is left to tell.
-func (p *process) complainf(format string, args ...any) { _, _ = fmt.Fprintf(p.stderr, format, args...) }
+func (p *process) complainf(format string, args ...any) {
+	_, _ = fmt.Fprintf(p.stderr, format, args...)
+}
 
 // reportRefusal prints a server's status with what it says about the request.
 func (p *process) reportRefusal(err error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"syscall"
 	"time"
 
 	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
@@ -106,6 +107,9 @@ func (a *app) loadReplicas(
 ) ([]inference.Replica, error) {
 	var replicas []inference.Replica
 	for _, device := range a.options.devices() {
+		if err := a.interruptedLoading(); err != nil {
+			return nil, err
+		}
 		session, err := environment.Open(ort.Config{
 			Model:         f.folder.ModelPath,
 			Graph:         f.folder.Manifest.Graph,
@@ -132,6 +136,18 @@ func (a *app) loadReplicas(
 	}
 	a.telemetry.pickers.add(f.name, func() engine.Stats { return sum(replicas) })
 	return replicas, nil
+}
+
+// interruptedLoading looks for a signal between the loads of two sessions. There is nothing to drain yet.
+func (a *app) interruptedLoading() error {
+	select {
+	case s := <-a.signals:
+		if s != syscall.SIGHUP { // everything is being read anyway
+			return errInterrupted
+		}
+	default:
+	}
+	return nil
 }
 
 func sum(replicas []inference.Replica) engine.Stats {

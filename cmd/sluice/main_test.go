@@ -63,7 +63,7 @@ func TestRealModel(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve": serveCommand, "signal": signalCommand, "exited": exitedCommand, "running": runningCommand,
-			"logged": loggedCommand, "exits": exitsCommand,
+			"logged": loggedCommand, "exits": exitsCommand, "probe": probeCommand,
 		},
 	})
 }
@@ -196,6 +196,16 @@ func runningCommand(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		return false
 	})
+}
+
+// probeCommand is `probe PATH STATUS`.
+func probeCommand(ts *testscript.TestScript, _ bool, args []string) {
+	response, err := http.Get("http://" + ts.Getenv("HTTP") + args[0])
+	ts.Check(err)
+	defer response.Body.Close()
+	if got := strconv.Itoa(response.StatusCode); got != args[1] {
+		ts.Fatalf("%s answers %s, want %s", args[0], got, args[1])
+	}
 }
 
 // loggedCommand is `[!] logged REGEXP`: it waits for a line of the server's log.
