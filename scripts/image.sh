@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
 # Builds the container image with docker or, where no daemon answers, buildah.
-#   scripts/image.sh [--local] [--base IMAGE] [--wheels DIR] [--tag NAME]
+#   scripts/image.sh [--local] [--base IMAGE] [--wheels DIR] [--tag NAME]… [-- ARGUMENT…]
 # --local   needs no container registry: takes binaries built here and a base that mmdebstrap makes of five Debian
 #           packages. With --base, an image that is there already, and a cache that is set up, it needs no network.
 # --base    the image to build on instead of the Dockerfile's.
 # --wheels  a folder with ONNX Runtime's wheel, to use instead of pip's index.
 # --tag     the name of the result; default sluice:VERSION, and sluice:latest.
+# --        what follows goes to `docker build` or `buildah bud`, such as --build-arg GO=IMAGE or --platform.
 # IMAGE_FLAGS holds further flags, for `make image`; CONTAINER_TOOL picks docker or buildah.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 local='' base='' wheels='' tags=()
-usage() { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 read -ra more <<<"${IMAGE_FLAGS-}"
 set -- "${more[@]}" "$@"
 while [ $# -gt 0 ]; do
@@ -20,6 +21,7 @@ while [ $# -gt 0 ]; do
 	--base) base=${2-}; shift ;;
 	--wheels) wheels=${2-}; shift ;;
 	--tag) tags+=("${2-}"); shift ;;
+	--) shift; break ;;
 	*) usage ;;
 	esac
 	shift || usage
@@ -92,6 +94,7 @@ arguments=(--target "$target" --build-arg "VERSION=$version" ${base:+--build-arg
 for tag in "${tags[@]}"; do
 	arguments+=(-t "$tag")
 done
+arguments+=("$@")
 if [ "$tool" = buildah ]; then
 	# Format docker, since only that has health checks. The commit's time, so that the same files give the same layers.
 	buildah bud --format docker --layers=false --timestamp "$(git log -1 --format=%ct 2>/dev/null || echo 0)" \
