@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/alecthomas/kong"
+	kongcompletion "github.com/jotaen/kong-completion"
 )
 
 // version is set by the linker in `make build`; a plain `go build` leaves it to the module's own version.
@@ -25,6 +26,7 @@ func run(ctx context.Context, args []string, p process) int {
 	if err != nil {
 		return p.report(err)
 	}
+	kongcompletion.Register(parser) // answers a shell's question and exits
 	parsed, err := parser.Parse(args)
 	if err != nil {
 		return p.report(&usageError{err: err})
