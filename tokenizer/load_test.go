@@ -1,0 +1,188 @@
+package tokenizer_test
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sluiceml/sluice/tokenizer"
+)
+
+// base is a tokenizer.json to vary.
+const base = `{
+  "version": "1.0", "truncation": null, "padding": null,
+  "added_tokens": [{"id": 3, "content": "<s>", "special": true}],
+  "normalizer": null,
+  "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false},
+  "post_processor": null,
+  "decoder": {"type": "ByteLevel"},
+  "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]]}
+}`
+
+// with replaces a part of base.
+func with(t *testing.T, part, value string) []byte {
+	t.Helper()
+	var f map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(base), &f); err != nil {
+		t.Fatal(err)
+	}
+	f[part] = json.RawMessage(value)
+	data, err := json.Marshal(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func TestUnsupported(t *testing.T) {
+	t.Parallel()
+	bpe := func(more string) string {
+		return `{"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]` + more + `}`
+	}
+	for _, c := range []struct{ part, value, name string }{
+		{"version", `"2.0"`, "2.0"},
+		{"truncation", `{"max_length": 5, "strategy": "LongestFirst"}`, "max_length"},
+		{"padding", `{"strategy": "BatchLongest"}`, "BatchLongest"},
+		{"normalizer", `{"type": "NFKC"}`, "NFKC"},
+		{"normalizer", `{"type": "Sequence", "normalizers": [{"type": "Lowercase"}]}`, "Lowercase"},
+		{"pre_tokenizer", `null`, "without ByteLevel"},
+		{"pre_tokenizer", `{"type": "Metaspace"}`, "Metaspace"},
+		{"pre_tokenizer", `{"type": "Digits", "individual_digits": true}`, "without ByteLevel"},
+		{"pre_tokenizer", `{"type": "Sequence", "pretokenizers": [{"type": "ByteLevel"}, {"type": "Digits"}]}`, "ByteLevel before"},
+		{"pre_tokenizer", `{"type": "Sequence", "pretokenizers": [{"type": "Punctuation"}, {"type": "ByteLevel"}]}`, "Punctuation"},
+		{"pre_tokenizer", split(`{"String": " "}`, "Isolated"), "string pattern"},
+		{"pre_tokenizer", split(`{"Regex": "\\w+"}`, "Isolated"), `\\w+`},
+		{"pre_tokenizer", split(`{"Regex": "\\w+"}`, "MergedWithNext"), "MergedWithNext"},
+		{"post_processor", `{"type": "BertProcessing", "sep": ["a", 0], "cls": ["b", 1]}`, "BertProcessing"},
+		{"post_processor", `{"type": "TemplateProcessing", "single": [{"Sequence": {"id": "B"}}], "special_tokens": {}}`, "$A"},
+		{"post_processor", `{"type": "TemplateProcessing", "single": [], "special_tokens": {}}`, "$A"},
+		{"decoder", `null`, "ByteLevel"},
+		{"decoder", `{"type": "WordPiece"}`, "WordPiece"},
+		{"model", `{"type": "Unigram", "vocab": [["a", 0.5]]}`, "Unigram"},
+		{"model", `{"type": "WordPiece", "vocab": {"a": 0}, "merges": []}`, "WordPiece"},
+		{"model", bpe(`, "dropout": 0.1`), "dropout"},
+		{"model", bpe(`, "byte_fallback": true`), "byte_fallback"},
+		{"model", bpe(`, "continuing_subword_prefix": "##"`), "##"},
+		{"model", bpe(`, "end_of_word_suffix": "</w>"`), "</w>"},
+	} {
+		_, err := tokenizer.FromJSON(with(t, c.part, c.value))
+		var unsupported *tokenizer.UnsupportedError
+		if !errors.As(err, &unsupported) || !strings.Contains(err.Error(), c.name) {
+			t.Errorf("%s %s: %v, want an UnsupportedError with %q", c.part, c.value, err, c.name)
+		}
+	}
+}
+
+func split(pattern, behavior string) string {
+	return `{"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": ` + pattern +
+		`, "behavior": "` + behavior + `", "invert": false}, {"type": "ByteLevel", "use_regex": false}]}`
+}
+
+func TestMalformed(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ part, value string }{
+		{"model", `{"type": "BPE", "vocab": {"a": 0}, "merges": [["a", "c"]]}`},
+		{"model", `{"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": [["a", "b"]]}`},
+		{"model", `{"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b c"]}`},
+		{"model", `{"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["ab"]}`},
+		{"model", `{"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b", "a"]]}`},
+		{"model", `{"type": "BPE", "vocab": {"a": 0, "b": 0}, "merges": []}`},
+		{"model", `{"type": "BPE", "vocab": {"a": 4294967295}, "merges": []}`},
+		{"model", `{"type": "BPE", "vocab": {"a": -1}, "merges": []}`},
+		{"model", `{"type": "BPE", "vocab": {"a": 0}, "unk_token": "x", "merges": []}`},
+		{"model", `{"type": "BPE", "vocab": {"a": 0}}`},
+		{"model", `{"type": "BPE", "merges": []}`},
+		{"model", `null`},
+		{"model", `[]`},
+		{"added_tokens", `[{"content": 5}]`},
+		{"pre_tokenizer", `"ByteLevel"`},
+		{"post_processor", `{"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x"}}, {"Sequence": {"id": "A"}}], "special_tokens": {}}`},
+		{"post_processor", `{"type": "TemplateProcessing", "single": [{}], "special_tokens": {}}`},
+		{"post_processor", `{"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x"}}, {"Sequence": {"id": "A"}}], "special_tokens": {"x": {"ids": [99]}}}`},
+	} {
+		if _, err := tokenizer.FromJSON(with(t, c.part, c.value)); err == nil {
+			t.Errorf("%s %s is accepted", c.part, c.value)
+		}
+	}
+	for _, data := range []string{"", "null", "{}", "[]", "\xff", base[:100], strings.Repeat(`{"model":`, 20000)} {
+		if _, err := tokenizer.FromJSON([]byte(data)); err == nil {
+			t.Errorf("%.50q is accepted", data)
+		}
+	}
+}
+
+// TestNested: sequences in sequences are read, to a bound.
+func TestNested(t *testing.T) {
+	t.Parallel()
+	nest := func(depth int) string {
+		return strings.Repeat(`{"type": "Sequence", "pretokenizers": [`, depth) + `{"type": "ByteLevel"}` + strings.Repeat(`]}`, depth)
+	}
+	if _, err := tokenizer.FromJSON(with(t, "pre_tokenizer", nest(3))); err != nil {
+		t.Error(err)
+	}
+	if _, err := tokenizer.FromJSON(with(t, "pre_tokenizer", nest(1000))); err == nil {
+		t.Error("1000 sequences in each other are accepted")
+	}
+}
+
+// TestGPT2Split: the pattern as a Split is the one built into ByteLevel.
+func TestGPT2Split(t *testing.T) {
+	t.Parallel()
+	const pattern = `{"Regex": "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"}`
+	if _, err := tokenizer.FromJSON(with(t, "pre_tokenizer", split(pattern, "Isolated"))); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLoadFolder(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if _, err := tokenizer.Load(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("empty folder: %v", err)
+	}
+	path := filepath.Join(dir, "tokenizer.json")
+	if err := os.WriteFile(path, []byte(base), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tok, err := tokenizer.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tok.Size() != 4 || len(tok.SpecialTokens()) != 1 || !tok.IsSpecial(3) {
+		t.Errorf("size %d, special %q", tok.Size(), tok.SpecialTokens())
+	}
+	if id, ok := tok.ID("ab"); !ok || id != 2 {
+		t.Errorf("ab is %d, %t", id, ok)
+	}
+	if err := os.WriteFile(path, []byte(`{"model": null}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tokenizer.Load(dir); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("the error does not name the file: %v", err)
+	}
+}
+
+// FuzzFromJSON: no input panics, and what loads can encode and decode.
+func FuzzFromJSON(f *testing.F) {
+	f.Add([]byte(base), "ab<s>")
+	for _, name := range goldens() {
+		data, err := os.ReadFile(filepath.Join("testdata", name+".json"))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data, "the <s> word 12")
+	}
+	f.Fuzz(func(_ *testing.T, data []byte, text string) {
+		tok, err := tokenizer.FromJSON(data)
+		if err != nil {
+			return
+		}
+		ids, err := tok.Encode(text, tokenizer.EncodeOptions{AddSpecialTokens: true})
+		if err == nil {
+			_ = tok.Decode(ids, true)
+		}
+	})
+}
