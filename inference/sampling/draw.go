@@ -9,7 +9,7 @@ func (s *Scratch) draw(row []float32, best float32, p Params, u float64) uint32 
 	switch {
 	case p.TopK > 0 && p.TopK < len(row):
 		s.gatherTopK(row, p.TopK)
-		total := s.weigh(best, p.Temperature)
+		total := weigh(s.weights, best, p.Temperature)
 		if p.TopP < 1 {
 			s.cutTopP(p.TopP, total, 0)
 		}
@@ -19,7 +19,7 @@ func (s *Scratch) draw(row []float32, best float32, p Params, u float64) uint32 
 		s.cutTopP(p.TopP, total, tail)
 	case p.MinP > 0:
 		s.gatherAtLeast(row, minLogit(best, p))
-		s.weigh(best, p.Temperature)
+		weigh(s.weights, best, p.Temperature)
 	default:
 		total := s.weighAll(row, best, p.Temperature)
 		return s.pickFromRow(row, u*total)
@@ -46,10 +46,9 @@ func (s *Scratch) gatherAtLeast(row []float32, bound float32) {
 		if m < bound {
 			continue
 		}
-		lo := b * blockSize
-		for i, x := range row[lo:min(lo+blockSize, len(row))] {
+		for i, x := range block(row, b) {
 			if x >= bound {
-				s.ids = append(s.ids, uint32(lo+i))
+				s.ids = append(s.ids, uint32(b*blockSize+i))
 				s.weights = append(s.weights, x)
 			}
 		}
@@ -71,39 +70,19 @@ func (s *Scratch) gatherTopK(row []float32, k int) {
 	}
 }
 
-// weigh turns the candidates' logits into weights and returns their sum.
-func (s *Scratch) weigh(best, temperature float32) float64 {
-	var total float64
-	for i, x := range s.weights {
-		w := exp((x - best) / temperature)
-		s.weights[i] = w
-		total += float64(w)
-	}
-	return total
-}
-
 // weighAll replaces the logits of the row by weights and the maxima of its blocks by those of the weights, sets
 // sums, and returns the sum of all. The weights of a block whose greatest is negligible are not written: its
 // sum is 0.
 func (s *Scratch) weighAll(row []float32, best, temperature float32) float64 {
 	s.sums = s.sums[:len(s.maxima)]
+	weigh(s.maxima, best, temperature)
 	var total float64
 	for b, m := range s.maxima {
-		s.maxima[b] = exp((m - best) / temperature)
-		if s.maxima[b] == 0 {
-			s.sums[b] = 0
-			continue
+		s.sums[b] = 0
+		if m > 0 {
+			s.sums[b] = weigh(block(row, b), best, temperature)
+			total += s.sums[b]
 		}
-		lo := b * blockSize
-		block := row[lo:min(lo+blockSize, len(row))]
-		var sum float64
-		for i, x := range block {
-			w := exp((x - best) / temperature)
-			block[i] = w
-			sum += float64(w)
-		}
-		s.sums[b] = sum
-		total += sum
 	}
 	return total
 }
@@ -116,10 +95,9 @@ func (s *Scratch) gatherLikely(row []float32, bound, total float64) (rest float6
 		if m*slack < threshold {
 			continue
 		}
-		lo := b * blockSize
-		for i, w := range row[lo:min(lo+blockSize, len(row))] {
+		for i, w := range block(row, b) {
 			if w >= threshold {
-				s.ids = append(s.ids, uint32(lo+i))
+				s.ids = append(s.ids, uint32(b*blockSize+i))
 				s.weights = append(s.weights, w)
 				total -= float64(w)
 			}
@@ -179,28 +157,32 @@ func (s *Scratch) pick(u float64) uint32 {
 // pickFromRow is the token at target on the way through all weights, in ascending order of ids. If roundings lead
 // beyond the end, it is the last one that has a weight.
 func (s *Scratch) pickFromRow(row []float32, target float64) uint32 {
-	block := 0
+	at := 0
 	for b, sum := range s.sums {
 		if sum == 0 {
 			continue
 		}
-		block = b
+		at = b
 		if target < sum {
 			break
 		}
 		target -= sum
 	}
-	lo := block * blockSize
-	last := lo
-	for i, w := range row[lo:min(lo+blockSize, len(row))] {
+	last := 0
+	for i, w := range block(row, at) {
 		if w == 0 {
 			continue
 		}
-		last = lo + i
+		last = at*blockSize + i
 		target -= float64(w)
 		if target < 0 {
 			break
 		}
 	}
 	return uint32(last)
+}
+
+// block is the b-th block of a row.
+func block(row []float32, b int) []float32 {
+	return row[b*blockSize : min((b+1)*blockSize, len(row))]
 }

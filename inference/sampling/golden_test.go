@@ -75,6 +75,7 @@ func distribution(row []float32, p Params, prompt, output []uint32) ([]float64, 
 	}
 	blocks := append([]float32(nil), scratch.maxima...)
 	top := row[best]
+	weigh(blocks, top, p.Temperature)
 	scratch.draw(row, top, p, 0.5)
 
 	probs := make([]float64, len(row))
@@ -84,7 +85,7 @@ func distribution(row []float32, p Params, prompt, output []uint32) ([]float64, 
 		}
 	} else {
 		for v, w := range row {
-			if exp((blocks[v/blockSize]-top)/p.Temperature) != 0 {
+			if blocks[v/blockSize] > 0 {
 				probs[v] = float64(w)
 			}
 		}

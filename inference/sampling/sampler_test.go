@@ -54,8 +54,15 @@ func TestUniform(t *testing.T) {
 	}
 }
 
-func TestExp(t *testing.T) {
-	for x := float32(0); x > negligible; x -= 0.00137 {
+func TestWeigh(t *testing.T) {
+	exp := func(x float32) float32 {
+		row := []float32{x + 1}
+		if sum := weigh(row, 1, 1); sum != float64(row[0]) {
+			t.Fatalf("the sum of %v is %v", row, sum)
+		}
+		return row[0]
+	}
+	for x := float32(0); x > negligible; x -= 0x1p-9 {
 		want := math.Exp(float64(x))
 		if got := float64(exp(x)); math.Abs(got-want) > 2e-7*want {
 			t.Fatalf("exp(%v) = %v, want %v", x, got, want)
