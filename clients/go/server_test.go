@@ -1,11 +1,11 @@
 package sluice_test
 
 import (
-	"bytes"
+	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,9 +16,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -28,9 +26,6 @@ import (
 
 // model is the cache's model, which the server of these tests serves.
 const model = "smollm2-135m-instruct"
-
-// startTimeout bounds loading and warming the model.
-const startTimeout = 2 * time.Minute
 
 func TestMain(m *testing.M) {
 	code := m.Run()
@@ -50,11 +45,11 @@ var shared process
 
 // process is `sluice serve`.
 type process struct {
-	once sync.Once
-	cmd  *exec.Cmd
-	addr string
-	log  bytes.Buffer
-	err  error
+	once    sync.Once
+	cmd     *exec.Cmd
+	addr    string
+	drained chan struct{} // closed when all of its log is read
+	err     error
 }
 
 // server returns a client of the real server.
@@ -79,72 +74,44 @@ func server(t *testing.T) *sluice.Client {
 	return client
 }
 
+// start starts the server and waits until it serves: its log says where.
 func (p *process) start() {
 	binary := os.Getenv("SLUICE_BIN")
 	if binary == "" {
 		binary = filepath.Join("..", "..", "bin", "sluice")
 	}
-	if _, err := os.Stat(binary); err != nil {
-		p.err = fmt.Errorf("no server to test against, run `make setup`: %w", err)
+	p.cmd = exec.Command(binary, "serve",
+		"--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--drain-delay", "0s", "--log-format", "json")
+	stderr, err := p.cmd.StderrPipe()
+	if err == nil {
+		err = p.cmd.Start()
+	}
+	if err != nil {
+		p.cmd, p.err = nil, fmt.Errorf("no server to test against, run `make setup`: %w", err)
 		return
 	}
-	grpcAddr, err := freeAddr()
-	if err != nil {
-		p.err = err
-		return
-	}
-	httpAddr, err := freeAddr()
-	if err != nil {
-		p.err = err
-		return
-	}
-	p.addr = grpcAddr
-	p.cmd = exec.Command(binary, "serve", "--grpc-addr", grpcAddr, "--http-addr", httpAddr)
-	p.cmd.Stderr = &p.log
-	if p.err = p.cmd.Start(); p.err != nil {
-		p.cmd = nil
-		return
-	}
-	if err := waitServing(grpcAddr); err != nil {
-		stopped := p.stop()
-		p.err = fmt.Errorf("the server does not serve (not set up? run `make setup`): %w\nit said:\n%s",
-			errors.Join(err, stopped), p.log.String())
-	}
-}
-
-// freeAddr returns a loopback address that nobody listens on.
-func freeAddr() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return listener.Addr().String(), listener.Close()
-}
-
-// waitServing waits until the server's health says that every model is loaded.
-func waitServing(addr string) error {
-	client, err := sluice.New(addr)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-	defer cancel()
-	watch, err := grpc_health_v1.NewHealthClient(client.Conn()).Watch(
-		ctx, &grpc_health_v1.HealthCheckRequest{}, grpc.WaitForReady(true),
-	)
-	if err != nil {
-		return err
-	}
-	for {
-		res, err := watch.Recv()
-		if err != nil {
-			return err
+	var said strings.Builder
+	p.drained = make(chan struct{})
+	lines := bufio.NewScanner(stderr)
+	for p.addr == "" && lines.Scan() {
+		var event struct {
+			Addr string `json:"grpc_addr"`
 		}
-		if res.GetStatus() == grpc_health_v1.HealthCheckResponse_SERVING {
-			return nil
+		if json.Unmarshal(lines.Bytes(), &event) == nil {
+			p.addr = event.Addr
 		}
+		said.WriteString(lines.Text() + "\n")
 	}
+	if p.addr == "" {
+		close(p.drained)
+		p.err = fmt.Errorf("the server does not serve (not set up? run `make setup`): %w\n%s", p.stop(), said.String())
+		return
+	}
+	go func() {
+		defer close(p.drained)
+		for lines.Scan() {
+		}
+	}()
 }
 
 // stop drains the server, if it runs.
@@ -157,6 +124,7 @@ func (p *process) stop() error {
 	late := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
 	defer late.Stop()
 	_ = cmd.Process.Signal(syscall.SIGTERM)
+	<-p.drained
 	return cmd.Wait()
 }
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-import socket
+import queue
+import re
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -58,28 +60,39 @@ def fake(scripted_addr: str) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="session")
-def server_addr(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server_addr() -> Iterator[str]:
     """Address of a real server, `sluice serve` with the cache's model, for the whole session."""
     binary = Path(os.environ.get("SLUICE_BIN") or ROOT / "bin" / "sluice")
     if not binary.exists():
         pytest.fail(f"{binary} is missing: run `make setup`")
-    addr, http_addr = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
-    log = tmp_path_factory.mktemp("server") / "log.txt"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [binary, "serve", "--grpc-addr", addr, "--http-addr", http_addr], stdout=out, stderr=subprocess.STDOUT
-        )
+    addrs = ["--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"]
+    process = subprocess.Popen(
+        [binary, "serve", *addrs, "--drain-delay", "0s", "--log-format", "json"], stderr=subprocess.PIPE, text=True
+    )
+    log: list[str] = []
+    serving: queue.Queue[str | None] = queue.Queue()
+
+    def read() -> None:
+        assert process.stderr is not None
+        for line in process.stderr:
+            log.append(line)
+            if found := re.search(r'"grpc_addr":"([^"]+)"', line):
+                serving.put(found[1])
+        serving.put(None)
+
+    reader = threading.Thread(target=read)
+    reader.start()
     try:
-        try:
-            wait_until_serving(addr)
-        except grpc.RpcError as error:
-            pytest.fail(f"the server does not serve: {error}\n{log.read_text()}\n(not set up? run `make setup`)")
+        addr = serving.get(timeout=START_TIMEOUT)
+        if addr is None:
+            pytest.fail(f"the server does not serve (not set up? run `make setup`):\n{''.join(log)}")
         yield addr
         process.terminate()
-        assert process.wait(timeout=60) == 0, log.read_text()
+        assert process.wait(timeout=60) == 0, "".join(log)
     finally:
         process.kill()
         process.wait()
+        reader.join()
 
 
 @pytest.fixture
@@ -87,20 +100,3 @@ def client(server_addr: str) -> Iterator[Client]:
     """A client of the real server."""
     with Client(server_addr) as client:
         yield client
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def wait_until_serving(addr: str) -> None:
-    """Watches the server's health; its two messages are short enough to do without their generated code."""
-    serving = b"\x08\x01"
-    with grpc.insecure_channel(addr) as channel:
-        watch = channel.unary_stream("/grpc.health.v1.Health/Watch")
-        for response in watch(b"", timeout=START_TIMEOUT, wait_for_ready=True):
-            if response == serving:
-                return

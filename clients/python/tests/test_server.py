@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
+from pathlib import Path
 
 import grpc
 import pytest
@@ -160,3 +162,12 @@ def test_parallel_streams(client: Client) -> None:
     for thread in threads:
         thread.join()
     assert texts == [want] * 8
+
+
+def test_readme(server_addr: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The README's first example runs as it is, but for the address."""
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    example = re.search(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert example is not None and "127.0.0.1:50051" in example[1]
+    exec(example[1].replace("127.0.0.1:50051", server_addr), {})
+    assert re.search(r"\n\d+ tokens, (stop|length)\n$", capsys.readouterr().out)
