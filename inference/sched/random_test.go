@@ -1,0 +1,188 @@
+package sched_test
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/sluiceml/sluice/inference/sched"
+)
+
+// shadow is what the slots of a session would hold: whose sequence, and how much of it.
+type shadow []struct {
+	owner  *sched.Sequence
+	length int
+}
+
+// apply does a plan's work and checks every promise of Plan.
+func (m shadow) apply(t *testing.T, p *sched.Plan, cfg sched.Config) {
+	t.Helper()
+	touched := map[int]bool{}
+	for _, c := range p.Copies {
+		if touched[c.Src] || touched[c.Dst] {
+			t.Fatalf("a slot appears twice in %v", p.Copies)
+		}
+		touched[c.Src], touched[c.Dst] = true, true
+		if m[c.Src].length != c.Length {
+			t.Fatalf("copy %v of a slot that holds %d", c, m[c.Src].length)
+		}
+		m[c.Dst] = m[c.Src]
+	}
+	for _, i := range p.Release {
+		m[i].owner, m[i].length = nil, 0
+	}
+	for i, q := range p.Decode {
+		if q.Slot() != i || m[i].owner != q || m[i].length != q.Past() {
+			t.Fatalf("row %d: slot %d, past %d, but the slot holds %+v", i, q.Slot(), q.Past(), m[i])
+		}
+		m[i].length++
+	}
+	c := p.Chunk
+	if c.Sequence == nil {
+		return
+	}
+	i := c.Sequence.Slot()
+	if i < len(p.Decode) || len(c.Tokens) == 0 || len(c.Tokens) > cfg.ChunkSize {
+		t.Fatalf("a chunk of %d in slot %d with %d rows", len(c.Tokens), i, len(p.Decode))
+	}
+	if c.First {
+		m[i].owner, m[i].length = c.Sequence, 0
+	}
+	if m[i].owner != c.Sequence || m[i].length != c.Past {
+		t.Fatalf("chunk at %d in slot %d, which holds %+v", c.Past, i, m[i])
+	}
+	m[i].length += len(c.Tokens)
+	if c.Last != (m[i].length == len(c.Sequence.Prompt)) {
+		t.Fatalf("Last is %t at %d of %d", c.Last, m[i].length, len(c.Sequence.Prompt))
+	}
+}
+
+// TestRandom drives random work through small schedulers and checks that every plan fits what the slots hold, that
+// sequences start in order, that every started one that isn't prefilling decodes, and that nothing is left at the end.
+func TestRandom(t *testing.T) {
+	for seed := range uint64(200) {
+		rng := rand.New(rand.NewPCG(seed, 0))
+		cfg := sched.Config{Slots: 1 + rng.IntN(6), MaxLength: 20 + rng.IntN(20), ChunkSize: 1 + rng.IntN(7)}
+		s := sched.New(cfg)
+		m := make(shadow, cfg.Slots)
+		var queue, all []*sched.Sequence
+		for range 300 {
+			if rng.IntN(3) == 0 {
+				q := &sched.Sequence{Prompt: make([]uint32, 1+rng.IntN(15))}
+				queue, all = append(queue, q), append(all, q)
+				s.Add(q)
+			}
+			if len(all) > 0 && rng.IntN(8) == 0 {
+				q := all[rng.IntN(len(all))]
+				if q.Waiting() {
+					queue = deleteOne(queue, q)
+				}
+				s.Cancel(q)
+			}
+			queue = runOne(t, s, m, cfg, queue, func() bool { return rng.IntN(6) == 0 })
+		}
+		for s.Running()+s.Waiting() > 0 {
+			queue = runOne(t, s, m, cfg, queue, func() bool { return rng.IntN(3) == 0 })
+		}
+		m.apply(t, s.Schedule(), cfg)
+		for i := range m {
+			if m[i].owner != nil || s.Ledger().Taken(i) {
+				t.Fatalf("seed %d: slot %d is still in use", seed, i)
+			}
+		}
+	}
+}
+
+// runOne runs a step, in which sequences end where ends says so, or where their slot is full.
+func runOne(t *testing.T, s *sched.Scheduler, m shadow, cfg sched.Config, queue []*sched.Sequence, ends func() bool,
+) []*sched.Sequence {
+	t.Helper()
+	p := s.Schedule()
+	m.apply(t, p, cfg)
+	if p.Empty() {
+		if s.Waiting() > 0 {
+			t.Fatal("nothing runs though sequences wait")
+		}
+		return queue
+	}
+	if p.Chunk.First {
+		if queue[0] != p.Chunk.Sequence {
+			t.Fatal("out of order")
+		}
+		queue = queue[1:]
+	}
+	if n := s.Running(); n != len(p.Decode) && (n != len(p.Decode)+1 || p.Chunk.Sequence == nil) {
+		t.Fatalf("%d run, but %d decode", n, len(p.Decode))
+	}
+	results := make([]sched.Result, len(p.Decode))
+	for i, q := range p.Decode {
+		results[i] = sched.Result{Done: ends() || q.Past()+1 >= cfg.MaxLength-1}
+	}
+	s.Update(results, sched.Result{Done: ends()})
+	return queue
+}
+
+func deleteOne(queue []*sched.Sequence, q *sched.Sequence) []*sched.Sequence {
+	for i := range queue {
+		if queue[i] == q {
+			return append(queue[:i:i], queue[i+1:]...)
+		}
+	}
+	return queue
+}
+
+func TestMisusePanics(t *testing.T) {
+	cfg := sched.Config{Slots: 1, MaxLength: 8, ChunkSize: 4}
+	for name, misuse := range map[string]func(s *sched.Scheduler, q *sched.Sequence){
+		"no slots":        func(*sched.Scheduler, *sched.Sequence) { sched.New(sched.Config{MaxLength: 8, ChunkSize: 4}) },
+		"no chunk":        func(*sched.Scheduler, *sched.Sequence) { sched.New(sched.Config{Slots: 1, MaxLength: 8}) },
+		"added twice":     func(s *sched.Scheduler, q *sched.Sequence) { s.Add(q) },
+		"empty prompt":    func(s *sched.Scheduler, _ *sched.Sequence) { s.Add(&sched.Sequence{}) },
+		"long prompt":     func(s *sched.Scheduler, _ *sched.Sequence) { s.Add(&sched.Sequence{Prompt: make([]uint32, 8)}) },
+		"scheduled twice": func(s *sched.Scheduler, _ *sched.Sequence) { s.Schedule(); s.Schedule() },
+		"updated twice": func(s *sched.Scheduler, _ *sched.Sequence) {
+			s.Schedule()
+			s.Update(nil, sched.Result{})
+			s.Update(nil, sched.Result{})
+		},
+		"too many results": func(s *sched.Scheduler, _ *sched.Sequence) {
+			s.Schedule()
+			s.Update(make([]sched.Result, 1), sched.Result{})
+		},
+		"cancelled during steps": func(s *sched.Scheduler, q *sched.Sequence) { s.Schedule(); s.Cancel(q) },
+		"expired during steps":   func(s *sched.Scheduler, _ *sched.Sequence) { s.Schedule(); s.Expire(nil, 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := sched.New(cfg)
+			q := &sched.Sequence{Prompt: make([]uint32, 1)}
+			s.Add(q)
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			misuse(s, q)
+		})
+	}
+}
+
+func TestScheduleAllocatesNothing(t *testing.T) {
+	s := sched.New(sched.Config{Slots: 8, MaxLength: 1 << 20, ChunkSize: 16})
+	for range 8 {
+		s.Add(&sched.Sequence{Prompt: make([]uint32, 40)})
+	}
+	results := make([]sched.Result, 0, 8)
+	step := func() {
+		p := s.Schedule()
+		results = results[:0]
+		for range p.Decode {
+			results = append(results, sched.Result{Token: 1})
+		}
+		s.Update(results, sched.Result{Token: 1})
+	}
+	for range 50 {
+		step()
+	}
+	if n := testing.AllocsPerRun(100, step); n != 0 {
+		t.Errorf("%v allocations a step", n)
+	}
+}

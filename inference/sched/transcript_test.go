@@ -1,0 +1,185 @@
+package sched_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+
+	"github.com/sluiceml/sluice/inference/sched"
+)
+
+// TestTranscripts runs testdata, one file for each rule. The commands are
+//
+//	new slots=N length=N chunk=N     a new scheduler
+//	add NAME prompt=N [deadline=N]   a sequence into the queue
+//	step [N] [end=(NAME,…)]          N steps (default 1): plan, run, results; the named end with their token
+//	cancel NAME
+//	expire now=N
+//	state                            the queue and the slots
+//
+// A plan is written as its copies, the slots it releases, its rows (name@past, by slot) and its chunk.
+// Go test's flag -rewrite writes what is printed into the files.
+func TestTranscripts(t *testing.T) {
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		w := &world{}
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			return w.run(t, d)
+		})
+	})
+}
+
+type world struct {
+	s     *sched.Scheduler
+	slots int
+	named map[string]*sched.Sequence
+	fed   uint32 // tokens that have been drawn: each is another
+}
+
+func (w *world) run(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	switch d.Cmd {
+	case "new":
+		var c sched.Config
+		d.ScanArgs(t, "slots", &c.Slots)
+		d.ScanArgs(t, "length", &c.MaxLength)
+		d.ScanArgs(t, "chunk", &c.ChunkSize)
+		*w = world{s: sched.New(c), slots: c.Slots, named: map[string]*sched.Sequence{}}
+		return ""
+	case "add":
+		return w.add(t, d)
+	case "step":
+		return w.steps(t, d)
+	case "cancel":
+		w.s.Cancel(w.named[d.CmdArgs[0].Key])
+		return ""
+	case "expire":
+		var now int64
+		d.ScanArgs(t, "now", &now)
+		expired := w.s.Expire(nil, now)
+		return "expired:" + names(expired) + "\n"
+	case "state":
+		return w.state()
+	}
+	t.Fatalf("%s: unknown command %q", d.Pos, d.Cmd)
+	return ""
+}
+
+func (w *world) add(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	name := d.CmdArgs[0].Key
+	var prompt int
+	d.ScanArgs(t, "prompt", &prompt)
+	q := &sched.Sequence{Prompt: make([]uint32, prompt), Owner: name}
+	if d.HasArg("deadline") {
+		d.ScanArgs(t, "deadline", &q.Deadline)
+	}
+	w.named[name] = q
+	w.s.Add(q)
+	return ""
+}
+
+// steps runs some steps, and stops where there is nothing to do.
+func (w *world) steps(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	n := 1
+	ends := map[string]bool{}
+	for _, a := range d.CmdArgs {
+		if a.Key == "end" {
+			for _, v := range a.Vals {
+				ends[v] = true
+			}
+			continue
+		}
+		if _, err := fmt.Sscan(a.Key, &n); err != nil {
+			t.Fatalf("%s: %v", d.Pos, err)
+		}
+	}
+	var b strings.Builder
+	for range n {
+		p := w.s.Schedule()
+		fmt.Fprintln(&b, describe(p))
+		if p.Empty() {
+			break
+		}
+		decode := make([]sched.Result, len(p.Decode))
+		for i, q := range p.Decode {
+			decode[i] = w.result(q, ends)
+		}
+		var chunk sched.Result
+		if p.Chunk.Last {
+			chunk = w.result(p.Chunk.Sequence, ends)
+		}
+		w.s.Update(decode, chunk)
+	}
+	return b.String()
+}
+
+func (w *world) result(q *sched.Sequence, ends map[string]bool) sched.Result {
+	w.fed++
+	return sched.Result{Token: w.fed, Done: ends[q.Owner.(string)]}
+}
+
+func describe(p *sched.Plan) string {
+	var parts []string
+	for _, c := range p.Copies {
+		parts = append(parts, fmt.Sprintf("copy %d>%d (%d)", c.Src, c.Dst, c.Length))
+	}
+	if len(p.Release) > 0 {
+		parts = append(parts, "release "+strings.Trim(fmt.Sprint(p.Release), "[]"))
+	}
+	if len(p.Decode) > 0 {
+		rows := "decode"
+		for _, q := range p.Decode {
+			rows += fmt.Sprintf(" %s@%d", q.Owner, q.Past())
+		}
+		parts = append(parts, rows)
+	}
+	if c := p.Chunk; c.Sequence != nil {
+		chunk := fmt.Sprintf("prefill %s@%d+%d in %d", c.Sequence.Owner, c.Past, len(c.Tokens), c.Sequence.Slot())
+		if c.First {
+			chunk += " first"
+		}
+		if c.Last {
+			chunk += " last"
+		}
+		parts = append(parts, chunk)
+	}
+	if len(parts) == 0 {
+		return "nothing"
+	}
+	return strings.Join(parts, "; ")
+}
+
+func names(sequences []*sched.Sequence) string {
+	var b strings.Builder
+	for _, q := range sequences {
+		fmt.Fprintf(&b, " %s", q.Owner)
+	}
+	return b.String()
+}
+
+func (w *world) state() string {
+	var b strings.Builder
+	slots := make([]string, w.slots)
+	var waiting []*sched.Sequence
+	for _, q := range w.s.All(nil) {
+		if q.Waiting() {
+			waiting = append(waiting, q)
+			continue
+		}
+		slots[q.Slot()] = fmt.Sprintf("%s(%d)", q.Owner, q.Past())
+	}
+	fmt.Fprintf(&b, "waiting:%s\n", names(waiting))
+	for i, s := range slots {
+		if s == "" {
+			s = "-"
+		}
+		if w.s.Ledger().Taken(i) != (s != "-") {
+			s += " ledger differs"
+		}
+		fmt.Fprintf(&b, "%d: %s\n", i, s)
+	}
+	return b.String()
+}
