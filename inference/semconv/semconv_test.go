@@ -1,0 +1,63 @@
+package semconv_test
+
+import (
+	"testing"
+
+	"go.opentelemetry.io/otel/attribute"
+	conventions "go.opentelemetry.io/otel/semconv/v1.41.0"
+
+	"github.com/sluiceml/sluice/inference/semconv"
+)
+
+// TestNames compares the pinned names with those of the conventions' own package.
+func TestNames(t *testing.T) {
+	for got, want := range map[attribute.Key]attribute.Key{
+		semconv.GenAIOperationName:             conventions.GenAIOperationNameKey,
+		semconv.GenAIProviderName:              conventions.GenAIProviderNameKey,
+		semconv.GenAIRequestModel:              conventions.GenAIRequestModelKey,
+		semconv.GenAIRequestMaxTokens:          conventions.GenAIRequestMaxTokensKey,
+		semconv.GenAIRequestTemperature:        conventions.GenAIRequestTemperatureKey,
+		semconv.GenAIRequestTopK:               conventions.GenAIRequestTopKKey,
+		semconv.GenAIRequestTopP:               conventions.GenAIRequestTopPKey,
+		semconv.GenAIRequestPresencePenalty:    conventions.GenAIRequestPresencePenaltyKey,
+		semconv.GenAIRequestFrequencyPenalty:   conventions.GenAIRequestFrequencyPenaltyKey,
+		semconv.GenAIRequestSeed:               conventions.GenAIRequestSeedKey,
+		semconv.GenAIRequestStopSequences:      conventions.GenAIRequestStopSequencesKey,
+		semconv.GenAIRequestChoiceCount:        conventions.GenAIRequestChoiceCountKey,
+		semconv.GenAIResponseID:                conventions.GenAIResponseIDKey,
+		semconv.GenAIResponseModel:             conventions.GenAIResponseModelKey,
+		semconv.GenAIResponseFinishReasons:     conventions.GenAIResponseFinishReasonsKey,
+		semconv.GenAIUsageInputTokens:          conventions.GenAIUsageInputTokensKey,
+		semconv.GenAIUsageOutputTokens:         conventions.GenAIUsageOutputTokensKey,
+		semconv.GenAIUsageCacheReadInputTokens: conventions.GenAIUsageCacheReadInputTokensKey,
+		semconv.GenAITokenType:                 conventions.GenAITokenTypeKey,
+		semconv.ErrorType:                      conventions.ErrorTypeKey,
+	} {
+		if got != want {
+			t.Errorf("%q is pinned, the conventions say %q", got, want)
+		}
+	}
+	if semconv.SchemaURL != conventions.SchemaURL {
+		t.Errorf("schema %q, want %q", semconv.SchemaURL, conventions.SchemaURL)
+	}
+	if got := conventions.GenAIOperationNameChat.Value.AsString(); got != semconv.OperationChat {
+		t.Errorf("operation %q, want %q", semconv.OperationChat, got)
+	}
+	if got := conventions.GenAIOperationNameTextCompletion.Value.AsString(); got != semconv.OperationTextCompletion {
+		t.Errorf("operation %q, want %q", semconv.OperationTextCompletion, got)
+	}
+}
+
+// TestBucketsAscend: an instrument refuses boundaries that don't.
+func TestBucketsAscend(t *testing.T) {
+	for _, buckets := range [][]float64{
+		semconv.RequestDurationBuckets(), semconv.TimeToFirstTokenBuckets(), semconv.TimePerOutputTokenBuckets(),
+		semconv.StepDurationBuckets(), semconv.StepBatchSizeBuckets(),
+	} {
+		for i := 1; i < len(buckets); i++ {
+			if buckets[i] <= buckets[i-1] {
+				t.Errorf("%v: %v does not ascend", buckets, buckets[i])
+			}
+		}
+	}
+}
