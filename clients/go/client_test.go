@@ -311,6 +311,20 @@ func TestErrorDetails(t *testing.T) {
 	})
 }
 
+func TestLargeResponse(t *testing.T) {
+	t.Parallel()
+	want := strings.Repeat("x", 5<<20) // gRPC's own limit is 4 MiB
+	client := dial(t, &scripted{generate: func(
+		context.Context, *sluicev1.GenerateRequest,
+	) (*sluicev1.GenerateResponse, error) {
+		return &sluicev1.GenerateResponse{Outputs: []*sluicev1.Output{{Text: want}}}, nil
+	}})
+	res, err := client.Generate(t.Context(), sluice.Prompt("x"))
+	if err != nil || res.GetOutputs()[0].GetText() != want {
+		t.Error(err)
+	}
+}
+
 func TestAPIKey(t *testing.T) {
 	t.Parallel()
 	var got []string

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pickle
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 import grpc
 import pytest
+import trustme
 from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
@@ -31,6 +33,7 @@ from sluice_client import (
     build_request,
 )
 from sluice_client.v1 import inference_pb2 as pb
+from sluice_client.v1.inference_pb2_grpc import add_InferenceServiceServicer_to_server
 
 
 def events(*texts: str) -> list[pb.GenerateStreamResponse]:
@@ -257,6 +260,33 @@ def test_api_key_on_this_machine(addr: str) -> None:
 def test_bad_api_key(key: str) -> None:
     with pytest.raises(ValueError, match="printable ASCII"):
         Client(api_key=key)
+
+
+def test_tls(scripted: Scripted, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost")
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    scripted.generate = lambda request, context: pb.GenerateResponse(id=dict(context.invocation_metadata())["authorization"])
+    server = grpc.server(ThreadPoolExecutor(1))
+    add_InferenceServiceServicer_to_server(scripted, server)
+    key, chain = certificate.private_key_pem.bytes(), certificate.cert_chain_pems[0].bytes()
+    addr = f"localhost:{server.add_secure_port('localhost:0', grpc.ssl_server_credentials([(key, chain)]))}"
+    server.start()
+    try:
+        for tls in (tmp_path / "ca.pem", grpc.ssl_channel_credentials(authority.cert_pem.bytes())):
+            with Client(addr, tls=tls, api_key="secret") as client:
+                assert client.generate("x", timeout=30).id == "Bearer secret"
+        for tls in (True, False):  # an authority that is not known; no TLS at all
+            with Client(addr, tls=tls) as client, pytest.raises(Unavailable):
+                client.generate("x", timeout=30)
+    finally:
+        server.stop(None).wait()
+
+
+def test_large_response(scripted: Scripted, fake: Client) -> None:
+    text = "x" * (5 << 20)  # gRPC's own limit is 4 MiB
+    scripted.generate = lambda request, context: pb.GenerateResponse(outputs=[pb.Output(text=text)])
+    assert fake.generate("x").text == text
 
 
 def test_missing_authorities(tmp_path: Path) -> None:
