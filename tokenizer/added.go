@@ -1,12 +1,17 @@
 package tokenizer
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // matcher finds added tokens in text: at each place where one begins the longest. It is a trie; a search looks at
 // each byte of the text, and from each that begins a token at most at as many bytes as the longest token has.
 type matcher struct {
-	root  [256]int32 // node of a first byte; 0: none
-	nodes []trieNode // nodes[0] is not used
+	root   [256]int32 // node of a first byte; 0: none
+	only   byte       // the first byte of all tokens, if single is set
+	single bool
+	nodes  []trieNode // nodes[0] is not used
 }
 
 type trieNode struct {
@@ -36,6 +41,7 @@ func (m *matcher) insert(token *addedToken) {
 	at := m.root[text[0]]
 	if at == 0 {
 		at = m.newNode()
+		m.single, m.only = len(m.nodes) == 2, text[0]
 		m.root[text[0]] = at
 	}
 	for _, label := range []byte(text[1:]) {
@@ -59,10 +65,17 @@ func (n *trieNode) find(label byte) (int, bool) {
 	return slices.BinarySearchFunc(n.edges, label, func(e trieEdge, label byte) int { return int(e.label) - int(label) })
 }
 
-// next finds the first match in text at or after pos; token is nil if there is none. Matches that touch says no to
-// (a place, an end, a token) do not count.
+// next finds the first match in text at or after pos; token is nil if there is none. Matches that skip says yes to do
+// not count.
 func (m *matcher) next(text string, pos int, skip func(start, end int, token *addedToken) bool) (start, end int, token *addedToken) {
 	for ; pos < len(text); pos++ {
+		if m.single {
+			i := strings.IndexByte(text[pos:], m.only)
+			if i < 0 {
+				break
+			}
+			pos += i
+		}
 		at := m.root[text[pos]]
 		if at == 0 {
 			continue

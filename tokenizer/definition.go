@@ -1,6 +1,8 @@
 package tokenizer
 
 import (
+	"slices"
+
 	"github.com/sluiceml/sluice/tokenizer/bpe"
 	"github.com/sluiceml/sluice/tokenizer/pretoken"
 )
@@ -47,7 +49,7 @@ func (d *definition) build() (*Tokenizer, error) {
 	for _, a := range added {
 		size = max(size, uint64(a.id)+1)
 	}
-	for _, id := range append(d.prefix[:len(d.prefix):len(d.prefix)], d.suffix...) {
+	for _, id := range slices.Concat(d.prefix, d.suffix) {
 		if uint64(id) >= size {
 			return nil, formatError("the post-processor adds id %d, which is not in the vocabulary of %d", id, size)
 		}

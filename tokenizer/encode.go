@@ -130,6 +130,7 @@ func (e *encoder) extract(text string, base, level int) *SpecialTokenError {
 		pos = end
 		if token.Special {
 			switch e.policy {
+			case ParseSpecial:
 			case SpecialAsText:
 				continue
 			case ForbidSpecial:

@@ -31,7 +31,7 @@ func Load(path string) (*Tokenizer, error) {
 }
 
 func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path) //nolint:gosec // the caller names the file
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/sluiceml/sluice/tokenizer/pretoken"
 )
@@ -89,10 +90,8 @@ func checkKinds(part string, data json.RawMessage, known []string, depth int) er
 	if err := json.Unmarshal(data, &k); err != nil {
 		return fmt.Errorf("tokenizer: %s: %w", part, err)
 	}
-	for _, name := range known {
-		if k.Type == name {
-			return nil
-		}
+	if slices.Contains(known, k.Type) {
+		return nil
 	}
 	if k.Type != "Sequence" || depth == maxNesting {
 		return &UnsupportedError{Part: part, Name: k.Type}
@@ -172,7 +171,8 @@ func parseSplit(c *component) (pretoken.Splitter, error) {
 	if c.Pattern.Regex == nil {
 		return nil, &UnsupportedError{Part: part, Name: "with a string pattern"}
 	}
-	if !(c.Behavior == "Isolated" && !c.Invert) && !(c.Behavior == "Removed" && c.Invert) {
+	isolates := (c.Behavior == "Isolated" && !c.Invert) || (c.Behavior == "Removed" && c.Invert)
+	if !isolates {
 		return nil, &UnsupportedError{Part: part, Name: fmt.Sprintf("with behavior %s, invert %t", c.Behavior, c.Invert)}
 	}
 	s, ok := pretoken.Lookup(*c.Pattern.Regex)

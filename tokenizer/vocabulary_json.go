@@ -155,7 +155,7 @@ type jsonWriter struct {
 	err error
 }
 
-func (w *jsonWriter) raw(s string) { w.WriteString(s) }
+func (w *jsonWriter) raw(s string) { _, _ = w.WriteString(s) } // a Buffer does not fail
 
 // value writes a value without escaping <, > and &, and without a line end.
 func (w *jsonWriter) value(x any) {

@@ -4,6 +4,9 @@ package bpe
 // than the heap, and quadratic only in this constant.
 const maxShort = 48
 
+// maxKept is the length in symbols of the longest word whose buffers a Scratch keeps (24 bytes a symbol).
+const maxKept = 1 << 16
+
 // Scratch holds the buffers of one encoding goroutine and its word cache, which is bounded (1 MiB). It serves one
 // model, and is not safe for concurrent use. The zero value is ready, and has no cache.
 type Scratch struct {
@@ -171,14 +174,15 @@ func (m *Model) mergeLong(dst []uint32, s *Scratch) []uint32 {
 			heap = push(heap, fresh[1])
 		}
 	}
-	s.heap = heap
+	s.heap = heap[:0]
 	for i := int32(0); int(i) < n; i = next[i] {
 		dst = append(dst, symbols[i])
 	}
+	s.shrink()
 	return dst
 }
 
-// grow makes room for a long word. Buffers over a limit are not kept for the next one.
+// grow makes room for a long word.
 func (s *Scratch) grow(n int) {
 	if cap(s.ranks) < n {
 		s.ranks = make([]uint32, n)
@@ -186,5 +190,11 @@ func (s *Scratch) grow(n int) {
 	if cap(s.next) < n {
 		s.prev, s.next = make([]int32, n), make([]int32, n)
 	}
-	s.heap = s.heap[:0]
+}
+
+// shrink drops the buffers of a word so long that few others need them.
+func (s *Scratch) shrink() {
+	if cap(s.symbols) > maxKept {
+		s.symbols, s.ranks, s.prev, s.next, s.heap = nil, nil, nil, nil, nil
+	}
 }

@@ -31,8 +31,13 @@ func ClassOf(r rune) Class {
 // valid UTF-8. Invalid bytes count as U+FFFD.
 func classAt(text string, pos int) (Class, int) {
 	if c := text[pos]; c < utf8.RuneSelf {
-		return Class(classRows[c&blockMask] - '0'), 1
+		return Class(classRows[c]) - '0', 1
 	}
-	r, width := utf8.DecodeRuneInString(text[pos:])
+	return wideAt(text[pos:])
+}
+
+// wideAt is classAt for what is not ASCII.
+func wideAt(text string) (Class, int) {
+	r, width := utf8.DecodeRuneInString(text)
 	return ClassOf(r), width
 }

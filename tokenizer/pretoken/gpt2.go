@@ -1,5 +1,7 @@
 package pretoken
 
+import "unicode/utf8"
+
 // gpt2 is the scanner for the pattern [GPT2].
 //
 // The pattern's alternatives, in their order, and what stands for each below:
@@ -66,7 +68,12 @@ func (s gpt2) next(text string, pos int) int {
 func (s gpt2) run(text string, pos int, kind Class) int {
 	mask := kinds | s.alone
 	for pos < len(text) {
-		class, width := classAt(text, pos)
+		class, width := Class(0), 1
+		if c := text[pos]; c < utf8.RuneSelf { // classAt by hand: it is not inlined
+			class = Class(classRows[c]) - '0'
+		} else {
+			class, width = wideAt(text[pos:])
+		}
 		if class&mask != kind {
 			break
 		}

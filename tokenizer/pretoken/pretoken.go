@@ -85,7 +85,7 @@ func (d digits) Split(text string, yield func(int, string) bool) bool {
 		class, width := classAt(text, pos)
 		end := pos + width
 		isDigit := class & Digit
-		for end < len(text) && !(d.individual && isDigit != 0) {
+		for end < len(text) && (isDigit == 0 || !d.individual) {
 			class, width := classAt(text, end)
 			if class&Digit != isDigit {
 				break
