@@ -32,7 +32,7 @@ func NewProgress(w io.Writer, terminal bool) Progress {
 	if !terminal {
 		return &lines{w: w}
 	}
-	return &bars{container: mpb.New(mpb.WithOutput(w), mpb.WithAutoRefresh())}
+	return &bars{w: w}
 }
 
 // lines writes plain text.
@@ -73,27 +73,63 @@ func (t *lineTask) Done(err error) {
 	t.to.Note(t.name + ": done")
 }
 
-// bars draws on a terminal.
-type bars struct{ container *mpb.Progress }
+// bars draws on a terminal: the steps that run at the same time in one group, below what is finished. A container of
+// bars redraws all that it ever held and is the only one to write meanwhile, so each group has its own.
+type bars struct {
+	w io.Writer
 
-func (b *bars) Note(text string) { _, _ = fmt.Fprintln(b.container, text) }
+	mu        sync.Mutex // guards the fields below and, without a container, w
+	container *mpb.Progress
+	running   int // bars in the container that are not done
+}
+
+func (b *bars) Note(text string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	to := b.w
+	if b.container != nil {
+		to = b.container
+	}
+	_, _ = fmt.Fprintln(to, text) // nobody is left to tell
+}
 
 func (b *bars) Start(name string, total int64) Task {
-	label := mpb.PrependDecorators(decor.Name(name, decor.WC{C: decor.DindentRight | decor.DSyncWidth | decor.DextraSpace}))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.container == nil {
+		b.container = mpb.New(mpb.WithOutput(b.w), mpb.WithAutoRefresh())
+	}
+	b.running++
+	label := mpb.PrependDecorators(decor.Name(name, decor.WC{W: 40, C: decor.DindentRight | decor.DextraSpace}))
 	end := func(d decor.Decorator) decor.Decorator {
 		return decor.OnAbort(decor.OnComplete(d, "done"), "failed")
 	}
+	task := &barTask{to: b, total: max(total, 0)}
 	if total <= 0 {
-		return &barTask{bar: b.container.New(0, mpb.SpinnerStyle(), label,
-			mpb.AppendDecorators(end(decor.Elapsed(decor.ET_STYLE_GO))))}
+		task.bar = b.container.New(0, mpb.SpinnerStyle(), label,
+			mpb.AppendDecorators(end(decor.Elapsed(decor.ET_STYLE_GO))))
+	} else {
+		task.bar = b.container.New(total, mpb.BarStyle(), label,
+			mpb.AppendDecorators(end(decor.CountersKibiByte("% .1f / % .1f"))))
 	}
-	return &barTask{bar: b.container.New(total, mpb.BarStyle(), label,
-		mpb.AppendDecorators(end(decor.CountersKibiByte("% .1f / % .1f")))), total: total}
+	return task
 }
 
-func (b *bars) Close() { b.container.Wait() }
+func (b *bars) Close() {}
+
+// done waits for the drawing of the group's end.
+func (b *bars) done() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.running--
+	if b.running == 0 {
+		b.container.Wait()
+		b.container = nil
+	}
+}
 
 type barTask struct {
+	to    *bars
 	bar   *mpb.Bar
 	total int64
 }
@@ -112,6 +148,7 @@ func (t *barTask) Done(err error) {
 		t.bar.SetTotal(-1, true)
 	}
 	t.bar.Wait()
+	t.to.done()
 }
 
 // noProgress shows nothing.
