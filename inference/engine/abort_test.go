@@ -27,7 +27,7 @@ func TestCancelRunning(t *testing.T) {
 				toy := slow()
 				toy.BeforeStep = func(s runner.Step) error {
 					steps = append(steps, fmt.Sprintf("%d rows, chunk %t", len(s.Decode), s.Chunk != nil))
-					time.Sleep(time.Second)
+					elapse(time.Second)
 					return nil
 				}
 				h := start(t, toy, engine.Config{})
@@ -35,7 +35,7 @@ func TestCancelRunning(t *testing.T) {
 				defer cancel()
 				first := submitCtx(ctx, t, h.Engine, greedy(30, 1))
 				second := submit(t, h.Engine, greedy(2, 2))
-				time.Sleep(2500 * time.Millisecond) // in the middle of the third step
+				elapse(2500 * time.Millisecond) // in the middle of the third step
 				abort(cancel, first)
 				got := read(t, first)
 				if !errors.Is(got.err, context.Canceled) && !errors.Is(got.err, engine.ErrClosed) {
@@ -65,7 +65,7 @@ func TestCancelDuringPrefill(t *testing.T) {
 		h := start(t, slow(), engine.Config{ChunkSize: 1})
 		ctx, cancel := context.WithCancel(t.Context())
 		out := submitCtx(ctx, t, h.Engine, greedy(1, counting(1, 40)...))
-		time.Sleep(3500 * time.Millisecond)
+		elapse(3500 * time.Millisecond)
 		cancel()
 		began := time.Now()
 		if got := read(t, out); !errors.Is(got.err, context.Canceled) || got.summary.Timings.Queue != 0 {
@@ -88,7 +88,7 @@ func TestCancelWaiting(t *testing.T) {
 		running := submit(t, h.Engine, greedy(2, 1))
 		ctx, cancel := context.WithCancelCause(t.Context())
 		waiting := submitCtx(ctx, t, h.Engine, greedy(2, 2))
-		time.Sleep(300 * time.Millisecond)
+		elapse(300 * time.Millisecond)
 		cause := errors.New("went away")
 		cancel(cause)
 		began := time.Now()
@@ -172,7 +172,7 @@ func TestSlowReader(t *testing.T) {
 				break
 			}
 			tokens += len(u.TokenIDs)
-			time.Sleep(4 * time.Second)
+			elapse(4 * time.Second)
 		}
 		if tokens != 20 {
 			t.Errorf("the slow reader got %d tokens of 20", tokens)
@@ -193,7 +193,7 @@ func TestReaderAfterTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, slow(), engine.Config{ReaderTimeout: 10 * time.Second})
 		out := submit(t, h.Engine, greedy(5, 1))
-		time.Sleep(time.Hour)
+		elapse(time.Hour)
 		out.Close() // too late to lose anything
 		if got := read(t, out); len(got.ids) != 5 || got.err != nil {
 			t.Errorf("got %+v", got)

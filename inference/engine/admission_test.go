@@ -17,7 +17,7 @@ import (
 func slow() inferencetest.ToyConfig {
 	return inferencetest.ToyConfig{
 		Limits:     runner.Limits{Slots: 1},
-		BeforeStep: func(runner.Step) error { time.Sleep(time.Second); return nil },
+		BeforeStep: func(runner.Step) error { elapse(time.Second); return nil },
 	}
 }
 

@@ -47,7 +47,7 @@ func stepping(tb testing.TB, rows, vocab int) (e *Engine, take func()) {
 	}
 	for range rows {
 		e.intake()
-		if _, err := e.step(); err != nil {
+		if _, err := e.step(context.Background()); err != nil {
 			tb.Fatal(err)
 		}
 	}
@@ -64,7 +64,7 @@ func TestStepAllocatesNothing(t *testing.T) {
 	e, take := stepping(t, 8, 1000)
 	if n := testing.AllocsPerRun(200, func() {
 		e.intake()
-		if ran, err := e.step(); !ran || err != nil {
+		if ran, err := e.step(context.Background()); !ran || err != nil {
 			t.Fatalf("step: ran %t, %v", ran, err)
 		}
 		take()
@@ -102,7 +102,7 @@ func BenchmarkStep(b *testing.B) {
 	e.session, e.limits = session, session.limits
 	e.scratch = sampling.NewScratch(vocab)
 	for _, q := range e.sched.All(nil) {
-		j := q.Owner.(*job)
+		j := jobOf(q)
 		j.sampler = sampling.New(sampling.Greedy(), 0, nil, 0)
 		j.limit = 1 << 60
 	}
@@ -112,7 +112,7 @@ func BenchmarkStep(b *testing.B) {
 			b.Fatal("the slots are full: run with fewer iterations")
 		}
 		e.intake()
-		if _, err := e.step(); err != nil {
+		if _, err := e.step(context.Background()); err != nil {
 			b.Fatal(err)
 		}
 		take()

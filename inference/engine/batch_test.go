@@ -64,13 +64,13 @@ func TestConcurrentEqualsAlone(t *testing.T) {
 				rng := rand.New(rand.NewPCG(3, 3))
 				h := start(t, inferencetest.ToyConfig{
 					Limits:     limits,
-					BeforeStep: func(runner.Step) error { time.Sleep(time.Millisecond); return nil },
+					BeforeStep: func(runner.Step) error { elapse(time.Millisecond); return nil },
 				}, engine.Config{})
 				var wg sync.WaitGroup
 				for i := range requests {
 					delay := time.Duration(rng.IntN(200)) * time.Millisecond
 					wg.Go(func() {
-						time.Sleep(delay)
+						elapse(delay)
 						got := read(t, submit(t, h.Engine, mixedRequest(i)))
 						if diff := cmp.Diff(alone[i].ids, got.ids); diff != "" {
 							t.Errorf("request %d: tokens alone (-) and together (+):\n%s", i, diff)
@@ -118,7 +118,7 @@ func TestStepsShareWork(t *testing.T) {
 				line += fmt.Sprintf(", chunk of %d in slot %d", len(s.Chunk.Tokens), s.Chunk.Slot)
 			}
 			steps = append(steps, line)
-			time.Sleep(time.Millisecond)
+			elapse(time.Millisecond)
 			return nil
 		}}, engine.Config{})
 		a := submit(t, h.Engine, greedy(6, counting(1, 3)...))
@@ -144,7 +144,7 @@ func TestTimings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, inferencetest.ToyConfig{
 			Limits:     runner.Limits{Slots: 1},
-			BeforeStep: func(runner.Step) error { time.Sleep(10 * time.Millisecond); return nil },
+			BeforeStep: func(runner.Step) error { elapse(10 * time.Millisecond); return nil },
 		}, engine.Config{})
 		first := submit(t, h.Engine, greedy(4, 1)) // 40 ms
 		r := greedy(3, counting(1, 10)...)
@@ -187,7 +187,7 @@ func TestNextEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, inferencetest.ToyConfig{
 			Script:     saying(1, "ab"),
-			BeforeStep: func(runner.Step) error { time.Sleep(time.Second); return nil },
+			BeforeStep: func(runner.Step) error { elapse(time.Second); return nil },
 		}, engine.Config{})
 		out := submit(t, h.Engine, greedy(2, 1))
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)

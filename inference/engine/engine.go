@@ -138,7 +138,7 @@ func (e *Engine) Run(ctx context.Context) (err error) {
 			return context.Cause(ctx)
 		}
 		done := e.intake()
-		ran, err := e.step()
+		ran, err := e.step(ctx)
 		if err != nil {
 			return err
 		}
@@ -168,7 +168,7 @@ func (e *Engine) shutDown(err error) {
 	e.inbox.close(reason)
 	e.added, e.aborted, _ = e.inbox.take(e.added[:0], e.aborted[:0])
 	for _, q := range e.sched.All(e.sequences[:0]) {
-		e.added = append(e.added, q.Owner.(*job))
+		e.added = append(e.added, jobOf(q))
 	}
 	for _, j := range e.added {
 		if cause := j.out.cause(); cause != nil {
@@ -197,7 +197,7 @@ func (e *Engine) intake() (done bool) {
 		now := time.Now()
 		e.sequences = e.sched.Expire(e.sequences[:0], int64(now.Sub(e.epoch)))
 		for _, q := range e.sequences {
-			j := q.Owner.(*job)
+			j := jobOf(q)
 			e.end(j, nil, &ExpiredError{Waited: now.Sub(j.submitted)})
 		}
 		clear(e.sequences)

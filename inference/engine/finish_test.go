@@ -24,85 +24,104 @@ func TestFinish(t *testing.T) {
 	}{
 		{
 			"end token", "hello", nil,
-			"hello", 6, engine.Finish{Reason: engine.FinishStop},
+			"hello", 6,
+			engine.Finish{Reason: engine.FinishStop},
 		},
 		{
 			"end token at once", "", nil,
-			"", 1, engine.Finish{Reason: engine.FinishStop},
+			"", 1,
+			engine.Finish{Reason: engine.FinishStop},
 		},
 		{
 			"end token beats length", "abcd", func(r *engine.Request) { r.MaxTokens = 5 },
-			"abcd", 5, engine.Finish{Reason: engine.FinishStop},
+			"abcd", 5,
+			engine.Finish{Reason: engine.FinishStop},
 		},
 		{
 			"end token ignored", "ab", func(r *engine.Request) { r.IgnoreEOS, r.MaxTokens = true, 7 },
-			"ab", 7, engine.Finish{Reason: engine.FinishLength},
+			"ab", 7,
+			engine.Finish{Reason: engine.FinishLength},
 		},
 		{
 			"max_tokens", "hello", func(r *engine.Request) { r.MaxTokens = 3 },
-			"hel", 3, engine.Finish{Reason: engine.FinishLength},
+			"hel", 3,
+			engine.Finish{Reason: engine.FinishLength},
 		},
 		{
 			"max_tokens 1", "hello", func(r *engine.Request) { r.MaxTokens = 1 },
-			"h", 1, engine.Finish{Reason: engine.FinishLength},
+			"h", 1,
+			engine.Finish{Reason: engine.FinishLength},
 		},
 		{
 			"full slot", "a long story that does not fit into the slot of this session at all",
 			func(r *engine.Request) { r.Prompt, r.MaxTokens = counting(1, 1), 1000 },
-			"a long story that does not fit ", 31, engine.Finish{Reason: engine.FinishLength},
+			"a long story that does not fit ", 31,
+			engine.Finish{Reason: engine.FinishLength},
 		},
 		{
 			"stop string", "say STOP now", func(r *engine.Request) { r.Stop.Strings = []string{"STOP"} },
-			"say ", 8, engine.Finish{Reason: engine.FinishStopSequence, StopSequence: "STOP"},
+			"say ", 8,
+			engine.Finish{Reason: engine.FinishStopSequence, StopSequence: "STOP"},
 		},
 		{
 			"stop string kept", "say STOP now",
 			func(r *engine.Request) { r.Stop.Strings, r.Stop.IncludeInOutput = []string{"STOP"}, true },
-			"say STOP", 8, engine.Finish{Reason: engine.FinishStopSequence, StopSequence: "STOP"},
+			"say STOP", 8,
+			engine.Finish{Reason: engine.FinishStopSequence, StopSequence: "STOP"},
 		},
 		{
 			"stop string that does not come", "STO", func(r *engine.Request) { r.Stop.Strings = []string{"STOP"} },
-			"STO", 4, engine.Finish{Reason: engine.FinishStop},
+			"STO", 4,
+			engine.Finish{Reason: engine.FinishStop},
 		},
 		{
 			"stop string at max_tokens", "abc",
 			func(r *engine.Request) { r.Stop.Strings, r.MaxTokens = []string{"bc"}, 3 },
-			"a", 3, engine.Finish{Reason: engine.FinishStopSequence, StopSequence: "bc"},
+			"a", 3,
+			engine.Finish{Reason: engine.FinishStopSequence, StopSequence: "bc"},
 		},
 		{
 			"first of two stop strings", "xabcy",
 			func(r *engine.Request) { r.Stop.Strings = []string{"abcy", "b"} },
-			"xa", 3, engine.Finish{Reason: engine.FinishStopSequence, StopSequence: "b"},
+			"xa", 3,
+			engine.Finish{Reason: engine.FinishStopSequence, StopSequence: "b"},
 		},
 		{
 			"stop string of several bytes", "5 " + euro + "!", func(r *engine.Request) { r.Stop.Strings = []string{euro} },
-			"5 ", 5, engine.Finish{Reason: engine.FinishStopSequence, StopSequence: euro},
+			"5 ", 5,
+			engine.Finish{Reason: engine.FinishStopSequence, StopSequence: euro},
 		},
 		{
 			"stop token", "abcd", func(r *engine.Request) { r.Stop.TokenIDs = []uint32{'c'} },
-			"ab", 3, engine.Finish{Reason: engine.FinishStopSequence, StopSequence: "c"},
+			"ab", 3,
+			engine.Finish{Reason: engine.FinishStopSequence, StopSequence: "c"},
 		},
 		{
 			"stop token kept", "abcd",
 			func(r *engine.Request) { r.Stop.TokenIDs, r.Stop.IncludeInOutput = []uint32{'c'}, true },
-			"abc", 3, engine.Finish{Reason: engine.FinishStopSequence, StopSequence: "c"},
+			"abc", 3,
+			engine.Finish{Reason: engine.FinishStopSequence, StopSequence: "c"},
 		},
 		{
 			"stop token that is the end token", "ab", func(r *engine.Request) { r.Stop.TokenIDs = []uint32{0} },
-			"ab", 3, engine.Finish{Reason: engine.FinishStop},
+			"ab", 3,
+			engine.Finish{Reason: engine.FinishStop},
 		},
 		{
 			"stop token that is the ignored end token", "ab",
 			func(r *engine.Request) { r.Stop.TokenIDs, r.IgnoreEOS = []uint32{0}, true },
-			"ab", 3, engine.Finish{Reason: engine.FinishStopSequence, StopSequence: "\x00"},
+			"ab", 3,
+			engine.Finish{Reason: engine.FinishStopSequence, StopSequence: "\x00"},
 		},
 		{
 			"characters of several bytes", euro + "\U0001F600" + "é", nil,
-			euro + "\U0001F600" + "é", 10, engine.Finish{Reason: engine.FinishStop},
+			euro + "\U0001F600" + "é", 10,
+			engine.Finish{Reason: engine.FinishStop},
 		},
 		{
 			"cut inside a character", "a" + euro, func(r *engine.Request) { r.MaxTokens = 3 },
-			"a\uFFFD", 3, engine.Finish{Reason: engine.FinishLength},
+			"a\uFFFD", 3,
+			engine.Finish{Reason: engine.FinishLength},
 		},
 	}
 	for _, test := range tests {
@@ -118,7 +137,7 @@ func TestFinish(t *testing.T) {
 					Limits: runner.Limits{MaxLength: 32},
 					Script: saying(len(r.Prompt), test.says),
 					// One token at a time to the reader, so that every hold-back is seen.
-					BeforeStep: func(runner.Step) error { time.Sleep(time.Millisecond); return nil },
+					BeforeStep: func(runner.Step) error { elapse(time.Millisecond); return nil },
 				}, engine.Config{})
 				got := read(t, submit(t, h.Engine, r))
 				if got.err != nil {
@@ -143,7 +162,7 @@ func TestTextOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, inferencetest.ToyConfig{
 			Script:     saying(1, "\u20AC\u20AC"),
-			BeforeStep: func(runner.Step) error { time.Sleep(time.Millisecond); return nil },
+			BeforeStep: func(runner.Step) error { elapse(time.Millisecond); return nil },
 		}, engine.Config{})
 		r := greedy(6, 1)
 		r.WantTokenIDs = false

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"go.uber.org/goleak"
@@ -148,6 +149,11 @@ func saying(prompt int, text string) func([]uint32) (uint32, bool) {
 		}
 		return 0, true
 	}
+}
+
+// elapse lets time pass on the clock of the synctest bubble.
+func elapse(d time.Duration) {
+	time.Sleep(d) //nolint:forbidigo // the clock is not the real one
 }
 
 // counting is a prompt of n tokens that begins with seed.

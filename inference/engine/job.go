@@ -61,6 +61,15 @@ func newJob(r Request, l runner.Limits, now time.Time) (*job, error) {
 	return j, nil
 }
 
+// jobOf is the job of a sequence, which newJob has put there.
+func jobOf(q *sched.Sequence) *job {
+	j, ok := q.Owner.(*job)
+	if !ok {
+		panic(fmt.Sprintf("engine: a sequence of %T", q.Owner))
+	}
+	return j
+}
+
 // next draws a token from a row of logits.
 func (j *job) next(row []float32, scratch *sampling.Scratch) (uint32, error) {
 	id, err := j.sampler.Sample(row, scratch, j.count)

@@ -71,11 +71,10 @@ func newStepMeter(cfg Config) (*stepMeter, error) {
 	}, nil
 }
 
-func (m *stepMeter) record(batch runner.Step, took time.Duration) {
+func (m *stepMeter) record(ctx context.Context, batch runner.Step, took time.Duration) {
 	if m == nil {
 		return
 	}
-	ctx := context.Background()
 	m.duration.Record(ctx, took.Seconds(), m.options...)
 	m.size.Record(ctx, int64(batch.Sequences()), m.options...)
 }

@@ -20,6 +20,7 @@ type Output struct {
 		ids     []uint32  // not taken yet
 		since   time.Time // when the first of what is not taken was put; zero if nothing is
 		phase   phase
+		started bool // has been in a step
 		finish  *Finish // not taken yet
 		err     error   // how the output ended; io.EOF after a finish
 		cause   error   // why it was aborted while running
@@ -60,7 +61,7 @@ func (o *Output) Next(ctx context.Context) (Update, error) {
 }
 
 // take is what Next returns, if there is anything yet.
-func (o *Output) take() (u Update, err error, ok bool) { //nolint:revive // ok last reads better than error last
+func (o *Output) take() (u Update, err error, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.mu.text) == 0 && len(o.mu.ids) == 0 && o.mu.finish == nil {
@@ -81,6 +82,13 @@ func (o *Output) Summary() Summary {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.mu.summary
+}
+
+// Started says whether the request has been in a step: one that has not still waits, or ended waiting.
+func (o *Output) Started() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.mu.started
 }
 
 // Close ends the request if it has not ended: its slot is free within one step. What was not taken is lost. It is
@@ -118,6 +126,7 @@ func (o *Output) start() {
 	defer o.mu.Unlock()
 	if o.mu.phase == phaseWaiting {
 		o.mu.phase = phaseRunning
+		o.mu.started = true
 	}
 }
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -10,7 +11,7 @@ import (
 )
 
 // step plans and runs one step and hands out its results. It says whether there was anything to run.
-func (e *Engine) step() (ran bool, err error) {
+func (e *Engine) step(ctx context.Context) (ran bool, err error) {
 	plan := e.sched.Schedule()
 	for _, c := range plan.Copies {
 		if err := e.session.CopySlot(c.Dst, c.Src, c.Length); err != nil {
@@ -30,8 +31,8 @@ func (e *Engine) step() (ran bool, err error) {
 	batch := e.batch.Build(plan)
 	logits, err := e.session.Step(batch)
 	ended := time.Now()
-	e.tracer.step(plan, batch, started, ended, err)
-	e.meter.record(batch, ended.Sub(started))
+	e.tracer.step(ctx, plan, batch, started, ended, err)
+	e.meter.record(ctx, batch, ended.Sub(started))
 	if err == nil {
 		err = checkShape(batch, logits, e.limits.VocabSize)
 	}
@@ -61,7 +62,7 @@ func (e *Engine) admit(c sched.Chunk, now time.Time) {
 	if !c.First {
 		return
 	}
-	j := c.Sequence.Owner.(*job)
+	j := jobOf(c.Sequence)
 	j.started = now
 	j.out.start()
 	j.trace.queue(e.tracer, j, now)
@@ -69,7 +70,7 @@ func (e *Engine) admit(c sched.Chunk, now time.Time) {
 
 // advanceChunk settles a chunk: after the last one the first token is drawn.
 func (e *Engine) advanceChunk(c sched.Chunk, logits []float32, batch runner.Step, now stepTimes) sched.Result {
-	j := c.Sequence.Owner.(*job)
+	j := jobOf(c.Sequence)
 	if !c.Last {
 		j.trace.prefill(e.tracer, batch, now.started, now.ended)
 		return sched.Result{}
@@ -81,7 +82,7 @@ func (e *Engine) advanceChunk(c sched.Chunk, logits []float32, batch runner.Step
 // advance draws a job's next token and hands it to the reader. A fault of this job alone, a panic of its decoder
 // included, ends it and leaves the others unharmed.
 func (e *Engine) advance(q *sched.Sequence, row []float32, batch runner.Step, now stepTimes) (r sched.Result) {
-	j := q.Owner.(*job)
+	j := jobOf(q)
 	defer func() {
 		if p := recover(); p != nil {
 			e.end(j, nil, &FailedError{

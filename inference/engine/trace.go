@@ -44,7 +44,9 @@ func (t *stepTracer) job(ctx context.Context) *jobTrace {
 
 // step makes the span of a step that has a sampled request in it. It starts a trace of its own, since it belongs to
 // several, and links to each. A sampler that decides by ratio sees the links and can follow them.
-func (t *stepTracer) step(plan *sched.Plan, batch runner.Step, started, ended time.Time, err error) {
+func (t *stepTracer) step(
+	ctx context.Context, plan *sched.Plan, batch runner.Step, started, ended time.Time, err error,
+) {
 	if t == nil {
 		return
 	}
@@ -58,7 +60,7 @@ func (t *stepTracer) step(plan *sched.Plan, batch runner.Step, started, ended ti
 	if len(t.links) == 0 {
 		return
 	}
-	_, span := t.tracer.Start(context.Background(), semconv.SpanStep,
+	_, span := t.tracer.Start(ctx, semconv.SpanStep,
 		trace.WithNewRoot(),
 		trace.WithTimestamp(started),
 		trace.WithLinks(t.links...),
@@ -73,7 +75,7 @@ func (t *stepTracer) step(plan *sched.Plan, batch runner.Step, started, ended ti
 }
 
 func (t *stepTracer) link(q *sched.Sequence) {
-	if j := q.Owner.(*job); j.trace != nil {
+	if j := jobOf(q); j.trace != nil {
 		t.links = append(t.links, trace.LinkFromContext(j.trace.parent))
 	}
 }

@@ -37,7 +37,7 @@ func TestSpans(t *testing.T) {
 		recorder := tracetest.NewSpanRecorder()
 		provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder))
 		h := start(t, inferencetest.ToyConfig{
-			BeforeStep: func(runner.Step) error { time.Sleep(10 * time.Millisecond); return nil },
+			BeforeStep: func(runner.Step) error { elapse(10 * time.Millisecond); return nil },
 		}, engine.Config{TracerProvider: provider})
 		origin := time.Now()
 

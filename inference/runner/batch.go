@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/sluiceml/sluice/inference/sched"
@@ -48,7 +49,7 @@ func (s Step) Sequences() int {
 // Session may call it before it hands sizes and offsets to native code.
 func (s Step) Validate(l Limits) error {
 	if len(s.Decode) == 0 && s.Chunk == nil {
-		return fmt.Errorf("runner: empty step")
+		return errors.New("runner: empty step")
 	}
 	if len(s.Decode) > l.Slots {
 		return fmt.Errorf("runner: %d decode rows for %d slots", len(s.Decode), l.Slots)

@@ -7,7 +7,7 @@ import "math/bits"
 //
 // The generator is Philox4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3"
 // (SC11): a bijection of a 128-bit counter (here the position) under a 64-bit key (seed + output index).
-func Uniform(seed uint64, output int, position int) float64 {
+func Uniform(seed uint64, output, position int) float64 {
 	key := seed + uint64(output)
 	ctr := philox([4]uint32{uint32(position), uint32(uint64(position) >> 32)}, [2]uint32{uint32(key), uint32(key >> 32)})
 	return float64((uint64(ctr[1])<<32|uint64(ctr[0]))>>11) * 0x1p-53

@@ -11,6 +11,7 @@ package stop
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -197,10 +198,5 @@ type Tokens []uint32
 
 // Has says whether id is in the set.
 func (t Tokens) Has(id uint32) bool {
-	for _, v := range t {
-		if v == id {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(t, id)
 }

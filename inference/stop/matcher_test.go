@@ -35,7 +35,7 @@ func TestTranscripts(t *testing.T) {
 		}
 		m := stop.NewMatcher(set, keep)
 		var b strings.Builder
-		for _, piece := range strings.Split(d.Input, "\n") {
+		for piece := range strings.SplitSeq(d.Input, "\n") {
 			fmt.Fprintf(&b, "%q: %q\n", piece, m.Append(nil, piece))
 		}
 		if match, ok := m.Match(); ok {
