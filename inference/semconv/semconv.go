@@ -1,7 +1,7 @@
 // Package semconv pins the names of spans, attributes and metrics that Sluice emits. The gen_ai names are those of
 // the OpenTelemetry semantic conventions 1.41.0 (generative AI, status Development); the sluice names are our own.
 // They change only with a CHANGELOG entry and one release of overlap.
-package semconv //nolint:gosec // a token is a piece of text here, not a credential
+package semconv
 
 import "go.opentelemetry.io/otel/attribute"
 
@@ -9,6 +9,8 @@ import "go.opentelemetry.io/otel/attribute"
 const SchemaURL = "https://opentelemetry.io/schemas/1.41.0"
 
 // Attributes of the inference span.
+//
+//nolint:gosec // a token is a piece of text here, not a credential
 const (
 	GenAIOperationName             attribute.Key = "gen_ai.operation.name" // OperationChat or OperationTextCompletion
 	GenAIProviderName              attribute.Key = "gen_ai.provider.name"  // Provider
@@ -40,6 +42,8 @@ const (
 )
 
 // Attributes of the spans of the engine.
+//
+//nolint:gosec // a token is a piece of text here, not a credential
 const (
 	// TokenIndex is the index of the first output token that a span yielded, from 0. The first token belongs to the
 	// last prefill.
@@ -60,6 +64,8 @@ const (
 )
 
 // Names of spans under the inference span, and of the step of a whole batch.
+//
+//nolint:gosec // a token is a piece of text here, not a credential
 const (
 	SpanTokenize   = "tokenize"
 	SpanQueue      = "queue"
@@ -71,6 +77,8 @@ const (
 
 // Names of metrics. Those of our own are written as Prometheus shows them. A gauge must not have the unit "1": the
 // Prometheus exporter would add the suffix "_ratio".
+//
+//nolint:gosec // a token is a piece of text here, not a credential
 const (
 	MetricRequestsRunning = "sluice_requests_running" // gauge
 	MetricRequestsWaiting = "sluice_requests_waiting" // gauge
