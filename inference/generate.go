@@ -115,9 +115,9 @@ func field(input Input) string {
 	case Prompt:
 		return "prompt"
 	case Tokens:
-		return "tokens"
+		return "tokens.ids"
 	case Chat:
-		return "chat"
+		return "chat.messages"
 	}
 	panic(fmt.Sprintf("inference: unknown input %T", input))
 }

@@ -221,6 +221,51 @@ func TestChatKeepsContentsLiteral(t *testing.T) {
 	}
 }
 
+// TestTemplateRefuses lets the template complain of a conversation.
+func TestTemplateRefuses(t *testing.T) {
+	m := newModel(t, setup{})
+	_, err := m.CountTokens(t.Context(), inference.Chat{Messages: []inference.Message{{Role: "tool", Content: "x"}}})
+	invalid, ok := errors.AsType[*inference.InvalidError](err)
+	if !ok || invalid.Violations[0].Field != "chat.messages" || !strings.Contains(err.Error(), "no tools here") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestExpiredInQueue lets deadlines pass while every slot is taken: each time it is the queue that is named, whoever
+// notices first.
+func TestExpiredInQueue(t *testing.T) {
+	hold := make(chan struct{})
+	m := newModel(t, setup{toy: inferencetest.ToyConfig{
+		Limits:     runner.Limits{Slots: 1, MaxLength: context128, MaxChunk: 16, VocabSize: vocabSize},
+		BeforeStep: func(runner.Step) error { <-hold; return nil },
+	}})
+	run(t, m)
+	blocker, err := m.Generate(t.Context(), request(inference.Prompt{Text: "Hello"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		stream, err := m.Generate(ctx, request(inference.Prompt{Text: "Hello"}))
+		if err != nil {
+			cancel()
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+			continue
+		}
+		_, err = stream.Next(ctx)
+		if _, ok := errors.AsType[*inference.ExpiredError](err); !ok {
+			t.Errorf("got %v", err)
+		}
+		cancel()
+	}
+	close(hold)
+	if _, _, err := read(t, blocker); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestInvalid(t *testing.T) {
 	m := newModel(t, setup{})
 	run(t, m)
@@ -228,9 +273,8 @@ func TestInvalid(t *testing.T) {
 	tooMany.Sampling.MaxTokens = context128 - 4
 	for field, r := range map[string]inference.Request{
 		"prompt":              request(inference.Prompt{Text: strings.Repeat("x", context128)}),
-		"tokens":              request(inference.Tokens(make([]uint32, context128))),
-		"chat.messages":       request(inference.Chat{Messages: []inference.Message{{Role: "tool", Content: "x"}}}),
-		"chat":                request(inference.Chat{Messages: []inference.Message{{Role: "user", Content: strings.Repeat("x", context128)}}}),
+		"tokens.ids":          request(inference.Tokens(make([]uint32, context128))),
+		"chat.messages":       request(inference.Chat{Messages: []inference.Message{{Role: "user", Content: strings.Repeat("x", context128)}}}),
 		"sampling.max_tokens": tooMany,
 	} {
 		_, err := m.Generate(t.Context(), r)

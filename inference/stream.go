@@ -30,7 +30,7 @@ func (s *Stream) Next(ctx context.Context) (Update, error) {
 	if s.done {
 		return Update{}, io.EOF
 	}
-	update, err := s.output.Next(ctx)
+	update, err := s.next(ctx)
 	switch {
 	case errors.Is(err, io.EOF):
 		s.finish(ctx, nil)
@@ -47,6 +47,16 @@ func (s *Stream) Next(ctx context.Context) (Update, error) {
 		result.Finish = &Finish{Reason: s.reason, StopSequence: update.Finish.StopSequence, Seed: s.seed}
 	}
 	return result, nil
+}
+
+// next is the output's next update. A deadline that passes while the request still waits is noticed here and by the
+// engine; whoever is first, the answer names the queue.
+func (s *Stream) next(ctx context.Context) (engine.Update, error) {
+	update, err := s.output.Next(ctx)
+	if errors.Is(err, context.DeadlineExceeded) && !s.output.Started() {
+		return engine.Update{}, &ExpiredError{Waited: time.Since(s.account.arrival)}
+	}
+	return update, err
 }
 
 // Summary is the account of the request. It is complete once Next has returned io.EOF.
