@@ -67,7 +67,7 @@ type encoder struct {
 	counting bool // drop the ids and count them
 	counted  int
 	policy   SpecialPolicy
-	literal  []Range // sorted
+	literal  []Range // disjoint
 	scratch  *bpe.Scratch
 }
 
@@ -82,9 +82,7 @@ func (e *encoder) run(text string, o EncodeOptions) error {
 	if broken {
 		text, e.literal = repair(text, o.Literal)
 	}
-	if !slices.IsSortedFunc(e.literal, compareRanges) {
-		e.literal = slices.SortedFunc(slices.Values(e.literal), compareRanges)
-	}
+	e.literal = disjoint(e.literal)
 	e.scratch = e.t.scratch.get()
 	defer e.t.scratch.put(e.scratch)
 	if o.AddSpecialTokens {
@@ -121,7 +119,7 @@ func (e *encoder) extract(text string, base, level int) *SpecialTokenError {
 			return token.Special && overlaps(e.literal, base+start, base+end)
 		}
 	}
-	done := 0
+	done, padding := 0, 0 // padding: up to where the last white space stripped on a right goes
 	for pos := 0; ; {
 		start, end, token := m.next(text, pos, skip)
 		if token == nil {
@@ -141,10 +139,13 @@ func (e *encoder) extract(text string, base, level int) *SpecialTokenError {
 			continue
 		}
 		if token.LStrip {
-			start = max(trimmedEnd(text[:start]), done)
+			start = done + trimmedEnd(text[done:max(start, done)])
 		}
 		if token.RStrip {
-			end += paddingLen(text[end:])
+			if end >= padding { // else the match lies in white space that was measured already
+				padding = end + paddingLen(text[end:])
+			}
+			end = padding
 		}
 		if done < start {
 			if err := e.extract(text[done:start], base+done, level+1); err != nil {
@@ -172,18 +173,26 @@ func (e *encoder) words(text string) {
 	})
 }
 
-func compareRanges(a, b Range) int { return a.Start - b.Start }
-
-// overlaps reports whether [start, end) shares a byte with one of the ranges, which are sorted by their starts.
-func overlaps(ranges []Range, start, end int) bool {
-	// Ranges may overlap each other, so the ends need not be sorted: look at all that begin before end.
-	n, _ := slices.BinarySearchFunc(ranges, end, func(r Range, end int) int { return r.Start - end })
-	for i := n - 1; i >= 0; i-- {
-		if ranges[i].End > start && ranges[i].Start < ranges[i].End {
-			return true
+// disjoint returns the same ranges sorted and without overlaps and empty ones, so that a search for one is fast
+// however many there are.
+func disjoint(ranges []Range) []Range {
+	var list []Range
+	for _, r := range slices.SortedFunc(slices.Values(ranges), func(a, b Range) int { return a.Start - b.Start }) {
+		switch last := len(list) - 1; {
+		case r.Start == r.End:
+		case last >= 0 && r.Start < list[last].End:
+			list[last].End = max(list[last].End, r.End)
+		default:
+			list = append(list, r)
 		}
 	}
-	return false
+	return list
+}
+
+// overlaps reports whether [start, end) shares a byte with one of the ranges, which are disjoint.
+func overlaps(ranges []Range, start, end int) bool {
+	n, _ := slices.BinarySearchFunc(ranges, end, func(r Range, end int) int { return r.Start - end })
+	return n > 0 && ranges[n-1].End > start
 }
 
 func endsWithWord(text string) bool {

@@ -142,6 +142,36 @@ func TestRangeError(t *testing.T) {
 	}
 }
 
+// TestStripLong: tokens that strip white space are not quadratic in it, even if they are white space themselves, and
+// many literal ranges are not quadratic in their number. The test would not end if they were.
+func TestStripLong(t *testing.T) {
+	t.Parallel()
+	const n = 1 << 20
+	spaces := strings.Repeat(" ", n)
+	for _, added := range []string{
+		`[{"content": " ", "lstrip": true}]`, `[{"content": " ", "rstrip": true}]`,
+		`[{"content": " ", "lstrip": true, "rstrip": true}]`, `[{"content": "<s>", "lstrip": true}]`,
+		`[{"content": " a", "rstrip": true}]`, `[{"content": "` + spaces[:30] + `x"}]`,
+	} {
+		tok, err := tokenizer.FromJSON(with(t, "added_tokens", added))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tok.Count(spaces, tokenizer.EncodeOptions{}); err != nil {
+			t.Error(err)
+		}
+	}
+	tok := load(t, "smollm")
+	const turn = "<|im_end|>a"
+	var literal []tokenizer.Range
+	for at := range n / len(turn) {
+		literal = append(literal, tokenizer.Range{Start: at*len(turn) + len(turn) - 1, End: (at + 1) * len(turn)})
+	}
+	if _, err := tok.Count(strings.Repeat(turn, n/len(turn)), tokenizer.EncodeOptions{Literal: literal}); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestConcurrent encodes from many goroutines; run with -race.
 func TestConcurrent(t *testing.T) {
 	t.Parallel()

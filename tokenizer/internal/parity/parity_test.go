@@ -168,6 +168,20 @@ func compareTexts(t *testing.T, tok *tokenizer.Tokenizer, lists, decoded string,
 	t.Logf("%d lists of ids decoded, skip special %t: %d differ", n, skip, wrong)
 }
 
+// TestClasses asks the reference anew what each code point is.
+func TestClasses(t *testing.T) {
+	skipShort(t)
+	pretoken := filepath.Join("..", "..", "pretoken")
+	want, err := os.ReadFile(filepath.Join(pretoken, "testdata", "classes.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := run(t, python(t), filepath.Join(pretoken, "internal", "gentables", "probe.py"))
+	if got != strings.TrimSpace(string(want)) {
+		t.Error("testdata/classes.txt is not what probe.py prints")
+	}
+}
+
 // TestVariants compares random small tokenizers that have every option.
 func TestVariants(t *testing.T) {
 	skipShort(t)
