@@ -64,8 +64,6 @@ const (
 )
 
 // Names of spans under the inference span, and of the step of a whole batch.
-//
-//nolint:gosec // a token is a piece of text here, not a credential
 const (
 	SpanTokenize   = "tokenize"
 	SpanQueue      = "queue"
