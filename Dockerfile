@@ -15,9 +15,9 @@
 #
 # The targets come in an order that lets a builder without a dependency graph stop at the one it needs.
 
-# The base needs glibc 2.34 or newer, libstdc++, certificates and time zones, and should hold nothing else. With the
-# packages libc6, libstdc++6, libgcc-s1, ca-certificates and tzdata, a root file system of mmdebstrap is one too.
-ARG BASE=gcr.io/distroless/cc-debian12
+# The base needs glibc 2.34 or newer and libstdc++, and should hold little else: a distroless "cc" image is smaller. With
+# the packages libc6, libstdc++6, libgcc-s1, ca-certificates and tzdata, a root file system of mmdebstrap is one too.
+ARG BASE=debian:12-slim
 ARG GO=golang:1.27.3-bookworm
 ARG PYTHON=python:3.11-slim-bookworm
 
@@ -66,4 +66,6 @@ COPY LICENSE bin/wheel[s] /wheels/
 RUN /src/scripts/payload.sh --only-runtime --wheels /wheels /payload
 
 FROM runtime AS image
+# For telemetry over TLS; a slim base has none.
+COPY --from=onnxruntime /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=onnxruntime /payload/ /

@@ -25,7 +25,7 @@ help: ## Show this list.
 
 .PHONY: build
 build: ## Build bin/sluice.
-	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/sluice
+	go build -trimpath -buildvcs=auto -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/sluice
 
 .PHONY: setup
 setup: build ## Fetch ONNX Runtime and the default model into the cache and convert the model.
@@ -80,7 +80,7 @@ lintfix: $(TOOLS)/buf $(TOOLS)/golangci-lint ## Fix what the linters can.
 	$(TOOLS)/golangci-lint run --fix ./...
 
 .PHONY: vuln
-vuln: $(TOOLS)/govulncheck ## Check the dependencies for known vulnerabilities (asks vuln.go.dev).
+vuln: $(TOOLS)/govulncheck ## Check the dependencies for known vulnerabilities; asks the Go vulnerability database.
 	$(TOOLS)/govulncheck ./...
 
 .PHONY: fuzz
@@ -99,6 +99,10 @@ cover: setup test-tools $(VENV)/.stamp ## Write coverage.html.
 .PHONY: image
 image: ## Build the container image with buildah or docker.
 	./scripts/image.sh
+
+.PHONY: image-test
+image-test: setup test-tools ## Build the image without a registry and run it for real (needs Debian's buildah and mmdebstrap).
+	./scripts/image_test.sh
 
 .PHONY: sbom
 sbom: $(TOOLS)/cyclonedx-gomod ## Write bin/sluice.cdx.json, the bill of materials of the binary.
