@@ -52,13 +52,13 @@ func (e *DeviceSpecError) Error() string {
 // GPUs, "cuda:0,1", are several devices: a replica of the model goes on each. It looks at no hardware; whether the
 // device exists is found out when a session is opened on it. The error is a [DeviceSpecError].
 func ParseDevices(spec string) ([]Device, error) {
-	fail := func(format string, args ...any) ([]Device, error) {
-		return nil, &DeviceSpecError{Spec: spec, Reason: fmt.Sprintf(format, args...)}
+	fail := func(format string, args ...any) error {
+		return &DeviceSpecError{Spec: spec, Reason: fmt.Sprintf(format, args...)}
 	}
 	parts := strings.Split(spec, ":")
 	device := Device{Provider: Provider(parts[0])}
 	if device.Provider != CPU && device.Provider != CUDA {
-		return fail("unknown provider %q", parts[0])
+		return nil, fail("unknown provider %q", parts[0])
 	}
 	ids := []int{0}
 	for i, part := range parts[1:] {
@@ -67,22 +67,22 @@ func ParseDevices(spec string) ([]Device, error) {
 		case isOption && key == "threads" && device.Threads == 0:
 			n, ok := parseNumber(value, maxThreads)
 			if !ok || n == 0 {
-				return fail("threads must be 1 to %d", maxThreads)
+				return nil, fail("threads must be 1 to %d", maxThreads)
 			}
 			device.Threads = n
 		case isOption:
-			return fail("unknown or repeated option %q", key)
+			return nil, fail("unknown or repeated option %q", key)
 		case i > 0 || device.Provider != CUDA:
-			return fail("%q is no option; options are threads=N", part)
+			return nil, fail("%q is no option; options are threads=N", part)
 		default:
 			ids = ids[:0]
 			for text := range strings.SplitSeq(part, ",") {
 				id, ok := parseNumber(text, maxDeviceID)
 				if !ok {
-					return fail("a GPU's number must be 0 to %d", maxDeviceID)
+					return nil, fail("a GPU's number must be 0 to %d", maxDeviceID)
 				}
 				if slices.Contains(ids, id) {
-					return fail("GPU %d is named twice", id)
+					return nil, fail("GPU %d is named twice", id)
 				}
 				ids = append(ids, id)
 			}

@@ -67,7 +67,7 @@ func (c *cache) copySlot(dst, src, length int) {
 func (c *cache) release(slot int) error {
 	var errs error
 	for i := range c.buffers {
-		errs = errors.Join(errs, discard(c.view(i, slot, slot+1)))
+		errs = errors.Join(errs, c.region.discard(c.view(i, slot, slot+1)))
 	}
 	return errs
 }

@@ -27,14 +27,12 @@ type names struct{ inputs, outputs []string }
 
 // The places in names.inputs and names.outputs; the keys and values of the layers follow.
 const (
-	inIDs = iota
-	inLengths
-	inTotal
-	inIndex
-	inPast
+	inIDs     = 0
+	inLengths = 1
+	inTotal   = 2
+	inIndex   = 3
 
-	outLogits  = 0
-	outPresent = 1
+	outLogits = 0
 )
 
 // newNames spells the names out, layer by layer, in the order of the cache's buffers: key and value of each in turn.

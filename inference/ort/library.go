@@ -57,7 +57,7 @@ func libraryVersion(path string) (string, error) {
 	defer C.free(unsafe.Pointer(cPath))
 	var handle unsafe.Pointer
 	var failure *C.char
-	cVersion := C.library_version(cPath, &handle, &failure)
+	cVersion := C.library_version(cPath, &handle, &failure) //nolint:gocritic // it reads what cgo makes of this
 	if handle != nil {
 		defer C.dlclose(handle)
 	}

@@ -36,6 +36,7 @@ func carve[T int32 | int64 | float32](r *region, n int) []T {
 	size := n * int(unsafe.Sizeof(zero))
 	start := r.used
 	r.used += pages(size)
+	//nolint:gosec // the bytes are the region's own, enough for n values, and aligned to a page
 	return unsafe.Slice((*T)(unsafe.Pointer(&r.bytes[start : start+size][0])), n)
 }
 
@@ -54,18 +55,18 @@ func (r *region) free() error {
 	return nil
 }
 
-// discard gives the memory of the pages that lie wholly inside values back to the system.
-func discard(values []float32) error {
-	page := uintptr(os.Getpagesize())
-	start := uintptr(unsafe.Pointer(unsafe.SliceData(values)))
-	end := start + uintptr(len(values))*unsafe.Sizeof(float32(0))
+// discard gives the memory of the pages that lie wholly inside values, which are a part of the region, back to the
+// system.
+func (r *region) discard(values []float32) error {
+	page := os.Getpagesize()
+	//nolint:gosec // the distance of two places in one mapping
+	start := int(uintptr(unsafe.Pointer(unsafe.SliceData(values))) - uintptr(unsafe.Pointer(unsafe.SliceData(r.bytes))))
 	first := (start + page - 1) / page * page
-	last := end / page * page
+	last := (start + len(values)*int(unsafe.Sizeof(float32(0)))) / page * page
 	if first >= last {
 		return nil
 	}
-	bytes := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(values))), end-start)
-	if err := unix.Madvise(bytes[first-start:last-start], adviceDiscard); err != nil {
+	if err := unix.Madvise(r.bytes[first:last], adviceDiscard); err != nil {
 		return fmt.Errorf("giving memory back: %w", err)
 	}
 	return nil

@@ -112,7 +112,7 @@ func (c Cache) open() error {
 	if foreign && !isCache {
 		return &ForeignError{Home: c.home}
 	}
-	if err := os.Chmod(c.home, privateMode); err != nil { //nolint:gosec // a folder needs its x bit
+	if err := os.Chmod(c.home, privateMode); err != nil {
 		return fmt.Errorf("making the cache private: %w", err)
 	}
 	return nil
@@ -134,6 +134,3 @@ func (c Cache) format() (int, error) {
 
 func (c Cache) folder(a Asset) string       { return filepath.Join(c.home, filepath.FromSlash(a.Folder)) }
 func (c Cache) modelDir(name string) string { return filepath.Join(c.home, "models", name) }
-func (c Cache) downloads(path ...string) string {
-	return filepath.Join(append([]string{c.home, "downloads"}, path...)...)
-}

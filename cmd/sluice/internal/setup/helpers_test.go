@@ -59,7 +59,7 @@ func runFakePip(dir string, args []string) error {
 		found, _ = filepath.Glob(filepath.Join(dir, pattern))
 	}
 	if len(found) == 0 {
-		return fmt.Errorf("No matching distribution found for %s", args[len(args)-1]) //nolint:staticcheck // pip's words
+		return fmt.Errorf("No matching distribution found for %s", args[len(args)-1])
 	}
 	data, err := os.ReadFile(found[0])
 	if err != nil {

