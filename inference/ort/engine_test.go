@@ -54,8 +54,8 @@ func TestRealConcurrentEqualsAlone(t *testing.T) {
 func mixedRequest(i, vocabulary int) engine.Request {
 	random := rand.New(rand.NewPCG(uint64(i), 32))
 	r := engine.Request{
-		Prompt:    prompt(random, vocabulary, 1+random.IntN(150)),
-		MaxTokens: 1 + random.IntN(32), Sampling: sampling.Greedy(), WantTokenIDs: true,
+		Prompt:    prompt(random, vocabulary, 1+random.IntN(110)),
+		MaxTokens: 1 + random.IntN(24), Sampling: sampling.Greedy(), WantTokenIDs: true,
 	}
 	if i%2 == 1 {
 		r.Sampling = sampling.Params{
