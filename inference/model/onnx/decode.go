@@ -138,6 +138,7 @@ func (v *Value) field(f field) error {
 			if f.number != typeTensor {
 				return nil
 			}
+			v.AnyShape = len(v.Shape) == 0
 			return f.message(v.tensorField)
 		})
 	}
@@ -149,6 +150,7 @@ func (v *Value) tensorField(f field) error {
 	case tensorTypeElem:
 		return f.setType(&v.Type)
 	case tensorTypeDims:
+		v.AnyShape = false
 		return f.message(func(f field) error {
 			if f.number != shapeDim {
 				return nil

@@ -34,6 +34,9 @@ func (m *Model) Dump() string {
 
 // String is the name, the type and the shape.
 func (v *Value) String() string {
+	if v.AnyShape {
+		return fmt.Sprintf("%s %v", v.Name, v.Type)
+	}
 	dims := make([]string, len(v.Shape))
 	for i, d := range v.Shape {
 		dims[i] = d.String()

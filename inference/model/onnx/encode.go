@@ -73,7 +73,7 @@ func (m *Model) Marshal() []byte {
 	b.message(modelGraph, m.Graph.encode)
 	for _, o := range m.Opsets {
 		b.message(modelOpset, func(b *buffer) {
-			b.text(opsetDomain, o.Domain)
+			b.always(opsetDomain, o.Domain)
 			b.integer(opsetVersion, o.Version)
 		})
 	}
@@ -144,6 +144,9 @@ func (v *Value) encode(b *buffer) {
 	b.message(valueType, func(b *buffer) {
 		b.message(typeTensor, func(b *buffer) {
 			b.integer(tensorTypeElem, int64(v.Type))
+			if v.AnyShape {
+				return
+			}
 			b.message(tensorTypeDims, func(b *buffer) {
 				for _, d := range v.Shape {
 					b.message(shapeDim, d.encode)

@@ -42,9 +42,10 @@ type Node struct {
 
 // Value is an input or an output of a graph.
 type Value struct {
-	Name  string
-	Type  DataType
-	Shape []Dim // empty: a scalar
+	Name     string
+	Type     DataType
+	Shape    []Dim // empty: a scalar
+	AnyShape bool  // nothing is known of the shape, which is empty then
 }
 
 // Dim is one size of a shape: a number, or a name for a size that varies. The zero value is a size that nothing is
