@@ -20,7 +20,7 @@ type Output struct {
 		ids     []uint32  // not taken yet
 		since   time.Time // when the first of what is not taken was put; zero if nothing is
 		phase   phase
-		started bool // has been in a step
+		started bool    // has been in a step
 		finish  *Finish // not taken yet
 		err     error   // how the output ended; io.EOF after a finish
 		cause   error   // why it was aborted while running
