@@ -122,6 +122,9 @@ func TestExpire(t *testing.T) {
 		waiting := submitCtx(ctx, t, h.Engine, greedy(1, 2))
 		got := read(t, waiting)
 		var expired *engine.ExpiredError
+		if waiting.Started() || !running.Started() {
+			t.Errorf("started: the waiting request %t, the running one %t", waiting.Started(), running.Started())
+		}
 		if !errors.As(got.err, &expired) || expired.Waited != 1500*time.Millisecond {
 			t.Errorf("got %v", got.err)
 		}
