@@ -31,6 +31,7 @@ const flashSwitch = "ORT_GQA_DISABLE_FLASH_ATTENTION"
 // OpenEnvironment loads the ONNX Runtime library of a path. Its error is a [LibraryError] if the library is at fault,
 // and wraps [ErrInUse] if an environment is open already. It sets ORT_GQA_DISABLE_FLASH_ATTENTION=1 in the process's
 // environment unless that is set: another value gives up that logits do not depend on the chunks of a prompt.
+// The binding keeps its state in globals: no two goroutines may open or close environments at the same time.
 func OpenEnvironment(library string) (*Environment, error) {
 	if onnx.IsInitialized() {
 		return nil, fmt.Errorf("opening ONNX Runtime: an environment is %w", ErrInUse)

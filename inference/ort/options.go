@@ -16,6 +16,9 @@ import (
 // Denormals are left alone. session.set_denormal_as_zero sets the processor's mode on the thread that runs, which here
 // is any thread of Go's: parts of a run would compute in one mode or the other, and Go code after it too. (It was
 // measured to gain nothing.)
+//
+// The memory arena stays on: without it a session of the default model peaks 75 MB higher, from fragments. Memory
+// patterns make no difference.
 func sessionOptions(device Device) (*onnx.SessionOptions, error) {
 	options, err := onnx.NewSessionOptions()
 	if err != nil {
