@@ -140,7 +140,13 @@ func (t *telemetry) startTraces(ctx context.Context, about *resource.Resource, f
 		}
 		options, exports = append(options, sdktrace.WithBatcher(exporter, append(batch, sdktrace.WithBatchTimeout(time.Second))...)), true
 	}
-	if !exports {
+	if exports {
+		sampler, err := environmentSampler()
+		if err != nil {
+			return err
+		}
+		options = append(options, sdktrace.WithSampler(linkSampler{sampler}))
+	} else {
 		// Nobody looks at spans, but their ids still tie the log's lines together.
 		options = append(options, sdktrace.WithSampler(sdktrace.NeverSample()))
 	}
