@@ -19,7 +19,7 @@ func TestBadInput(t *testing.T) {
 	ctx := deadline(t)
 	sampling := func(change func(*sluicev1.Sampling)) *sluicev1.GenerateRequest {
 		request := prompt("Hello", greedy(4))
-		change(request.Sampling)
+		change(request.GetSampling())
 		return request
 	}
 	number := func(f float32) *float32 { return &f }

@@ -116,7 +116,7 @@ func serve(t testing.TB, environment []string, arguments ...string) *server {
 	case err := <-s.exited:
 		s.exited <- err
 		t.Fatalf("the server ended before it was ready: %v\n%s", err, s.logged())
-	case <-time.After(time.Minute):
+	case <-time.After(5*time.Minute):
 		t.Fatalf("the server was not ready in a minute\n%s", s.logged())
 	}
 	s.conn, err = grpc.NewClient(s.grpc, grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -169,15 +169,14 @@ func (s *server) wait() int {
 	select {
 	case err := <-s.exited:
 		s.exited <- err
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			return exit.ExitCode()
 		}
 		if err != nil {
 			s.t.Fatal(err)
 		}
 		return 0
-	case <-time.After(time.Minute):
+	case <-time.After(5*time.Minute):
 		s.t.Fatalf("the server did not end in a minute\n%s", s.logged())
 		return -1
 	}
@@ -236,7 +235,7 @@ func (s *server) idle(ctx context.Context) {
 
 func deadline(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
