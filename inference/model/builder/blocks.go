@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/sluiceml/sluice/inference/model"
+	"github.com/sluiceml/sluice/inference/model/quant"
 )
 
 // carrier takes the blocks of a stored type over without rounding: each value is d·c + o with an integer c that fits
@@ -48,7 +49,7 @@ func rowQ80(data []byte, c []int8, d, _ []float32) {
 		b := data[34*i : 34*i+34]
 		d[i] = half(b)
 		for j, v := range b[2:] {
-			c[32*i+j] = int8(v) //nolint:gosec // stored as two's complement
+			c[32*i+j] = int8(v)
 		}
 	}
 }
@@ -90,7 +91,7 @@ func rowQ51(data []byte, c []int8, d, o []float32) {
 // nibbles takes 32 values of four bits from 16 bytes, the low nibbles first, less zero.
 func nibbles(c []int8, b []byte, zero int8) {
 	for j, v := range b[:16] {
-		c[j] = int8(v&0xf) - zero //nolint:gosec // four bits
+		c[j] = int8(v&0xf) - zero
 		c[j+16] = int8(v>>4) - zero
 	}
 }
@@ -99,7 +100,7 @@ func nibbles(c []int8, b []byte, zero int8) {
 func fiveBits(c []int8, b []byte, high uint32) {
 	nibbles(c, b, 16)
 	for j := range c[:32] {
-		c[j] += int8(high>>j&1) << 4 //nolint:gosec // one bit
+		c[j] += int8(high>>j&1) << 4
 	}
 }
 
@@ -114,7 +115,7 @@ func rowQ4K(data []byte, c []int8, d, o []float32) {
 			// Of each 32 bytes the low nibbles are one sub-block, the high ones the next.
 			values, at := b[16+32*pair:], 32*(i+2*pair)
 			for j, v := range values[:32] {
-				c[at+j] = int8(v&0xf) - 8 //nolint:gosec // four bits
+				c[at+j] = int8(v&0xf) - 8
 				c[at+32+j] = int8(v>>4) - 8
 			}
 		}
@@ -131,7 +132,7 @@ func rowQ5K(data []byte, c []int8, d, o []float32) {
 			values, at := b[48+32*pair:], 32*(i+2*pair)
 			for j, v := range values[:32] {
 				low, high := fifths[j]>>(2*pair)&1, fifths[j]>>(2*pair+1)&1
-				c[at+j] = int8(v&0xf|low<<4) - 16 //nolint:gosec // five bits
+				c[at+j] = int8(v&0xf|low<<4) - 16
 				c[at+32+j] = int8(v>>4|high<<4) - 16
 			}
 		}
@@ -193,18 +194,4 @@ func pack8(dst []byte, c []int8) {
 }
 
 // half reads a little-endian IEEE 754 half.
-func half(b []byte) float32 {
-	h := uint32(binary.LittleEndian.Uint16(b))
-	sign := h & 0x8000 << 16
-	exponent := h >> 10 & 0x1f
-	mantissa := h & 0x3ff
-	switch exponent {
-	case 0: // zero or a denormal number: mantissa · 2^-24
-		v := float32(mantissa) / (1 << 24)
-		return math.Float32frombits(math.Float32bits(v) | sign)
-	case 0x1f:
-		return math.Float32frombits(sign | 0x7f800000 | mantissa<<13)
-	default:
-		return math.Float32frombits(sign | (exponent+112)<<23 | mantissa<<13)
-	}
-}
+func half(b []byte) float32 { return quant.Float16(binary.LittleEndian.Uint16(b)) }

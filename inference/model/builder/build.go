@@ -1,6 +1,7 @@
 package builder
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -67,6 +68,7 @@ func NewPlan(src model.Source, opts Options) (*Plan, error) {
 	p := plan{
 		spec: spec, source: src, form: form,
 		names: model.DefaultGraph(spec), graph: onnx.Graph{Name: spec.Architecture},
+		shared: map[string]bool{}, accuracy: cmp.Or(opts.accuracy, accuracyInt8),
 	}
 	p.layout.Location = p.names.Data
 	if err := build(&p); err != nil {

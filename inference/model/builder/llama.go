@@ -31,7 +31,7 @@ func (p *plan) llama() error {
 			return err
 		}
 	}
-	hidden, _, err := p.norm("model.norm", l.residual, l.branch)
+	hidden, err := p.lastNorm("model.norm", l.residual, l.branch)
 	if err != nil {
 		return err
 	}
@@ -135,15 +135,26 @@ func (p *plan) norm(name, residual, branch string) (normed, sum string, err erro
 	if err != nil {
 		return "", "", err
 	}
-	epsilon := onnx.Real("epsilon", float32(p.spec.NormEpsilon))
 	if branch == "" {
-		return p.node(name, "", "SimplifiedLayerNormalization", []string{residual, weight}, epsilon,
+		return p.node(name, "", "SimplifiedLayerNormalization", []string{residual, weight}, p.epsilon(),
 			onnx.Int("axis", -1), onnx.Int("stash_type", 1)), residual, nil
 	}
 	out := p.nodes(name, domainMicrosoft, "SkipSimplifiedLayerNormalization", []string{residual, branch, weight},
-		[]string{name, "", "", name + ".sum"}, epsilon)
+		[]string{name, "", "", name + ".sum"}, p.epsilon())
 	return out[0], out[3], nil
 }
+
+// lastNorm adds the RMS norm of residual + branch.
+func (p *plan) lastNorm(name, residual, branch string) (string, error) {
+	weight, err := p.vector(name+".weight", p.spec.HiddenSize)
+	if err != nil {
+		return "", err
+	}
+	return p.node(name, domainMicrosoft, "SkipSimplifiedLayerNormalization", []string{residual, branch, weight},
+		p.epsilon()), nil
+}
+
+func (p *plan) epsilon() onnx.Attribute { return onnx.Real("epsilon", float32(p.spec.NormEpsilon)) }
 
 // signature declares the graph's inputs and outputs.
 func (p *plan) signature() {

@@ -66,4 +66,6 @@ type Options struct {
 	// Progress, if not nil, is told how many bytes of the weights are written. Calls never overlap; done rises from 0
 	// to total.
 	Progress func(done, total int64)
+
+	accuracy int // 0: accuracyInt8; for tests
 }

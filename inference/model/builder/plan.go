@@ -11,17 +11,26 @@ import (
 // domainMicrosoft holds ONNX Runtime's own operators.
 const domainMicrosoft = "com.microsoft"
 
+// Values of MatMulNBits's accuracy_level.
+const (
+	accuracyFloat = 1 // dequantise the weights, multiply floats
+	accuracyInt8  = 4 // round activations to 8 bits per block, multiply integers: the fast kernels
+)
+
 // plan collects a graph and the work that fills its data file. All places in the file are known before the first
 // byte is converted.
 type plan struct {
-	spec    model.Spec
-	source  model.Source
-	form    Form
-	names   model.Graph // of the graph's inputs and outputs
-	graph   onnx.Graph
-	layout  onnx.Layout
-	jobs    []job
-	carried census
+	spec   model.Spec
+	source model.Source
+	form   Form
+	// accuracy is MatMulNBits's accuracy_level.
+	accuracy int
+	names    model.Graph // of the graph's inputs and outputs
+	graph    onnx.Graph
+	layout   onnx.Layout
+	jobs     []job
+	carried  census
+	shared   map[string]bool // names that once has added
 }
 
 // job is a piece of work that writes the rows of one or more tensors of equally many rows. fill converts some of
@@ -84,6 +93,15 @@ func (p *plan) constant(name string, values ...int64) string {
 	p.graph.Initializers = append(p.graph.Initializers, onnx.Tensor{
 		Name: name, Type: onnx.Int64, Dims: []int64{int64(len(values))}, Raw: raw,
 	})
+	return name
+}
+
+// once lets add make what is called name unless it is there already, and returns the name.
+func (p *plan) once(name string, add func(name string)) string {
+	if !p.shared[name] {
+		p.shared[name] = true
+		add(name)
+	}
 	return name
 }
 
