@@ -41,9 +41,9 @@ func files(tb testing.TB, src model.Source, opts Options) map[string][]byte {
 
 // mixedTypes has a weight of every kind: carried with and without offsets, of 4 and 8 bits, and rounded.
 func mixedTypes(name string) model.Type {
-	for part, typ := range map[string]model.Type{
+	for part, typ := range map[string]model.Type{ // a name holds one of them at most
 		"embed": model.Q8_0, "q_proj": model.Q4_1, "k_proj": model.Q4_0, "v_proj": model.Q5_1, "o_proj": model.F16,
-		"gate": model.Q8_0, "up": model.Q4_1, "down": model.Q5_0,
+		"gate_proj": model.Q8_0, "up_proj": model.Q4_1, "down_proj": model.Q5_0,
 	} {
 		if strings.Contains(name, part) {
 			return typ

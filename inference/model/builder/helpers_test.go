@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/fnv"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/sluiceml/sluice/inference/model"
@@ -60,8 +61,8 @@ func (m *memory) set(name string, typ model.Type, shape ...int) {
 		data = make([]byte, 4*values)
 		for i := range values {
 			v := random.weight()
-			if len(shape) == 1 && name[len(name)-1] == 't' { // a norm's weight, not a bias
-				v += 1
+			if len(shape) == 1 && strings.HasSuffix(name, "weight") { // a norm's
+				v = 1 + float32(int(v*512)/4)/128
 			}
 			binary.LittleEndian.PutUint32(data[4*i:], math.Float32bits(v))
 		}
@@ -99,7 +100,7 @@ func (r *random) next() uint64 {
 	return z ^ z>>31
 }
 
-// weight is a multiple of 2^-9 between ±127·2^-9, which every float type holds exactly.
+// weight is a multiple of 2^-9 up to ±127·2^-9, which every float type holds exactly.
 func (r *random) weight() float32 { return float32(int(r.next()>>32%255)-127) / 512 }
 
 // blocks are random quantised blocks with scales and minima of a size that keeps values about ±1/4 at most.
