@@ -40,7 +40,7 @@ func Build(ctx context.Context, src model.Source, outDir string, opts Options) (
 	m.Quantization = p.Quantization()
 	m.Options = map[string]string{"quantize": string(p.plan.form)}
 	if err := m.Write(outDir); err != nil {
-		return model.Manifest{}, err //nolint:wrapcheck // it says what it did
+		return model.Manifest{}, err
 	}
 	return m, nil
 }
@@ -97,7 +97,7 @@ func (p *Plan) Quantization() string { return p.plan.carried.name() }
 
 // write puts the graph and the weights into a folder.
 func (p *Plan) write(ctx context.Context, dir string, opts Options) (err error) {
-	data, err := os.Create(filepath.Join(dir, p.plan.names.Data)) //nolint:gosec // the caller's folder
+	data, err := os.Create(filepath.Join(dir, p.plan.names.Data))
 	if err != nil {
 		return fmt.Errorf("create weights: %w", err)
 	}

@@ -143,6 +143,8 @@ func (r *random) blocks(typ model.Type, n int) []byte {
 			put(0, -4, i%2 == 0)
 		case model.BF16:
 			b[1] = 0x3d | b[1]&0x80
+		case model.F32:
+			panic("floats are not made of blocks")
 		}
 	}
 	return data

@@ -30,7 +30,7 @@ func write(ctx context.Context, w io.WriterAt, jobs []job, workers int, progress
 			rows := min(step, j.rows-first)
 			group.Go(func() error {
 				if err := working.Err(); err != nil {
-					return err //nolint:wrapcheck // a cancelled conversion is its own reason
+					return err
 				}
 				if err := j.write(w, first, rows); err != nil {
 					return fmt.Errorf("convert %s: %w", j.name, err)
@@ -41,9 +41,9 @@ func write(ctx context.Context, w io.WriterAt, jobs []job, workers int, progress
 		}
 	}
 	if err := group.Wait(); err != nil {
-		return err //nolint:wrapcheck // the goroutines have wrapped it
+		return err
 	}
-	return ctx.Err() //nolint:wrapcheck // as above
+	return ctx.Err()
 }
 
 // rowBytes is the number of bytes of one row in all outputs.

@@ -123,7 +123,7 @@ func (a *Attribute) field(f field) error {
 		return f.addText(&a.Strings)
 	case attributeType:
 		v, err := f.integer()
-		a.Kind = AttributeKind(v) //nolint:gosec // a number out of range is unknown before and after it is cut
+		a.Kind = AttributeKind(v)
 		return err
 	}
 	return nil

@@ -7,59 +7,60 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Field numbers of onnx.proto, by message.
+// Field numbers of onnx.proto, by message. They have no type: the encoder takes them as protowire.Number, the decoder
+// as int, whose switches need not name protowire's reserved numbers.
 const (
-	modelIRVersion       protowire.Number = 1
-	modelProducerName    protowire.Number = 2
-	modelProducerVersion protowire.Number = 3
-	modelGraph           protowire.Number = 7
-	modelOpset           protowire.Number = 8
-	modelMetadata        protowire.Number = 14
+	modelIRVersion       = 1
+	modelProducerName    = 2
+	modelProducerVersion = 3
+	modelGraph           = 7
+	modelOpset           = 8
+	modelMetadata        = 14
 
-	opsetDomain  protowire.Number = 1
-	opsetVersion protowire.Number = 2
+	opsetDomain  = 1
+	opsetVersion = 2
 
-	entryKey   protowire.Number = 1
-	entryValue protowire.Number = 2
+	entryKey   = 1
+	entryValue = 2
 
-	graphNode        protowire.Number = 1
-	graphName        protowire.Number = 2
-	graphInitializer protowire.Number = 5
-	graphInput       protowire.Number = 11
-	graphOutput      protowire.Number = 12
+	graphNode        = 1
+	graphName        = 2
+	graphInitializer = 5
+	graphInput       = 11
+	graphOutput      = 12
 
-	nodeInput     protowire.Number = 1
-	nodeOutput    protowire.Number = 2
-	nodeName      protowire.Number = 3
-	nodeOp        protowire.Number = 4
-	nodeAttribute protowire.Number = 5
-	nodeDomain    protowire.Number = 7
+	nodeInput     = 1
+	nodeOutput    = 2
+	nodeName      = 3
+	nodeOp        = 4
+	nodeAttribute = 5
+	nodeDomain    = 7
 
-	attributeName    protowire.Number = 1
-	attributeFloat   protowire.Number = 2
-	attributeInt     protowire.Number = 3
-	attributeString  protowire.Number = 4
-	attributeFloats  protowire.Number = 7
-	attributeInts    protowire.Number = 8
-	attributeStrings protowire.Number = 9
-	attributeType    protowire.Number = 20
+	attributeName    = 1
+	attributeFloat   = 2
+	attributeInt     = 3
+	attributeString  = 4
+	attributeFloats  = 7
+	attributeInts    = 8
+	attributeStrings = 9
+	attributeType    = 20
 
-	valueName protowire.Number = 1
-	valueType protowire.Number = 2
+	valueName = 1
+	valueType = 2
 
-	typeTensor     protowire.Number = 1
-	tensorTypeElem protowire.Number = 1
-	tensorTypeDims protowire.Number = 2
-	shapeDim       protowire.Number = 1
-	dimSize        protowire.Number = 1
-	dimName        protowire.Number = 2
+	typeTensor     = 1
+	tensorTypeElem = 1
+	tensorTypeDims = 2
+	shapeDim       = 1
+	dimSize        = 1
+	dimName        = 2
 
-	tensorDims     protowire.Number = 1
-	tensorType     protowire.Number = 2
-	tensorName     protowire.Number = 8
-	tensorRaw      protowire.Number = 9
-	tensorExternal protowire.Number = 13
-	tensorLocation protowire.Number = 14
+	tensorDims     = 1
+	tensorType     = 2
+	tensorName     = 8
+	tensorRaw      = 9
+	tensorExternal = 13
+	tensorLocation = 14
 
 	locationExternal = 1 // TensorProto.DataLocation.EXTERNAL
 )
@@ -186,7 +187,7 @@ type buffer []byte
 
 func (b *buffer) integer(n protowire.Number, v int64) {
 	*b = protowire.AppendTag(*b, n, protowire.VarintType)
-	*b = protowire.AppendVarint(*b, uint64(v)) //nolint:gosec // two's complement is the wire form of int64
+	*b = protowire.AppendVarint(*b, uint64(v))
 }
 
 func (b *buffer) float(n protowire.Number, v float32) {

@@ -9,7 +9,7 @@ import (
 
 // field is one field of a message: its number, and its value as an integer or as bytes.
 type field struct {
-	number protowire.Number
+	number int
 	kind   protowire.Type
 	value  uint64
 	data   []byte
@@ -23,7 +23,7 @@ func each(data []byte, visit func(field) error) error {
 			return fmt.Errorf("%w: %w", ErrMalformed, protowire.ParseError(n))
 		}
 		data = data[n:]
-		f := field{number: number, kind: kind}
+		f := field{number: int(number), kind: kind}
 		switch kind {
 		case protowire.VarintType:
 			f.value, n = protowire.ConsumeVarint(data)
@@ -54,7 +54,7 @@ func (f field) integer() (int64, error) {
 	if f.kind != protowire.VarintType {
 		return 0, fmt.Errorf("%w: field %d is not an integer", ErrMalformed, f.number)
 	}
-	return int64(f.value), nil //nolint:gosec // two's complement is the wire form of int64
+	return int64(f.value), nil
 }
 
 // float is the field's value if it is a 32-bit float.
@@ -62,7 +62,7 @@ func (f field) float() (float32, error) {
 	if f.kind != protowire.Fixed32Type {
 		return 0, fmt.Errorf("%w: field %d is not a float", ErrMalformed, f.number)
 	}
-	return math.Float32frombits(uint32(f.value)), nil //nolint:gosec // read as 32 bits
+	return math.Float32frombits(uint32(f.value)), nil
 }
 
 // bytes is the field's value if it has a length: a string, bytes or a message.
@@ -94,7 +94,7 @@ func (f field) addText(list *[]string) error {
 
 func (f field) setType(dst *DataType) error {
 	v, err := f.integer()
-	*dst = DataType(v) //nolint:gosec // a number out of range is unknown before and after it is cut
+	*dst = DataType(v)
 	return err
 }
 
