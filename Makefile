@@ -38,7 +38,7 @@ demo: setup ## Set everything up, serve, and stream one answer.
 .PHONY: test
 test: setup test-tools $(VENV)/.stamp ## Set up and run all tests that Go, a C compiler and Python can run.
 	go test -shuffle=on -timeout 20m ./...
-	$(MAKE) test-python
+	$(MAKE) test-python quality
 
 .PHONY: test-short
 test-short: ## Run the tests that need neither ONNX Runtime nor a model.
@@ -51,6 +51,10 @@ test-race: ## Run the short tests under the race detector.
 .PHONY: test-python
 test-python: setup $(VENV)/.stamp ## Test the Python client against the real server.
 	$(VENV)/bin/python -m pytest -q clients/python
+
+.PHONY: quality
+quality: setup $(VENV)/.stamp ## Hold the default conversion to its quality against float32.
+	./scripts/quality.sh $(BIN) $(VENV)/bin/python
 
 $(VENV)/.stamp: requirements-test.txt
 	$(PYTHON) -m venv $(VENV)

@@ -42,6 +42,8 @@ def main():
     parser.add_argument("--tokenizer", required=True, help="tokenizer.json")
     parser.add_argument("--windows", type=int, default=24, help=f"windows of {WINDOW} tokens, spread over the text")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--max-change", type=float, help="fail if the perplexity grows by more, in percent")
+    parser.add_argument("--max-kl", type=float, help="fail if the divergence is more")
     args = parser.parse_args()
 
     from tokenizers import Tokenizer
@@ -71,6 +73,7 @@ def main():
     perplexity = {path: float(np.exp(total / predicted)) for path, total in loss.items()}
     base = perplexity[args.reference]
     print(json.dumps({"model": args.reference, "tokens": positions, "perplexity": round(base, 4)}))
+    bad = []
     for path in args.folders:
         row = {
             "model": path,
@@ -81,6 +84,14 @@ def main():
             "same_top": f"{100 * agreed[path] / positions:.2f} %",
         }
         print(json.dumps(row))
+        change, kl = 100 * (perplexity[path] / base - 1), divergence[path] / positions
+        # Written so that a NaN fails.
+        if args.max_change is not None and not change <= args.max_change:
+            bad.append(f"{path}: the perplexity grows by {change:.3f} %, more than {args.max_change} %")
+        if args.max_kl is not None and not kl <= args.max_kl:
+            bad.append(f"{path}: the divergence is {kl:.5f}, more than {args.max_kl}")
+    if bad:
+        sys.exit("\n".join(bad))
 
 
 if __name__ == "__main__":
