@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"text/tabwriter"
 
 	"github.com/sluiceml/sluice/inference/model"
+	"github.com/sluiceml/sluice/inference/model/onnx"
 )
 
 type checkCmd struct {
@@ -51,14 +54,41 @@ func (c *checkCmd) Run(p *process) error {
 	return err
 }
 
-// loadFolderFiles reads what a server reads of a folder besides the graph.
+// loadFolderFiles reads what a server reads of a folder, and of the graph what can be checked without ONNX Runtime:
+// that every weight has its bytes.
 func loadFolderFiles(dir string) error {
 	folder, err := model.Open(dir)
 	if err != nil {
 		return err
 	}
-	_, _, err = tokenizerAndTemplate(folder)
-	return err
+	if _, _, err := tokenizerAndTemplate(folder); err != nil {
+		return err
+	}
+	data, err := os.ReadFile(folder.ModelPath)
+	if err != nil {
+		return err
+	}
+	graph, err := onnx.Unmarshal(data)
+	if err != nil {
+		return fmt.Errorf("%s: %w", folder.ModelPath, err)
+	}
+	return firstOf(graph.Verify(func(location string) (int64, error) {
+		info, err := os.Stat(filepath.Join(filepath.Dir(folder.ModelPath), location))
+		if err != nil {
+			return 0, err
+		}
+		return info.Size(), nil
+	}))
+}
+
+// firstOf is the first of several joined errors, with the number of the others: a file that was cut off has a fault for
+// every weight behind the cut.
+func firstOf(err error) error {
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // the form of errors.Join, not a type to find
+	if !ok || len(joined.Unwrap()) < 2 {
+		return err
+	}
+	return fmt.Errorf("%w (and %d more faults)", joined.Unwrap()[0], len(joined.Unwrap())-1)
 }
 
 func printReport(w io.Writer, r model.Report) error {
