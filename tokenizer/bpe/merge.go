@@ -61,8 +61,11 @@ func (m *Model) merge(dst []uint32, word string, s *Scratch) []uint32 {
 	return m.mergeLong(dst, s)
 }
 
-// appendSymbols appends the symbols of the word's bytes.
+// appendSymbols appends the first symbols of a word.
 func (m *Model) appendSymbols(dst []uint32, word string) []uint32 {
+	if m.symbols != nil {
+		return m.symbols(dst, word)
+	}
 	fused := false
 	for i := range len(word) {
 		id := m.bytes[word[i]]

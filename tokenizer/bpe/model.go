@@ -13,6 +13,9 @@ type Merge struct{ Left, Right, Into uint32 }
 
 // Config describes a model over bytes.
 type Config struct {
+	// Symbols, if it is set, appends the first symbols of a word, in the place of Bytes and Unknown: a model over
+	// characters. It must be safe for concurrent use.
+	Symbols func(dst []uint32, word string) []uint32
 	// Bytes holds the symbol of each byte, or None.
 	Bytes [256]uint32
 	// Unknown is the symbol for a byte without one; None drops such bytes, as the reference does.
@@ -36,6 +39,7 @@ type Word struct {
 
 // Model is a byte-pair encoding model. It is immutable and safe for concurrent use.
 type Model struct {
+	symbols     func(dst []uint32, word string) []uint32 // nil: bytes are looked up
 	bytes       [256]uint32
 	unknown     uint32
 	fuseUnknown bool
@@ -49,7 +53,7 @@ func New(c Config) (*Model, error) {
 	if len(c.Merges) >= math.MaxInt32 {
 		return nil, fmt.Errorf("bpe: %d merges are too many", len(c.Merges))
 	}
-	m := &Model{bytes: c.Bytes, unknown: c.Unknown, fuseUnknown: c.FuseUnknown}
+	m := &Model{symbols: c.Symbols, bytes: c.Bytes, unknown: c.Unknown, fuseUnknown: c.FuseUnknown}
 	m.ranks = newPairTable(len(c.Merges))
 	m.into = make([]uint32, len(c.Merges))
 	for rank, merge := range c.Merges {
