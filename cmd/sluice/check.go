@@ -84,7 +84,7 @@ func loadFolderFiles(dir string) error {
 // firstOf is the first of several joined errors, with the number of the others: a file that was cut off has a fault for
 // every weight behind the cut.
 func firstOf(err error) error {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // the form of errors.Join, not a type to find
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok || len(joined.Unwrap()) < 2 {
 		return err
 	}

@@ -116,7 +116,7 @@ func serve(t testing.TB, environment []string, arguments ...string) *server {
 	case err := <-s.exited:
 		s.exited <- err
 		t.Fatalf("the server ended before it was ready: %v\n%s", err, s.logged())
-	case <-time.After(5*time.Minute):
+	case <-time.After(5 * time.Minute):
 		t.Fatalf("the server was not ready in a minute\n%s", s.logged())
 	}
 	s.conn, err = grpc.NewClient(s.grpc, grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -176,7 +176,7 @@ func (s *server) wait() int {
 			s.t.Fatal(err)
 		}
 		return 0
-	case <-time.After(5*time.Minute):
+	case <-time.After(5 * time.Minute):
 		s.t.Fatalf("the server did not end in a minute\n%s", s.logged())
 		return -1
 	}
