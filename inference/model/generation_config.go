@@ -3,6 +3,7 @@ package model
 import (
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 )
 
@@ -13,13 +14,13 @@ type GenerationConfig struct {
 	EOSTokenIDs TokenIDs `json:"eos_token_id,omitempty"`
 	PadTokenID  *uint32  `json:"pad_token_id,omitzero"`
 
-	DoSample          *bool    `json:"do_sample,omitzero"`   // false: always the likeliest token
-	Temperature       *float64 `json:"temperature,omitzero"` // not negative
-	TopK              *int     `json:"top_k,omitzero"`       // not negative; 0: all
-	TopP              *float64 `json:"top_p,omitzero"`       // 0 to 1
-	MinP              *float64 `json:"min_p,omitzero"`       // 0 to 1
-	TypicalP          *float64 `json:"typical_p,omitzero"`   // 0 to 1
-	RepetitionPenalty *float64 `json:"repetition_penalty,omitzero"`
+	DoSample          *bool    `json:"do_sample,omitzero"`          // false: always the likeliest token
+	Temperature       *float64 `json:"temperature,omitzero"`        // 0 to 2
+	TopK              *int     `json:"top_k,omitzero"`              // not negative; 0: all
+	TopP              *float64 `json:"top_p,omitzero"`              // above 0, to 1
+	MinP              *float64 `json:"min_p,omitzero"`              // 0 to 1
+	TypicalP          *float64 `json:"typical_p,omitzero"`          // above 0, to 1
+	RepetitionPenalty *float64 `json:"repetition_penalty,omitzero"` // above 0
 	NoRepeatNGramSize *int     `json:"no_repeat_ngram_size,omitzero"`
 	MinNewTokens      *int     `json:"min_new_tokens,omitzero"`
 	MaxNewTokens      *int     `json:"max_new_tokens,omitzero"`
@@ -48,26 +49,33 @@ func parseGenerationConfig(path string, data []byte) (GenerationConfig, error) {
 	return c, nil
 }
 
-// validate says which values of the file at path are out of range: every fault, joined.
+// validate says which values of the file at path are out of range: every fault, joined. The ranges are those of a
+// request, as these values are the defaults of one, and are held by the float32 that a request has.
 func (c GenerationConfig) validate(path string) error {
 	var faults []error
-	number := func(field string, x *float64, least, most float64) {
-		if x != nil && (*x < least || *x > most) {
-			err := fmt.Errorf("%v is not from %v to %v", *x, least, most)
-			faults = append(faults, &FieldError{Path: path, Field: field, Err: err})
+	fault := func(field, format string, args ...any) {
+		faults = append(faults, &FieldError{Path: path, Field: field, Err: fmt.Errorf(format, args...)})
+	}
+	number := func(field string, x *float64, most float64) {
+		if x != nil && !(*x >= 0 && *x <= most) {
+			fault(field, "%v is not from 0 to %v", *x, most)
+		}
+	}
+	positive := func(field string, x *float64, most float64) {
+		if x != nil && !(float32(*x) > 0 && *x <= most) {
+			fault(field, "%v is not from 0 to %v, without 0 itself", *x, most)
 		}
 	}
 	count := func(field string, n *int, least int) {
 		if n != nil && (*n < least || *n > maxSize) {
-			err := fmt.Errorf("%d is not from %d to %d", *n, least, maxSize)
-			faults = append(faults, &FieldError{Path: path, Field: field, Err: err})
+			fault(field, "%d is not from %d to %d", *n, least, maxSize)
 		}
 	}
-	number("temperature", c.Temperature, 0, 1e6)
-	number("top_p", c.TopP, 0, 1)
-	number("min_p", c.MinP, 0, 1)
-	number("typical_p", c.TypicalP, 0, 1)
-	number("repetition_penalty", c.RepetitionPenalty, 1e-6, 1e6)
+	number("temperature", c.Temperature, 2)
+	positive("top_p", c.TopP, 1)
+	number("min_p", c.MinP, 1)
+	positive("typical_p", c.TypicalP, 1)
+	positive("repetition_penalty", c.RepetitionPenalty, math.MaxFloat32)
 	count("top_k", c.TopK, 0)
 	count("no_repeat_ngram_size", c.NoRepeatNGramSize, 0)
 	count("min_new_tokens", c.MinNewTokens, 0)
