@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/sluiceml/sluice/inference/model"
@@ -43,15 +44,25 @@ func (c *checkCmd) Run(p *process) error {
 			report.Use, report.Problem = model.None, err.Error()
 		}
 	}
+	ignored := ineffective(report)
 	if c.JSON {
-		err = printReportJSON(p.stdout, report)
+		err = printReportJSON(p.stdout, report, ignored)
 	} else {
-		err = printReport(p.stdout, report)
+		err = printReport(p.stdout, report, ignored)
 	}
 	if err == nil && report.Use == model.None {
 		err = errUnusable
 	}
 	return err
+}
+
+// ineffective names what a model's generation_config.json asks for in vain. A file that cannot be read has been reported.
+func ineffective(r model.Report) []string {
+	if r.Kind != model.KindSluice && r.Kind != model.KindSafetensors {
+		return nil
+	}
+	config, _ := model.ReadGenerationConfig(r.Path)
+	return config.Ineffective()
 }
 
 // loadFolderFiles reads what a server reads of a folder, and of the graph what can be checked without ONNX Runtime:
@@ -91,7 +102,7 @@ func firstOf(err error) error {
 	return fmt.Errorf("%w (and %d more faults)", joined.Unwrap()[0], len(joined.Unwrap())-1)
 }
 
-func printReport(w io.Writer, r model.Report) error {
+func printReport(w io.Writer, r model.Report, ignored []string) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) // keeps the first error for Flush
 	row := func(name, format string, args ...any) {
 		_, _ = fmt.Fprintf(table, "%s:\t%s\n", name, fmt.Sprintf(format, args...))
@@ -119,6 +130,9 @@ func printReport(w io.Writer, r model.Report) error {
 	}
 	row("tokenizer", "%s", yesNo(r.Tokenizer))
 	row("chat", "%s", yesNo(r.ChatTemplate))
+	if len(ignored) > 0 {
+		row("no effect", "%s of generation_config.json", strings.Join(ignored, ", "))
+	}
 	switch r.Use {
 	case model.Serve:
 		row("use", "sluice serve --model NAME=%s", r.Path)
@@ -144,12 +158,15 @@ type checkJSON struct {
 	WeightBytes   int64  `json:"weight_bytes,omitempty"`
 	Tokenizer     bool   `json:"tokenizer"`
 	ChatTemplate  bool   `json:"chat_template"`
+
+	NoEffect []string `json:"no_effect,omitempty"` // fields of generation_config.json
 }
 
-func printReportJSON(w io.Writer, r model.Report) error {
+func printReportJSON(w io.Writer, r model.Report, ignored []string) error {
 	out := checkJSON{
 		Path: r.Path, Kind: string(r.Kind), Use: string(r.Use), Problem: r.Problem, Name: r.Name,
 		Architecture: r.Architecture, WeightBytes: r.Bytes, Tokenizer: r.Tokenizer, ChatTemplate: r.ChatTemplate,
+		NoEffect: ignored,
 	}
 	if s := r.Spec; s != nil {
 		out.ContextLength, out.VocabSize = s.ContextLength, s.VocabSize

@@ -72,6 +72,9 @@ func (a *app) loadModel(f namedFolder, environment *ort.Environment, undo *close
 	if len(eos) == 0 {
 		a.log.Warn("the model names no end token; outputs end at max_tokens or a stop sequence", "model", f.name)
 	}
+	if names := f.folder.GenerationConfig.Ineffective(); len(names) > 0 {
+		a.log.Warn("generation_config.json asks for what has no effect yet", "model", f.name, "fields", names)
+	}
 	manifest := f.folder.Manifest
 	context := manifest.ContextLength
 	if a.options.MaxContext > context {
@@ -90,7 +93,7 @@ func (a *app) loadModel(f namedFolder, environment *ort.Environment, undo *close
 		Quantization:   manifest.Quantization,
 		ContextLength:  context,
 		EOSTokenIDs:    eos,
-		Defaults:       defaults(f.folder.GenerationConfig, a.options.DefaultMaxTokens),
+		Defaults:       defaults(f.folder.GenerationConfig, a.options.DefaultMaxTokens, context),
 		Tokenizer:      tok,
 		Template:       template,
 		BOSToken:       f.folder.BOSToken,
@@ -188,8 +191,9 @@ func endTokens(folder *model.Folder, tok *tokenizer.Tokenizer) []uint32 {
 	return nil
 }
 
-// defaults are the values of what a request leaves unset: the model's own over Sluice's.
-func defaults(g model.GenerationConfig, maxTokens int) inference.Defaults {
+// defaults are the values of what a request leaves unset: the model's own over Sluice's. An output cannot be longer than
+// the context.
+func defaults(g model.GenerationConfig, maxTokens, context int) inference.Defaults {
 	s := inference.Sampling{MaxTokens: maxTokens, Temperature: 1, TopP: 1, RepetitionPenalty: 1}
 	set := func(to *float32, from *float64) {
 		if from != nil {
@@ -203,6 +207,10 @@ func defaults(g model.GenerationConfig, maxTokens int) inference.Defaults {
 	if g.TopK != nil {
 		s.TopK = *g.TopK
 	}
+	if g.MaxNewTokens != nil {
+		s.MaxTokens = *g.MaxNewTokens
+	}
+	s.MaxTokens = min(s.MaxTokens, context)
 	if g.DoSample != nil && !*g.DoSample {
 		s.Temperature = 0
 	}

@@ -37,10 +37,20 @@ func TestTheModelsDefaultsWinOverSluices(t *testing.T) {
 			model.GenerationConfig{DoSample: new(true), Temperature: new(0.5)},
 			changed(func(s *inference.Sampling) { s.Temperature = 0.5 }),
 		},
+		{
+			"length",
+			model.GenerationConfig{MaxNewTokens: new(512)},
+			changed(func(s *inference.Sampling) { s.MaxTokens = 512 }),
+		},
+		{
+			"length over the context",
+			model.GenerationConfig{MaxNewTokens: new(4096)},
+			changed(func(s *inference.Sampling) { s.MaxTokens = 1024 }),
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got := defaults(test.config, 256)
+			got := defaults(test.config, 256, 1024)
 			if diff := cmp.Diff(test.want, got.Sampling); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"encoding/json/jsontext"
 	"errors"
 	"fmt"
 	"math"
@@ -23,7 +24,44 @@ type GenerationConfig struct {
 	RepetitionPenalty *float64 `json:"repetition_penalty,omitzero"` // above 0
 	NoRepeatNGramSize *int     `json:"no_repeat_ngram_size,omitzero"`
 	MinNewTokens      *int     `json:"min_new_tokens,omitzero"`
-	MaxNewTokens      *int     `json:"max_new_tokens,omitzero"`
+	MaxNewTokens      *int     `json:"max_new_tokens,omitzero"` // at least 1
+
+	// Read to be named by Ineffective, and kept by a conversion.
+	NumBeams       *int           `json:"num_beams,omitzero"`
+	EpsilonCutoff  *float64       `json:"epsilon_cutoff,omitzero"`
+	EtaCutoff      *float64       `json:"eta_cutoff,omitzero"`
+	StopStrings    jsontext.Value `json:"stop_strings,omitempty"`
+	BadWordsIDs    jsontext.Value `json:"bad_words_ids,omitempty"`
+	SuppressTokens jsontext.Value `json:"suppress_tokens,omitempty"`
+}
+
+// Ineffective names the fields that ask for something which Sluice does not do yet, in the order of the struct.
+func (c GenerationConfig) Ineffective() []string {
+	var names []string
+	note := func(name string, asked bool) {
+		if asked {
+			names = append(names, name)
+		}
+	}
+	note("typical_p", c.TypicalP != nil && *c.TypicalP != 1)
+	note("no_repeat_ngram_size", c.NoRepeatNGramSize != nil && *c.NoRepeatNGramSize != 0)
+	note("min_new_tokens", c.MinNewTokens != nil && *c.MinNewTokens != 0)
+	note("num_beams", c.NumBeams != nil && *c.NumBeams > 1)
+	note("epsilon_cutoff", c.EpsilonCutoff != nil && *c.EpsilonCutoff != 0)
+	note("eta_cutoff", c.EtaCutoff != nil && *c.EtaCutoff != 0)
+	note("stop_strings", holds(c.StopStrings))
+	note("bad_words_ids", holds(c.BadWordsIDs))
+	note("suppress_tokens", holds(c.SuppressTokens))
+	return names
+}
+
+// holds says whether a JSON value is there and is more than nothing.
+func holds(v jsontext.Value) bool {
+	switch string(v) {
+	case "", "null", "[]", `""`:
+		return false
+	}
+	return true
 }
 
 // ReadGenerationConfig reads dir/generation_config.json and checks it. A folder without one gives an error for which
@@ -42,6 +80,11 @@ func parseGenerationConfig(path string, data []byte) (GenerationConfig, error) {
 	var c GenerationConfig
 	if err := parseJSON(path, data, &c); err != nil {
 		return GenerationConfig{}, err
+	}
+	for _, v := range []*jsontext.Value{&c.StopStrings, &c.BadWordsIDs, &c.SuppressTokens} {
+		if !holds(*v) || v.Compact() != nil { // it parsed, so that it is sound
+			*v = nil
+		}
 	}
 	if err := c.validate(path); err != nil {
 		return GenerationConfig{}, err

@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/sluiceml/sluice/inference/model"
 )
 
@@ -41,5 +43,29 @@ func TestGenerationConfigHasTheRangesOfARequest(t *testing.T) {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		})
+	}
+}
+
+func TestWhatAGenerationConfigAsksInVainIsNamed(t *testing.T) {
+	tests := []struct {
+		json string
+		want []string
+	}{
+		{`{"temperature":0.5,"top_k":3,"max_new_tokens":9}`, nil},
+		{`{"typical_p":1,"min_new_tokens":0,"no_repeat_ngram_size":0,"num_beams":1,"eta_cutoff":0,"stop_strings":[ ],"bad_words_ids":null}`, nil},
+		{`{"typical_p":0.9,"min_new_tokens":3,"no_repeat_ngram_size":2}`, []string{"typical_p", "no_repeat_ngram_size", "min_new_tokens"}},
+		{`{"num_beams":4,"epsilon_cutoff":0.1,"eta_cutoff":0.1}`, []string{"num_beams", "epsilon_cutoff", "eta_cutoff"}},
+		{`{"stop_strings":"x","bad_words_ids":[[1]],"suppress_tokens":[2]}`, []string{"stop_strings", "bad_words_ids", "suppress_tokens"}},
+	}
+	for _, test := range tests {
+		dir := t.TempDir()
+		writeFile(t, dir, "generation_config.json", []byte(test.json))
+		config, err := model.ReadGenerationConfig(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(test.want, config.Ineffective()); diff != "" {
+			t.Errorf("%s: -want +got\n%s", test.json, diff)
+		}
 	}
 }
