@@ -8,10 +8,8 @@ import (
 	"net"
 	"os"
 	"sync/atomic"
-	"time"
 
 	"github.com/sluiceml/sluice/inference"
-	"github.com/sluiceml/sluice/inference/ort"
 	"github.com/sluiceml/sluice/server"
 )
 
@@ -24,7 +22,8 @@ type app struct {
 	reload  func() // reads the configuration again
 
 	telemetry *telemetry
-	registry  *inference.Registry
+	models    *servedModels
+	registry  *inference.Registry // nil until the models are loaded
 	server    *server.Server
 	grpc      net.Listener
 	http      *httpServer // nil: none
@@ -33,7 +32,6 @@ type app struct {
 
 // run builds the server, serves, and takes it down.
 func (a *app) run(ctx context.Context) (err error) {
-	started := time.Now()
 	// What can be wrong with the set-up is found before anything costly, so that the answer comes within a second.
 	folders, err := a.openFolders()
 	if err != nil {
@@ -52,16 +50,12 @@ func (a *app) run(ctx context.Context) (err error) {
 	if err := a.listen(ctx, &undo); err != nil {
 		return err
 	}
-	environment, err := ort.OpenEnvironment(library)
-	if err != nil {
-		return err
-	}
-	undo.add(environment.Close)
-	if err := a.loadModels(folders, environment, &undo); err != nil {
-		return err
+	a.models = new(servedModels)
+	for _, f := range folders {
+		a.models.names = append(a.models.names, f.name)
 	}
 	a.server, err = server.New(server.Config{ //nolint:contextcheck // the server outlives ctx's caller
-		Registry:       a.registry,
+		Registry:       a.models,
 		Logger:         a.log,
 		TracerProvider: a.telemetry.tracers,
 		MeterProvider:  a.telemetry.meters,
@@ -70,11 +64,23 @@ func (a *app) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	a.log.Info("loaded", "onnxruntime", environment.Version(), "models", len(folders), "took", time.Since(started).Round(time.Millisecond).String())
-	return a.serve(ctx)
+	// Health answers NOT_SERVING and requests get UNAVAILABLE while the models are being loaded.
+	served := make(chan error, 1)
+	go func() { served <- a.server.Serve(a.grpc) }()
+	err = a.load(ctx, folders, library, &undo)
+	if err != nil {
+		a.server.Stop()
+		<-served //nolint:errcheck // the error of the loading is the one that counts
+	} else {
+		err = a.serve(ctx, served)
+	}
+	if errors.Is(err, errStopped) {
+		return nil
+	}
+	return err
 }
 
-// listen takes the ports before the models are loaded: a port that is taken is known at once, and /livez answers.
+// listen takes the ports before the models are loaded: a port that is taken is known at once, and probes are answered.
 func (a *app) listen(ctx context.Context, undo *closers) (err error) {
 	var config net.ListenConfig
 	if a.grpc, err = config.Listen(ctx, "tcp", a.options.GRPCAddr); err != nil {

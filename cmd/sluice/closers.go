@@ -17,3 +17,9 @@ func (c *closers) close(err *error) {
 	}
 	*c = nil
 }
+
+// closeAll is close for one who wants the errors.
+func (c *closers) closeAll() (err error) {
+	c.close(&err)
+	return err
+}

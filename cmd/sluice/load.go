@@ -2,10 +2,10 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"syscall"
 	"time"
 
 	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
@@ -44,25 +44,9 @@ func (a *app) openFolders() ([]namedFolder, error) {
 	return folders, nil
 }
 
-// loadModels makes the registry: of each folder a tokenizer, a template, and a session and an engine per device.
-func (a *app) loadModels(folders []namedFolder, environment *ort.Environment, undo *closers) error {
-	models := make([]*inference.Model, len(folders))
-	for i, f := range folders {
-		m, err := a.loadModel(f, environment, undo)
-		if err != nil {
-			return fmt.Errorf("model %q: %w", f.name, err)
-		}
-		models[i] = m
-	}
-	registry, err := inference.NewRegistry(models...)
-	if err != nil {
-		return err
-	}
-	a.registry = registry
-	return nil
-}
-
-func (a *app) loadModel(f namedFolder, environment *ort.Environment, undo *closers) (*inference.Model, error) {
+func (a *app) loadModel(
+	ctx context.Context, f namedFolder, environment *ort.Environment, undo *closers,
+) (*inference.Model, error) {
 	started := time.Now()
 	tok, template, err := tokenizerAndTemplate(f.folder)
 	if err != nil {
@@ -76,24 +60,24 @@ func (a *app) loadModel(f namedFolder, environment *ort.Environment, undo *close
 		a.log.Warn("generation_config.json asks for what has no effect yet", "model", f.name, "fields", names)
 	}
 	manifest := f.folder.Manifest
-	context := manifest.ContextLength
-	if a.options.MaxContext > context {
-		return nil, usagef("--max-context %d is more than the %d tokens that the model was made for", a.options.MaxContext, context)
+	length := manifest.ContextLength
+	if a.options.MaxContext > length {
+		return nil, usagef("--max-context %d is more than the %d tokens that the model was made for", a.options.MaxContext, length)
 	}
-	context = cmp.Or(a.options.MaxContext, context)
-	replicas, err := a.loadReplicas(f, environment, context, undo)
+	length = cmp.Or(a.options.MaxContext, length)
+	replicas, err := a.loadReplicas(ctx, f, environment, length, undo)
 	if err != nil {
 		return nil, err
 	}
 	a.log.Info("loaded a model", "model", f.name, "folder", f.folder.Dir, "quantization", manifest.Quantization,
-		"context", context, "replicas", len(replicas), "took", time.Since(started).Round(time.Millisecond).String())
+		"context", length, "replicas", len(replicas), "took", time.Since(started).Round(time.Millisecond).String())
 	return inference.NewModel(inference.Config{
 		Name:           f.name,
 		Architecture:   manifest.Architecture,
 		Quantization:   manifest.Quantization,
-		ContextLength:  context,
+		ContextLength:  length,
 		EOSTokenIDs:    eos,
-		Defaults:       defaults(f.folder.GenerationConfig, a.options.DefaultMaxTokens, context),
+		Defaults:       defaults(f.folder.GenerationConfig, a.options.DefaultMaxTokens, length),
 		Tokenizer:      tok,
 		Template:       template,
 		BOSToken:       f.folder.BOSToken,
@@ -106,12 +90,12 @@ func (a *app) loadModel(f namedFolder, environment *ort.Environment, undo *close
 
 // loadReplicas opens a session and makes an engine on each device.
 func (a *app) loadReplicas(
-	f namedFolder, environment *ort.Environment, context int, undo *closers,
+	ctx context.Context, f namedFolder, environment *ort.Environment, length int, undo *closers,
 ) ([]inference.Replica, error) {
 	var replicas []inference.Replica
 	for _, device := range a.options.devices() {
-		if err := a.interruptedLoading(); err != nil {
-			return nil, err
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
 		}
 		session, err := environment.Open(ort.Config{
 			Model:         f.folder.ModelPath,
@@ -119,8 +103,8 @@ func (a *app) loadReplicas(
 			ContextLength: f.folder.Manifest.ContextLength,
 			Device:        device,
 			Slots:         a.options.Slots,
-			MaxLength:     context,
-			MaxChunk:      min(a.options.ChunkTokens, context),
+			MaxLength:     length,
+			MaxChunk:      min(a.options.ChunkTokens, length),
 		})
 		if err != nil {
 			return nil, err
@@ -139,18 +123,6 @@ func (a *app) loadReplicas(
 	}
 	a.telemetry.pickers.add(f.name, func() engine.Stats { return sum(replicas) })
 	return replicas, nil
-}
-
-// interruptedLoading looks for a signal between the loads of two sessions. There is nothing to drain yet.
-func (a *app) interruptedLoading() error {
-	select {
-	case s := <-a.signals:
-		if s != syscall.SIGHUP { // everything is being read anyway
-			return errInterrupted
-		}
-	default:
-	}
-	return nil
 }
 
 func sum(replicas []inference.Replica) engine.Stats {
@@ -193,7 +165,7 @@ func endTokens(folder *model.Folder, tok *tokenizer.Tokenizer) []uint32 {
 
 // defaults are the values of what a request leaves unset: the model's own over Sluice's. An output cannot be longer than
 // the context.
-func defaults(g model.GenerationConfig, maxTokens, context int) inference.Defaults {
+func defaults(g model.GenerationConfig, maxTokens, length int) inference.Defaults {
 	s := inference.Sampling{MaxTokens: maxTokens, Temperature: 1, TopP: 1, RepetitionPenalty: 1}
 	set := func(to *float32, from *float64) {
 		if from != nil {
@@ -210,7 +182,7 @@ func defaults(g model.GenerationConfig, maxTokens, context int) inference.Defaul
 	if g.MaxNewTokens != nil {
 		s.MaxTokens = *g.MaxNewTokens
 	}
-	s.MaxTokens = min(s.MaxTokens, context)
+	s.MaxTokens = min(s.MaxTokens, length)
 	if g.DoSample != nil && !*g.DoSample {
 		s.Temperature = 0
 	}

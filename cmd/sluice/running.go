@@ -17,10 +17,11 @@ import (
 // errDrainTimeout says that calls were cut off.
 var errDrainTimeout = errors.New("the drain took longer than --drain-timeout; calls were cut off")
 
-// serve runs everything until a drain has finished, a second signal, or a failure.
-func (a *app) serve(ctx context.Context) error {
+// serve runs the models until a drain has finished, a second signal, or a failure. The end of the gRPC server, which
+// already serves, comes from served.
+func (a *app) serve(ctx context.Context, served <-chan error) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return a.server.Serve(a.grpc) })
+	group.Go(func() error { return <-served })
 	var models sync.WaitGroup
 	var failed modelFailures
 	for _, m := range a.registry.Models() {
