@@ -103,30 +103,48 @@ func convert(ctx context.Context, c conversion, progress setup.Progress) (err er
 	if err != nil {
 		return fmt.Errorf("convert: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	defer func() {
+		if !errors.As(err, new(*strandedError)) { // what is in it exists nowhere else
+			err = errors.Join(err, os.RemoveAll(work))
+		}
+	}()
 	fresh := filepath.Join(work, "new")
 	if err := write(ctx, c, fresh, progress); err != nil {
 		return fmt.Errorf("convert %s: %w", c.source, err)
 	}
-	return replace(fresh, out, filepath.Join(work, "old"))
+	return replace(os.Rename, fresh, out, filepath.Join(work, "old"))
 }
 
-// replace puts the folder fresh at out; what was there goes to old.
-func replace(fresh, out, old string) error {
-	if err := os.Rename(out, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
+// strandedError says that the folder that was to be replaced could not be put back.
+type strandedError struct {
+	out, old string // where it was, and where it is now
+	err      error
+}
+
+func (e *strandedError) Error() string {
+	return fmt.Sprintf("%v\nthe former %s is kept at %s: move it back yourself", e.err, e.out, e.old)
+}
+
+func (e *strandedError) Unwrap() error { return e.err }
+
+// replace puts the folder fresh at out; what was there goes to old. If that fails it is put back, or else the error is
+// a *strandedError.
+func replace(rename func(from, to string) error, fresh, out, old string) error {
+	err := rename(out, old)
+	replacing := err == nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("convert: %w", err)
 	}
-	if err := os.Rename(fresh, out); err != nil {
-		return errors.Join(fmt.Errorf("convert: %w", err), ignoreMissing(os.Rename(old, out)))
+	if err := rename(fresh, out); err != nil {
+		err = fmt.Errorf("convert: %w", err)
+		if replacing {
+			if back := rename(old, out); back != nil {
+				return &strandedError{out: out, old: old, err: errors.Join(err, back)}
+			}
+		}
+		return err
 	}
 	return nil
-}
-
-func ignoreMissing(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
 }
 
 // write writes the model folder dir.
