@@ -69,7 +69,9 @@ generate: $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(VENV)/.stamp ## Regenerate the c
 
 .PHONY: checkgenerate
 checkgenerate: generate ## Fail if generated code is not up to date.
-	@git diff --exit-code -- '*.pb.go' '*_pb2*' tokenizer || { echo 'generated code is out of date: run make generate'; exit 1; }
+	@changed=$$(git status --porcelain -- '*.pb.go' '*_pb2*' '*tables.go'); \
+	if [ -n "$$changed" ]; then git diff -- '*.pb.go' '*_pb2*' '*tables.go'; echo "$$changed"; \
+	echo 'generated code is not what is committed: run make generate'; exit 1; fi
 
 .PHONY: lint
 lint: $(TOOLS)/buf $(TOOLS)/golangci-lint ## Run buf lint, go vet and golangci-lint.
@@ -93,7 +95,7 @@ fuzz: ## Run every fuzz target for FUZZTIME each.
 
 .PHONY: bench
 bench: setup ## Run the Go benchmarks.
-	go test -run '^$$' -bench . -benchmem -count 6 ./tokenizer/... ./inference/...
+	go test -run '^$$' -bench . -benchmem -count 6 ./tokenizer/... ./inference/... ./server/... ./cmd/sluice/e2e
 
 .PHONY: cover
 cover: setup test-tools $(VENV)/.stamp ## Write coverage.html.

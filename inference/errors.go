@@ -13,6 +13,7 @@ type InvalidError struct{ Violations []Violation }
 type Violation struct {
 	Field       string // path in the request, e.g. "sampling.top_p"
 	Description string // what is wrong and what is allowed, without the caller's text
+	Quote       string // more that may repeat the caller's text: for the caller's eyes, in no log, span or metric
 }
 
 func (e *InvalidError) Error() string {

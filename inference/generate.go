@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
@@ -172,11 +173,11 @@ func (m *Model) renderChat(input Chat) ([]uint32, error) {
 	var limit *chat.LimitError
 	switch {
 	case errors.As(err, &raised):
-		return nil, Invalid("chat.messages", "the model's chat template refuses them: %s", raised.Message)
+		return nil, quote("the model's chat template refuses them", raised.Message)
 	case errors.As(err, &limit):
 		return nil, Invalid("chat.messages", "the model's chat template cannot render them: %v", limit)
 	case err != nil:
-		return nil, Invalid("chat.messages", "the model's chat template fails on them: %v", err)
+		return nil, quote("the model's chat template fails on them", err.Error())
 	}
 	literal := make([]tokenizer.Range, len(rendered.Literal))
 	for i, r := range rendered.Literal {
@@ -185,21 +186,31 @@ func (m *Model) renderChat(input Chat) ([]uint32, error) {
 	return m.config.Tokenizer.Encode(rendered.Text, tokenizer.EncodeOptions{Literal: literal})
 }
 
+// quote is an InvalidError of the messages of a chat with words that a template may have put together from them.
+func quote(description, words string) error {
+	return &InvalidError{Violations: []Violation{{Field: "chat.messages", Description: description, Quote: words}}}
+}
+
 // requestAttributes describes a request in its span, without any of its text.
 func (m *Model) requestAttributes(operation string, request *Request) []attribute.KeyValue {
 	s := &request.Sampling
-	return []attribute.KeyValue{
+	attributes := []attribute.KeyValue{
 		semconv.GenAIOperationName.String(operation),
 		semconv.GenAIProviderName.String(semconv.Provider),
 		semconv.GenAIRequestModel.String(m.config.Name),
-		semconv.GenAIRequestMaxTokens.Int(s.MaxTokens),
 		semconv.GenAIRequestTemperature.Float64(float64(s.Temperature)),
 		semconv.GenAIRequestTopK.Int(s.TopK),
 		semconv.GenAIRequestTopP.Float64(float64(s.TopP)),
 		semconv.GenAIRequestPresencePenalty.Float64(float64(s.PresencePenalty)),
 		semconv.GenAIRequestFrequencyPenalty.Float64(float64(s.FrequencyPenalty)),
-		semconv.GenAIRequestSeed.Int64(int64(s.Seed)),
 		semconv.GenAIResponseID.String(request.ID),
 		semconv.GenAIResponseModel.String(m.config.Name),
 	}
+	if s.MaxTokens > 0 {
+		attributes = append(attributes, semconv.GenAIRequestMaxTokens.Int(s.MaxTokens))
+	}
+	if s.Seed <= math.MaxInt64 { // an attribute has no unsigned form, and another number would be a lie
+		attributes = append(attributes, semconv.GenAIRequestSeed.Int64(int64(s.Seed)))
+	}
+	return attributes
 }

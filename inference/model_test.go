@@ -226,8 +226,11 @@ func TestTemplateRefuses(t *testing.T) {
 	m := newModel(t, setup{})
 	_, err := m.CountTokens(t.Context(), inference.Chat{Messages: []inference.Message{{Role: "tool", Content: "x"}}})
 	invalid, ok := errors.AsType[*inference.InvalidError](err)
-	if !ok || invalid.Violations[0].Field != "chat.messages" || !strings.Contains(err.Error(), "no tools here") {
-		t.Errorf("got %v", err)
+	if !ok || invalid.Violations[0].Field != "chat.messages" || !strings.Contains(invalid.Violations[0].Quote, "no tools here") {
+		t.Errorf("got %+v", err)
+	}
+	if strings.Contains(err.Error(), "no tools here") {
+		t.Errorf("the error, which is logged, repeats the template's words: %v", err)
 	}
 }
 

@@ -14,7 +14,7 @@ const SchemaURL = "https://opentelemetry.io/schemas/1.41.0"
 const (
 	GenAIOperationName             attribute.Key = "gen_ai.operation.name" // OperationChat or OperationTextCompletion
 	GenAIProviderName              attribute.Key = "gen_ai.provider.name"  // Provider
-	GenAIRequestModel              attribute.Key = "gen_ai.request.model"  // as the client wrote it
+	GenAIRequestModel              attribute.Key = "gen_ai.request.model"  // the real name, never an alias
 	GenAIRequestMaxTokens          attribute.Key = "gen_ai.request.max_tokens"
 	GenAIRequestTemperature        attribute.Key = "gen_ai.request.temperature"
 	GenAIRequestTopK               attribute.Key = "gen_ai.request.top_k"

@@ -27,7 +27,11 @@ func ofInvalid(e *inference.InvalidError) *status.Status {
 	size, told := 0, true
 	for i, v := range e.Violations {
 		field, description := clip(v.Field, maxName), clip(v.Description, maxMessage)
-		size += len(field) + len(description)
+		listed := description
+		if v.Quote != "" { // in the details only: the message is logged
+			listed += ": " + clip(v.Quote, maxMessage)
+		}
+		size += len(field) + len(listed)
 		if size > maxViolations {
 			bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{
 				Description: fmt.Sprintf("%d more violations are not listed", len(e.Violations)-i),
@@ -36,7 +40,7 @@ func ofInvalid(e *inference.InvalidError) *status.Status {
 		}
 		bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{
 			Field:       field,
-			Description: description,
+			Description: listed,
 		})
 		separator := "; "
 		if i == 0 {

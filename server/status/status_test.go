@@ -213,3 +213,21 @@ func TestHTTP(t *testing.T) {
 		}
 	}
 }
+
+// TestQuoteIsForTheCaller shows that words which may repeat the request are in the details and not in the message,
+// which is logged.
+func TestQuoteIsForTheCaller(t *testing.T) {
+	t.Parallel()
+	st := status.Of(t.Context(), &inference.InvalidError{Violations: []inference.Violation{
+		{Field: "chat.messages", Description: "refused", Quote: "roles must alternate"},
+	}})
+	if strings.Contains(st.Message(), "alternate") {
+		t.Errorf("the message is %q", st.Message())
+	}
+	for _, detail := range st.Details() {
+		if bad, ok := detail.(*errdetails.BadRequest); ok && bad.GetFieldViolations()[0].GetDescription() == "refused: roles must alternate" {
+			return
+		}
+	}
+	t.Errorf("the details are %v", st.Details())
+}
