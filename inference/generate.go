@@ -123,8 +123,15 @@ func field(input Input) string {
 	panic(fmt.Sprintf("inference: unknown input %T", input))
 }
 
-// tokenize turns an input into the prompt's token ids.
+// tokenize turns an input into the prompt's token ids; texts take turns.
 func (m *Model) tokenize(ctx context.Context, input Input) (ids []uint32, err error) {
+	if tokens, ok := input.(Tokens); ok {
+		return tokens, nil
+	}
+	if err := m.turns.take(ctx); err != nil {
+		return nil, err
+	}
+	defer m.turns.give()
 	_, span := m.tracer.Start(ctx, semconv.SpanTokenize)
 	defer func() {
 		if span.IsRecording() {
@@ -133,12 +140,13 @@ func (m *Model) tokenize(ctx context.Context, input Input) (ids []uint32, err er
 		span.End()
 	}()
 	switch input := input.(type) {
-	case Tokens:
-		return input, nil
 	case Prompt:
 		options := tokenizer.EncodeOptions{AddSpecialTokens: true}
 		if !input.ParseSpecial {
 			options.Special = tokenizer.SpecialAsText
+		}
+		if err := m.hopeless(input.Text, options); err != nil {
+			return nil, err
 		}
 		ids, err = m.config.Tokenizer.Encode(input.Text, options)
 	case Chat:

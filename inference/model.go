@@ -81,6 +81,7 @@ type Model struct {
 	aliases []string // set by NewRegistry, before the model is shared
 	state   atomic.Int32
 	pool    *pool
+	turns   turns        // of rendering and encoding
 	stop    func() error // ends the gauges
 	tracer  trace.Tracer
 	metrics *metrics
@@ -116,6 +117,7 @@ func NewModel(config Config) (*Model, error) {
 	m := &Model{
 		config:  config,
 		pool:    replicas,
+		turns:   newTurns(),
 		stop:    stopGauges,
 		tracer:  config.TracerProvider.Tracer("github.com/sluiceml/sluice/inference"),
 		metrics: instruments,

@@ -10,7 +10,7 @@ import (
 )
 
 // tokenizerService is sluice.v1.TokenizerService over the registry. It runs in the caller's goroutine and takes no
-// slot, so that its inputs are bounded by size alone.
+// slot, so that its inputs are bounded by size and by the model's turns of encoding.
 type tokenizerService struct {
 	sluicev1.UnimplementedTokenizerServiceServer
 
@@ -18,7 +18,7 @@ type tokenizerService struct {
 }
 
 // Tokenize turns text into token ids.
-func (s *tokenizerService) Tokenize(_ context.Context, in *sluicev1.TokenizeRequest) (*sluicev1.TokenizeResponse, error) {
+func (s *tokenizerService) Tokenize(ctx context.Context, in *sluicev1.TokenizeRequest) (*sluicev1.TokenizeResponse, error) {
 	model, err := findModel(s.models, "model", in.GetModel())
 	if err != nil {
 		return nil, err
@@ -30,11 +30,11 @@ func (s *tokenizerService) Tokenize(_ context.Context, in *sluicev1.TokenizeRequ
 	if in.ParseSpecial != nil && !in.GetParseSpecial() {
 		options.Special = tokenizer.SpecialAsText
 	}
-	tok := model.Tokenizer()
-	ids, err := tok.Encode(in.GetText(), options)
+	ids, err := model.Encode(ctx, in.GetText(), options)
 	if err != nil {
 		return nil, fmt.Errorf("tokenize: %w", err)
 	}
+	tok := model.Tokenizer()
 	tokens := make([]sluicev1.Token, len(ids))
 	out := &sluicev1.TokenizeResponse{Tokens: make([]*sluicev1.Token, len(ids))}
 	for i, id := range ids {
