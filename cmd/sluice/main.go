@@ -11,7 +11,7 @@ import (
 )
 
 // version is set by the linker in `make build`; a plain `go build` leaves it to the module's own version.
-var version string //nolint:gochecknoglobals // -ldflags -X needs a variable
+var version string // set by -ldflags -X
 
 func main() {
 	os.Exit(run(context.Background(), os.Args[1:], process{

@@ -130,8 +130,20 @@ func checkSpans(t *testing.T, spans []*trace.Span, response *sluicev1.GenerateRe
 		t.Errorf("the operation's span counts %v", operation.GetAttributes())
 	}
 	for _, name := range []string{"tokenize", "queue", "detokenize"} {
-		if span := one(name); string(span.GetParentSpanId()) != string(operation.GetSpanId()) {
-			t.Errorf("%s is not a child of the operation", name)
+		one(name)
+	}
+	for _, name := range []string{"tokenize", "queue", "prefill", "decode", "detokenize"} {
+		for _, span := range byName[name] {
+			if string(span.GetParentSpanId()) != string(operation.GetSpanId()) {
+				t.Errorf("%s is not a child of the operation", name)
+			}
+		}
+	}
+	for _, span := range byName["engine.step"] {
+		for _, link := range span.GetLinks() {
+			if hex.EncodeToString(link.GetTraceId()) != traceID || string(link.GetSpanId()) != string(operation.GetSpanId()) {
+				t.Errorf("a step links to %x in trace %x", link.GetSpanId(), link.GetTraceId())
+			}
 		}
 	}
 	if chunks := (promptTokens + 63) / 64; int64(len(byName["prefill"])) != chunks {
