@@ -11,7 +11,7 @@ import (
 )
 
 // version is set by the linker in `make build`; a plain `go build` leaves it to the module's own version.
-var version string // set by -ldflags -X
+var version string
 
 func main() {
 	os.Exit(run(context.Background(), os.Args[1:], process{

@@ -98,8 +98,14 @@ func (e *Environment) Open(config Config) (_ *Session, err error) {
 	if s.buffers, err = newBuffers(config, &s.tensors); err != nil {
 		return nil, err
 	}
-	if _, err = s.Step(runner.Step{Decode: []runner.DecodeRow{{}}}); err != nil {
-		return nil, fmt.Errorf("first run: %w", err)
+	// Both paths of a step, so that the first request finds them warm.
+	for _, step := range []runner.Step{
+		{Decode: []runner.DecodeRow{{}}},
+		{Chunk: &runner.Chunk{Tokens: make([]uint32, config.MaxChunk), Logits: true}},
+	} {
+		if _, err = s.Step(step); err != nil {
+			return nil, fmt.Errorf("first run: %w", err)
+		}
 	}
 	s.ReleaseSlot(0)
 	return s, nil
