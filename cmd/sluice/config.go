@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -62,6 +63,9 @@ func loadConfig(r io.Reader) (kong.Resolver, error) {
 		if value.Kind != yaml.MappingNode {
 			return addOption(file.options, key, value)
 		}
+		if _, taken := file.commands[key.Value]; taken {
+			return &configError{line: key.Line, reason: fmt.Sprintf("%q is set twice", key.Value)}
+		}
 		options := map[string]*yaml.Node{}
 		file.commands[key.Value] = options
 		// The line of the command itself, for Validate.
@@ -113,16 +117,26 @@ func (f *configFile) Validate(app *kong.Application) error {
 	for _, command := range app.Children {
 		commands[command.Name] = command
 	}
+	isOption := func(key string) bool {
+		return hasFlag(app.Node, key) ||
+			slices.ContainsFunc(app.Children, func(command *kong.Node) bool { return hasFlag(command, key) })
+	}
 	for key, value := range f.options {
-		known := hasFlag(app.Node, key)
-		for _, command := range commands {
-			known = known || hasFlag(command, key)
+		if _, is := commands[key]; is && !isOption(key) {
+			if value.Tag != "!!null" { // a section that is empty
+				faults = append(faults, &configError{line: value.Line, reason: fmt.Sprintf("%q is a command: under it belong its options", key)})
+			}
+			continue
 		}
-		check(key, value.Line, known)
+		check(key, value.Line, isOption(key))
 	}
 	for name, options := range f.commands {
 		command, known := commands[name]
-		if !known {
+		switch {
+		case !known && isOption(name):
+			faults = append(faults, &configError{line: options[""].Line, reason: fmt.Sprintf("%q must be a plain value or a list", name)})
+			continue
+		case !known:
 			check(name, options[""].Line, false)
 			continue
 		}
@@ -159,21 +173,42 @@ func (f *configFile) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (
 			value = own
 		}
 	}
-	switch {
-	case value == nil:
+	if value == nil || value.Tag == "!!null" {
 		return nil, nil //nolint:nilnil // as above
-	case value.Kind == yaml.SequenceNode:
-		items := make([]any, len(value.Content))
-		for i, item := range value.Content {
-			items[i] = item.Value
-		}
-		return items, nil
-	default:
-		return value.Value, nil
 	}
+	plain, err := plainNode(flag, value)
+	if err != nil {
+		return nil, &configError{line: value.Line, reason: err.Error()}
+	}
+	return plain, nil
 }
 
-// printConfig writes the options in force as a configuration file that sets them.
+// plainNode is the value of a node as kong takes it, if the flag can have it.
+func plainNode(flag *kong.Flag, node *yaml.Node) (any, error) {
+	var plain any = node.Value
+	if node.Kind == yaml.SequenceNode {
+		if flag.Target.Kind() != reflect.Slice {
+			return nil, fmt.Errorf("%q must be a plain value", flag.Name)
+		}
+		items := make([]any, len(node.Content))
+		for i, item := range node.Content {
+			items[i] = item.Value
+		}
+		plain = items
+	}
+	// kong would say the same without the line.
+	trial := reflect.New(flag.Target.Type()).Elem()
+	if trial.Kind() == reflect.Pointer {
+		trial.Set(reflect.New(trial.Type().Elem()))
+	}
+	decoding := &kong.DecodeContext{Value: flag.Value, Scan: kong.Scan().PushTyped(plain, kong.FlagValueToken)}
+	if err := flag.Mapper.Decode(decoding, trial); err != nil {
+		return nil, fmt.Errorf("%q: %w", flag.Name, err)
+	}
+	return plain, nil
+}
+
+// printConfig writes the options in force as a configuration file that sets them. Secrets are left out.
 func printConfig(w io.Writer, parsed *kong.Context) error {
 	document := &yaml.Node{Kind: yaml.MappingNode}
 	own := &yaml.Node{Kind: yaml.MappingNode}
@@ -186,8 +221,12 @@ func printConfig(w io.Writer, parsed *kong.Context) error {
 		if selected != nil && hasFlag(selected, flag.Name) {
 			target = own
 		}
-		value, err := optionNode(flag)
-		if err != nil {
+		plain := plainValue(flag.Target)
+		if plain == nil || flag.Name == "api-key" { // unset, or a secret
+			continue
+		}
+		value := new(yaml.Node)
+		if err := value.Encode(plain); err != nil {
 			return fmt.Errorf("print configuration: --%s: %w", flag.Name, err)
 		}
 		target.Content = append(target.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: flag.Name}, value)
@@ -201,13 +240,4 @@ func printConfig(w io.Writer, parsed *kong.Context) error {
 		return fmt.Errorf("print configuration: %w", err)
 	}
 	return nil
-}
-
-// optionNode is the value of an option. Secrets are left out.
-func optionNode(flag *kong.Flag) (*yaml.Node, error) {
-	node := new(yaml.Node)
-	if flag.Name == "api-key" && !flag.Target.IsZero() {
-		return node, node.Encode("(set)")
-	}
-	return node, node.Encode(plainValue(flag.Target))
 }

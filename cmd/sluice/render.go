@@ -31,6 +31,10 @@ type clockNow struct{ time time.Time }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (c *clockNow) UnmarshalText(text []byte) error {
+	if len(text) == 0 { // as an unset one is printed
+		c.time = time.Time{}
+		return nil
+	}
 	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05", time.DateOnly} {
 		if t, err := time.Parse(layout, string(text)); err == nil {
 			c.time = t
