@@ -7,11 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
-
-	"golang.org/x/term"
 
 	client "github.com/sluiceml/sluice/clients/go"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
@@ -58,7 +55,7 @@ Examples:
 
 // Run asks a server and prints the answer as it comes.
 func (c *generateCmd) Run(ctx context.Context, p *process) error {
-	prompt, err := c.readPrompt(p.stdin)
+	prompt, err := c.readPrompt(p)
 	if err != nil {
 		return err
 	}
@@ -106,14 +103,14 @@ func endLine(w io.Writer, text string) error {
 // maxPrompt is a little more than a server takes in one message, which then says what is wrong.
 const maxPrompt = 32 << 20
 
-func (c *generateCmd) readPrompt(stdin io.Reader) (string, error) {
+func (c *generateCmd) readPrompt(p *process) (string, error) {
 	if c.Prompt != "" && c.Prompt != "-" {
 		return c.Prompt, nil
 	}
-	if f, ok := stdin.(*os.File); ok && c.Prompt == "" && term.IsTerminal(int(f.Fd())) {
+	if c.Prompt == "" && p.terminal() {
 		return "", usagef("a prompt is missing: sluice generate \"Name three rivers.\"")
 	}
-	data, err := io.ReadAll(io.LimitReader(stdin, maxPrompt+1))
+	data, err := io.ReadAll(io.LimitReader(p.stdin, maxPrompt+1))
 	if err != nil {
 		return "", fmt.Errorf("read the prompt: %w", err)
 	}

@@ -37,6 +37,7 @@ func run(ctx context.Context, args []string, p process) int {
 	}
 	ctx, stop := untilInterrupted(ctx, parsed.Command())
 	defer stop()
+	p.stdin = &interruptible{ctx: ctx, from: p.stdin}
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	return p.report(interruption(ctx, parsed.Run(&p, &line.loggingFlags, parsed)))
 }
