@@ -55,6 +55,9 @@ Examples:
 
 // Run asks a server and prints the answer as it comes.
 func (c *generateCmd) Run(ctx context.Context, p *process) error {
+	if c.Raw && c.Sys != "" {
+		return usagef("--system needs the model's chat template: leave out --raw")
+	}
 	prompt, err := c.readPrompt(p)
 	if err != nil {
 		return err

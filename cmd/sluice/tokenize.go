@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/alecthomas/kong"
 
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
 	"github.com/sluiceml/sluice/tokenizer"
@@ -39,7 +42,12 @@ Examples:
 type encoder func(ctx context.Context, text string) ([]uint32, error)
 
 // Run tokenizes.
-func (c *tokenizeCmd) Run(ctx context.Context, p *process) error {
+func (c *tokenizeCmd) Run(ctx context.Context, p *process, parsed *kong.Context) error {
+	for _, name := range []string{"addr", "model", "tls-ca", "api-key"} {
+		if c.Tokenizer != "" && given(parsed, name) {
+			return usagef("--%s is about a server: leave out --tokenizer", name)
+		}
+	}
 	encode, stop, err := c.encoder()
 	if err != nil {
 		return err
@@ -61,13 +69,9 @@ func (c *tokenizeCmd) Run(ctx context.Context, p *process) error {
 			return ids, err
 		})
 	}
-	text := c.Text
-	if text == "" {
-		data, err := io.ReadAll(io.LimitReader(p.stdin, maxLine))
-		if err != nil {
-			return fmt.Errorf("read the text: %w", err)
-		}
-		text = string(data)
+	text, err := c.readText(p)
+	if err != nil {
+		return err
 	}
 	ids, err := encode(ctx, text)
 	if err != nil {
@@ -79,6 +83,30 @@ func (c *tokenizeCmd) Run(ctx context.Context, p *process) error {
 	}
 	_, err = fmt.Fprintln(p.stdout, strings.Join(words, " "))
 	return err
+}
+
+// given says whether an option is on the command line itself.
+func given(parsed *kong.Context, name string) bool {
+	return slices.ContainsFunc(parsed.Path, func(path *kong.Path) bool {
+		return path.Flag != nil && path.Flag.Name == name && !path.Resolved
+	})
+}
+
+func (c *tokenizeCmd) readText(p *process) (string, error) {
+	if c.Text != "" {
+		return c.Text, nil
+	}
+	if p.terminal() {
+		return "", usagef("a text is missing: sluice tokenize \"Hello, world\"")
+	}
+	data, err := io.ReadAll(io.LimitReader(p.stdin, maxLine+1))
+	if err != nil {
+		return "", fmt.Errorf("read the text: %w", err)
+	}
+	if len(data) > maxLine {
+		return "", fmt.Errorf("the text is larger than %d MiB", maxLine>>20)
+	}
+	return string(data), nil
 }
 
 // encoder is the file's tokenizer, or the server's.
