@@ -39,7 +39,7 @@ func run(ctx context.Context, args []string, p process) int {
 	defer stop()
 	p.stdin = &interruptible{ctx: ctx, from: p.stdin}
 	parsed.BindTo(ctx, (*context.Context)(nil))
-	return p.report(interruption(ctx, parsed.Run(&p, &line.loggingFlags, parsed)))
+	return p.report(reachability(parsed, interruption(ctx, parsed.Run(&p, &line.loggingFlags, parsed))))
 }
 
 // newParser makes the parser of the command line. It exits the process for --help.

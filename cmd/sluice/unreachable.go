@@ -1,0 +1,40 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+
+	"github.com/alecthomas/kong"
+	"google.golang.org/grpc/codes"
+
+	client "github.com/sluiceml/sluice/clients/go"
+)
+
+// unreachableError says that no server answered. It is no refusal, so it hides the status that gRPC made up for it.
+type unreachableError struct{ addr, cause string }
+
+func (e *unreachableError) Error() string {
+	return fmt.Sprintf("nothing answers at %s (%s): is `sluice serve` running there?", e.addr, e.cause)
+}
+
+// reachability turns the failure of a client's command to reach its server into an *unreachableError. gRPC gives such
+// failures the same codes as a server's refusals: they are told apart by having no details and by their text.
+func reachability(parsed *kong.Context, err error) error {
+	status, ok := errors.AsType[*client.Error](err)
+	if !ok || status.Reason() != "" || status.Code() != codes.Unavailable && status.Code() != codes.DeadlineExceeded {
+		return err
+	}
+	// grpc-go: internal/transport's ConnectionError, the resolvers, and a picker that waited for a connection.
+	made := regexp.MustCompile(`(?:connection error: desc = "(?:transport: )?(?:Error while dialing: )?(.*)"|` +
+		`(?:name resolver error|latest balancer error): (.*))`).FindStringSubmatch(status.Message())
+	if made == nil {
+		return err
+	}
+	for _, flag := range parsed.Flags() {
+		if flag.Name == "addr" {
+			return &unreachableError{addr: flag.Target.String(), cause: made[1] + made[2]}
+		}
+	}
+	return err
+}
