@@ -68,6 +68,11 @@ func (s *Stream) Summary() Summary {
 	}
 }
 
+// Stalled is closed when the request has lost its slot because nothing of its output was taken for too long, for a
+// reader that is blocked elsewhere. Next returns a *SlowReaderError then, after what came before. Unlike the other
+// methods it may be called from any goroutine.
+func (s *Stream) Stalled() <-chan struct{} { return s.output.Stalled() }
+
 // Close cancels the request if it still runs; its slot is free within one step. It may be called at any time, also
 // more than once.
 func (s *Stream) Close() {
@@ -152,6 +157,7 @@ func failureType(err error) string {
 		full        *QueueFullError
 		unavailable *UnavailableError
 		expired     *ExpiredError
+		slow        *SlowReaderError
 	)
 	switch {
 	case err == nil:
@@ -166,6 +172,8 @@ func failureType(err error) string {
 		return "queue_full"
 	case errors.As(err, &unavailable):
 		return "unavailable"
+	case errors.As(err, &slow):
+		return "slow_reader"
 	}
 	return "internal"
 }

@@ -74,6 +74,8 @@ type updates interface {
 	Next(ctx context.Context) (inference.Update, error)
 	// Summary is the account of the request, once Next has returned io.EOF.
 	Summary() inference.Summary
+	// Stalled is closed when the request has lost its slot because its updates were not taken for too long.
+	Stalled() <-chan struct{}
 	// Close lets go of the request, finished or not.
 	Close()
 }

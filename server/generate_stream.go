@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"google.golang.org/grpc"
 
@@ -12,8 +14,9 @@ import (
 // GenerateStream runs a request and sends its text as it comes.
 //
 // Nothing is sent before the request is admitted, so that a refusal is the call's status and not the end of an open
-// stream. A client that reads slowly blocks Send, and meanwhile the stream of updates joins them: it costs a goroutine
-// and its slot, and its later deltas are longer. A client that goes away ends ctx, which ends Next and Send.
+// stream. A client that reads slowly blocks Send, and meanwhile the stream of updates joins them: it costs two goroutines
+// and its slot, and its later deltas are longer. One that has read nothing for too long loses its slot, and the call
+// ends although Send is still blocked. A client that goes away ends ctx, which ends Next and Send.
 func (s *inferenceService) GenerateStream(
 	in *sluicev1.GenerateRequest, out grpc.ServerStreamingServer[sluicev1.GenerateStreamResponse],
 ) error {
@@ -23,14 +26,26 @@ func (s *inferenceService) GenerateStream(
 		return err
 	}
 	defer run.updates.Close()
-	to := sender{ctx: ctx, send: out.Send}
-	if err := to.started(run.request.ID, run.model); err != nil {
+	carrier := newCourier(ctx, out.Send, run.updates.Stalled())
+	defer carrier.dismiss()
+	err = run.send(ctx, sender{ctx: ctx, send: carrier.send})
+	for errors.Is(err, errStalled) { // skip what the client did not take: the error is behind it
+		if _, cause := run.updates.Next(ctx); cause != nil {
+			err = fmt.Errorf("generate: %w", cause)
+		}
+	}
+	return err
+}
+
+// send sends all events of an admitted request.
+func (r running) send(ctx context.Context, to sender) error {
+	if err := to.started(r.request.ID, r.model); err != nil {
 		return err
 	}
-	if err := pump(ctx, run.updates, to); err != nil {
+	if err := pump(ctx, r.updates, to); err != nil {
 		return err
 	}
-	return to.summary(run.updates.Summary())
+	return to.summary(r.updates.Summary())
 }
 
 // sender is a sink that sends each update as events.

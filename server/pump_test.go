@@ -40,6 +40,8 @@ func (s *script) Next(ctx context.Context) (inference.Update, error) {
 
 func (s *script) Summary() inference.Summary { return inference.Summary{} }
 
+func (s *script) Stalled() <-chan struct{} { return nil }
+
 func (s *script) Close() {}
 
 var errBroken = errors.New("the engine broke")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -91,14 +92,43 @@ func testDeadline(t *testing.T) {
 	idle(t, i)
 }
 
-// A client that does not read holds back nobody: its deltas grow meanwhile, and when it has read nothing for too long
-// it loses its slot and learns why.
+// A client that does not read holds back nobody. When it has read nothing for too long it loses its slot, and the call
+// ends: the client learns why if it reads after all, and if it never does, a drain does not wait for it.
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, testSlowReader)
+	t.Run("reads at last", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			_, slow := slowReader(t)
+			var all told
+			st := wantStatus(t, all.read(t, slow), codes.Aborted)
+			if reason := detail[*errdetails.ErrorInfo](t, st).GetReason(); reason != "SLOW_READER" {
+				t.Errorf("reason %s", reason)
+			}
+		})
+	})
+	t.Run("never reads", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			i, _ := slowReader(t)
+			synctest.Wait()
+			if text := i.Log.String(); !strings.Contains(text, "grpc.method=GenerateStream") || !strings.Contains(text, "grpc.code=Aborted") {
+				t.Errorf("the call has not ended:\n%s", text)
+			}
+			began := time.Now()
+			if err := i.Server.Shutdown(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("the shutdown took %s", took)
+			}
+		})
+	})
 }
 
-func testSlowReader(t *testing.T) {
+// slowReader runs a stream that nobody reads until it has lost its slot.
+func slowReader(t *testing.T) (*servertest.Instance, grpc.ServerStreamingClient[sluicev1.GenerateStreamResponse]) {
+	t.Helper()
 	const step, patience = 20 * time.Millisecond, 10 * time.Second
 	i := start(t, servertest.Toy{
 		Session: inferencetest.ToyConfig{
@@ -127,17 +157,43 @@ func testSlowReader(t *testing.T) {
 		}
 		running = models.GetModels()[0].GetReplicas()[0].GetRunning() > 0
 	}
-	var all told
-	st := wantStatus(t, all.read(t, slow), codes.Aborted)
-	if reason := detail[*errdetails.ErrorInfo](t, st).GetReason(); reason != "SLOW_READER" {
-		t.Errorf("reason %s", reason)
+	return i, slow
+}
+
+// A client that reads half as fast as the tokens come keeps its slot, and its deltas grow.
+func TestSlowDeltasGrow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, testSlowDeltasGrow)
+}
+
+func testSlowDeltasGrow(t *testing.T) {
+	const step, tokens = 20 * time.Millisecond, 1 << 14
+	i := start(t, servertest.Toy{Session: inferencetest.ToyConfig{
+		Limits:     runner.Limits{Slots: 1, MaxLength: 1 << 15, MaxChunk: 16},
+		Script:     func([]uint32) (uint32, bool) { return servertest.EndOfText, true },
+		BeforeStep: func(runner.Step) error { time.Sleep(step); return nil }, //nolint:forbidigo // of the bubble's clock
+	}})
+	in := greedy("slow", tokens)
+	in.Output = &sluicev1.OutputOptions{SkipSpecialTokens: new(false)}
+	slow, err := generator(i).GenerateStream(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
 	}
-	longest := 0
-	for _, delta := range all.deltas {
-		longest = max(longest, len(delta))
+	size, longest := 0, 0
+	for {
+		event, err := slow.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		delta := len(event.GetDelta().GetText())
+		size, longest = size+delta, max(longest, delta)
+		time.Sleep(2 * step) //nolint:forbidigo // of the bubble's clock
 	}
-	if one := len("<|endoftext|>"); longest <= 2*one {
-		t.Errorf("no delta is longer than %d bytes", longest)
+	if one := len("<|endoftext|>"); size != tokens*one || longest <= 2*one {
+		t.Errorf("%d bytes, the longest delta has %d", size, longest)
 	}
 }
 

@@ -10,8 +10,9 @@ import (
 // Output is the reader's end of a request. One goroutine at a time may call Next; the other methods may be called
 // from any.
 type Output struct {
-	ready chan struct{} // holds a token if the reader has something to look at
-	abort func(cause error)
+	ready   chan struct{} // holds a token if the reader has something to look at
+	stalled chan struct{} // closed when the output ends with ErrSlowReader
+	abort   func(cause error)
 
 	mu struct {
 		sync.Mutex
@@ -38,7 +39,7 @@ const (
 )
 
 func newOutput(promptTokens int) *Output {
-	o := &Output{ready: make(chan struct{}, 1)}
+	o := &Output{ready: make(chan struct{}, 1), stalled: make(chan struct{})}
 	o.mu.summary.Usage.PromptTokens = promptTokens
 	return o
 }
@@ -90,6 +91,10 @@ func (o *Output) Started() bool {
 	defer o.mu.Unlock()
 	return o.mu.started
 }
+
+// Stalled is closed when the request has lost its slot because its reader took nothing for too long: what a reader
+// watches that is blocked elsewhere meanwhile. Next returns ErrSlowReader then, after what came before.
+func (o *Output) Stalled() <-chan struct{} { return o.stalled }
 
 // Close ends the request if it has not ended: its slot is free within one step. What was not taken is lost. It is
 // idempotent.
@@ -149,6 +154,9 @@ func (o *Output) endLocked(finish *Finish, err error, summary Summary) bool {
 	}
 	if err == ErrClosed { //nolint:errorlint // our own, never wrapped
 		o.mu.text, o.mu.ids = nil, nil
+	}
+	if err == ErrSlowReader { //nolint:errorlint // our own, never wrapped
+		close(o.stalled)
 	}
 	if o.mu.unwatch != nil {
 		o.mu.unwatch()
