@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"time"
 
 	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
@@ -31,8 +32,11 @@ func (a *app) openFolders() ([]namedFolder, error) {
 	}
 	folders := make([]namedFolder, len(flags))
 	for i, flag := range flags {
+		if _, err := os.Stat(flag.dir); errors.Is(err, fs.ErrNotExist) && !a.options.cachesModel() {
+			return nil, usagef("model %q: no such folder: %s", flag.name, flag.dir)
+		}
 		folder, err := model.Open(flag.dir)
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) && a.options.cachesModel() {
 			return nil, fmt.Errorf("model %q: %w", flag.name, errors.Join(err,
 				&setup.NotSetUpError{What: fmt.Sprintf("model %q", flag.name), Path: flag.dir, Hint: "sluice setup"}))
 		}

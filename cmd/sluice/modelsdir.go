@@ -31,6 +31,9 @@ func (c *serveCmd) modelsToServe() ([]modelFlag, error) {
 	return []modelFlag{{name: setup.DefaultModelName, dir: dir}}, nil
 }
 
+// cachesModel says whether the model to serve is the one that `sluice setup` makes.
+func (c *serveCmd) cachesModel() bool { return len(c.Model) == 0 && c.ModelsDir == "" }
+
 // foldersIn finds the model folders in a directory and names each after its folder. A directory that is a model folder
 // itself is the only one. Hidden folders, as orchestrators make beside what they mount, are passed over.
 func foldersIn(dir string) ([]modelFlag, error) {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -37,8 +39,12 @@ type versions struct {
 // Run prints the versions. A missing ONNX Runtime is not an error here.
 func (c *versionCmd) Run(p *process) error {
 	v := buildVersions()
-	if library, err := findLibrary(c.ONNXRuntime, nil); err == nil {
+	library, err := findLibrary(c.ONNXRuntime, nil)
+	switch {
+	case err == nil:
 		v.ONNXRuntime = libraryVersion(library)
+	case c.ONNXRuntime != "":
+		return err
 	}
 	if c.JSON {
 		encoder := json.NewEncoder(p.stdout)
@@ -53,7 +59,7 @@ func (c *versionCmd) Run(p *process) error {
 	if onnx == "" {
 		onnx = "not set up (run sluice setup)"
 	}
-	_, err := fmt.Fprintf(p.stdout, "sluice %s\ncommit %s%s\n%s %s\nONNX Runtime %s\n",
+	_, err = fmt.Fprintf(p.stdout, "sluice %s\ncommit %s%s\n%s %s\nONNX Runtime %s\n",
 		v.Version, v.Commit, modified, v.Go, v.Platform, onnx)
 	return err
 }
@@ -92,8 +98,10 @@ func libraryVersion(path string) string {
 // findLibrary is the ONNX Runtime library for some devices: the one named by the operator, or the cache's.
 func findLibrary(named string, devices []ort.Device) (string, error) {
 	if named != "" {
-		if _, err := os.Stat(named); err != nil {
-			return "", &setup.NotSetUpError{What: "the ONNX Runtime library", Path: named, Hint: "sluice setup"}
+		if _, err := os.Stat(named); errors.Is(err, fs.ErrNotExist) {
+			return "", usagef("--onnxruntime: no such file: %s", named)
+		} else if err != nil {
+			return "", fmt.Errorf("--onnxruntime: %w", err)
 		}
 		return named, nil
 	}
