@@ -77,7 +77,7 @@ func (o *Output) take() (u Update, err error, ok bool) {
 	return u, nil, true
 }
 
-// Summary is the account of the request so far; it is final once Next has returned an error that is not its
+// Summary is the account of the request so far, kept current with every token; it is final once Next has returned an error that is not its
 // context's.
 func (o *Output) Summary() Summary {
 	o.mu.Lock()
@@ -103,13 +103,14 @@ func (o *Output) Close() {
 }
 
 // put adds the text and, if wanted, the id of a token to what the reader takes next. It says whether the reader has
-// taken nothing for longer than timeout.
-func (o *Output) put(text []byte, id uint32, wantID bool, now time.Time, timeout time.Duration) (stalled bool) {
+// taken nothing for longer than timeout. The summary is the account with this token.
+func (o *Output) put(text []byte, id uint32, wantID bool, now time.Time, timeout time.Duration, summary Summary) (stalled bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.mu.phase == phaseEnded {
 		return false
 	}
+	o.mu.summary = summary
 	o.mu.text = append(o.mu.text, text...)
 	if wantID {
 		o.mu.ids = append(o.mu.ids, id)
@@ -126,12 +127,13 @@ func (o *Output) put(text []byte, id uint32, wantID bool, now time.Time, timeout
 }
 
 // start says that the request takes part in a step.
-func (o *Output) start() {
+func (o *Output) start(summary Summary) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.mu.phase == phaseWaiting {
 		o.mu.phase = phaseRunning
 		o.mu.started = true
+		o.mu.summary = summary
 	}
 }
 

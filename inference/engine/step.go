@@ -64,7 +64,7 @@ func (e *Engine) admit(c sched.Chunk, now time.Time) {
 	}
 	j := jobOf(c.Sequence)
 	j.started = now
-	j.out.start()
+	j.out.start(j.summary(now))
 	j.trace.queue(e.tracer, j, now)
 }
 
@@ -108,14 +108,14 @@ func (e *Engine) advance(q *sched.Sequence, row []float32, batch runner.Step, no
 		if j.count == 1 {
 			j.last = j.first
 		}
-		if j.out.put(text, id, j.req.WantTokenIDs, now.ended, e.cfg.ReaderTimeout) {
+		if j.out.put(text, id, j.req.WantTokenIDs, now.ended, e.cfg.ReaderTimeout, j.summary(now.ended)) {
 			e.end(j, nil, ErrSlowReader)
 			return sched.Result{Done: true}
 		}
 		return sched.Result{Token: id}
 	}
 	j.last = time.Now()
-	j.out.put(text, id, j.req.WantTokenIDs, now.ended, e.cfg.ReaderTimeout)
+	j.out.put(text, id, j.req.WantTokenIDs, now.ended, e.cfg.ReaderTimeout, j.summary(now.ended))
 	e.end(j, finish, nil)
 	return sched.Result{Done: true}
 }
