@@ -103,6 +103,24 @@ func TestFinish(t *testing.T) {
 			engine.Finish{Reason: engine.FinishStopSequence, StopSequence: "c"},
 		},
 		{
+			"stop token kept though the decoder skips it", "ab",
+			func(r *engine.Request) {
+				r.Stop.TokenIDs, r.Stop.IncludeInOutput, r.IgnoreEOS = []uint32{0}, true, true
+				r.TokenText = func(uint32) string { return "<|end|>" }
+			},
+			"ab<|end|>", 3,
+			engine.Finish{Reason: engine.FinishStopSequence, StopSequence: "<|end|>"},
+		},
+		{
+			"stop token kept inside a character", "a" + euro,
+			func(r *engine.Request) {
+				r.Stop.TokenIDs, r.Stop.IncludeInOutput = []uint32{0x82}, true
+				r.TokenText = func(uint32) string { return "\uFFFD" }
+			},
+			"a\uFFFD", 3,
+			engine.Finish{Reason: engine.FinishStopSequence, StopSequence: "\uFFFD"},
+		},
+		{
 			"stop token that is the end token", "ab", func(r *engine.Request) { r.Stop.TokenIDs = []uint32{0} },
 			"ab", 3,
 			engine.Finish{Reason: engine.FinishStop},

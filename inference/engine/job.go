@@ -2,7 +2,9 @@ package engine
 
 import (
 	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sluiceml/sluice/inference/runner"
 	"github.com/sluiceml/sluice/inference/sampling"
@@ -99,11 +101,16 @@ func (j *job) read(dst []byte, id uint32) ([]byte, *Finish) {
 		finish = &Finish{Reason: FinishLength}
 	}
 	if d := j.req.Decoder; d != nil {
+		text := ""
 		if show {
-			dst = j.matcher.Append(dst, d.Add(id))
+			text = d.Add(id)
+			dst = j.matcher.Append(dst, text)
 		}
 		if finish != nil {
 			dst = j.matcher.Append(dst, d.Flush())
+		}
+		if show && finish != nil && text == "" && isSpelt(finish.StopSequence) {
+			dst = j.matcher.Append(dst, finish.StopSequence)
 		}
 	}
 	if found, ok := j.matcher.Match(); ok {
@@ -114,6 +121,10 @@ func (j *job) read(dst []byte, id uint32) ([]byte, *Finish) {
 	}
 	return dst, finish
 }
+
+// isSpelt says whether a stop token that its decoder gave no text for has one all the same: a special token, which
+// decoders skip, but not one of several that make a character, whose own text is not whole.
+func isSpelt(text string) bool { return text != "" && !strings.ContainsRune(text, utf8.RuneError) }
 
 // summary is the account at a time.
 func (j *job) summary(now time.Time) Summary {
