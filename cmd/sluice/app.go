@@ -60,6 +60,11 @@ func (a *app) run(ctx context.Context) (err error) {
 		TracerProvider: a.telemetry.tracers,
 		MeterProvider:  a.telemetry.meters,
 		DrainDelay:     a.options.DrainDelay,
+
+		MaxRequestDuration:    a.options.MaxRequestDuration,
+		MaxConnectionAge:      a.options.MaxConnectionAge,
+		MaxConnectionAgeGrace: a.options.MaxConnectionAgeGrace,
+		NoReflection:          a.options.NoReflection,
 	})
 	if err != nil {
 		return err

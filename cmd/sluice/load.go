@@ -117,6 +117,7 @@ func (a *app) loadReplicas(
 		e, err := engine.New(session, engine.Config{
 			Model:          f.name,
 			QueueLimit:     a.options.Queue,
+			ReaderTimeout:  a.options.ReaderTimeout,
 			TracerProvider: a.telemetry.tracers,
 			MeterProvider:  a.telemetry.meters,
 		})

@@ -31,6 +31,12 @@ type serveCmd struct {
 	DrainDelay   time.Duration `help:"How long to go on taking calls after turning NOT_SERVING, for load balancers to notice." default:"2s" placeholder:"DURATION"`
 	DrainTimeout time.Duration `help:"How long running calls may then take before they are cut off." default:"30s" placeholder:"DURATION"`
 
+	MaxRequestDuration    time.Duration `help:"Longest time that a call may take, whatever its deadline; 0: any." default:"0s" placeholder:"DURATION"`
+	ReaderTimeout         time.Duration `help:"How long a client may leave output unread before its request loses its slot." default:"30s" placeholder:"DURATION"`
+	MaxConnectionAge      time.Duration `help:"Age at which a connection is told to go elsewhere, so that load spreads; 0: never." default:"0s" placeholder:"DURATION"`
+	MaxConnectionAgeGrace time.Duration `help:"How long the calls of such a connection may then take; 0: any time." default:"0s" placeholder:"DURATION"`
+	NoReflection          bool          `help:"Leave out gRPC reflection."`
+
 	TraceFile   string `help:"Append traces to a file, one OTLP/JSON TracesData a line." placeholder:"FILE"`
 	ONNXRuntime string `help:"ONNX Runtime library to load instead of the cache's." name:"onnxruntime" placeholder:"FILE"`
 }
@@ -68,6 +74,10 @@ func (c *serveCmd) Validate() error {
 	need(c.DefaultMaxTokens >= 1, "--default-max-tokens must be at least 1, not %d", c.DefaultMaxTokens)
 	need(c.DrainDelay >= 0, "--drain-delay must not be negative")
 	need(c.DrainTimeout >= 0, "--drain-timeout must not be negative")
+	need(c.MaxRequestDuration >= 0, "--max-request-duration must not be negative")
+	need(c.ReaderTimeout > 0, "--reader-timeout must be more than 0")
+	need(c.MaxConnectionAge >= 0, "--max-connection-age must not be negative")
+	need(c.MaxConnectionAgeGrace >= 0, "--max-connection-age-grace must not be negative")
 	need(len(c.Device) > 0, "--device is empty")
 	for _, spec := range c.Device {
 		_, err := ort.ParseDevices(spec)
