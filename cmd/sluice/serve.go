@@ -55,7 +55,7 @@ Examples:
   sluice serve --model small=models/small --model large=models/large --device cpu:threads=8
   sluice serve --models-dir ./models
   sluice serve --grpc-addr 127.0.0.1:0 --http-addr "" --log-format json
-  OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 sluice serve
+  OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 sluice serve      http/protobuf, the default protocol
   sluice serve --config sluice.yaml --print-config`
 }
 

@@ -117,12 +117,23 @@ func (t *telemetry) startMetrics(ctx context.Context, about *resource.Resource) 
 // unless the operator says otherwise.
 const spanQueue = 1 << 16
 
+// batchOptions are our sizes where the operator gives none by the standard variables. With a queue of
+// the operator's, the SDK's own batch size fits better than ours.
+func batchOptions() []sdktrace.BatchSpanProcessorOption {
+	var options []sdktrace.BatchSpanProcessorOption
+	queue, batch := os.Getenv("OTEL_BSP_MAX_QUEUE_SIZE"), os.Getenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE")
+	if queue == "" {
+		options = append(options, sdktrace.WithMaxQueueSize(spanQueue))
+		if batch == "" {
+			options = append(options, sdktrace.WithMaxExportBatchSize(spanQueue/16))
+		}
+	}
+	return options
+}
+
 func (t *telemetry) startTraces(ctx context.Context, about *resource.Resource, file string) error {
 	options := []sdktrace.TracerProviderOption{sdktrace.WithResource(about)}
-	batch := []sdktrace.BatchSpanProcessorOption{sdktrace.WithMaxExportBatchSize(spanQueue / 16)}
-	if os.Getenv("OTEL_BSP_MAX_QUEUE_SIZE") == "" {
-		batch = append(batch, sdktrace.WithMaxQueueSize(spanQueue))
-	}
+	batch := batchOptions()
 	exports := false
 	if exporting("TRACES") {
 		exporter, err := autoexport.NewSpanExporter(ctx)
