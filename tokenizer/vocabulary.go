@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/sluiceml/sluice/tokenizer/bpe"
 	"github.com/sluiceml/sluice/tokenizer/pretoken"
 )
 
@@ -67,13 +68,15 @@ func (v *Vocabulary) definition() (*definition, error) {
 	if len(v.Tokens) >= math.MaxInt32 {
 		return nil, formatError("%d tokens are too many", len(v.Tokens))
 	}
-	d := &definition{vocab: make(map[string]uint32, len(v.Tokens))}
-	d.splitter, _ = pretoken.Lookup(pretoken.GPT2)
+	d := &definition{byteLevel: true, decoder: byteLevelChain()}
+	s, _ := pretoken.Lookup(pretoken.GPT2)
 	if individual {
-		d.splitter = pretoken.Sequence(pretoken.Digits(true), d.splitter)
+		s = pretoken.Sequence(pretoken.Digits(true), s)
 	}
+	d.steps = []step{scan{s}}
+	entries := make([]entry, 0, len(v.Tokens))
+	at := make(map[string]int, len(v.Tokens))
 	for i, text := range v.Tokens {
-		id := uint32(i)
 		special := false
 		switch kind := v.typeOf(i); kind {
 		case TokenUnused:
@@ -87,18 +90,22 @@ func (v *Vocabulary) definition() (*definition, error) {
 		default:
 			return nil, formatError("token %q has the unknown type %d", text, kind)
 		}
-		if other, ok := d.vocab[text]; ok {
-			return nil, formatError("token %q has the ids %d and %d", text, other, id)
+		if other, ok := at[text]; ok {
+			return nil, formatError("token %q has the ids %d and %d", text, other, i)
 		}
-		d.vocab[text] = id
+		at[text] = i
+		entries = append(entries, entry{text, uint32(i)})
 	}
+	if d.vocab, err = newVocab(entries, 0); err != nil {
+		return nil, err
+	}
+	m := merger{vocab: d.vocab, merges: make([]bpe.Merge, 0, len(v.Merges))}
 	for _, line := range v.Merges {
-		m, err := splitMerge(line)
-		if err != nil {
-			return nil, fmt.Errorf("tokenizer: %w", err)
+		if err := m.addLine([]byte(line)); err != nil {
+			return nil, err
 		}
-		d.merges = append(d.merges, m)
 	}
+	d.merges = m.merges
 	if d.prefix, err = v.extra(v.AddBOS, "BOS", v.BOS); err != nil {
 		return nil, err
 	}

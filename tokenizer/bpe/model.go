@@ -73,3 +73,12 @@ func (m *Model) leadsTo(w Word) bool {
 	got := m.merge(nil, w.Text, &s)
 	return len(got) == 1 && got[0] == w.ID
 }
+
+// Word returns the token that a whole word is at once, if there is one: with IgnoreMerges any token of its bytes.
+func (m *Model) Word(word string) (id uint32, ok bool) {
+	if word == "" {
+		return None, false
+	}
+	id = m.words.find(hashWord(word), word)
+	return id, id != None
+}

@@ -182,11 +182,23 @@ func TestClasses(t *testing.T) {
 	}
 }
 
-// TestVariants compares random small tokenizers that have every option.
+// TestVariants compares random small tokenizers of the byte-level kind that have every option.
 func TestVariants(t *testing.T) {
 	skipShort(t)
-	path := filepath.Join(t.TempDir(), "variants")
-	run(t, python(t), oracle, "variants", path)
+	compareVariants(t, "variants")
+}
+
+// TestPipelines compares random small tokenizers with parts of every supported kind. SLUICE_PIPELINES="SEED COUNT" makes
+// others, or more.
+func TestPipelines(t *testing.T) {
+	skipShort(t)
+	compareVariants(t, "pipelines", strings.Fields(os.Getenv("SLUICE_PIPELINES"))...)
+}
+
+func compareVariants(t *testing.T, kind string, more ...string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), kind)
+	run(t, python(t), append([]string{oracle, kind, path}, more...)...)
 	f := openFrames(t, path)
 	n := 0
 	for {
@@ -208,14 +220,16 @@ func TestVariants(t *testing.T) {
 
 // variant is a frame of oracle.py's variants.
 type variant struct {
-	Tokenizer   json.RawMessage `json:"tokenizer"`
-	Texts       []string        `json:"texts"`
-	IDs         [][]uint32      `json:"ids"`
-	WithSpecial [][]uint32      `json:"with_special"`
-	AsText      [][]uint32      `json:"as_text"`
-	Lists       [][]uint32      `json:"lists"`
-	Decoded     []string        `json:"decoded"`
-	Skipped     []string        `json:"skipped"`
+	Tokenizer      json.RawMessage `json:"tokenizer"`
+	Texts          []string        `json:"texts"`
+	IDs            [][]uint32      `json:"ids"`
+	Offsets        [][][2]int      `json:"offsets"`
+	WithSpecial    [][]uint32      `json:"with_special"`
+	SpecialOffsets [][][2]int      `json:"special_offsets"`
+	AsText         [][]uint32      `json:"as_text"`
+	Lists          [][]uint32      `json:"lists"`
+	Decoded        []string        `json:"decoded"`
+	Skipped        []string        `json:"skipped"`
 }
 
 func (v *variant) compare(t *testing.T) {
@@ -226,12 +240,13 @@ func (v *variant) compare(t *testing.T) {
 	}
 	for i, text := range v.Texts {
 		for _, c := range []struct {
-			want []uint32
-			o    tokenizer.EncodeOptions
+			want    []uint32
+			offsets [][2]int
+			o       tokenizer.EncodeOptions
 		}{
-			{v.IDs[i], tokenizer.EncodeOptions{}},
-			{v.WithSpecial[i], tokenizer.EncodeOptions{AddSpecialTokens: true}},
-			{v.AsText[i], tokenizer.EncodeOptions{Special: tokenizer.SpecialAsText}},
+			{v.IDs[i], v.Offsets[i], tokenizer.EncodeOptions{}},
+			{v.WithSpecial[i], v.SpecialOffsets[i], tokenizer.EncodeOptions{AddSpecialTokens: true}},
+			{v.AsText[i], nil, tokenizer.EncodeOptions{Special: tokenizer.SpecialAsText}},
 		} {
 			got, err := tok.Encode(text, c.o)
 			if err != nil {
@@ -240,14 +255,41 @@ func (v *variant) compare(t *testing.T) {
 			if !slices.Equal(got, c.want) {
 				t.Errorf("%q, %+v:\ngot  %d\nwant %d", text, c.o, got, c.want)
 			}
+			if c.offsets != nil {
+				compareOffsets(t, tok, text, c.o, c.want, c.offsets)
+			}
 		}
 	}
 	for i, list := range v.Lists {
-		if got := tok.Decode(list, false); got != v.Decoded[i] {
-			t.Errorf("decode %d: %q, want %q", list, got, v.Decoded[i])
-		}
-		if got := tok.Decode(list, true); got != v.Skipped[i] {
-			t.Errorf("decode %d without special: %q, want %q", list, got, v.Skipped[i])
-		}
+		compareDecoded(t, tok, list, false, v.Decoded[i])
+		compareDecoded(t, tok, list, true, v.Skipped[i])
+	}
+}
+
+func compareOffsets(t *testing.T, tok *tokenizer.Tokenizer, text string, o tokenizer.EncodeOptions, ids []uint32, want [][2]int) {
+	t.Helper()
+	got, ranges, err := tok.EncodeOffsets(text, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := slices.EqualFunc(ranges, want, func(r tokenizer.Range, w [2]int) bool { return r.Start == w[0] && r.End == w[1] })
+	if !slices.Equal(got, ids) || !same {
+		t.Errorf("%q, %+v, offsets of %d:\ngot  %v\nwant %v", text, o, got, ranges, want)
+	}
+}
+
+func compareDecoded(t *testing.T, tok *tokenizer.Tokenizer, list []uint32, skip bool, want string) {
+	t.Helper()
+	if got := tok.Decode(list, skip); got != want {
+		t.Errorf("decode %d, skip %t: %q, want %q", list, skip, got, want)
+	}
+	var parts strings.Builder
+	stream := tok.NewDecoder(skip)
+	for _, id := range list {
+		parts.WriteString(stream.Add(id))
+	}
+	parts.WriteString(stream.Flush())
+	if parts.String() != want {
+		t.Errorf("stream %d, skip %t: %q, want %q", list, skip, parts.String(), want)
 	}
 }
