@@ -243,6 +243,23 @@ func TestQueueFull(t *testing.T) {
 	idle(t, i)
 }
 
+// A panic below the engine is logged with its stack, like one of a handler.
+func TestEnginePanicIsLogged(t *testing.T) {
+	t.Parallel()
+	i := start(t, servertest.Toy{Session: inferencetest.ToyConfig{
+		Limits:     runner.Limits{Slots: 2, MaxLength: 64, MaxChunk: 16},
+		BeforeStep: func(runner.Step) error { panic("the secret device is gone") },
+	}})
+	_, err := generator(i).Generate(t.Context(), greedy("hi", 4))
+	st := wantStatus(t, err, codes.Internal)
+	if strings.Contains(st.Message(), "secret") {
+		t.Errorf("the client learns %q", st.Message())
+	}
+	if text := i.Log.String(); !strings.Contains(text, "the secret device is gone") || !strings.Contains(text, "TestEnginePanicIsLogged") {
+		t.Errorf("the log does not say where:\n%s", text)
+	}
+}
+
 // An engine that breaks in the middle ends its streams with INTERNAL, never in success, and tells the client nothing
 // of the reason, which the log has. The model reports NOT_SERVING from then on.
 func TestEngineFailure(t *testing.T) {

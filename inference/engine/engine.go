@@ -129,7 +129,7 @@ func (e *Engine) Run(ctx context.Context) (err error) {
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			err = &FailedError{Err: &PanicError{Value: p, Stack: debug.Stack()}}
+			err = &FailedError{Err: &PanicError{Value: p, stack: debug.Stack()}}
 		}
 		e.shutDown(err)
 	}()

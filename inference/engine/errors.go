@@ -48,7 +48,10 @@ func (e *FailedError) Unwrap() error { return e.Err }
 // PanicError is a panic that was caught, under a FailedError.
 type PanicError struct {
 	Value any
-	Stack []byte // for the log
+	stack []byte
 }
+
+// Stack is the stack of the panic, for the log.
+func (e *PanicError) Stack() []byte { return e.stack }
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }

@@ -52,7 +52,7 @@ func TestSessionPanics(t *testing.T) {
 		h := start(t, inferencetest.ToyConfig{BeforeStep: func(runner.Step) error { panic("oh") }}, engine.Config{})
 		got := read(t, submit(t, h.Engine, greedy(9, 1)))
 		var caught *engine.PanicError
-		if !errors.As(got.err, &caught) || caught.Value != "oh" || len(caught.Stack) == 0 {
+		if !errors.As(got.err, &caught) || caught.Value != "oh" || len(caught.Stack()) == 0 {
 			t.Errorf("got %v", got.err)
 		}
 		if err := h.wait(); !errors.As(err, &caught) {

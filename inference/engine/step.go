@@ -86,7 +86,7 @@ func (e *Engine) advance(q *sched.Sequence, row []float32, batch runner.Step, no
 	defer func() {
 		if p := recover(); p != nil {
 			e.end(j, nil, &FailedError{
-				Err: fmt.Errorf("request %s: %w", j.req.ID, &PanicError{Value: p, Stack: debug.Stack()}),
+				Err: fmt.Errorf("request %s: %w", j.req.ID, &PanicError{Value: p, stack: debug.Stack()}),
 			})
 			r = sched.Result{Done: true}
 		}

@@ -48,8 +48,8 @@ func New(config Config) (Chain, error) {
 	var (
 		logs     = newLogging(config.Logger, config.Infrastructure)
 		bound    = deadline{max: config.MaxDuration, skip: config.Infrastructure}
-		statuses = errorMap{logger: config.Logger}
-		rescue   = newRecovery(panics)
+		statuses = errorMap{logger: config.Logger, panics: panics}
+		rescue   = newRecovery()
 	)
 	return Chain{
 		Unary:  []grpc.UnaryServerInterceptor{logs.unary, bound.unary, statuses.unary, rescue.unary},

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 
-	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
@@ -16,7 +15,16 @@ import (
 
 // errorMap turns the errors of handlers into statuses, and writes those that are bugs into the log in full. The line
 // is written in the call's context, so that a handler that adds trace ids names the trace that the client was told.
-type errorMap struct{ logger *slog.Logger }
+type errorMap struct {
+	logger *slog.Logger
+	panics panicCounter
+}
+
+// panicked is the error of a panic that was caught, here or in a package below, which keeps where it was.
+type panicked interface {
+	error
+	Stack() []byte
+}
 
 func (m errorMap) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 	resp, err := next(ctx, req)
@@ -42,10 +50,10 @@ func (m errorMap) convert(ctx context.Context, method string, err error) error {
 	span.RecordError(err)
 	span.SetStatus(codes.Error, "internal error")
 	attrs := []slog.Attr{slog.String("grpc.full_method", method)}
-	if caught, ok := errors.AsType[*recovery.PanicError](err); ok {
-		attrs = append(attrs, slog.Any("panic", caught.Panic), slog.String("stack", string(caught.Stack)))
-	} else {
-		attrs = append(attrs, slog.Any("error", err))
+	attrs = append(attrs, slog.Any("error", err))
+	if caught, ok := errors.AsType[panicked](err); ok {
+		m.panics.counter.Add(ctx, 1)
+		attrs = append(attrs, slog.String("stack", string(caught.Stack())))
 	}
 	m.logger.LogAttrs(ctx, slog.LevelError, "internal error", attrs...)
 	return st.Err()

@@ -137,7 +137,7 @@ func TestPanic(t *testing.T) {
 			}
 		}
 		line := h.line(t, "internal error")
-		if line["panic"] != "the secret of the house" || line["trace_id"] != id.String() {
+		if line["error"] != "panic: the secret of the house" || line["trace_id"] != id.String() {
 			t.Errorf("log: %v", line)
 		}
 		if stack, _ := line["stack"].(string); !strings.Contains(stack, "interceptor_test.go") {

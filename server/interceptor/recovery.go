@@ -9,7 +9,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// panicCounter counts the panics of handlers; any is a bug.
+// panicCounter counts the calls that ended in a panic, of the handler or of what it called; any is a bug.
 type panicCounter struct{ counter metric.Int64Counter }
 
 func newPanicCounter(provider metric.MeterProvider) (panicCounter, error) {
@@ -22,11 +22,21 @@ func newPanicCounter(provider metric.MeterProvider) (panicCounter, error) {
 	return panicCounter{counter: counter}, nil
 }
 
+// panicError is a panic of a handler.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
+
+// Stack is the stack of the panic.
+func (e *panicError) Stack() []byte { return e.stack }
+
 // newRecovery makes the interceptor that turns a panic into an error, which the error map logs and hides.
-func newRecovery(panics panicCounter) pair {
-	handler := recovery.WithRecoveryHandlerContext(func(ctx context.Context, p any) error {
-		panics.counter.Add(ctx, 1)
-		return &recovery.PanicError{Panic: p, Stack: debug.Stack()}
+func newRecovery() pair {
+	handler := recovery.WithRecoveryHandlerContext(func(_ context.Context, p any) error {
+		return &panicError{value: p, stack: debug.Stack()}
 	})
 	return pair{
 		unary:  recovery.UnaryServerInterceptor(handler),
