@@ -29,7 +29,7 @@ func TestQueueFull(t *testing.T) {
 		}
 		_, err := h.Submit(t.Context(), greedy(3, 4))
 		var full *engine.QueueFullError
-		if !errors.As(err, &full) || full.Limit != 2 || full.RetryAfter <= 0 {
+		if !errors.As(err, &full) || full.Limit != 2 || full.RetryAfter != time.Second {
 			t.Fatalf("the fourth request: %v", err)
 		}
 		if err := h.Refusal(); !errors.As(err, &full) {

@@ -45,9 +45,13 @@ func (in *inbox) refusalLocked() error {
 	return nil
 }
 
-// retryAfterLocked estimates when a slot is free: with all of them busy, one is every service/slots.
+// retryAfterLocked estimates when a slot is free: with all of them busy, one is every service/slots. Before a request
+// has ended there is nothing to go by.
 func (in *inbox) retryAfterLocked() time.Duration {
-	const least, most = 100 * time.Millisecond, 30 * time.Second
+	const least, most, unknown = 100 * time.Millisecond, 30 * time.Second, time.Second
+	if in.mu.service == 0 {
+		return unknown
+	}
 	return min(max(in.mu.service/time.Duration(in.slots), least), most)
 }
 
