@@ -132,9 +132,18 @@ func (m *Model) Info() Info {
 	return Info{
 		Name: c.Name, Aliases: m.aliases, Architecture: c.Architecture, Quantization: c.Quantization,
 		ContextLength: c.ContextLength, VocabSize: c.Tokenizer.Size(), EOSTokenIDs: c.EOSTokenIDs,
-		HasChat: c.Template != nil, Replicas: m.pool.info(),
+		HasChat: m.HasChat(), Replicas: m.pool.info(),
 	}
 }
+
+// Name is the model's own name.
+func (m *Model) Name() string { return m.config.Name }
+
+// ContextLength is the number of positions that prompt and output share.
+func (m *Model) ContextLength() int { return m.config.ContextLength }
+
+// HasChat says whether the model takes conversations.
+func (m *Model) HasChat() bool { return m.config.Template != nil }
 
 // Defaults are the values of what a request leaves unset.
 func (m *Model) Defaults() Defaults { return m.config.Defaults }

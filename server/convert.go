@@ -39,11 +39,10 @@ type limits struct {
 
 // limitsOf takes the limits from a model.
 func limitsOf(model *inference.Model) limits {
-	info := model.Info()
 	return limits{
-		context:  info.ContextLength,
-		vocab:    info.VocabSize,
-		chat:     info.HasChat,
+		context:  model.ContextLength(),
+		vocab:    model.Tokenizer().Size(),
+		chat:     model.HasChat(),
 		defaults: model.Defaults(),
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
+
 	"github.com/sluiceml/sluice/inference"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
 )
@@ -50,22 +52,25 @@ type running struct {
 	updates updates
 }
 
-// start finds the model, converts the request and has it admitted.
+// start finds the model, converts the request and has it admitted. The line of the finished call names both.
 func (s *inferenceService) start(ctx context.Context, in *sluicev1.GenerateRequest) (running, error) {
 	arrival := s.now()
 	model, err := findModel(s.models, "model", in.GetModel())
 	if err != nil {
 		return running{}, err
 	}
+	name := model.Name()
+	logging.AddFields(ctx, logging.Fields{"model", name})
 	request, err := limitsOf(model).request(in, arrival, s.draw)
 	if err != nil {
 		return running{}, err
 	}
+	logging.AddFields(ctx, logging.Fields{"request_id", request.ID})
 	stream, err := model.Generate(ctx, request)
 	if err != nil {
 		return running{}, fmt.Errorf("generate: %w", err)
 	}
-	return running{model: model.Info().Name, request: request, updates: stream}, nil
+	return running{model: name, request: request, updates: stream}, nil
 }
 
 // updates is what a running request gives. *inference.Stream implements it.

@@ -53,7 +53,7 @@ func (h *healthService) update() {
 	for _, model := range models {
 		ready := model.State() == inference.StateReady
 		all = all && ready
-		h.SetServingStatus("model/"+model.Info().Name, servingStatus(ready))
+		h.SetServingStatus("model/"+model.Name(), servingStatus(ready))
 	}
 	h.SetServingStatus("", servingStatus(all))
 	h.SetServingStatus(sluicev1.InferenceService_ServiceDesc.ServiceName, servingStatus(all))

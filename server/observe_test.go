@@ -98,6 +98,37 @@ func (p panicking) Model(name string) (*inference.Model, error) {
 	return p.Registry.Model(name) //nolint:wrapcheck // a test's wrapper
 }
 
+// The line of a finished call names the request and the model, and repeats nothing of its texts, also when the call is
+// refused.
+func TestCallLine(t *testing.T) {
+	t.Parallel()
+	i := start(t, servertest.Toy{})
+	in := greedy("confidential words", 3)
+	in.RequestId = "req-7"
+	if _, err := generator(i).Generate(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+	mustStream(t, generator(i), in)
+	refused := greedy(strings.Repeat("confidential ", 50), 3)
+	refused.RequestId, refused.Model = "req-8", "default"
+	_, err := generator(i).Generate(t.Context(), refused)
+	wantStatus(t, err, codes.InvalidArgument)
+	i.Server.Stop()
+	text := i.Log.String()
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	if len(lines) != 3 {
+		t.Fatalf("%d lines:\n%s", len(lines), text)
+	}
+	for n, id := range []string{"req-7", "req-7", "req-8"} {
+		if !strings.Contains(lines[n], "request_id="+id) || !strings.Contains(lines[n], "model=toy") {
+			t.Errorf("line %d does not name request and model: %s", n, lines[n])
+		}
+	}
+	if strings.Contains(text, "confidential") {
+		t.Errorf("the log repeats a prompt:\n%s", text)
+	}
+}
+
 // The machinery is there, and makes neither spans nor log lines.
 func TestInfrastructure(t *testing.T) {
 	t.Parallel()
