@@ -179,7 +179,10 @@ func (m *Model) renderChat(input Chat) ([]uint32, error) {
 	})
 	var raised *chat.RaisedError
 	var limit *chat.LimitError
+	var bug *chat.PanicError
 	switch {
+	case errors.As(err, &bug):
+		return nil, fmt.Errorf("render the conversation: %w", bug)
 	case errors.As(err, &raised):
 		return nil, quote("the model's chat template refuses them", raised.Message)
 	case errors.As(err, &limit):

@@ -54,7 +54,7 @@ func (s *Stream) Next(ctx context.Context) (Update, error) {
 func (s *Stream) next(ctx context.Context) (engine.Update, error) {
 	update, err := s.output.Next(ctx)
 	if errors.Is(err, context.DeadlineExceeded) && !s.output.Started() {
-		return engine.Update{}, &ExpiredError{Waited: time.Since(s.account.arrival)}
+		return engine.Update{}, &ExpiredError{Waited: time.Since(s.output.Submitted())}
 	}
 	return update, err
 }

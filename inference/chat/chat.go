@@ -1,8 +1,8 @@
 package chat
 
 import (
-	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -69,8 +69,18 @@ func (e *RaisedError) Error() string {
 	return "the chat template refused the conversation: " + e.Message
 }
 
-// errPanic stands for a panic of the template library on a template that it cannot take.
-var errPanic = errors.New("the template library failed")
+// PanicError is a panic of the template library on a template, or a conversation, that it cannot take: a bug of it.
+type PanicError struct {
+	Value any
+	stack []byte
+}
+
+func (e *PanicError) Error() string {
+	return fmt.Sprintf("the template library failed: panic: %v", e.Value)
+}
+
+// Stack is the stack of the panic, for the log.
+func (e *PanicError) Stack() []byte { return e.stack }
 
 // Parse reads a template. Its errors say where the source is wrong; a source over MaxSource or nested too deeply is
 // refused with a LimitError.
@@ -103,7 +113,7 @@ func normalize(source string) string {
 func (t *Template) Source() string { return t.source }
 
 // Render renders a conversation. It returns a *RaisedError when the template refuses it, a *LimitError when a limit
-// was reached, and other errors for what the template language does not allow.
+// was reached, a *PanicError for a bug of the template library, and other errors for what the template language does not allow.
 func (t *Template) Render(input Input) (rendered Rendered, err error) {
 	vars := variables(input)
 	size, err := weighAll(vars, t.limits.Input)
@@ -156,6 +166,6 @@ func variables(input Input) map[string]jinja.Value {
 // one must not take the process with it.
 func recoverInto(err *error) {
 	if p := recover(); p != nil {
-		*err = fmt.Errorf("%w: %v", errPanic, p)
+		*err = &PanicError{Value: p, stack: debug.Stack()}
 	}
 }

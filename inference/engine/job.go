@@ -48,7 +48,7 @@ func newJob(r Request, l runner.Limits, now time.Time) (*job, error) {
 	limit := min(r.MaxTokens, l.MaxLength-len(r.Prompt))
 	j := &job{
 		req:       r,
-		out:       newOutput(len(r.Prompt)),
+		out:       newOutput(len(r.Prompt), now),
 		seq:       sched.Sequence{Prompt: r.Prompt},
 		sampler:   sampling.New(r.Sampling, 0, r.Prompt, limit),
 		matcher:   stop.NewMatcher(set, r.Stop.IncludeInOutput),

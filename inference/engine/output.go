@@ -14,6 +14,8 @@ type Output struct {
 	stalled chan struct{} // closed when the output ends with ErrSlowReader
 	abort   func(cause error)
 
+	submitted time.Time
+
 	mu struct {
 		sync.Mutex
 
@@ -38,8 +40,8 @@ const (
 	phaseEnded
 )
 
-func newOutput(promptTokens int) *Output {
-	o := &Output{ready: make(chan struct{}, 1), stalled: make(chan struct{})}
+func newOutput(promptTokens int, submitted time.Time) *Output {
+	o := &Output{ready: make(chan struct{}, 1), stalled: make(chan struct{}), submitted: submitted}
 	o.mu.summary.Usage.PromptTokens = promptTokens
 	return o
 }
@@ -95,6 +97,9 @@ func (o *Output) Started() bool {
 // Stalled is closed when the request has lost its slot because its reader took nothing for too long: what a reader
 // watches that is blocked elsewhere meanwhile. Next returns ErrSlowReader then, after what came before.
 func (o *Output) Stalled() <-chan struct{} { return o.stalled }
+
+// Submitted is when the request was submitted, from which ExpiredError.Waited counts.
+func (o *Output) Submitted() time.Time { return o.submitted }
 
 // Close ends the request if it has not ended: its slot is free within one step. What was not taken is lost. It is
 // idempotent.
