@@ -13,8 +13,9 @@ import (
 // commandLine is every command and option. The struct is the documentation of the options: help, completion, the man
 // page, the variables and the configuration file all come from it.
 type commandLine struct {
-	Config      kong.ConfigFlag `help:"Read options from a YAML file; the command line and the environment win over it." placeholder:"FILE"`
-	PrintConfig bool            `env:"-" help:"Print the options in force for this command, as a configuration file, and exit."`
+	Config      kong.ConfigFlag  `help:"Read options from a YAML file; the command line and the environment win over it." placeholder:"FILE"`
+	PrintConfig bool             `env:"-" help:"Print the options in force for this command, as a configuration file, and exit."`
+	ShowVersion kong.VersionFlag `name:"version" env:"-" help:"Print the version and exit."`
 	loggingFlags
 
 	Setup    setupCmd    `cmd:"" help:"Fetch ONNX Runtime and the default model into the cache."`
@@ -47,16 +48,19 @@ Start with:
   sluice serve                          in one terminal
   sluice generate "Name three rivers."  in another
 
-Every option is also a variable (--grpc-addr is SLUICE_GRPC_ADDR) and a key of the YAML file given by --config.
+Every option is also a variable (--grpc-addr is SLUICE_GRPC_ADDR) and a key of the YAML file given by --config. But
+--model of generate and tokenize is SLUICE_CLIENT_MODEL, --device of setup is SLUICE_SETUP_DEVICE, and --model of models,
+--print-config, --version and --help have no variable; the last three are no keys either.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not set up (run sluice setup), 4 the server refused,
-130 interrupted.`
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not set up (run sluice setup), 4 the server refused (no
+server at all is 1), 130 interrupted.`
 
 // parserOptions are those of the command line's parser.
 func parserOptions() []kong.Option {
 	return []kong.Option{
 		kong.Name("sluice"),
 		kong.Description(description),
+		kong.Vars{"version": "sluice " + buildVersions().Version},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110, FlagsLast: true}),
 		kong.Configuration(loadConfig),
 		kong.DefaultEnvars("SLUICE"),

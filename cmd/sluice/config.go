@@ -150,7 +150,7 @@ func (f *configFile) Validate(app *kong.Application) error {
 
 // notInFile are flags that are about one invocation.
 func notInFile(name string) bool {
-	return slices.Contains([]string{"help", "config", "print-config"}, name)
+	return slices.Contains([]string{"help", "config", "print-config", "version"}, name)
 }
 
 func hasFlag(node *kong.Node, name string) bool {

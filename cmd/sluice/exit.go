@@ -39,6 +39,10 @@ var errInterrupted = errors.New("interrupted")
 // report prints an error for people and returns the exit code.
 func (p *process) report(err error) int {
 	code := exitCode(err)
+	text := ""
+	if err != nil { // the client's errors begin with the program's name as well
+		text = strings.TrimPrefix(err.Error(), "sluice: ")
+	}
 	switch code {
 	case exitOK:
 	case exitInterrupted:
@@ -46,9 +50,9 @@ func (p *process) report(err error) int {
 	case exitRefused:
 		p.reportRefusal(err)
 	case exitUsage:
-		p.complainf("sluice: %v\nTry: sluice --help\n", err)
+		p.complainf("sluice: %s\nTry: sluice --help\n", text)
 	default:
-		p.complainf("sluice: %v\n", err)
+		p.complainf("sluice: %s\n", text)
 	}
 	return code
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -13,8 +14,10 @@ import (
 
 type modelsCmd struct {
 	clientFlags
+	Model string `help:"The same as NAME." env:"-" placeholder:"NAME"`
+	JSON  bool   `help:"Print one JSON object a line." name:"json"`
+
 	Name string `arg:"" optional:"" help:"Only the model of this name or alias."`
-	JSON bool   `help:"Print one JSON object a line." name:"json"`
 }
 
 // Help implements kong.HelpProvider.
@@ -27,14 +30,18 @@ func (modelsCmd) Help() string {
 
 // Run lists the models.
 func (c *modelsCmd) Run(ctx context.Context, p *process) error {
+	if c.Name != "" && c.Model != "" && c.Name != c.Model {
+		return usagef("--model %s and %s: give one of them", c.Model, c.Name)
+	}
+	name := cmp.Or(c.Name, c.Model)
 	server, err := c.connect()
 	if err != nil {
 		return err
 	}
 	defer func() { _ = server.Close() }() // nothing is in flight
 	var models []*sluicev1.Model
-	if c.Name != "" {
-		m, err := server.Model(ctx, c.Name)
+	if name != "" {
+		m, err := server.Model(ctx, name)
 		if err != nil {
 			return err
 		}

@@ -47,7 +47,8 @@ func (serveCmd) Help() string {
 
 SIGTERM and SIGINT drain: health turns NOT_SERVING, running calls finish, the exit code is 0. A second signal stops at
 once with 130. SIGHUP reads the configuration file again; the log level changes at once, other changes are named as
-needing a restart. Traces and metrics go where the standard OTEL_ variables say, and nowhere without them.
+needing a restart. Traces and metrics go where the standard OTEL_ variables say, and nowhere without them. OTLP is
+http/protobuf, on a collector's port 4318, unless OTEL_EXPORTER_OTLP_PROTOCOL is grpc, whose port is 4317.
 
 Examples:
 
@@ -55,7 +56,7 @@ Examples:
   sluice serve --model small=models/small --model large=models/large --device cpu:threads=8
   sluice serve --models-dir ./models
   sluice serve --grpc-addr 127.0.0.1:0 --http-addr "" --log-format json
-  OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 sluice serve      http/protobuf, the default protocol
+  OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 sluice serve
   sluice serve --config sluice.yaml --print-config`
 }
 
