@@ -29,6 +29,7 @@ from sluice_client import (
     NotFound,
     ResourceExhausted,
     SluiceError,
+    ToolCall,
     Unavailable,
     build_request,
 )
@@ -326,6 +327,28 @@ def test_build_request_refuses() -> None:
         build_request("x", max_tokens=-1)
     with Client() as client, pytest.raises(TypeError, match="nothing beside"):
         client.generate("x", request=pb.GenerateRequest())
+
+
+def test_build_request_keeps_all_of_a_message() -> None:
+    call: ToolCall = {"id": "c1", "name": "add", "arguments": "{}"}
+    request = build_request(
+        messages=[
+            {"role": "user", "content": "Hi", "name": "ann"},
+            {"role": "assistant", "content": None, "tool_calls": [call], "name": None},
+            {"role": "tool", "content": "3", "tool_call_id": "c1"},
+        ]
+    )
+    assert list(request.chat.messages) == [
+        pb.Message(role="user", content="Hi", name="ann"),
+        pb.Message(role="assistant", tool_calls=[pb.ToolCall(id="c1", name="add", arguments="{}")]),
+        pb.Message(role="tool", content="3", tool_call_id="c1"),
+    ]
+    with pytest.raises(TypeError, match="unknown keys of a message: contnet, images"):
+        build_request(messages=[{"role": "user", "content": "", "images": [], "contnet": "Hi"}])  # type: ignore[typeddict-unknown-key]
+    with pytest.raises(TypeError, match="unknown keys of a tool call: function"):
+        build_request(messages=[{"role": "assistant", "content": "", "tool_calls": [{"function": {}}]}])  # type: ignore[typeddict-item]
+    with pytest.raises(KeyError, match="content"):
+        build_request(messages=[{"role": "user"}])  # type: ignore[typeddict-item]
 
 
 def test_messages_pickle() -> None:

@@ -25,7 +25,7 @@ from sluice_client._errors import (
     Unauthenticated,
     Unavailable,
 )
-from sluice_client._request import Message, Options, build_request
+from sluice_client._request import Message, Options, ToolCall, build_request
 from sluice_client._results import Delta, Finished, FinishReason, Generation, Output, Timings, Usage
 from sluice_client._stream import Stream
 
@@ -49,6 +49,7 @@ __all__ = [
     "SluiceError",
     "Stream",
     "Timings",
+    "ToolCall",
     "Unauthenticated",
     "Unavailable",
     "Usage",

@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, TypedDict, Unpack
+from typing import Any, Final, NotRequired, TypedDict, Unpack
 
 from sluice_client.v1.inference_pb2 import Chat, GenerateRequest, Tokens
 from sluice_client.v1.inference_pb2 import Message as ChatMessage
+from sluice_client.v1.inference_pb2 import ToolCall as ChatToolCall
+
+
+class ToolCall(TypedDict):
+    """A call of a tool that an assistant turn made."""
+
+    id: str
+    """Identifies the call within the conversation."""
+    name: str
+    """Name of the function."""
+    arguments: str
+    """Its arguments, as JSON text."""
 
 
 class Message(TypedDict):
     """One turn of a conversation."""
 
     role: str
-    """Who speaks: "system", "user", "assistant"."""
-    content: str
-    """What is said. Special tokens in it stay text."""
+    """Who speaks: "system", "user", "assistant", "tool"."""
+    content: str | None
+    """What is said. Special tokens in it stay text. None is as "", for a turn that only calls tools."""
+    name: NotRequired[str | None]
+    """Name of the speaker, where the template uses one."""
+    tool_calls: NotRequired[Iterable[ToolCall] | None]
+    """Calls that an assistant turn made."""
+    tool_call_id: NotRequired[str | None]
+    """The call that a tool turn answers."""
 
 
 class Options(TypedDict, total=False):
@@ -85,8 +103,8 @@ def build_request(
     """Makes the request that Client.generate and Client.stream send, for those who want to set more fields of it.
 
     Exactly one of prompt (a text), messages (a conversation) and tokens (ids, taken as they are) must be given.
-    Raises TypeError for an unknown argument or a value of the wrong type, ValueError for a number that its field
-    cannot hold. Everything else is for the server to judge.
+    Raises TypeError for an unknown argument, an unknown key of a message or a value of the wrong type, KeyError for a
+    message without role or content, ValueError for a number that its field cannot hold. Everything else is for the server to judge.
     """
     if sum(given is not None for given in (prompt, messages, tokens)) != 1:
         raise TypeError("give exactly one of prompt, messages and tokens")
@@ -94,12 +112,28 @@ def build_request(
     if prompt is not None:
         request.prompt = prompt
     elif messages is not None:
-        turns = [ChatMessage(role=m["role"], content=m["content"]) for m in messages]
-        request.chat.CopyFrom(Chat(messages=turns))
+        request.chat.CopyFrom(Chat(messages=[_turn(m) for m in messages]))
     elif tokens is not None:
         request.tokens.CopyFrom(Tokens(ids=tokens))
     _apply(request, {name: value for name, value in options.items() if value is not None})
     return request
+
+
+def _turn(message: Message) -> ChatMessage:
+    given = {key: value for key, value in message.items() if value is not None}
+    calls: Any = given.pop("tool_calls", ())
+    _refuse_unknown("keys of a message", given, ChatMessage)
+    for call in calls:
+        _refuse_unknown("keys of a tool call", call, ChatToolCall)
+    turn = ChatMessage(role=message["role"], content=message["content"], tool_calls=[ChatToolCall(**call) for call in calls])
+    for key, value in given.items():
+        setattr(turn, key, value)
+    return turn
+
+
+def _refuse_unknown(what: str, given: Iterable[str], kind: type[ChatMessage | ChatToolCall]) -> None:
+    if unknown := set(given) - set(kind.DESCRIPTOR.fields_by_name):
+        raise TypeError(f"unknown {what}: {', '.join(sorted(unknown))}")
 
 
 def _apply(request: GenerateRequest, options: dict[str, Any]) -> None:
