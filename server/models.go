@@ -56,12 +56,12 @@ func (s *modelService) GetModel(_ context.Context, in *sluicev1.GetModelRequest)
 	return &sluicev1.GetModelResponse{Model: describe(model)}, nil
 }
 
-// LoadModel is refused: only the admin address changes what is served.
+// LoadModel is refused: what is served does not change at run time yet, and never on the public address.
 func (s *modelService) LoadModel(context.Context, *sluicev1.LoadModelRequest) (*sluicev1.LoadModelResponse, error) {
 	return nil, &status.AdminOnlyError{Method: "LoadModel"}
 }
 
-// UnloadModel is refused: only the admin address changes what is served.
+// UnloadModel is refused as LoadModel is.
 func (s *modelService) UnloadModel(context.Context, *sluicev1.UnloadModelRequest) (*sluicev1.UnloadModelResponse, error) {
 	return nil, &status.AdminOnlyError{Method: "UnloadModel"}
 }

@@ -35,7 +35,7 @@ const (
 	ReasonFailed         = "FAILED"           // UNAVAILABLE: the model failed
 	ReasonUnavailable    = "UNAVAILABLE"      // UNAVAILABLE for another reason
 	ReasonSlowReader     = "SLOW_READER"      // ABORTED: the client took nothing for too long
-	ReasonAdminOnly      = "ADMIN_ONLY"       // PERMISSION_DENIED: only the admin address takes this call
+	ReasonAdminOnly      = "ADMIN_ONLY"       // PERMISSION_DENIED: no public address takes this call
 )
 
 // ModelResource is the resource type of a ResourceInfo that names a model.
@@ -44,11 +44,11 @@ const ModelResource = "sluice.v1.Model"
 // defaultRetry is the advice of an error that gives none.
 const defaultRetry = time.Second
 
-// AdminOnlyError says that a method is served on the admin address alone.
+// AdminOnlyError says that a method is for the operator of the server and not for its clients. It is not served at all yet.
 type AdminOnlyError struct{ Method string }
 
 func (e *AdminOnlyError) Error() string {
-	return e.Method + " is served on the admin address only; start the server with --admin-addr and call it there"
+	return e.Method + " is not supported yet: the served models are those that the server was started with"
 }
 
 // Of returns the status of err, which a call with context ctx ended with; nil is OK.
@@ -104,7 +104,7 @@ func ofDomain(err error) *status.Status {
 	}
 	if e, ok := errors.AsType[*AdminOnlyError](err); ok {
 		return with(codes.PermissionDenied, e.Error(),
-			errorInfo(ReasonAdminOnly, map[string]string{"flag": "--admin-addr"}))
+			errorInfo(ReasonAdminOnly, nil))
 	}
 	return nil
 }

@@ -84,10 +84,8 @@ func TestOf(t *testing.T) {
 		{
 			name: "not allowed", err: &status.AdminOnlyError{Method: "LoadModel"},
 			code:    codes.PermissionDenied,
-			message: "LoadModel is served on the admin address only; start the server with --admin-addr and call it there",
-			details: []proto.Message{&errdetails.ErrorInfo{
-				Reason: "ADMIN_ONLY", Domain: "sluiceml.io", Metadata: map[string]string{"flag": "--admin-addr"},
-			}},
+			message: "LoadModel is not supported yet: the served models are those that the server was started with",
+			details: []proto.Message{&errdetails.ErrorInfo{Reason: "ADMIN_ONLY", Domain: "sluiceml.io"}},
 		},
 		{
 			name: "a status already", err: fmt.Errorf("send: %w", grpcstatus.Error(codes.Unimplemented, "no such thing")),

@@ -41,7 +41,8 @@ type InferenceServiceClient interface {
 	// Errors: INVALID_ARGUMENT with BadRequest.FieldViolation for a bad field; NOT_FOUND with ResourceInfo for
 	// an unknown model; RESOURCE_EXHAUSTED with RetryInfo and ErrorInfo when the queue is full; UNAVAILABLE
 	// with RetryInfo while draining or loading; DEADLINE_EXCEEDED with ErrorInfo when the deadline passed in
-	// the queue; INTERNAL for a fault of the server.
+	// the queue; ABORTED with ErrorInfo (SLOW_READER) when the client took nothing of a stream for too long, so
+	// that the request lost its slot; INTERNAL for a fault of the server.
 	//
 	// buf:lint:ignore RPC_REQUEST_STANDARD_NAME
 	// buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -107,7 +108,8 @@ type InferenceServiceServer interface {
 	// Errors: INVALID_ARGUMENT with BadRequest.FieldViolation for a bad field; NOT_FOUND with ResourceInfo for
 	// an unknown model; RESOURCE_EXHAUSTED with RetryInfo and ErrorInfo when the queue is full; UNAVAILABLE
 	// with RetryInfo while draining or loading; DEADLINE_EXCEEDED with ErrorInfo when the deadline passed in
-	// the queue; INTERNAL for a fault of the server.
+	// the queue; ABORTED with ErrorInfo (SLOW_READER) when the client took nothing of a stream for too long, so
+	// that the request lost its slot; INTERNAL for a fault of the server.
 	//
 	// buf:lint:ignore RPC_REQUEST_STANDARD_NAME
 	// buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
