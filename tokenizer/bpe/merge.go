@@ -1,8 +1,13 @@
 package bpe
 
+import "slices"
+
 // maxShort is the length in symbols of the longest word that is merged by scans. Up to there the scans are faster
 // than the heap, and quadratic only in this constant.
 const maxShort = 48
+
+// maxHeap is the length in symbols from which on an agenda is faster than a heap of all pairs.
+const maxHeap = 1 << 10
 
 // maxKept is the length in symbols of the longest word whose buffers a Scratch keeps (24 bytes a symbol).
 const maxKept = 1 << 16
@@ -16,6 +21,7 @@ type Scratch struct {
 	// The linked list and the heap of the long words.
 	prev, next []int32
 	heap       []uint64
+	agenda     agenda // of the very long ones
 }
 
 // NewScratch returns a Scratch with a word cache.
@@ -58,11 +64,15 @@ func (m *Model) merge(dst []uint32, word string, s *Scratch) []uint32 {
 	if len(s.symbols) <= maxShort {
 		return append(dst, m.mergeShort(s.symbols, s)...)
 	}
-	return m.mergeLong(dst, s)
+	if len(s.symbols) <= maxHeap {
+		return m.mergeLong(dst, s)
+	}
+	return m.mergeHuge(dst, s)
 }
 
 // appendSymbols appends the first symbols of a word.
 func (m *Model) appendSymbols(dst []uint32, word string) []uint32 {
+	dst = slices.Grow(dst, len(word))
 	if m.symbols != nil {
 		return m.symbols(dst, word)
 	}
@@ -198,6 +208,6 @@ func (s *Scratch) grow(n int) {
 // shrink drops the buffers of a word so long that few others need them.
 func (s *Scratch) shrink() {
 	if cap(s.symbols) > maxKept {
-		s.symbols, s.ranks, s.prev, s.next, s.heap = nil, nil, nil, nil, nil
+		s.symbols, s.ranks, s.prev, s.next, s.heap, s.agenda = nil, nil, nil, nil, nil, agenda{}
 	}
 }

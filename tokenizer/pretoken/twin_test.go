@@ -117,7 +117,7 @@ func explicit(pattern string) string {
 }
 
 // twins are made once: some hold a class of a hundred thousand code points.
-var twins = sync.OnceValue(func() []twin { //nolint:gochecknoglobals // a constant
+var twins = sync.OnceValue(func() []twin {
 	var list []twin
 	for _, p := range pretoken.Patterns() {
 		s, _ := pretoken.Lookup(p)
