@@ -1,12 +1,9 @@
 package inference
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // defaultAlias names the default model in every protocol, unless a model bears it as its own name.
@@ -56,22 +53,7 @@ func (r *Registry) Model(name string) (*Model, error) {
 // Models lists the models, the default one first. The caller must not change the slice.
 func (r *Registry) Models() []*Model { return r.models }
 
-// Run runs every model until ctx ends or all have drained. A model that fails does not stop the others; the errors
-// come back together.
-func (r *Registry) Run(ctx context.Context) error {
-	var group errgroup.Group
-	failures := make([]error, len(r.models))
-	for i, m := range r.models {
-		group.Go(func() error {
-			failures[i] = m.Run(ctx)
-			return nil
-		})
-	}
-	_ = group.Wait() // the members report through failures
-	return errors.Join(failures...)
-}
-
-// Drain makes every model refuse new requests and finish those that it has; Run returns when they are done.
+// Drain makes every model refuse new requests and finish those that it has; their Run returns when they are done.
 func (r *Registry) Drain() {
 	for _, m := range r.models {
 		m.Drain()

@@ -109,9 +109,6 @@ func (s *Server) register() {
 	}
 }
 
-// GRPC is the gRPC server, to register further services on before Serve.
-func (s *Server) GRPC() *grpc.Server { return s.grpc }
-
 // Serve takes connections from lis, which it closes, until Shutdown or Stop. It may run on several listeners.
 func (s *Server) Serve(lis net.Listener) error {
 	if err := s.grpc.Serve(lis); err != nil {

@@ -8,21 +8,17 @@ import (
 
 // Stats are figures of an engine at a step boundary, or sums of several engines'.
 type Stats struct {
-	Running    int // requests that hold a slot
-	Waiting    int // requests that have been admitted and hold none
-	Slots      int // requests that can run at once
-	KVTokens   int // positions held in all slots
-	KVCapacity int // positions that all slots can hold
+	Running int // requests that hold a slot
+	Waiting int // requests that have been admitted and hold none
+	Slots   int // requests that can run at once
 }
 
 // Add is the sum of two engines' figures.
 func (s Stats) Add(o Stats) Stats {
 	return Stats{
-		Running:    s.Running + o.Running,
-		Waiting:    s.Waiting + o.Waiting,
-		Slots:      s.Slots + o.Slots,
-		KVTokens:   s.KVTokens + o.KVTokens,
-		KVCapacity: s.KVCapacity + o.KVCapacity,
+		Running: s.Running + o.Running,
+		Waiting: s.Waiting + o.Waiting,
+		Slots:   s.Slots + o.Slots,
 	}
 }
 
@@ -38,28 +34,23 @@ func (s Stats) KVUsage() float64 {
 // counters are what the engine's goroutine publishes for Stats.
 type counters struct {
 	running atomic.Int64
-	tokens  atomic.Int64
 }
 
 // publish copies the scheduler's figures; nil stands for an engine that has ended.
 func (c *counters) publish(s *sched.Scheduler) {
 	if s == nil {
 		c.running.Store(0)
-		c.tokens.Store(0)
 		return
 	}
 	c.running.Store(int64(s.Running()))
-	c.tokens.Store(int64(s.Ledger().Tokens()))
 }
 
 // Stats are the engine's figures now.
 func (e *Engine) Stats() Stats {
 	running := int(e.stats.running.Load())
 	return Stats{
-		Running:    running,
-		Waiting:    max(0, e.inbox.admitted()-running),
-		Slots:      e.limits.Slots,
-		KVTokens:   int(e.stats.tokens.Load()),
-		KVCapacity: e.limits.Slots * e.limits.MaxLength,
+		Running: running,
+		Waiting: max(0, e.inbox.admitted()-running),
+		Slots:   e.limits.Slots,
 	}
 }

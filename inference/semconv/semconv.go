@@ -12,26 +12,22 @@ const SchemaURL = "https://opentelemetry.io/schemas/1.41.0"
 //
 //nolint:gosec // a token is a piece of text here, not a credential
 const (
-	GenAIOperationName             attribute.Key = "gen_ai.operation.name" // OperationChat or OperationTextCompletion
-	GenAIProviderName              attribute.Key = "gen_ai.provider.name"  // Provider
-	GenAIRequestModel              attribute.Key = "gen_ai.request.model"  // the real name, never an alias
-	GenAIRequestMaxTokens          attribute.Key = "gen_ai.request.max_tokens"
-	GenAIRequestTemperature        attribute.Key = "gen_ai.request.temperature"
-	GenAIRequestTopK               attribute.Key = "gen_ai.request.top_k"
-	GenAIRequestTopP               attribute.Key = "gen_ai.request.top_p"
-	GenAIRequestPresencePenalty    attribute.Key = "gen_ai.request.presence_penalty"
-	GenAIRequestFrequencyPenalty   attribute.Key = "gen_ai.request.frequency_penalty"
-	GenAIRequestSeed               attribute.Key = "gen_ai.request.seed"
-	GenAIRequestStopSequences      attribute.Key = "gen_ai.request.stop_sequences"
-	GenAIRequestChoiceCount        attribute.Key = "gen_ai.request.choice.count"
-	GenAIResponseID                attribute.Key = "gen_ai.response.id"
-	GenAIResponseModel             attribute.Key = "gen_ai.response.model" // the served model's real name
-	GenAIResponseFinishReasons     attribute.Key = "gen_ai.response.finish_reasons"
-	GenAIUsageInputTokens          attribute.Key = "gen_ai.usage.input_tokens"
-	GenAIUsageOutputTokens         attribute.Key = "gen_ai.usage.output_tokens"
-	GenAIUsageCacheReadInputTokens attribute.Key = "gen_ai.usage.cache_read.input_tokens"
-	GenAITokenType                 attribute.Key = "gen_ai.token.type" // "input" or "output"
-	ErrorType                      attribute.Key = "error.type"
+	GenAIOperationName           attribute.Key = "gen_ai.operation.name" // OperationChat or OperationTextCompletion
+	GenAIProviderName            attribute.Key = "gen_ai.provider.name"  // Provider
+	GenAIRequestModel            attribute.Key = "gen_ai.request.model"  // the real name, never an alias
+	GenAIRequestMaxTokens        attribute.Key = "gen_ai.request.max_tokens"
+	GenAIRequestTemperature      attribute.Key = "gen_ai.request.temperature"
+	GenAIRequestTopK             attribute.Key = "gen_ai.request.top_k"
+	GenAIRequestTopP             attribute.Key = "gen_ai.request.top_p"
+	GenAIRequestPresencePenalty  attribute.Key = "gen_ai.request.presence_penalty"
+	GenAIRequestFrequencyPenalty attribute.Key = "gen_ai.request.frequency_penalty"
+	GenAIRequestSeed             attribute.Key = "gen_ai.request.seed"
+	GenAIResponseID              attribute.Key = "gen_ai.response.id"
+	GenAIResponseModel           attribute.Key = "gen_ai.response.model" // the served model's real name
+	GenAIResponseFinishReasons   attribute.Key = "gen_ai.response.finish_reasons"
+	GenAIUsageInputTokens        attribute.Key = "gen_ai.usage.input_tokens"
+	GenAIUsageOutputTokens       attribute.Key = "gen_ai.usage.output_tokens"
+	ErrorType                    attribute.Key = "error.type"
 )
 
 // Values of gen_ai attributes.

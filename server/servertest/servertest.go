@@ -69,11 +69,13 @@ func (i *Instance) run(t testing.TB, models []*inference.Model) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() {
-		if err := i.Registry.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
-			i.Log.add("models: " + err.Error())
-		}
-	})
+	for _, model := range models {
+		running.Go(func() {
+			if err := model.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+				i.Log.add("models: " + err.Error())
+			}
+		})
+	}
 	running.Go(func() {
 		if err := i.Server.Serve(i.listener); err != nil {
 			t.Errorf("servertest: %v", err)
