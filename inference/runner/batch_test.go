@@ -9,8 +9,8 @@ import (
 	"github.com/sluiceml/sluice/inference/sched"
 )
 
-// TestBatchAndInputs takes plans of a scheduler to the inputs of a graph.
-func TestBatchAndInputs(t *testing.T) {
+// TestBatch takes plans of a scheduler to steps of a session.
+func TestBatch(t *testing.T) {
 	s := sched.New(sched.Config{Slots: 3, MaxLength: 32, ChunkSize: 4})
 	s.Add(&sched.Sequence{Prompt: []uint32{10, 11}})
 	s.Add(&sched.Sequence{Prompt: []uint32{20, 21, 22, 23, 24}})
