@@ -15,8 +15,16 @@ const (
 type cacheSlot struct {
 	key key
 	ids [maxCachedIDs]uint32
-	len uint8 // of the word; 0: free
+	len uint8 // of the word, with isPiece for a piece; 0: free
 	n   uint8 // of the tokens
+}
+
+// set notes the tokens of a word, if they are not too many.
+func (s *cacheSlot) set(k *key, length int, ids []uint32) {
+	if len(ids) <= maxCachedIDs {
+		s.key, s.len = *k, uint8(length)
+		s.n = uint8(copy(s.ids[:], ids))
+	}
 }
 
 // key holds the bytes of a word of at most maxCached bytes: together with the length it determines the word.

@@ -37,7 +37,7 @@ func (m *Model) Append(dst []uint32, word string, s *Scratch) []uint32 {
 		if id := m.words.find(hashWord(word), word); id != None {
 			return append(dst, id)
 		}
-		return m.merge(dst, word, s)
+		return m.pieces(dst, word, s)
 	}
 	k := keyOf(word)
 	hash := k.hash(n)
@@ -49,12 +49,44 @@ func (m *Model) Append(dst []uint32, word string, s *Scratch) []uint32 {
 	if id := m.words.find(hash, word); id != None {
 		dst = append(dst, id)
 	} else {
-		dst = m.merge(dst, word, s)
+		dst = m.pieces(dst, word, s)
 	}
-	if made := dst[before:]; len(made) <= maxCachedIDs {
-		slot.key, slot.len = k, uint8(n)
-		slot.n = uint8(copy(slot.ids[:], made))
+	slot.set(&k, n, dst[before:])
+	return dst
+}
+
+// isPiece marks the length of a cached piece. What a word is at once need not be what its merges make of it, and only
+// that counts for a piece.
+const isPiece = 1 << 7
+
+// pieces encodes a word by its merges alone, piece by piece if it can be cut.
+func (m *Model) pieces(dst []uint32, word string, s *Scratch) []uint32 {
+	if m.cuts == nil || len(word) <= cutsOver || len(s.cache) == 0 {
+		return m.merge(dst, word, s)
 	}
+	for pos := 0; pos < len(word); {
+		end := m.cuts.next(word, pos)
+		if piece := word[pos:end]; len(piece) > maxCached || len(piece) == len(word) {
+			dst = m.merge(dst, piece, s)
+		} else {
+			dst = m.piece(dst, piece, s)
+		}
+		pos = end
+	}
+	return dst
+}
+
+// piece encodes a piece that is short enough for the cache.
+func (m *Model) piece(dst []uint32, piece string, s *Scratch) []uint32 {
+	k := keyOf(piece)
+	n := len(piece) | isPiece
+	slot := &s.cache[k.hash(n)&uint64(len(s.cache)-1)]
+	if slot.key == k && int(slot.len) == n {
+		return append(dst, slot.ids[:slot.n]...)
+	}
+	before := len(dst)
+	dst = m.merge(dst, piece, s)
+	slot.set(&k, n, dst[before:])
 	return dst
 }
 

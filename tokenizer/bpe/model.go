@@ -46,6 +46,7 @@ type Model struct {
 	ranks       pairTable
 	into        []uint32 // by rank
 	words       wordTable
+	cuts        *cuts // nil: words are not cut
 }
 
 // New builds a model.
@@ -53,7 +54,7 @@ func New(c Config) (*Model, error) {
 	if len(c.Merges) >= math.MaxInt32 {
 		return nil, fmt.Errorf("bpe: %d merges are too many", len(c.Merges))
 	}
-	m := &Model{symbols: c.Symbols, bytes: c.Bytes, unknown: c.Unknown, fuseUnknown: c.FuseUnknown}
+	m := &Model{symbols: c.Symbols, bytes: c.Bytes, unknown: c.Unknown, fuseUnknown: c.FuseUnknown, cuts: newCuts(&c)}
 	m.ranks = newPairTable(len(c.Merges))
 	m.into = make([]uint32, len(c.Merges))
 	for rank, merge := range c.Merges {
