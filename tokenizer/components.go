@@ -147,8 +147,8 @@ func behaviorNamed(part, name string) (behavior, error) {
 	return 0, formatError("%s: unknown behavior %q", part, name)
 }
 
-// splitStep reads a Split. The patterns that have a scanner match every character, so there is nothing between matches
-// and to remove what is not a match is to isolate the matches.
+// splitStep reads a Split. A scanner isolates: its words are the matches and what lies between. Where a pattern matches
+// every character nothing lies between, and to remove that is to isolate the matches.
 func (d *definition) splitStep(c *component) error {
 	const part = "pre_tokenizer Split"
 	if c.Behavior == nil {
@@ -158,8 +158,7 @@ func (d *definition) splitStep(c *component) error {
 	if err != nil {
 		return err
 	}
-	isolates := (b == isolated) || (b == removed && c.Invert)
-	if re := c.Pattern.Regex; re != nil && isolates {
+	if re := c.Pattern.Regex; re != nil && (b == isolated || (b == removed && c.Invert && matchesAll(*re))) {
 		if s, ok := pretoken.Lookup(*re); ok {
 			d.steps = append(d.steps, scan{s})
 			return nil
@@ -171,6 +170,15 @@ func (d *definition) splitStep(c *component) error {
 	}
 	d.steps = append(d.steps, delimiter{match: m, behavior: b, invert: c.Invert})
 	return nil
+}
+
+// matchesAll reports whether a known pattern leaves no character out.
+func matchesAll(re string) bool {
+	switch re {
+	case pretoken.GPT2, pretoken.CL100K, pretoken.Qwen2, pretoken.Qwen35, pretoken.O200K, pretoken.Tekken:
+		return true
+	}
+	return false
 }
 
 // metaspaceStep reads a Metaspace.

@@ -185,7 +185,9 @@ func (d *definition) model(t *Tokenizer, words int, letters *alphabet) error {
 		c.Words = d.textWords(words)
 		t.cuts = newJunctions(d, t.symbols, c.Unknown)
 	}
-	t.whole = d.ignoreMerges
+	if t.cuts != nil { // the model sees parts of words, which are not to be taken for words
+		t.whole, c.IgnoreMerges = c.IgnoreMerges, false
+	}
 	var err error
 	t.model, err = bpe.New(c)
 	return err

@@ -132,6 +132,7 @@ func (e *encoder) tracks() bool {
 func (e *encoder) extract(s normalize.String, level int) *SpecialTokenError {
 	if level == 1 && e.t.normalizer != nil {
 		s = e.t.normalizer.Normalize(s)
+		s = s.Slice(0, len(s.Text)) // a piece of its own, which begins where what is left of it began
 	}
 	if level == len(e.t.added) {
 		e.pieces(s, 0)
@@ -244,7 +245,7 @@ func (t *Tokenizer) appendWord(dst []uint32, word string, scratch *bpe.Scratch) 
 		return t.model.Append(dst, word, scratch)
 	}
 	if t.whole {
-		if id, ok := t.model.Word(word); ok {
+		if id, ok := t.vocab.findModel(word); ok {
 			return append(dst, id)
 		}
 	}

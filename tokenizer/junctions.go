@@ -64,6 +64,9 @@ func (j *junctions) next(text string, start int) int {
 			}
 		}
 		before = r
+		if j.symbols.unknown == bpe.None && j.symbols.of(r) == bpe.None {
+			before = -1 // it may make nothing, so that its neighbours meet
+		}
 		i += n
 	}
 	return len(text)

@@ -46,9 +46,12 @@ func (e *encoder) track(s normalize.String, ids []uint32) {
 	}
 	pos := 0
 	add := func(length int) {
-		end := min(pos+length, len(s.Text))
-		e.spans = append(e.spans, s.Span(min(pos, end-1), end))
-		pos = end
+		span := normalize.Span{Start: pos, End: pos + length}
+		if span.End <= len(s.Text) {
+			span = s.Span(span.Start, span.End)
+		} // else the bytes of end_of_word_suffix became tokens: there the reference gives the place in the word
+		e.spans = append(e.spans, span)
+		pos += length
 	}
 	if t.symbols == nil {
 		for _, id := range ids {
@@ -88,6 +91,9 @@ func (e *encoder) trim(ids []uint32, text string) {
 // trimToken does one token. The reference counts the white space of the token's text, not of the text it stands for.
 func (e *encoder) trimToken(p trim, i int, token, text string) {
 	span := &e.spans[i]
+	if span.End > len(text) {
+		return
+	}
 	lead, tail := 0, 0 // in characters
 	for _, r := range token {
 		if !isTrimmed(r) {

@@ -11,6 +11,7 @@ type token struct {
 	text    string
 	raw     string // the bytes that it decodes to, in the middle of a text
 	known   bool   // false: no token has this id
+	outside bool   // an added token that the model does not know
 	special bool
 }
 
@@ -141,6 +142,12 @@ func (v *vocab) findHashed(hash uint32, text string) (uint32, bool) {
 	}
 }
 
+// findModel is find among the tokens that the model knows.
+func (v *vocab) findModel(text string) (uint32, bool) {
+	id, ok := v.find(text)
+	return id, ok && !v.tokens[id].outside
+}
+
 func (v *vocab) findShadowed(text string) (uint32, bool) {
 	for id, shadowed := range v.shadowed {
 		if shadowed == text {
@@ -173,6 +180,7 @@ func (v *vocab) add(text string, id uint32) {
 	slot, found := v.slot(text)
 	if !found {
 		slot.id = id + 1
+		v.tokens[id].outside = true
 	}
 	v.tokens[id].text, v.tokens[id].known = text, true
 }

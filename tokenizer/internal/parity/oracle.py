@@ -15,14 +15,17 @@ import array
 import json
 import os
 import random
+import signal
 import struct
 import sys
 import sysconfig
+import tempfile
 import unicodedata
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 BATCH = 2048
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 
 
 def write_frames(path, frames):
@@ -432,11 +435,12 @@ def pipeline(rng):
         vocab["<unk>"] = len(vocab)
         options["unk_token"] = "<unk>"
     prefix = suffix = ""
-    if rng.random() < 0.15:
+    if rng.random() < 0.15 and not options["byte_fallback"]:
         prefix = options["continuing_subword_prefix"] = rng.choice(("##", "x"))
         for c in chars:
             vocab.setdefault(prefix + c, len(vocab))
-    if rng.random() < 0.15:
+    # With byte_fallback the suffix itself becomes tokens, whose offsets lie outside of the word.
+    if rng.random() < 0.15 and not options["byte_fallback"]:
         suffix = options["end_of_word_suffix"] = rng.choice(("</w>", "b"))
         for c in list(vocab)[: len(vocab) // 2]:
             vocab.setdefault(c + suffix, len(vocab))
@@ -465,6 +469,8 @@ def pipeline(rng):
     chosen = rng.sample(contents, rng.randrange(0, 5))
     strips = ("lstrip",) if any(c[0].isspace() for c in chosen) else ("lstrip", "rstrip")
     tok.add_tokens([AddedToken(c, **{k: rng.random() < 0.3 for k in (*strips, "single_word", "normalized", "special")}) for c in chosen])
+    if n is not None and len({n.normalize_str(c) for c in chosen}) < len(chosen):
+        return pipeline(rng)  # which of two equal ones the reference takes is chance there
     texts = []
     for _ in range(40):
         texts.append("".join(rng.choice((rng.choice(LETTERS), rng.choice(LETTERS), rng.choice("ab x"), rng.choice(contents), rng.choice("ab \u2581") * rng.randrange(1, 70))) for _ in range(rng.randrange(0, 14))))
@@ -477,6 +483,26 @@ def byte_offsets(encoding, text):
     for c in text:
         at.append(at[-1] + len(c.encode()))
     return [[at[min(i, len(text))] for i in pair] for pair in encoding.offsets]
+
+
+def guarded(work):
+    """What work returns, or nothing if the reference panics, as it does where a normalizer empties a token, or hangs."""
+    with tempfile.TemporaryFile() as f:
+        child = os.fork()
+        if child == 0:
+            os.environ["TOKENIZERS_PARALLELISM"] = "false"  # threads do not survive a fork
+            signal.alarm(10)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            code = 1
+            try:
+                f.write(work())
+                f.flush()
+                code = 0
+            finally:
+                os._exit(code)
+        _, status = os.waitpid(child, 0)
+        f.seek(0)
+        return f.read() if status == 0 else b""
 
 
 def answers(tok, texts, lists):
@@ -508,19 +534,16 @@ def variants(out, make=variant, seed=6, count=400):
         while made < count:
             tok, texts = make(rng)
             lists = [[rng.randrange(tok.get_vocab_size() + 2) for _ in range(rng.randrange(1, 12))] for _ in range(20)]
-            try:
-                frame = answers(tok, texts, lists)
-            except BaseException as e:  # the reference panics on some, such as those whose normalizer empties a token
-                if type(e).__name__ != "PanicException":
-                    raise
+            frame = guarded(lambda: json.dumps(answers(tok, texts, lists)).encode())  # noqa: B023
+            if not frame:
                 continue
             made += 1
-            yield json.dumps(frame).encode()
+            yield frame
 
     write_frames(out, frames())
 
 
-def pipelines(out, seed="7", count="1500"):
+def pipelines(out, seed="7", count="600"):
     variants(out, pipeline, int(seed), int(count))
 
 
