@@ -2,6 +2,7 @@
 
     python oracle.py corpus GOROOT PROSE OUT [TOKENIZER.JSON]   write the corpus
     python oracle.py encode TOKENIZER.JSON CORPUS OUT           encode it, special tokens in the text recognised
+    python oracle.py offsets TOKENIZER.JSON CORPUS OUT EVERY    the same with offsets in bytes, of every n-th text
     python oracle.py ids TOKENIZER.JSON OUT                     write lists of ids
     python oracle.py decode TOKENIZER.JSON IDS OUT SKIP         decode them, SKIP 0 or 1
     python oracle.py variants OUT                               write small tokenizers, texts and their ids
@@ -251,6 +252,19 @@ def encode(tokenizer, source, out):
                 yield pack(encoding.ids)
 
     write_frames(out, ids())
+
+
+def offsets(tokenizer, source, out, every):
+    tok = Tokenizer.from_file(tokenizer)
+
+    def frames():
+        chosen = (frame for i, frame in enumerate(read_frames(source)) if i % int(every) == 0)
+        for batch in batches(chosen):
+            texts = [frame.decode("utf-8", "replace") for frame in batch]
+            for text, encoding in zip(texts, tok.encode_batch(texts, add_special_tokens=False)):
+                yield pack(x for pair in byte_offsets(encoding, text) for x in pair)
+
+    write_frames(out, frames())
 
 
 def id_lists(tokenizer, out):
@@ -548,4 +562,4 @@ def pipelines(out, seed="7", count="600"):
 
 
 if __name__ == "__main__":
-    {"corpus": corpus, "encode": encode, "ids": id_lists, "decode": decode, "variants": variants, "pipelines": pipelines}[sys.argv[1]](*sys.argv[2:])
+    {"corpus": corpus, "encode": encode, "offsets": offsets, "ids": id_lists, "decode": decode, "variants": variants, "pipelines": pipelines}[sys.argv[1]](*sys.argv[2:])

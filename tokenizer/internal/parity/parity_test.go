@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -88,6 +89,8 @@ func compare(t *testing.T, tok *tokenizer.Tokenizer, path string) {
 	run(t, py, oracle, "corpus", run(t, "go", "env", "GOROOT"), filepath.Join("testdata", "prose.txt"), corpus, path)
 	run(t, py, oracle, "encode", path, corpus, ids)
 	compareIDs(t, tok, corpus, ids)
+	run(t, py, oracle, "offsets", path, corpus, ids, strconv.Itoa(offsetsEvery))
+	compareAllOffsets(t, tok, corpus, ids)
 
 	lists, decoded := filepath.Join(dir, "lists"), filepath.Join(dir, "decoded")
 	run(t, py, oracle, "ids", path, lists)
@@ -124,6 +127,45 @@ func compareIDs(t *testing.T, tok *tokenizer.Tokenizer, corpus, ids string) {
 		t.Errorf("the corpus has only %d bytes", size)
 	}
 	t.Logf("%d texts, %d bytes, %d tokens: %d texts differ", n, size, tokens, wrong)
+}
+
+// offsetsEvery says of how many texts one is asked for its offsets, which take the reference long.
+const offsetsEvery = 4
+
+func compareAllOffsets(t *testing.T, tok *tokenizer.Tokenizer, corpus, offsets string) {
+	t.Helper()
+	texts, wants := openFrames(t, corpus), openFrames(t, offsets)
+	n, wrong := 0, 0
+	for i := 0; ; i++ {
+		frame, ok := texts.next()
+		if !ok {
+			break
+		}
+		if i%offsetsEvery != 0 {
+			continue
+		}
+		n++
+		text := strings.ToValidUTF8(string(frame), "")
+		want := unpack(wants.must())
+		if text != string(frame) { // the reference counts in the text that was repaired
+			continue
+		}
+		_, ranges, err := tok.EncodeOffsets(text, tokenizer.EncodeOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make([]uint32, 0, len(want))
+		for _, r := range ranges {
+			got = append(got, uint32(r.Start), uint32(r.End))
+		}
+		if !slices.Equal(got, want) {
+			if wrong++; wrong <= 5 {
+				at := firstDifference(got, want)
+				t.Errorf("offsets of text %d, %.200q: number %d differs:\ngot  %d\nwant %d", i, text, at, around(got, at), around(want, at))
+			}
+		}
+	}
+	t.Logf("offsets of %d texts: %d differ", n, wrong)
 }
 
 func firstDifference(a, b []uint32) int {
