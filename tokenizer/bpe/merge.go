@@ -34,8 +34,10 @@ func (m *Model) Append(dst []uint32, word string, s *Scratch) []uint32 {
 		return dst
 	}
 	if n > maxCached || len(s.cache) == 0 {
-		if id := m.words.find(hashWord(word), word); id != None {
-			return append(dst, id)
+		if n <= m.words.longest {
+			if id := m.words.find(hashWord(word), word); id != None {
+				return append(dst, id)
+			}
 		}
 		return m.pieces(dst, word, s)
 	}
@@ -55,8 +57,8 @@ func (m *Model) Append(dst []uint32, word string, s *Scratch) []uint32 {
 	return dst
 }
 
-// isPiece marks the length of a cached piece. What a word is at once need not be what its merges make of it, and only
-// that counts for a piece.
+// isPiece marks the length of a cached piece of a model that ignores merges: there, what a word is at once need not be
+// what its merges make of it, and only that counts for a piece.
 const isPiece = 1 << 7
 
 // pieces encodes a word by its merges alone, piece by piece if it can be cut.
@@ -79,13 +81,25 @@ func (m *Model) pieces(dst []uint32, word string, s *Scratch) []uint32 {
 // piece encodes a piece that is short enough for the cache.
 func (m *Model) piece(dst []uint32, piece string, s *Scratch) []uint32 {
 	k := keyOf(piece)
-	n := len(piece) | isPiece
-	slot := &s.cache[k.hash(n)&uint64(len(s.cache)-1)]
+	n := len(piece)
+	if m.ignoreMerges {
+		n |= isPiece
+	}
+	hash := k.hash(n)
+	slot := &s.cache[hash&uint64(len(s.cache)-1)]
 	if slot.key == k && int(slot.len) == n {
 		return append(dst, slot.ids[:slot.n]...)
 	}
 	before := len(dst)
-	dst = m.merge(dst, piece, s)
+	id := uint32(None)
+	if !m.ignoreMerges {
+		id = m.words.find(hash, piece)
+	}
+	if id != None {
+		dst = append(dst, id)
+	} else {
+		dst = m.merge(dst, piece, s)
+	}
 	slot.set(&k, n, dst[before:])
 	return dst
 }
@@ -93,8 +107,18 @@ func (m *Model) piece(dst []uint32, piece string, s *Scratch) []uint32 {
 // merge encodes a word by its merges alone.
 func (m *Model) merge(dst []uint32, word string, s *Scratch) []uint32 {
 	s.symbols = m.appendSymbols(s.symbols[:0], word)
-	if len(s.symbols) <= maxShort {
-		return append(dst, m.mergeShort(s.symbols, s)...)
+	if n := len(s.symbols); n <= maxShort {
+		s.ranks = s.ranks[:0]
+		if n == len(word) && m.pairs != nil {
+			for i := 1; i < n; i++ {
+				s.ranks = append(s.ranks, m.pairs[int(word[i-1])<<8|int(word[i])])
+			}
+		} else {
+			for i := 1; i < n; i++ {
+				s.ranks = append(s.ranks, m.ranks.rank(s.symbols[i-1], s.symbols[i]))
+			}
+		}
+		return append(dst, m.mergeShort(s.symbols, s.ranks)...)
 	}
 	if len(s.symbols) <= maxHeap {
 		return m.mergeLong(dst, s)
@@ -127,16 +151,7 @@ func (m *Model) appendSymbols(dst []uint32, word string) []uint32 {
 
 // mergeShort merges in place: each round finds the lowest rank by a scan. The rank of a pair is kept with its left
 // symbol, so a merge looks up two pairs.
-func (m *Model) mergeShort(symbols []uint32, s *Scratch) []uint32 {
-	n := len(symbols)
-	if n < 2 {
-		return symbols
-	}
-	ranks := s.ranks[:0]
-	for i := range n - 1 {
-		ranks = append(ranks, m.ranks.rank(symbols[i], symbols[i+1]))
-	}
-	s.ranks = ranks
+func (m *Model) mergeShort(symbols, ranks []uint32) []uint32 {
 	for len(ranks) > 0 {
 		at, best := 0, ranks[0]
 		for i, r := range ranks {

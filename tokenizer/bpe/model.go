@@ -3,6 +3,7 @@ package bpe
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // None stands for a symbol or token that does not exist.
@@ -44,9 +45,12 @@ type Model struct {
 	unknown     uint32
 	fuseUnknown bool
 	ranks       pairTable
+	pairs       []uint32 // the ranks of pairs of bytes; nil if the symbols are not those of bytes
 	into        []uint32 // by rank
 	words       wordTable
 	cuts        *cuts // nil: words are not cut
+
+	ignoreMerges bool
 }
 
 // New builds a model.
@@ -54,32 +58,32 @@ func New(c Config) (*Model, error) {
 	if len(c.Merges) >= math.MaxInt32 {
 		return nil, fmt.Errorf("bpe: %d merges are too many", len(c.Merges))
 	}
-	m := &Model{symbols: c.Symbols, bytes: c.Bytes, unknown: c.Unknown, fuseUnknown: c.FuseUnknown, cuts: newCuts(&c)}
+	m := &Model{symbols: c.Symbols, bytes: c.Bytes, unknown: c.Unknown, fuseUnknown: c.FuseUnknown, cuts: newCuts(&c), ignoreMerges: c.IgnoreMerges}
 	m.ranks = newPairTable(len(c.Merges))
 	m.into = make([]uint32, len(c.Merges))
 	for rank, merge := range c.Merges {
 		m.ranks.set(merge.Left, merge.Right, uint32(rank))
 		m.into[rank] = merge.Into
 	}
-	m.words = newWordTable(c.Words, func(w Word) bool { return c.IgnoreMerges || m.leadsTo(w) })
+	m.pairs = m.bytePairs()
+	var reached []bool // nil: all words count
+	if !c.IgnoreMerges {
+		reached = m.reachable(c.Words)
+	}
+	m.words = newWordTable(c.Words, reached)
 	return m, nil
 }
 
-// leadsTo reports whether the merges make the token of the word's bytes. It runs before the word table exists.
-func (m *Model) leadsTo(w Word) bool {
-	if len(w.Text) > maxShort {
-		return false // rare, and only a short cut is lost
+// bytePairs looks up the ranks of all pairs of bytes: most of the look-ups of a word are of those.
+func (m *Model) bytePairs() []uint32 {
+	if m.symbols != nil || slices.Contains(m.bytes[:], None) {
+		return nil
 	}
-	var s Scratch
-	got := m.merge(nil, w.Text, &s)
-	return len(got) == 1 && got[0] == w.ID
-}
-
-// Word returns the token that a whole word is at once, if there is one: with IgnoreMerges any token of its bytes.
-func (m *Model) Word(word string) (id uint32, ok bool) {
-	if word == "" {
-		return None, false
+	pairs := make([]uint32, 0, 1<<16)
+	for _, left := range m.bytes {
+		for _, right := range m.bytes {
+			pairs = append(pairs, m.ranks.rank(left, right))
+		}
 	}
-	id = m.words.find(hashWord(word), word)
-	return id, id != None
+	return pairs
 }

@@ -49,6 +49,8 @@ func mix(left, right uint32) uint64 {
 type wordTable struct {
 	slots []wordSlot
 	shift uint8
+	// longest is the length in bytes of the longest word.
+	longest int
 }
 
 type wordSlot struct {
@@ -64,6 +66,7 @@ func newWordTable(words []Word, keep func(Word) bool) wordTable {
 		if w.Text == "" || !keep(w) {
 			continue
 		}
+		t.longest = max(t.longest, len(w.Text))
 		hash := hashWord(w.Text)
 		for i := hash >> t.shift; ; i = (i + 1) & uint64(len(t.slots)-1) {
 			if s := &t.slots[i]; s.text == "" || s.text == w.Text {
