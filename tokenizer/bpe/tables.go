@@ -59,11 +59,11 @@ type wordSlot struct {
 	text string // empty: free
 }
 
-func newWordTable(words []Word, keep func(Word) bool) wordTable {
+func newWordTable(words []Word, kept []bool) wordTable {
 	size := bits.Len(uint(max(2*len(words), 2) - 1))
 	t := wordTable{slots: make([]wordSlot, 1<<size), shift: uint8(64 - size)}
-	for _, w := range words {
-		if w.Text == "" || !keep(w) {
+	for i, w := range words {
+		if w.Text == "" || (kept != nil && !kept[i]) {
 			continue
 		}
 		t.longest = max(t.longest, len(w.Text))
