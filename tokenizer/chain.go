@@ -93,6 +93,10 @@ func (d *definition) link(part string, c *component) (link, error) {
 		if c.Content == nil {
 			return nil, formatError("%s: Replace lacks content", part)
 		}
+		if c.Pattern.String != nil {
+			from, to := *c.Pattern.String, *c.Content
+			return each(func(token string, _ bool) string { return strings.ReplaceAll(token, from, to) }), nil
+		}
 		r := normalize.Replace{Pattern: m, Content: *c.Content}
 		return each(func(token string, _ bool) string { return r.Normalize(normalize.New(token, 0, false)).Text }), nil
 	case "Strip":

@@ -76,9 +76,11 @@ func (d *definition) build() (*Tokenizer, error) {
 		return nil, err
 	}
 	d.addTokens(t, added) // after the model, which knows the vocabulary alone
-	for i := range d.vocab.tokens {
-		if tok := &d.vocab.tokens[i]; tok.known && tok.raw == "" {
-			tok.raw = d.decoder.rawOf(tok.text, letters)
+	if d.decoder.byteLevel { // else the bytes are made when they are asked for
+		for i := range d.vocab.tokens {
+			if tok := &d.vocab.tokens[i]; tok.known && tok.raw == "" {
+				tok.raw = d.decoder.rawOf(tok.text, letters)
+			}
 		}
 	}
 	return t, nil
@@ -131,7 +133,10 @@ func (d *definition) addTokens(t *Tokenizer, added []addedToken) {
 		tok := &d.vocab.tokens[a.id]
 		tok.special = special[a.match] // the reference asks for the text that it decodes
 		if a.match != a.Content {
-			tok.raw = d.decoder.rawOf(a.match, newAlphabet())
+			tok.raw = ""
+			if d.decoder.byteLevel {
+				tok.raw = d.decoder.rawOf(a.match, newAlphabet())
+			}
 			d.decoder.rename(a.id, a.match)
 		}
 		if a.Normalized {

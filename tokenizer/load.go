@@ -1,12 +1,12 @@
 package tokenizer
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/sluiceml/sluice/tokenizer/bpe"
@@ -91,50 +91,55 @@ type model struct {
 	FuseUnk                 bool
 	ByteFallback            bool
 	IgnoreMerges            bool
-	Vocab                   json.RawMessage
-	Merges                  json.RawMessage
+	Vocab                   json.RawMessage // as it stands, if it could not be read at once
+	Merges                  json.RawMessage // as it stands
+
+	more    int // the number of added tokens
+	vocab   *vocab
+	merges  []bpe.Merge
+	skipped int // the length of continuing_subword_prefix that the merges were read with
 }
 
-// readJSON reads the file but for the vocabulary and the merges.
+// readJSON reads the file.
 func readJSON(data []byte) (*file, error) {
 	f := &file{}
 	s := &jsonScanner{data: data}
 	err := s.object(func(key []byte) error {
 		name := string(key)
+		if name == "model" {
+			var err error
+			f.Model, err = readModel(s, len(f.AddedTokens))
+			return err
+		}
 		value, err := s.value()
 		if err != nil {
 			return err
 		}
-		read := func(into any) error {
-			if err := json.Unmarshal(value, into); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
-			return nil
-		}
+		var other any
+		var into any = &other
 		switch name {
 		case "version":
-			return read(&f.Version)
+			into = &f.Version
 		case "added_tokens":
 			f.AddedTokens = nil
-			return read(&f.AddedTokens)
+			into = &f.AddedTokens
 		case "truncation":
-			return read(&f.Truncation)
+			into = &f.Truncation
 		case "padding":
-			return read(&f.Padding)
+			into = &f.Padding
 		case "normalizer":
-			return read(&f.Normalizer)
+			into = &f.Normalizer
 		case "pre_tokenizer":
-			return read(&f.PreTokenizer)
+			into = &f.PreTokenizer
 		case "post_processor":
-			return read(&f.PostProcessor)
+			into = &f.PostProcessor
 		case "decoder":
-			return read(&f.Decoder)
-		case "model":
-			f.Model, err = readModel(value)
-			return err
+			into = &f.Decoder
 		}
-		var other any
-		return read(&other)
+		if err := json.Unmarshal(value, into); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -142,59 +147,115 @@ func readJSON(data []byte) (*file, error) {
 	return f, s.end()
 }
 
-// readModel reads the model. The vocabularies of other models than BPE have other shapes, so the type is looked at
-// first.
-func readModel(data []byte) (*model, error) {
-	m := &model{}
-	if !present(data) {
-		return nil, nil //nolint:nilnil // a file without a model
-	}
-	s := &jsonScanner{data: data}
-	err := s.object(func(key []byte) error {
-		name := string(key)
+// readModel reads the model. The vocabularies of other models than BPE have other shapes, so the type must be known
+// before the vocabulary is read; it comes first in most files, and then the vocabulary and the merges are read at
+// once, and otherwise when the end is reached. More says for how many added tokens to leave room.
+func readModel(s *jsonScanner, more int) (*model, error) {
+	if s.space() == 'n' {
 		value, err := s.value()
-		if err != nil {
-			return err
+		if err == nil && string(value) != "null" {
+			err = s.fail("the model is no object")
 		}
-		var into any
-		switch name {
-		case "type":
-			into = &m.Type
-		case "dropout":
-			into = &m.Dropout
-		case "unk_token":
-			into = &m.UnkToken
-		case "continuing_subword_prefix":
-			into = &m.ContinuingSubwordPrefix
-		case "end_of_word_suffix":
-			into = &m.EndOfWordSuffix
-		case "fuse_unk":
-			into = &m.FuseUnk
-		case "byte_fallback":
-			into = &m.ByteFallback
-		case "ignore_merges":
-			into = &m.IgnoreMerges
-		case "vocab":
-			m.Vocab = value
-			return nil
-		case "merges":
-			m.Merges = value
-			return nil
-		default:
-			return nil
-		}
-		if err := json.Unmarshal(value, into); err != nil {
-			return fmt.Errorf("model: %s: %w", name, err)
-		}
-		return nil
-	})
+		return nil, err
+	}
+	m := &model{more: more}
+	err := s.object(func(key []byte) error { return m.field(string(key), s) })
 	if err != nil {
 		return nil, err
 	}
-	if m.Type != nil && *m.Type != "BPE" {
-		return nil, &UnsupportedError{Part: "model", Name: *m.Type}
+	return m, m.finish()
+}
+
+// field reads one field of the model.
+func (m *model) field(name string, s *jsonScanner) error {
+	var into any
+	switch name {
+	case "vocab":
+		m.vocab = nil
+		if m.Type != nil && s.space() == '{' {
+			return m.readVocab(s)
+		}
+	case "merges":
+		m.merges, m.skipped = nil, 0
+		if m.vocab != nil && s.space() == '[' {
+			start := s.pos
+			err := m.readMerges(s)
+			m.Merges = s.data[start:s.pos]
+			return err
+		}
 	}
-	return m, s.end()
+	value, err := s.value()
+	if err != nil {
+		return err
+	}
+	switch name {
+	case "type":
+		into = &m.Type
+	case "dropout":
+		into = &m.Dropout
+	case "unk_token":
+		into = &m.UnkToken
+	case "continuing_subword_prefix":
+		into = &m.ContinuingSubwordPrefix
+	case "end_of_word_suffix":
+		into = &m.EndOfWordSuffix
+	case "fuse_unk":
+		into = &m.FuseUnk
+	case "byte_fallback":
+		into = &m.ByteFallback
+	case "ignore_merges":
+		into = &m.IgnoreMerges
+	case "vocab":
+		m.Vocab = value
+		return nil
+	case "merges":
+		m.Merges = value
+		return nil
+	default:
+		into = new(any)
+	}
+	if err := json.Unmarshal(value, into); err != nil {
+		return fmt.Errorf("model: %s: %w", name, err)
+	}
+	return m.checkType()
+}
+
+// checkType refuses other models.
+func (m *model) checkType() error {
+	if m.Type != nil && *m.Type != "BPE" {
+		return &UnsupportedError{Part: "model", Name: *m.Type}
+	}
+	return nil
+}
+
+// finish reads the vocabulary and the merges if that could not be done on the way.
+func (m *model) finish() error {
+	if m.vocab == nil && present(m.Vocab) {
+		s := &jsonScanner{data: m.Vocab}
+		if err := m.readVocab(s); err != nil {
+			return err
+		}
+		if err := s.end(); err != nil {
+			return err
+		}
+		m.merges = nil
+	}
+	if m.vocab != nil && present(m.Merges) && (m.merges == nil || m.skipped != len(m.prefix())) {
+		s := &jsonScanner{data: m.Merges}
+		if err := m.readMerges(s); err != nil {
+			return err
+		}
+		return s.end()
+	}
+	return nil
+}
+
+// prefix returns continuing_subword_prefix.
+func (m *model) prefix() string {
+	if m.ContinuingSubwordPrefix == nil {
+		return ""
+	}
+	return *m.ContinuingSubwordPrefix
 }
 
 // definition checks that all of the file is supported.
@@ -203,7 +264,7 @@ func (f *file) definition() (*definition, error) {
 		return nil, &UnsupportedError{Part: "version", Name: f.Version}
 	}
 	m := f.Model
-	if m == nil || !present(m.Vocab) || !present(m.Merges) {
+	if m == nil || m.vocab == nil || m.merges == nil {
 		return nil, formatError("tokenizer.json has no BPE model with vocab and merges")
 	}
 	switch {
@@ -220,9 +281,9 @@ func (f *file) definition() (*definition, error) {
 		byteFallback: m.ByteFallback,
 		ignoreMerges: m.IgnoreMerges,
 		added:        f.AddedTokens,
-	}
-	if m.ContinuingSubwordPrefix != nil {
-		d.wordPrefix = *m.ContinuingSubwordPrefix
+		vocab:        m.vocab,
+		merges:       m.merges,
+		wordPrefix:   m.prefix(),
 	}
 	if m.EndOfWordSuffix != nil {
 		d.wordSuffix = *m.EndOfWordSuffix
@@ -232,8 +293,6 @@ func (f *file) definition() (*definition, error) {
 		func() error { return d.preTokenizer(f.PreTokenizer) },
 		func() error { return d.postProcessor(f.PostProcessor) },
 		func() error { return d.decoderChain(f.Decoder) },
-		func() error { return d.readVocab(m.Vocab, len(f.AddedTokens)) },
-		func() error { return d.readMerges(m.Merges) },
 	} {
 		if err := read(); err != nil {
 			return nil, err
@@ -243,9 +302,8 @@ func (f *file) definition() (*definition, error) {
 }
 
 // readVocab reads the object of texts and ids. The texts are copied into few large pieces of memory.
-func (d *definition) readVocab(data []byte, more int) error {
-	s := &jsonScanner{data: data}
-	entries := make([]entry, 0, len(data)/24)
+func (m *model) readVocab(s *jsonScanner) error {
+	entries := make([]entry, 0, min(len(s.data)/64, maxPrealloc))
 	var texts arena
 	err := s.object(func(key []byte) error {
 		text := texts.copy(key)
@@ -253,18 +311,18 @@ func (d *definition) readVocab(data []byte, more int) error {
 		entries = append(entries, entry{text, id})
 		return err
 	})
-	if err == nil {
-		err = s.end()
-	}
 	if err != nil {
-		return fmt.Errorf("tokenizer: tokenizer.json: model: vocab: %w", err)
+		return fmt.Errorf("model: vocab: %w", err)
 	}
 	if len(entries) >= maxTokens {
 		return formatError("%d tokens are too many", len(entries))
 	}
-	d.vocab, err = newVocab(entries, more)
+	m.vocab, err = newVocab(entries, m.more)
 	return err
 }
+
+// maxPrealloc bounds what is allocated on a guess.
+const maxPrealloc = 1 << 18
 
 // arena holds many small texts in few pieces of memory.
 type arena struct{ buf []byte }
@@ -280,9 +338,9 @@ func (a *arena) copy(text []byte) string {
 
 // readMerges reads the list of merges: pairs of tokens, written as arrays or, before 2024, as one string with a space
 // between them.
-func (d *definition) readMerges(data []byte) error {
-	s := &jsonScanner{data: data}
-	m := merger{vocab: d.vocab, skip: len(d.wordPrefix), merges: make([]bpe.Merge, 0, len(data)/24)}
+func (m *model) readMerges(s *jsonScanner) error {
+	m.skipped = len(m.prefix())
+	r := merger{vocab: m.vocab, skip: m.skipped, merges: make([]bpe.Merge, 0, min(len(s.data)/32, maxPrealloc))}
 	var left []byte
 	err := s.array(func() error {
 		if s.space() != '[' {
@@ -290,7 +348,7 @@ func (d *definition) readMerges(data []byte) error {
 			if err != nil {
 				return err
 			}
-			return m.addLine(line)
+			return r.addLine(line)
 		}
 		parts := 0
 		var right []byte
@@ -308,25 +366,22 @@ func (d *definition) readMerges(data []byte) error {
 			return err
 		}
 		if parts != 2 {
-			return formatError("merge %d has %d tokens", len(m.merges), parts)
+			return formatError("merge %d has %d tokens", len(r.merges), parts)
 		}
-		return m.add(left, right)
+		return r.add(left, right)
 	})
-	if err == nil {
-		err = s.end()
+	m.merges = r.merges
+	if err != nil {
+		return fmt.Errorf("model: merges: %w", err)
 	}
-	d.merges = m.merges
-	if errors.Is(err, errJSON) {
-		return fmt.Errorf("tokenizer: tokenizer.json: model: merges: %w", err)
-	}
-	return err
+	return nil
 }
 
 // addLine enters a merge that is written as one string.
 func (m *merger) addLine(line []byte) error {
-	left, right, ok := strings.Cut(stringOf(line), " ")
-	if !ok || strings.Contains(right, " ") {
+	left, right, ok := bytes.Cut(line, []byte{' '})
+	if !ok || bytes.IndexByte(right, ' ') >= 0 {
 		return formatError("merge %d, %q, is not two tokens with a space between", len(m.merges), line)
 	}
-	return m.add([]byte(left), []byte(right))
+	return m.add(left, right)
 }

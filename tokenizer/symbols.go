@@ -77,14 +77,34 @@ func (s *symbols) at(word string, i, end int, r rune) uint32 {
 	if last {
 		text += s.suffix
 	}
-	if id, ok := s.vocab.find(text); ok {
+	if id, ok := s.vocab.findModel(text); ok {
 		return id
 	}
 	return bpe.None
 }
 
-// append appends the symbols of a word.
+// append appends the symbols of a word. Words of known characters, which is nearly all, take the short way.
 func (s *symbols) append(dst []uint32, word string) []uint32 {
+	before := len(dst)
+	if s.prefix == "" && s.suffix == "" {
+		known := true
+		for _, r := range word {
+			id := s.of(r)
+			if id == bpe.None {
+				known = false
+				break
+			}
+			dst = append(dst, id)
+		}
+		if known {
+			return dst
+		}
+	}
+	return s.appendAny(dst[:before], word)
+}
+
+// appendAny is append for any word.
+func (s *symbols) appendAny(dst []uint32, word string) []uint32 {
 	s.each(word, func(id uint32, _ int) { dst = append(dst, id) })
 	return dst
 }

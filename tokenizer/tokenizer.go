@@ -45,13 +45,17 @@ func (t *Tokenizer) ID(token string) (id uint32, ok bool) { return t.vocab.find(
 // Bytes returns a copy of the bytes that a token decodes to in the middle of a text, which need not be valid UTF-8;
 // nil for an id without a token.
 func (t *Tokenizer) Bytes(id uint32) []byte {
-	if raw := t.raw(id, false); raw != "" {
+	raw := t.raw(id, false)
+	if text, ok := t.decoded(id, false); ok && !t.decoder.byteLevel {
+		raw = t.decoder.rawOf(text, newAlphabet())
+	}
+	if raw != "" {
 		return []byte(raw)
 	}
 	return nil
 }
 
-// raw returns the bytes that a token decodes to.
+// raw returns the bytes that a token of a byte-level decoder decodes to.
 func (t *Tokenizer) raw(id uint32, skipSpecial bool) string {
 	if uint64(id) >= uint64(len(t.vocab.tokens)) {
 		return ""
