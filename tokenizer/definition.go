@@ -71,11 +71,16 @@ func (d *definition) build() (*Tokenizer, error) {
 			t.spans = true // what is first is asked of the text before it was normalized
 		}
 	}
+	if len(t.steps) == 1 {
+		if s, ok := t.steps[0].(scan); ok {
+			t.lines = cutsLines(s.Splitter)
+		}
+	}
 	letters := newAlphabet()
 	if err := d.model(t, words, letters); err != nil {
 		return nil, err
 	}
-	d.addTokens(t, added) // after the model, which knows the vocabulary alone
+	d.addTokens(t, added)    // after the model, which knows the vocabulary alone
 	if d.decoder.byteLevel { // else the bytes are made when they are asked for
 		for i := range d.vocab.tokens {
 			if tok := &d.vocab.tokens[i]; tok.known && tok.raw == "" {

@@ -211,6 +211,9 @@ func (e *encoder) pieces(s normalize.String, i int) {
 		return
 	}
 	if p, ok := e.t.steps[i].(scan); ok && i == len(e.t.steps)-1 && !e.tracked && e.t.cuts == nil {
+		if e.t.lines && e.share(s.Text, nextLine, func(dst []uint32, part string, s *bpe.Scratch) []uint32 { return e.t.scanWords(dst, part, p, s) }) {
+			return
+		}
 		p.Split(s.Text, func(_ int, word string) bool {
 			e.dst = e.t.model.Append(e.dst, word, e.scratch)
 			e.count()
@@ -231,28 +234,26 @@ func (e *encoder) count() {
 
 // word encodes one word.
 func (e *encoder) word(s normalize.String) {
-	before := len(e.dst)
-	e.dst = e.t.appendWord(e.dst, s.Text, e.scratch)
+	before, t := len(e.dst), e.t
+	switch id, ok := t.wholeWord(s.Text); {
+	case ok:
+		e.dst = append(e.dst, id)
+	case t.cuts == nil:
+		e.dst = t.model.Append(e.dst, s.Text, e.scratch)
+	case e.share(s.Text, t.cuts.next, t.cutWord):
+	default:
+		e.dst = t.cutWord(e.dst, s.Text, e.scratch)
+	}
 	if e.tracked {
 		e.track(s, e.dst[before:])
 	}
 	e.count()
 }
 
-// appendWord appends the tokens of one word, part by part if it can be cut.
-func (t *Tokenizer) appendWord(dst []uint32, word string, scratch *bpe.Scratch) []uint32 {
-	if t.cuts == nil || len(word) <= len(string(separator)) {
-		return t.model.Append(dst, word, scratch)
+// wholeWord returns the token that a word is before it is cut.
+func (t *Tokenizer) wholeWord(word string) (uint32, bool) {
+	if !t.whole {
+		return 0, false
 	}
-	if t.whole {
-		if id, ok := t.vocab.findModel(word); ok {
-			return append(dst, id)
-		}
-	}
-	for start := 0; start < len(word); {
-		end := t.cuts.next(word, start)
-		dst = t.model.Append(dst, word[start:end], scratch)
-		start = end
-	}
-	return dst
+	return t.vocab.findModel(word)
 }

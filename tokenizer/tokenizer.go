@@ -21,6 +21,7 @@ type Tokenizer struct {
 	suffix     []uint32
 	trims      []trim
 	decoder    chain
+	lines      bool // the steps are a scanner alone that cuts at line ends
 	spans      bool // pre-tokenization asks where text came from
 	notes      []string
 	scratch    pool
