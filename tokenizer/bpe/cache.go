@@ -3,8 +3,8 @@ package bpe
 import "math/bits"
 
 const (
-	// cacheSlots is the size of the word cache: 1 MiB for each Scratch, which fits the second-level caches of today.
-	cacheSlots = 1 << 14
+	// cacheSlots is the size of the word cache: 2 MiB for each Scratch, which the second-level caches of today hold.
+	cacheSlots = 1 << 15
 	// maxCached is the length in bytes of the longest word that the cache can hold.
 	maxCached = 32
 	// maxCachedIDs is the number of tokens of a word that the cache can hold.

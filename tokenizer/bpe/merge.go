@@ -12,7 +12,7 @@ const maxHeap = 1 << 10
 // maxKept is the length in symbols of the longest word whose buffers a Scratch keeps (24 bytes a symbol).
 const maxKept = 1 << 16
 
-// Scratch holds the buffers of one encoding goroutine and its word cache, which is bounded (1 MiB). It serves one
+// Scratch holds the buffers of one encoding goroutine and its word cache, which is bounded (2 MiB). It serves one
 // model, and is not safe for concurrent use. The zero value is ready, and has no cache.
 type Scratch struct {
 	cache   []cacheSlot
