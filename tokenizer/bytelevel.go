@@ -70,7 +70,7 @@ func (a *alphabet) appendBytes(arena *[]byte, token string) (raw string, ok bool
 }
 
 // stringOf returns bytes that never change again as a string.
-func stringOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+func stringOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) } //nolint:gosec // see above
 
 // symbol returns the token of one byte.
 func (a *alphabet) symbol(b byte) string { return string(utf8.AppendRune(nil, a.char[b])) }

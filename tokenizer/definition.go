@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"slices"
 	"unicode/utf8"
 
 	"github.com/sluiceml/sluice/tokenizer/bpe"
@@ -188,7 +189,7 @@ func (d *definition) model(t *Tokenizer, words int, letters *alphabet) error {
 		}
 	} else {
 		if d.byteLevel {
-			t.steps = append(t.steps[:len(t.steps):len(t.steps)], byteCharacters{letters})
+			t.steps = append(slices.Clip(t.steps), byteCharacters{letters})
 		}
 		t.symbols = newSymbols(d, c.Unknown)
 		c.Symbols = t.symbols.append

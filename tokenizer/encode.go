@@ -129,7 +129,7 @@ func (e *encoder) tracks() bool {
 // and normalized, those that match normalized text, then words. The quirks are the reference's
 // (AddedVocabulary::find_matches): a token that is passed over still hides those inside it, and the search goes on after
 // the token, not after the white space that it strips.
-func (e *encoder) extract(s normalize.String, level int) *SpecialTokenError {
+func (e *encoder) extract(s normalize.String, level int) *SpecialTokenError { //nolint:gocognit // one loop, told in order
 	if level == 1 && e.t.normalizer != nil {
 		s = e.t.normalizer.Normalize(s)
 		s = s.Slice(0, len(s.Text)) // a piece of its own, which begins where what is left of it began

@@ -202,5 +202,3 @@ func (wordOrPunctuation) Match(text string, yield func(start, end int) bool) {
 }
 
 func isWhiteSpace(r rune) bool { return pretoken.ClassOf(r)&pretoken.Padding != 0 }
-
-func isNumeric(r rune) bool { return pretoken.ClassOf(r)&pretoken.Digit != 0 }

@@ -97,7 +97,7 @@ func (s set) write(b *strings.Builder) {
 // writeRune appends one character so that it means itself, in a class or outside.
 func writeRune(b *strings.Builder, r rune) {
 	switch {
-	case r >= utf8.RuneSelf && !(r >= 0xd800 && r <= 0xdfff):
+	case r >= utf8.RuneSelf && (r < 0xd800 || r > 0xdfff):
 		b.WriteRune(r)
 	case r >= '0' && r <= '9', r >= 'A' && r <= 'Z', r >= 'a' && r <= 'z':
 		b.WriteByte(byte(r))

@@ -140,7 +140,7 @@ func (t *translator) group() error {
 		case 'm':
 			flags.WriteByte('s') // the dot matches line ends
 		default:
-			return t.fail(fmt.Sprintf("the group (%s", rest[:end+1]), at)
+			return t.fail("the group ("+rest[:end+1], at)
 		}
 	}
 	t.pos += end + 1
