@@ -108,7 +108,7 @@ func (m *Model) mergeHuge(dst []uint32, s *Scratch) []uint32 {
 		}
 		left := &nodes[at]
 		if left.rank != rank {
-			continue // out of date; a rank belongs to one pair only
+			continue // out of date; a rank makes one token only
 		}
 		right := &nodes[left.next]
 		right.rank = None

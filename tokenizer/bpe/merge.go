@@ -176,7 +176,7 @@ func (m *Model) mergeShort(symbols, ranks []uint32) []uint32 {
 }
 
 // mergeLong merges s.symbols through a heap of (rank, position) over a linked list: O(n log n). An entry of the heap
-// is out of date if the rank noted for its position has changed; a rank belongs to one pair only.
+// is out of date if the rank noted for its position has changed; a rank makes one token only.
 func (m *Model) mergeLong(dst []uint32, s *Scratch) []uint32 {
 	n := len(s.symbols)
 	s.grow(n)

@@ -25,6 +25,9 @@ type Config struct {
 	FuseUnknown bool
 	// Merges lists the merges by rank. If a pair comes twice, the later one counts.
 	Merges []Merge
+	// Ranks holds the rank of each merge, below the number of merges; nil: its place in Merges. Merges of one rank must
+	// make the same token: of them the leftmost goes first.
+	Ranks []uint32
 	// Words holds the bytes of the tokens, at most one token each. A word that is equal to one of them is that token at
 	// once: with IgnoreMerges always, otherwise if the merges lead there.
 	Words []Word
@@ -61,8 +64,12 @@ func New(c Config) (*Model, error) {
 	m := &Model{symbols: c.Symbols, bytes: c.Bytes, unknown: c.Unknown, fuseUnknown: c.FuseUnknown, cuts: newCuts(&c), ignoreMerges: c.IgnoreMerges}
 	m.ranks = newPairTable(len(c.Merges))
 	m.into = make([]uint32, len(c.Merges))
-	for rank, merge := range c.Merges {
-		m.ranks.set(merge.Left, merge.Right, uint32(rank))
+	for i, merge := range c.Merges {
+		rank := uint32(i)
+		if c.Ranks != nil {
+			rank = c.Ranks[i]
+		}
+		m.ranks.set(merge.Left, merge.Right, rank)
 		m.into[rank] = merge.Into
 	}
 	m.pairs = m.bytePairs()
