@@ -88,3 +88,45 @@ func TestCuts(t *testing.T) {
 		}
 	}
 }
+
+// FuzzCuts is TestCuts for any bytes.
+func FuzzCuts(f *testing.F) {
+	f.Add(uint64(1), uint64(2), uint8(40), "中の口é a中中")
+	f.Add(uint64(3), uint64(4), uint8(9), "\xe4\xb8中\xad口")
+	f.Fuzz(func(t *testing.T, seed1, seed2 uint64, merges uint8, word string) {
+		if len(word) > 300 {
+			return
+		}
+		c := characters(rand.New(rand.NewPCG(seed1, seed2)), int(merges))
+		c.IgnoreMerges = false
+		m, err := bpe.New(*c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, c, m, bpe.NewScratch(), word)
+	})
+}
+
+// TestAllocations: encoding words takes no memory once the buffers are there, whether the cache knows them or not.
+func TestAllocations(t *testing.T) {
+	rng := rand.New(rand.NewPCG(11, 12))
+	m, err := bpe.New(*characters(rng, 50))
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := make([]string, 5000)
+	for i := range words {
+		words[i] = strings.Repeat("中の口é a", 1+i%300)[:1+i%600]
+	}
+	s := bpe.NewScratch()
+	var dst []uint32
+	run := func() {
+		for _, w := range words {
+			dst = m.Append(dst[:0], w, s)
+		}
+	}
+	run()
+	if n := testing.AllocsPerRun(3, run); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
