@@ -75,6 +75,15 @@ func stringOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b
 // symbol returns the token of one byte.
 func (a *alphabet) symbol(b byte) string { return string(utf8.AppendRune(nil, a.char[b])) }
 
+// text returns the token of bytes.
+func (a *alphabet) text(raw string) string {
+	out := make([]byte, 0, 2*len(raw))
+	for i := range len(raw) {
+		out = utf8.AppendRune(out, a.char[raw[i]])
+	}
+	return string(out)
+}
+
 // write turns a text into the characters of its bytes.
 func (a *alphabet) write(s normalize.String) normalize.String {
 	return normalize.Map(func(dst []rune, r rune) []rune {

@@ -280,3 +280,6 @@ func (c *chain) text(tokens []string) string {
 	}
 	return strings.Join(tokens, "")
 }
+
+// replaceSeparator writes the separator as a space.
+func replaceSeparator(token string) string { return strings.ReplaceAll(token, string(separator), " ") }

@@ -11,7 +11,8 @@ import (
 // definition is what a tokenizer is, whatever it was read from.
 type definition struct {
 	vocab        *vocab
-	merges       []bpe.Merge // by rank
+	merges       []bpe.Merge // by rank, unless ranks says otherwise
+	ranks        []uint32    // by merge; nil: its place
 	unknown      *string     // the token for characters without one, if there is any
 	fuseUnknown  bool
 	byteFallback bool
@@ -170,7 +171,7 @@ func (d *definition) model(t *Tokenizer, words int, letters *alphabet) error {
 		}
 		return bpe.None
 	}
-	c := bpe.Config{Unknown: bpe.None, FuseUnknown: d.fuseUnknown, IgnoreMerges: d.ignoreMerges, Merges: d.merges}
+	c := bpe.Config{Unknown: bpe.None, FuseUnknown: d.fuseUnknown, IgnoreMerges: d.ignoreMerges, Merges: d.merges, Ranks: d.ranks}
 	if d.unknown != nil {
 		if c.Unknown = find(*d.unknown); c.Unknown == bpe.None {
 			return formatError("the unknown token %q is not in the vocabulary", *d.unknown)

@@ -27,6 +27,12 @@ const (
 	DeepSeekNumbers = `\p{N}{1,3}`
 	// DeepSeekKana is the second pattern of DeepSeek V3 and R1.
 	DeepSeekKana = `[一-龥぀-ゟ゠-ヿ]+`
+	// DeepSeekLetters, DeepSeekMarks and DeepSeekCJK are patterns of DeepSeek LLM and, the last, DeepSeek Coder.
+	DeepSeekLetters = `\s?[` + latin + `]+`
+	DeepSeekMarks   = `\s?[` + marks + `]+`
+	DeepSeekCJK     = `[` + cjk + `]+`
+	// Bloom is the pattern of BLOOM.
+	Bloom = ` ?[^(\s|` + bloom + `)]+`
 )
 
 const (
@@ -162,10 +168,10 @@ func knownRuns() []pattern {
 		{DeepSeekKana, runs{set: &set{classes: Kana}}},
 		{`\s?\p{L}+`, runs{set: &set{classes: Letter}, lead: Space}}, // DeepSeek Coder
 		{`\s?\p{P}+`, runs{set: &set{classes: Punct}, lead: Space}},
-		{`\s?[` + latin + `]+`, runs{set: ranges(latin), lead: Space}}, // DeepSeek LLM
-		{`\s?[` + marks + `]+`, runs{set: ranges(marks), lead: Space}},
-		{`[` + cjk + `]+`, runs{set: ranges(cjk)}},
-		{` ?[^(\s|` + bloom + `)]+`, runs{set: notBloom, space: true}}, // BLOOM
+		{DeepSeekLetters, runs{set: ranges(latin), lead: Space}}, // DeepSeek LLM
+		{DeepSeekMarks, runs{set: ranges(marks), lead: Space}},
+		{DeepSeekCJK, runs{set: ranges(cjk)}},
+		{Bloom, runs{set: notBloom, space: true}}, // BLOOM
 	}
 }
 
