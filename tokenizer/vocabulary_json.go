@@ -88,7 +88,9 @@ func (v *Vocabulary) parts() (pipelineParts, error) {
 		p := pipelineParts{
 			normalizer: replaceFields(" ", mark),
 			decoder: fields{{"type", "Sequence"}, {"decoders", []fields{
-				replaceFields(mark, " "), {{"type", "ByteFallback"}}, {{"type", "Fuse"}},
+				replaceFields(mark, " "),
+				{{"type", "ByteFallback"}},
+				{{"type", "Fuse"}},
 				{{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}},
 			}}},
 		}
