@@ -149,7 +149,7 @@ func extract(wheel *zip.Reader, name, want, path string) error {
 	if err != nil {
 		return err
 	}
-	data, err := io.ReadAll(io.LimitReader(f, 16<<20))
+	data, err := io.ReadAll(io.LimitReader(f, 64<<20))
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}

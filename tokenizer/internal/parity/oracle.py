@@ -3,6 +3,7 @@
     python oracle.py corpus GOROOT PROSE OUT [TOKENIZER.JSON]   write the corpus
     python oracle.py encode TOKENIZER.JSON CORPUS OUT           encode it, special tokens in the text recognised
     python oracle.py offsets TOKENIZER.JSON CORPUS OUT EVERY    the same with offsets in bytes, of every n-th text
+    python oracle.py tiktoken RANKS CORPUS OUT                  encode it with tiktoken; RANKS is a .tiktoken or tekken.json
     python oracle.py ids TOKENIZER.JSON OUT                     write lists of ids
     python oracle.py decode TOKENIZER.JSON IDS OUT SKIP         decode them, SKIP 0 or 1
     python oracle.py variants OUT                               write small tokenizers, texts and their ids
@@ -561,5 +562,36 @@ def pipelines(out, seed="7", count="600"):
     variants(out, pipeline, int(seed), int(count))
 
 
+def tiktoken_encode(ranks, source, out):
+    import base64
+
+    import tiktoken  # only here: not every environment has it
+
+    shift, special, normal = 0, {}, lambda text: text
+    if ranks.endswith(".json"):
+        with open(ranks, encoding="utf-8") as f:
+            d = json.load(f)
+        shift = d["config"]["default_num_special_tokens"]
+        size = d["config"]["default_vocab_size"] - shift
+        table = {base64.b64decode(v["token_bytes"]): v["rank"] for v in d["vocab"][:size]}
+        pattern = d["config"]["pattern"]
+    else:
+        with open(ranks, "rb") as f:
+            table = {base64.b64decode(t): int(r) for t, r in (line.split() for line in f if line.strip())}
+        # Qwen's, the only one that a package of moderate size holds.
+        pattern = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+        special = {"<|endoftext|>": 151643, "<|im_start|>": 151644, "<|im_end|>": 151645, **{f"<|extra_{i}|>": 151646 + i for i in range(205)}}
+        normal = normalizers.NFC().normalize_str  # Unicode 9, as Qwen's tokenizer.json has it
+    encoding = tiktoken.Encoding("judge", pat_str=pattern, mergeable_ranks=table, special_tokens=special)
+
+    def ids():
+        for batch in batches(read_frames(source)):
+            texts = [normal(frame.decode("utf-8", "replace")) for frame in batch]
+            for list_ in encoding.encode_batch(texts, allowed_special="all"):
+                yield pack(i + shift for i in list_)
+
+    write_frames(out, ids())
+
+
 if __name__ == "__main__":
-    {"corpus": corpus, "encode": encode, "offsets": offsets, "ids": id_lists, "decode": decode, "variants": variants, "pipelines": pipelines}[sys.argv[1]](*sys.argv[2:])
+    {"corpus": corpus, "encode": encode, "offsets": offsets, "ids": id_lists, "decode": decode, "tiktoken": tiktoken_encode, "variants": variants, "pipelines": pipelines}[sys.argv[1]](*sys.argv[2:])

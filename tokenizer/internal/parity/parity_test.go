@@ -88,7 +88,7 @@ func compare(t *testing.T, tok *tokenizer.Tokenizer, path string) {
 	corpus, ids := filepath.Join(dir, "corpus"), filepath.Join(dir, "ids")
 	run(t, py, oracle, "corpus", run(t, "go", "env", "GOROOT"), filepath.Join("testdata", "prose.txt"), corpus, path)
 	run(t, py, oracle, "encode", path, corpus, ids)
-	compareIDs(t, tok, corpus, ids)
+	compareIDs(t, tok, corpus, ids, tokenizer.EncodeOptions{})
 	run(t, py, oracle, "offsets", path, corpus, ids, strconv.Itoa(offsetsEvery))
 	compareAllOffsets(t, tok, corpus, ids)
 
@@ -100,7 +100,7 @@ func compare(t *testing.T, tok *tokenizer.Tokenizer, path string) {
 	}
 }
 
-func compareIDs(t *testing.T, tok *tokenizer.Tokenizer, corpus, ids string) {
+func compareIDs(t *testing.T, tok *tokenizer.Tokenizer, corpus, ids string, o tokenizer.EncodeOptions) {
 	t.Helper()
 	texts, wants := openFrames(t, corpus), openFrames(t, ids)
 	var got []uint32
@@ -113,7 +113,7 @@ func compareIDs(t *testing.T, tok *tokenizer.Tokenizer, corpus, ids string) {
 		want := unpack(wants.must())
 		size, n, tokens = size+len(text), n+1, tokens+len(want)
 		var err error
-		if got, err = tok.AppendEncode(got[:0], string(text), tokenizer.EncodeOptions{}); err != nil {
+		if got, err = tok.AppendEncode(got[:0], string(text), o); err != nil {
 			t.Fatal(err)
 		}
 		if !slices.Equal(got, want) {

