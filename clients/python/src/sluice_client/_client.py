@@ -11,7 +11,7 @@ from typing import Any, Final, Unpack
 
 import grpc
 
-from sluice_client._errors import from_rpc
+from sluice_client._errors import deadline_of, from_rpc
 from sluice_client._request import Message, Options, build_request
 from sluice_client._results import Generation, generation_of
 from sluice_client._stream import Stream
@@ -118,7 +118,9 @@ class Client:
         """Starts a request and returns its deltas as they come; the arguments are those of generate. A refused
         request raises at the first delta."""
         message = _request(prompt, messages, tokens, request, options)
-        return Stream(self._inference.GenerateStream(message, timeout=timeout, metadata=self._metadata))
+        deadline = deadline_of(timeout)
+        call = self._inference.GenerateStream(message, timeout=timeout, metadata=self._metadata)
+        return Stream(call, deadline)
 
     def models(self, *, timeout: float | None = None) -> list[Model]:
         """Lists the served models, the default one first."""
@@ -178,10 +180,11 @@ class Client:
         return count
 
     def _call(self, method: Any, message: Any, timeout: float | None) -> Any:
+        deadline = deadline_of(timeout)
         try:
             return method(message, timeout=timeout, metadata=self._metadata)
         except grpc.RpcError as error:
-            raise from_rpc(error) from error
+            raise from_rpc(error, deadline) from error
 
 
 def _request(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -11,6 +12,8 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 _DETAILS_KEY = "grpc-status-details-bin"
+_CLOCK_SKEW = 0.1
+"""Seconds by which a server may find a deadline to have passed before its client does: timeouts travel rounded."""
 _M = TypeVar("_M", bound=Message)
 
 
@@ -127,9 +130,22 @@ def make_error(code: grpc.StatusCode, message: str, status: status_pb2.Status | 
     return _CLASSES.get(code, SluiceError)(code, message, status)
 
 
-def from_rpc(error: grpc.RpcError) -> SluiceError:
-    """Turns gRPC's exception into ours. gRPC's stays reachable as __cause__ where this is raised from it."""
-    return make_error(error.code(), error.details() or "", _status(error.trailing_metadata() or ()))
+def deadline_of(timeout: float | None) -> float | None:
+    """The time on the monotonic clock at which a call that starts now with a timeout ends."""
+    return None if timeout is None else time.monotonic() + timeout
+
+
+def from_rpc(error: grpc.RpcError, deadline: float | None = None) -> SluiceError:
+    """Turns gRPC's exception into ours. gRPC's stays reachable as __cause__ where this is raised from it.
+
+    Server and client both watch the deadline. A server that is a moment earlier resets the stream, which gRPC reports
+    as CANCELLED; that is the deadline all the same.
+    """
+    code, details = error.code(), error.details() or ""
+    if code is grpc.StatusCode.CANCELLED and "RST_STREAM" in details and deadline is not None:
+        if time.monotonic() > deadline - _CLOCK_SKEW:
+            return make_error(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed")
+    return make_error(code, details, _status(error.trailing_metadata() or ()))
 
 
 def _status(metadata: grpc.aio.Metadata | tuple[tuple[str, str | bytes], ...]) -> status_pb2.Status | None:

@@ -19,8 +19,9 @@ class Stream(Iterator[Delta]):
     One thread may iterate; `cancel` and `close` may be called from another.
     """
 
-    def __init__(self, call: Any) -> None:
+    def __init__(self, call: Any, deadline: float | None = None) -> None:
         self._call = call
+        self._deadline = deadline
         self._closed = False
         self._done = False
         self.id = ""
@@ -51,7 +52,7 @@ class Stream(Iterator[Delta]):
                 self._done = True
                 if self._closed:
                     break
-                raise from_rpc(error) from error
+                raise from_rpc(error, self._deadline) from error
             kind = event.WhichOneof("event")
             if kind == "delta":
                 return delta_of(event.delta)
