@@ -49,6 +49,12 @@ func TestFamilies(t *testing.T) {
 	}
 }
 
+// TestPatternClasses asks the reference anew for the classes of package pattern.
+func TestPatternClasses(t *testing.T) {
+	skipShort(t)
+	compareTables(t, filepath.Join("..", "..", "pattern"), "classes.txt")
+}
+
 // family returns the path of a package's tokenizer.json, from the cache if it is there.
 func family(t *testing.T, name, want string) string {
 	t.Helper()

@@ -8,6 +8,8 @@
     python oracle.py decode TOKENIZER.JSON IDS OUT SKIP         decode them, SKIP 0 or 1
     python oracle.py variants OUT                               write small tokenizers, texts and their ids
     python oracle.py pipelines OUT                              the same with every kind of part
+    python oracle.py golden OUT                                 a few small ones of those, as ../../testdata/pipelines.jsonl
+    python oracle.py forms OUT                                  write texts and their normal forms and lower case
 
 A file is a row of frames: a length (uint32, little endian) and as many bytes. Texts are raw bytes, which may be
 invalid UTF-8 and are decoded with errors="replace"; ids are uint32.
@@ -593,5 +595,38 @@ def tiktoken_encode(ranks, source, out):
     write_frames(out, ids())
 
 
+def golden(out):
+    rng = random.Random(11)
+    lines = []
+    while len(lines) < 16:
+        tok, texts = pipeline(rng)
+        texts = [t for t in texts if 0 < len(t) < 60][:8]
+        lists = [[rng.randrange(tok.get_vocab_size() + 2) for _ in range(rng.randrange(1, 10))] for _ in range(5)]
+        if tok.get_vocab_size() > 260:
+            continue
+        line = guarded(lambda: json.dumps(answers(tok, texts, lists), ensure_ascii=False, separators=(",", ":")).encode())  # noqa: B023
+        if line:
+            lines.append(line)
+    with open(out, "wb") as f:
+        f.write(b"\n".join(lines) + b"\n")
+
+
+def forms(out):
+    rng = random.Random(8)
+    points = [chr(c) for c in range(0x20000) if not 0xD800 <= c <= 0xDFFF]
+    marks = [c for c in points if unicodedata.combining(c)]
+    composed = [c for c in points if unicodedata.decomposition(c)]
+    hangul = [chr(c) for c in (*range(0x1100, 0x1200), *range(0xAC00, 0xAC40))]
+    all_forms = [normalizers.NFC(), normalizers.NFD(), normalizers.NFKC(), normalizers.NFKD(), normalizers.Lowercase()]
+
+    def texts():
+        yield from points
+        for i in range(30000):
+            n = 200 if i % 500 == 0 else rng.randrange(14)
+            yield "".join(rng.choice(rng.choice((marks, marks, composed, hangul, "aeiouAEIOU .1", points))) for _ in range(n))
+
+    write_frames(out, (json.dumps([t] + [f.normalize_str(t) for f in all_forms]).encode() for t in texts()))
+
+
 if __name__ == "__main__":
-    {"corpus": corpus, "encode": encode, "offsets": offsets, "ids": id_lists, "decode": decode, "tiktoken": tiktoken_encode, "variants": variants, "pipelines": pipelines}[sys.argv[1]](*sys.argv[2:])
+    {"corpus": corpus, "encode": encode, "offsets": offsets, "ids": id_lists, "decode": decode, "tiktoken": tiktoken_encode, "variants": variants, "pipelines": pipelines, "golden": golden, "forms": forms}[sys.argv[1]](*sys.argv[2:])

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sluiceml/sluice/tokenizer"
+	"github.com/sluiceml/sluice/tokenizer/normalize"
 )
 
 const oracle = "oracle.py"
@@ -222,6 +223,52 @@ func TestClasses(t *testing.T) {
 	if got != strings.TrimSpace(string(want)) {
 		t.Error("testdata/classes.txt is not what probe.py prints")
 	}
+}
+
+// TestNormalizeTables asks the reference anew for the tables of package normalize.
+func TestNormalizeTables(t *testing.T) {
+	skipShort(t)
+	compareTables(t, filepath.Join("..", "..", "normalize"), "tables.txt")
+}
+
+func compareTables(t *testing.T, dir, name string) {
+	t.Helper()
+	want, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := run(t, python(t), filepath.Join(dir, "probe.py")); got != strings.TrimSpace(string(want)) {
+		t.Errorf("%s is not what probe.py prints", name)
+	}
+}
+
+// TestForms asks the reference anew for normal forms and lower case, of every code point and of random texts.
+func TestForms(t *testing.T) {
+	skipShort(t)
+	path := filepath.Join(t.TempDir(), "forms")
+	run(t, python(t), oracle, "forms", path)
+	f := openFrames(t, path)
+	forms := []normalize.Normalizer{normalize.NFC, normalize.NFD, normalize.NFKC, normalize.NFKD, normalize.Lowercase{}}
+	n := 0
+	for {
+		frame, ok := f.next()
+		if !ok {
+			break
+		}
+		var row []string
+		if err := json.Unmarshal(frame, &row); err != nil {
+			t.Fatal(err)
+		}
+		for i, form := range forms {
+			n++
+			for _, track := range []bool{false, true} {
+				if got := form.Normalize(normalize.New(row[0], 0, track)).Text; got != row[i+1] {
+					t.Fatalf("form %d of %+q: %+q, want %+q", i, row[0], got, row[i+1])
+				}
+			}
+		}
+	}
+	t.Logf("%d forms equal", n)
 }
 
 // TestVariants compares random small tokenizers of the byte-level kind that have every option.
