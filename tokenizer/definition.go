@@ -68,9 +68,16 @@ func (d *definition) build() (*Tokenizer, error) {
 		notes:      d.notes,
 		scratch:    newPool(),
 	}
+	changed := d.normalizer != nil
 	for _, s := range d.steps {
-		if m, ok := s.(metaspace); ok && m.prepend == prependFirst && d.normalizer != nil {
-			t.spans = true // what is first is asked of the text before it was normalized
+		switch s := s.(type) {
+		case metaspace:
+			if s.prepend == prependFirst && changed {
+				t.spans = true // what is first is asked of the text before it was changed
+			}
+			changed = true
+		case spacePrefix, byteCharacters:
+			changed = true
 		}
 	}
 	if len(t.steps) == 1 {

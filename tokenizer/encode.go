@@ -181,6 +181,9 @@ func (e *encoder) extract(s normalize.String, level int) *SpecialTokenError { //
 			}
 			end = padding
 		}
+		if start >= end {
+			continue // all of it is white space that the token before has taken
+		}
 		if done < start {
 			if err := e.extract(s.Slice(done, start), level+1); err != nil {
 				return err

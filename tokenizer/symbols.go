@@ -19,6 +19,7 @@ type symbols struct {
 	prefix       string // before every character of a word but the first
 	suffix       string // after the last character
 	prefixLength int
+	whole        bool // a word that is a token is that token: ignore_merges
 }
 
 // lowRunes: characters below it are found in an array.
@@ -29,7 +30,8 @@ func newSymbols(d *definition, unknown uint32) *symbols {
 	s := &symbols{
 		vocab: d.vocab, fallback: d.byteFallback, unknown: unknown, fuse: d.fuseUnknown,
 		prefix: d.wordPrefix, suffix: d.wordSuffix, prefixLength: len(d.wordPrefix),
-		low: make([]uint32, lowRunes), high: map[rune]uint32{},
+		whole: d.ignoreMerges,
+		low:   make([]uint32, lowRunes), high: map[rune]uint32{},
 	}
 	for i := range s.low {
 		s.low[i] = bpe.None
@@ -163,7 +165,7 @@ func (s *symbols) yieldBytes(word string, i, end int, yield func(id uint32, leng
 // lengths appends how many bytes of the word each of its tokens stands for. The tokens' texts are the joined texts of
 // the symbols that they were merged from, which tells how many symbols each has.
 func (s *symbols) lengths(dst []int, word string, ids []uint32) []int {
-	if len(ids) == 1 {
+	if s.whole && len(ids) == 1 {
 		if text := s.vocab.modelText(ids[0]); text == word {
 			return append(dst, len(word))
 		}

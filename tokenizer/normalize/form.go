@@ -30,6 +30,10 @@ func (f Form) Normalize(s String) String {
 			last = i
 			i++
 			continue
+		} else if c >= quickFirst && c <= quickLast {
+			last = i
+			i += 3
+			continue
 		}
 		r, width := decode(s.Text, i)
 		if t.inert(r, f) {
@@ -62,8 +66,13 @@ func (f Form) Normalize(s String) String {
 	return b.done()
 }
 
-// quickASCII: bytes below it are characters that every form leaves alone.
-const quickASCII = 0x80
+// Every form leaves alone the characters of bytes below quickASCII, and those whose first byte is quickFirst to
+// quickLast: U+4000 to U+9FFF, ideographs all.
+const (
+	quickASCII = 0x80
+	quickFirst = 0xe4
+	quickLast  = 0xe9
+)
 
 // mark is a character on its way: what it is, its combining class, and its change (see builder).
 type mark struct {

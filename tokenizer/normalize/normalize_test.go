@@ -74,6 +74,24 @@ func TestSpans(t *testing.T) {
 	}
 }
 
+// TestIdeographs: the characters that are passed over without a look are left alone by every form.
+func TestIdeographs(t *testing.T) {
+	t.Parallel()
+	for r := rune(0x4000); r < 0xa000; r++ {
+		text := "e\u0301" + string(r) + "\u0323"
+		for form, want := range map[normalize.Form]string{normalize.NFC: "\u00e9" + string(r) + "\u0323", normalize.NFKD: text} {
+			if got := form.Normalize(normalize.New(text, 0, false)).Text; got != want {
+				t.Fatalf("%U: %+q", r, got)
+			}
+		}
+	}
+	for r, first := range map[rune]byte{0x4000: 0xe4, 0x9fff: 0xe9} {
+		if string(r)[0] != first {
+			t.Errorf("%U begins with %x", r, string(r)[0])
+		}
+	}
+}
+
 func TestPunctuation(t *testing.T) {
 	t.Parallel()
 	for r, want := range map[rune]bool{'!': true, '$': true, '~': true, 'a': false, ' ': false, '。': true, '€': false, 0x10ffff: false} {
