@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"unicode/utf8"
 
 	"github.com/sluiceml/sluice/tokenizer/bpe"
 	"github.com/sluiceml/sluice/tokenizer/pretoken"
@@ -51,7 +52,7 @@ func (e *encoder) share(text string, next func(text string, from int) int, encod
 	for i, start := 0, 0; i < parts && start < len(text); i++ {
 		end := len(text)
 		if i < parts-1 {
-			end = next(text, max(start, (i+1)*(len(text)/parts)))
+			end = cutAfter(text, max(start, (i+1)*(len(text)/parts)), next)
 		}
 		part := text[start:end]
 		group.Go(func() {
@@ -67,6 +68,14 @@ func (e *encoder) share(text string, next func(text string, from int) int, encod
 		e.count()
 	}
 	return true
+}
+
+// cutAfter returns the first place that next finds after the given one, which may lie within a character.
+func cutAfter(text string, from int, next func(text string, from int) int) int {
+	for from < len(text) && !utf8.RuneStart(text[from]) {
+		from++
+	}
+	return next(text, from)
 }
 
 // nextLine finds a place from which on the scanner of a whole tokenizer (see cutsLines) cuts the same whether or not it

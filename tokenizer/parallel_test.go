@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sluiceml/sluice/tokenizer/bpe"
 	"github.com/sluiceml/sluice/tokenizer/pretoken"
 )
 
@@ -38,7 +39,7 @@ func TestNextLine(t *testing.T) {
 			b.WriteString(pieces[rng.IntN(len(pieces))])
 		}
 		text := b.String()
-		at := nextLine(text, rng.IntN(len(text)))
+		at := cutAfter(text, rng.IntN(len(text)), nextLine)
 		for name, s := range scanners {
 			if whole, parts := words(s, text), append(words(s, text[:at]), words(s, text[at:])...); !slices.Equal(whole, parts) {
 				t.Fatalf("%s cuts %q as %q, and at %d as %q", name, text, whole, at, parts)
@@ -75,6 +76,31 @@ func TestShared(t *testing.T) {
 		t.Fatal(err)
 	}
 	compareShared(t, tok, source)
+}
+
+// TestCuts: what a junction cuts a text into gives the tokens that the whole gives.
+func TestCuts(t *testing.T) {
+	t.Parallel()
+	tok, err := FromJSON([]byte(metaspaceJSON))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(3, 4))
+	pieces := []string{"▁", "▁▁▁", "t", "he", "r", "é", "x", "er", "▁the", "n"}
+	for range 3000 {
+		var b strings.Builder
+		for range 1 + rng.IntN(40) {
+			b.WriteString(pieces[rng.IntN(len(pieces))])
+		}
+		text := b.String()
+		at := cutAfter(text, rng.IntN(len(text)), tok.cuts.next)
+		s := bpe.NewScratch()
+		whole := tok.model.Append(nil, text, s)
+		parts := tok.model.Append(tok.model.Append(nil, text[:at], s), text[at:], s)
+		if !slices.Equal(whole, parts) || !slices.Equal(whole, tok.cutWord(nil, text, s)) {
+			t.Fatalf("%q cut at %d: %d, want %d", text, at, parts, whole)
+		}
+	}
 }
 
 // metaspaceJSON is a small tokenizer of the SentencePiece kind.
