@@ -22,7 +22,7 @@ const module = "github.com/sluiceml/sluice/"
 const lattice = `
 # The tokenizer is usable alone.
 tokenizer/pretoken < tokenizer/normalize
-tokenizer/pretoken, tokenizer/bpe, tokenizer/normalize, tokenizer/pattern < tokenizer
+tokenizer/pretoken, tokenizer/bpe, tokenizer/normalize, tokenizer/pattern < tokenizer < tokenizer/internal/benchmark
 
 # Pure leaves and the loop that owns them.
 inference/kvcache < inference/sched < inference/runner

@@ -99,8 +99,7 @@ func compareGGUF(t *testing.T, path string) {
 	}
 	v := vocabularyOf(meta)
 	tok, err := tokenizer.FromVocabulary(v)
-	var unsupported *tokenizer.UnsupportedError
-	if errors.As(err, &unsupported) {
+	if _, ok := errors.AsType[*tokenizer.UnsupportedError](err); ok {
 		if v.Model == "gpt2" && v.Pre != "" || v.Model == "llama" {
 			t.Fatal(err)
 		}
@@ -135,13 +134,13 @@ func compareGGUF(t *testing.T, path string) {
 			}
 			want = append(want, uint32(id))
 		}
-		for name, tok := range map[string]*tokenizer.Tokenizer{"": tok, "as tokenizer.json ": fromJSON} {
+		for name, tok := range map[string]*tokenizer.Tokenizer{"": tok, "as tokenizer.json": fromJSON} {
 			got, err := tok.Encode(text, tokenizer.EncodeOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			if !slices.Equal(got, want) {
-				t.Errorf("%s%q:\ngot  %d\nwant %d", name, text, got, want)
+				t.Errorf("%s %q:\ngot  %d\nwant %d", name, text, got, want)
 			}
 		}
 		if ids, err := tok.Encode(text, tokenizer.EncodeOptions{}); err == nil && tok.Decode(ids, false) != text && v.Model == "llama" {
