@@ -560,7 +560,7 @@ def variants(out, make=variant, seed=6, count=400):
     write_frames(out, frames())
 
 
-def pipelines(out, seed="7", count="600"):
+def pipelines(out, seed="7", count="300"):
     variants(out, pipeline, int(seed), int(count))
 
 

@@ -131,7 +131,7 @@ func compareIDs(t *testing.T, tok *tokenizer.Tokenizer, corpus, ids string, o to
 }
 
 // offsetsEvery says of how many texts one is asked for its offsets, which take the reference long.
-const offsetsEvery = 4
+const offsetsEvery = 24
 
 func compareAllOffsets(t *testing.T, tok *tokenizer.Tokenizer, corpus, offsets string) {
 	t.Helper()
