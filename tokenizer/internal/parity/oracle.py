@@ -294,7 +294,7 @@ def variant(rng):
     letters = "abcdxyz 1\n\u00e9<>"
     byte_chars = pre_tokenizers.ByteLevel.alphabet()
     chars = {c for piece, _ in pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str(letters) for c in piece}
-    alphabet = sorted(c for c in (byte_chars if rng.random() < 0.5 else chars) if rng.random() < 0.97)
+    alphabet = [c for c in sorted(byte_chars if rng.random() < 0.5 else chars) if rng.random() < 0.97]
     vocab = {}
     ids = list(range(len(alphabet) + 200))
     if rng.random() < 0.3:
