@@ -89,7 +89,6 @@ const (
 	FinishStop         FinishReason = iota + 1 // the end token
 	FinishStopSequence                         // a stop string or stop token id
 	FinishLength                               // max_tokens, or the context is full
-	FinishCancelled                            // the caller went away
 )
 
 // Update is what became of one output since the last Update.

@@ -187,8 +187,6 @@ func (r FinishReason) String() string {
 		return "stop_sequence"
 	case FinishLength:
 		return "length"
-	case FinishCancelled:
-		return "cancelled"
 	}
 	return fmt.Sprintf("FinishReason(%d)", int(r))
 }

@@ -18,8 +18,6 @@ func finishReason(reason inference.FinishReason) sluicev1.FinishReason {
 		return sluicev1.FinishReason_FINISH_REASON_STOP_SEQUENCE
 	case inference.FinishLength:
 		return sluicev1.FinishReason_FINISH_REASON_LENGTH
-	case inference.FinishCancelled:
-		return sluicev1.FinishReason_FINISH_REASON_CANCELLED
 	default:
 		return sluicev1.FinishReason_FINISH_REASON_UNSPECIFIED
 	}

@@ -154,7 +154,7 @@ func TestResponseNames(t *testing.T) {
 	t.Parallel()
 	for reason, want := range map[inference.FinishReason]string{
 		inference.FinishStop: "FINISH_REASON_STOP", inference.FinishStopSequence: "FINISH_REASON_STOP_SEQUENCE",
-		inference.FinishLength: "FINISH_REASON_LENGTH", inference.FinishCancelled: "FINISH_REASON_CANCELLED",
+		inference.FinishLength: "FINISH_REASON_LENGTH",
 		0: "FINISH_REASON_UNSPECIFIED",
 	} {
 		if got := finishReason(reason).String(); got != want {

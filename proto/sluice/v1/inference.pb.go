@@ -99,7 +99,7 @@ const (
 	FinishReason_FINISH_REASON_LENGTH FinishReason = 3
 	// A tool call is complete.
 	FinishReason_FINISH_REASON_TOOL_CALL FinishReason = 4
-	// The request was cancelled.
+	// The request was cancelled. Not sent today: a cancelled call ends with the status CANCELLED instead.
 	FinishReason_FINISH_REASON_CANCELLED FinishReason = 5
 )
 
