@@ -155,7 +155,7 @@ func TestResponseNames(t *testing.T) {
 	for reason, want := range map[inference.FinishReason]string{
 		inference.FinishStop: "FINISH_REASON_STOP", inference.FinishStopSequence: "FINISH_REASON_STOP_SEQUENCE",
 		inference.FinishLength: "FINISH_REASON_LENGTH",
-		0: "FINISH_REASON_UNSPECIFIED",
+		0:                      "FINISH_REASON_UNSPECIFIED",
 	} {
 		if got := finishReason(reason).String(); got != want {
 			t.Errorf("%d: got %s, want %s", reason, got, want)
