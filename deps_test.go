@@ -21,7 +21,8 @@ const module = "github.com/sluiceml/sluice/"
 // the law was wrong.
 const lattice = `
 # The tokenizer is usable alone.
-tokenizer/pretoken, tokenizer/bpe < tokenizer
+tokenizer/pretoken < tokenizer/normalize
+tokenizer/pretoken, tokenizer/bpe, tokenizer/normalize, tokenizer/pattern < tokenizer < tokenizer/internal/benchmark
 
 # Pure leaves and the loop that owns them.
 inference/kvcache < inference/sched < inference/runner
@@ -62,7 +63,7 @@ var restricted = map[string][]string{
 // pure are the packages that decide and must stay free of clocks, goroutines' contexts, logs and I/O.
 var pure = []string{
 	"inference/sched", "inference/kvcache", "inference/sampling", "inference/stop", "inference/runner",
-	"tokenizer", "tokenizer/bpe", "tokenizer/pretoken",
+	"tokenizer", "tokenizer/bpe", "tokenizer/pretoken", "tokenizer/normalize", "tokenizer/pattern",
 }
 
 // impure are what a pure package must not import. The tokenizer reads its file, so os is not among them.

@@ -37,7 +37,7 @@ func newMatcher(tokens []addedToken) *matcher {
 }
 
 func (m *matcher) insert(token *addedToken) {
-	text := token.Content
+	text := token.match
 	at := m.root[text[0]]
 	if at == 0 {
 		at = m.newNode()

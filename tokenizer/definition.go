@@ -2,22 +2,32 @@ package tokenizer
 
 import (
 	"slices"
+	"unicode/utf8"
 
 	"github.com/sluiceml/sluice/tokenizer/bpe"
-	"github.com/sluiceml/sluice/tokenizer/pretoken"
+	"github.com/sluiceml/sluice/tokenizer/normalize"
 )
 
 // definition is what a tokenizer is, whatever it was read from.
 type definition struct {
-	vocab        map[string]uint32
-	merges       [][2]string
-	unknown      *string // the token for bytes without one, if there is any
+	vocab        *vocab
+	merges       []bpe.Merge // by rank, unless ranks says otherwise
+	ranks        []uint32    // by merge; nil: its place
+	unknown      *string     // the token for characters without one, if there is any
 	fuseUnknown  bool
+	byteFallback bool
 	ignoreMerges bool
+	wordPrefix   string // continuing_subword_prefix
+	wordSuffix   string // end_of_word_suffix
 	added        []addedToken
-	splitter     pretoken.Splitter
+	normalizer   normalize.Normalizer
+	steps        []step
+	byteLevel    bool     // the last step turns text into the characters of its bytes
 	prefix       []uint32 // what AddSpecialTokens puts before the text
 	suffix       []uint32 // and after it
+	trims        []trim
+	decoder      chain
+	notes        []string
 }
 
 // addedToken is a token that is found in the text before anything else is done to it.
@@ -29,48 +39,64 @@ type addedToken struct {
 	Normalized bool   `json:"normalized"`
 	Special    bool   `json:"special"`
 	id         uint32
+	match      string // what is looked for: the content, or what the normalizer makes of it
 }
-
-// maxSparse bounds the largest id by the number of tokens, since tables are indexed by id: a file of a few bytes must
-// not make them huge.
-const maxSparse = 1 << 16
 
 // build checks the definition and makes the tokenizer.
 func (d *definition) build() (*Tokenizer, error) {
+	words := d.vocab.count
 	added := d.assignIDs()
-	limit := uint64(4*(len(d.vocab)+len(added)) + maxSparse)
-	size := uint64(0)
-	for token, id := range d.vocab {
-		if uint64(id) >= limit {
-			return nil, formatError("token %q: id %d is too large for a vocabulary of %d", token, id, len(d.vocab))
-		}
-		size = max(size, uint64(id)+1)
-	}
+	size := uint64(len(d.vocab.tokens))
 	for _, a := range added {
 		size = max(size, uint64(a.id)+1)
 	}
-	for _, id := range slices.Concat(d.prefix, d.suffix) {
-		if uint64(id) >= size {
-			return nil, formatError("the post-processor adds id %d, which is not in the vocabulary of %d", id, size)
+	for _, ids := range [][]uint32{d.prefix, d.suffix} {
+		for _, id := range ids {
+			if uint64(id) >= size {
+				return nil, formatError("the post-processor adds id %d, which is not in the vocabulary of %d", id, size)
+			}
 		}
 	}
 	t := &Tokenizer{
-		tokens:   make([]token, size),
-		ids:      d.vocab,
-		splitter: d.splitter,
-		prefix:   d.prefix,
-		suffix:   d.suffix,
-		scratch:  newPool(),
+		vocab:      d.vocab,
+		normalizer: d.normalizer,
+		steps:      d.steps,
+		prefix:     d.prefix,
+		suffix:     d.suffix,
+		trims:      d.trims,
+		decoder:    d.decoder,
+		notes:      d.notes,
+		scratch:    newPool(),
+	}
+	changed := d.normalizer != nil
+	for _, s := range d.steps {
+		switch s := s.(type) {
+		case metaspace:
+			if s.prepend == prependFirst && changed {
+				t.spans = true // what is first is asked of the text before it was changed
+			}
+			changed = true
+		case spacePrefix, byteCharacters:
+			changed = true
+		}
+	}
+	if len(t.steps) == 1 {
+		if s, ok := t.steps[0].(scan); ok {
+			t.lines = cutsLines(s.Splitter)
+		}
 	}
 	letters := newAlphabet()
-	words, err := t.fill(d.vocab, letters)
-	if err != nil {
+	if err := d.model(t, words, letters); err != nil {
 		return nil, err
 	}
-	if t.model, err = d.model(words, letters); err != nil {
-		return nil, err
+	d.addTokens(t, added)    // after the model, which knows the vocabulary alone
+	if d.decoder.byteLevel { // else the bytes are made when they are asked for
+		for i := range d.vocab.tokens {
+			if tok := &d.vocab.tokens[i]; tok.known && tok.raw == "" {
+				tok.raw = d.decoder.rawOf(tok.text, letters)
+			}
+		}
 	}
-	t.addTokens(added, letters) // after the model, which knows the vocabulary alone
 	return t, nil
 }
 
@@ -78,12 +104,16 @@ func (d *definition) build() (*Tokenizer, error) {
 // follow after the vocabulary's length. The ids that a file states are not looked at. A token that comes twice counts
 // as it came last.
 func (d *definition) assignIDs() []addedToken {
-	next := uint32(len(d.vocab))
+	next := uint32(d.vocab.count)
 	var added []addedToken
 	at := map[string]int{}
 	for _, a := range d.added {
 		if a.Content == "" {
 			continue
+		}
+		a.match = a.Content
+		if a.Normalized && d.normalizer != nil {
+			a.match = d.normalizer.Normalize(normalize.New(a.Content, 0, false)).Text
 		}
 		if i, ok := at[a.Content]; ok {
 			a.id = added[i].id
@@ -91,7 +121,7 @@ func (d *definition) assignIDs() []addedToken {
 			added[i] = a
 			continue
 		}
-		if id, ok := d.vocab[a.Content]; ok {
+		if id, ok := d.vocab.find(a.Content); ok {
 			a.id = id
 		} else {
 			a.id = next
@@ -103,33 +133,147 @@ func (d *definition) assignIDs() []addedToken {
 	return added
 }
 
-// model makes the merge engine.
-func (d *definition) model(words []bpe.Word, letters *alphabet) (*bpe.Model, error) {
-	c := bpe.Config{Unknown: bpe.None, FuseUnknown: d.fuseUnknown, IgnoreMerges: d.ignoreMerges, Words: words}
+// addTokens enters the added tokens.
+func (d *definition) addTokens(t *Tokenizer, added []addedToken) {
+	special := map[string]bool{}
+	for _, a := range added {
+		if a.Special {
+			special[a.Content] = true
+		}
+	}
+	var plain, normalized []addedToken
+	for _, a := range added {
+		d.vocab.add(a.Content, a.id)
+		tok := &d.vocab.tokens[a.id]
+		tok.special = special[a.match] // the reference asks for the text that it decodes
+		if a.match != a.Content {
+			tok.raw = ""
+			if d.decoder.byteLevel {
+				tok.raw = d.decoder.rawOf(a.match, newAlphabet())
+			}
+			d.decoder.rename(a.id, a.match)
+		}
+		if a.Normalized {
+			if a.match != "" {
+				normalized = append(normalized, a)
+			}
+		} else {
+			plain = append(plain, a)
+		}
+	}
+	t.decoder = d.decoder
+	t.added = [2]*matcher{newMatcher(plain), newMatcher(normalized)}
+	for i := range d.vocab.tokens {
+		if tok := &d.vocab.tokens[i]; tok.special {
+			t.special = append(t.special, tok.text)
+		}
+	}
+}
+
+// model makes the merge engine. The vocabulary's bytes are entered with it.
+func (d *definition) model(t *Tokenizer, words int, letters *alphabet) error {
 	find := func(token string) uint32 {
-		if id, ok := d.vocab[token]; ok {
+		if id, ok := d.vocab.find(token); ok {
 			return id
 		}
 		return bpe.None
 	}
+	c := bpe.Config{Unknown: bpe.None, FuseUnknown: d.fuseUnknown, IgnoreMerges: d.ignoreMerges, Merges: d.merges, Ranks: d.ranks}
 	if d.unknown != nil {
 		if c.Unknown = find(*d.unknown); c.Unknown == bpe.None {
-			return nil, formatError("the unknown token %q is not in the vocabulary", *d.unknown)
+			return formatError("the unknown token %q is not in the vocabulary", *d.unknown)
 		}
 	}
+	complete := true
 	for b := range c.Bytes {
 		c.Bytes[b] = find(letters.symbol(byte(b)))
+		complete = complete && c.Bytes[b] != bpe.None
 	}
-	c.Merges = make([]bpe.Merge, len(d.merges))
-	var joined []byte
-	for i, m := range d.merges {
-		joined = append(append(joined[:0], m[0]...), m[1]...)
-		into, ok := d.vocab[string(joined)]
-		merge := bpe.Merge{Left: find(m[0]), Right: find(m[1]), Into: into}
-		if !ok || merge.Left == bpe.None || merge.Right == bpe.None {
-			return nil, formatError("merge %d, %q and %q: a token of it is not in the vocabulary", i, m[0], m[1])
+	if d.byteLevel && (!d.byteFallback || complete) && d.wordPrefix == "" && d.wordSuffix == "" {
+		c.Words = d.byteWords(words, letters)
+		t.letters = letters
+		if !complete {
+			t.symbols = newSymbols(d, c.Unknown)
 		}
-		c.Merges[i] = merge
+	} else {
+		if d.byteLevel {
+			t.steps = append(slices.Clip(t.steps), byteCharacters{letters})
+		}
+		t.symbols = newSymbols(d, c.Unknown)
+		c.Symbols = t.symbols.append
+		c.Words = d.textWords(words)
+		t.cuts = newJunctions(d, t.symbols, c.Unknown)
 	}
-	return bpe.New(c)
+	if t.cuts != nil { // the model sees parts of words, which are not to be taken for words
+		t.whole, c.IgnoreMerges = c.IgnoreMerges, false
+	}
+	var err error
+	t.model, err = bpe.New(c)
+	return err
+}
+
+// byteWords returns the words of a model over bytes, and notes the bytes of every token of the vocabulary.
+func (d *definition) byteWords(n int, letters *alphabet) []bpe.Word {
+	words := make([]bpe.Word, 0, n)
+	arena := make([]byte, 0, 8*n)
+	for i := range d.vocab.tokens {
+		tok := &d.vocab.tokens[i]
+		if !tok.known {
+			continue
+		}
+		raw, ok := letters.appendBytes(&arena, tok.text)
+		if ok {
+			words = append(words, bpe.Word{Text: raw, ID: uint32(i)})
+			if d.decoder.byteLevel {
+				tok.raw = raw
+			}
+		}
+	}
+	return words
+}
+
+// textWords returns the words of a model over characters.
+func (d *definition) textWords(n int) []bpe.Word {
+	words := make([]bpe.Word, 0, n)
+	for i := range d.vocab.tokens {
+		if tok := &d.vocab.tokens[i]; tok.known {
+			words = append(words, bpe.Word{Text: tok.text, ID: uint32(i)})
+		}
+	}
+	return words
+}
+
+// merger resolves merges, which are given as texts.
+type merger struct {
+	vocab  *vocab
+	skip   int // bytes of the right token that the merged one lacks: continuing_subword_prefix
+	merges []bpe.Merge
+	joined []byte
+}
+
+// add enters the next merge by rank.
+func (m *merger) add(left, right []byte) error {
+	if m.skip > len(right) {
+		return formatError("merge %d, %q and %q: the second token is shorter than continuing_subword_prefix", len(m.merges), left, right)
+	}
+	m.joined = append(append(m.joined[:0], left...), right[m.skip:]...)
+	l, ok1 := m.vocab.findBytes(left)
+	r, ok2 := m.vocab.findBytes(right)
+	into, ok3 := m.vocab.findBytes(m.joined)
+	if !ok1 || !ok2 || !ok3 {
+		return formatError("merge %d, %q and %q: a token of it is not in the vocabulary", len(m.merges), left, right)
+	}
+	m.merges = append(m.merges, bpe.Merge{Left: l, Right: r, Into: into})
+	return nil
+}
+
+// lastRune and firstRune return the characters at the ends of a text that is not empty.
+func lastRune(text string) rune {
+	r, _ := utf8.DecodeLastRuneInString(text)
+	return r
+}
+
+func firstRune(text string) rune {
+	r, _ := utf8.DecodeRuneInString(text)
+	return r
 }

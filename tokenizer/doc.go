@@ -1,14 +1,24 @@
-// Package tokenizer turns text into the token ids of a language model and back: byte-level byte-pair encoding, exact
-// to the id against Hugging Face tokenizers 0.23.
+// Package tokenizer turns text into the token ids of a language model and back: byte-pair encoding, exact to the id
+// against Hugging Face tokenizers 0.23, tiktoken 0.14 and llama.cpp's vocabularies.
 //
-// A [Tokenizer] comes from a tokenizer.json ([Load], [FromJSON]) or from a vocabulary given as values
-// ([FromVocabulary]), such as the one in a GGUF file, which [Vocabulary.TokenizerJSON] also writes out as a
-// tokenizer.json. It is immutable and safe for concurrent use.
+// A [Tokenizer] comes from a file or a folder ([Load]), from the contents of a tokenizer.json ([FromJSON]), a tekken.json
+// ([FromTekken]), a file of tiktoken ranks ([FromTiktoken]) or a vocab.json with its merges.txt ([FromVocabMerges]), or
+// from a vocabulary given as values ([FromVocabulary]), such as the one in a GGUF file, which [Vocabulary.TokenizerJSON]
+// also writes out as a tokenizer.json. It is immutable and safe for concurrent use.
 //
-// What a tokenizer.json may hold: no normalizer; the pre-tokenizers ByteLevel, Digits and Split with a known pattern,
-// alone or in a Sequence; a BPE model; the post-processors ByteLevel and TemplateProcessing, alone or in a Sequence;
-// the decoder ByteLevel; added tokens with all their properties. Anything else is refused at load by an
-// [UnsupportedError] that names it, so that no text is ever encoded almost right.
+// # What a tokenizer.json may hold
+//
+//   - the normalizers NFC, NFD, NFKC, NFKD, Lowercase, Replace, Prepend and Strip;
+//   - the pre-tokenizers ByteLevel, Digits, Split with every behavior, Metaspace, Punctuation, Whitespace and
+//     WhitespaceSplit;
+//   - a BPE model with all its options but dropout;
+//   - the post-processors ByteLevel, TemplateProcessing, RobertaProcessing and BertProcessing;
+//   - the decoders ByteLevel, ByteFallback, Fuse, Replace, Strip and Metaspace;
+//   - Sequences of these, and added tokens with all their properties.
+//
+// Anything else, and truncation and padding, is refused at load by an [UnsupportedError] that names it, so that no text
+// is ever encoded almost right. The patterns of the field have scanners written by hand; any other runs in a
+// regular-expression engine, which is slower and which [Tokenizer.Notes] tells.
 //
 // # Invalid UTF-8
 //

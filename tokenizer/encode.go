@@ -1,11 +1,10 @@
 package tokenizer
 
 import (
-	"slices"
 	"unicode/utf8"
 
 	"github.com/sluiceml/sluice/tokenizer/bpe"
-	"github.com/sluiceml/sluice/tokenizer/pretoken"
+	"github.com/sluiceml/sluice/tokenizer/normalize"
 )
 
 // SpecialPolicy says what becomes of special tokens that stand in a text. Added tokens that are not special, such as
@@ -66,9 +65,19 @@ type encoder struct {
 	dst      []uint32
 	counting bool // drop the ids and count them
 	counted  int
+	tracked  bool // note which part of the text each token stands for
+	spans    []normalize.Span
+	surfaces []surfaceText // of added tokens whose text is not their content
+	lengths  []int         // scratch
 	policy   SpecialPolicy
 	literal  []Range // disjoint
 	scratch  *bpe.Scratch
+}
+
+// surfaceText is the text that a token was found as: an added token with the white space that it strips.
+type surfaceText struct {
+	index int // in spans
+	text  string
 }
 
 func (e *encoder) run(text string, o EncodeOptions) error {
@@ -88,11 +97,18 @@ func (e *encoder) run(text string, o EncodeOptions) error {
 	if o.AddSpecialTokens {
 		e.dst = append(e.dst, e.t.prefix...)
 	}
-	if err := e.extract(text, 0, 0); err != nil {
+	first := len(e.dst)
+	if err := e.extract(normalize.New(text, 0, e.tracks()), 0); err != nil {
 		if broken {
 			err.Offset = originalOffset(original, err.Offset)
 		}
 		return err
+	}
+	if e.tracked {
+		e.trim(e.dst[first:], text)
+		if broken {
+			e.restore(original)
+		}
 	}
 	if o.AddSpecialTokens {
 		e.dst = append(e.dst, e.t.suffix...)
@@ -100,23 +116,41 @@ func (e *encoder) run(text string, o EncodeOptions) error {
 	return nil
 }
 
-// extract encodes text, which begins at base of the whole text, level by level: first come the added tokens that match
-// the text as it is, then, in what is left, those that match normalised text, then words. The quirks are the
-// reference's (AddedVocabulary::find_matches): a token that is passed over still hides those inside it, and the search
-// goes on after the token, not after the white space that it strips.
-func (e *encoder) extract(text string, base, level int) *SpecialTokenError {
+// tracks says whether it must be known where normalized text came from.
+func (e *encoder) tracks() bool {
+	if e.tracked || e.t.spans {
+		return true
+	}
+	asked := len(e.literal) > 0 || e.policy == ForbidSpecial
+	return asked && e.t.normalizer != nil && e.t.added[1] != nil
+}
+
+// extract encodes text level by level: first come the added tokens that match the text as it is, then, in what is left
+// and normalized, those that match normalized text, then words. The quirks are the reference's
+// (AddedVocabulary::find_matches): a token that is passed over still hides those inside it, and the search goes on after
+// the token, not after the white space that it strips.
+func (e *encoder) extract(s normalize.String, level int) *SpecialTokenError { //nolint:gocognit // one loop, told in order
+	if level == 1 && e.t.normalizer != nil {
+		s = e.t.normalizer.Normalize(s)
+		s = s.Slice(0, len(s.Text)) // a piece of its own, which begins where what is left of it began
+	}
 	if level == len(e.t.added) {
-		e.words(text)
+		e.pieces(s, 0)
 		return nil
 	}
 	m := e.t.added[level]
 	if m == nil {
-		return e.extract(text, base, level+1)
+		return e.extract(s, level+1)
 	}
+	text := s.Text
 	var skip func(start, end int, token *addedToken) bool
 	if len(e.literal) > 0 {
 		skip = func(start, end int, token *addedToken) bool {
-			return token.Special && overlaps(e.literal, base+start, base+end)
+			if !token.Special {
+				return false
+			}
+			span := s.Span(start, end)
+			return overlaps(e.literal, span.Start, span.End)
 		}
 	}
 	done, padding := 0, 0 // padding: up to where the last white space stripped on a right goes
@@ -132,7 +166,7 @@ func (e *encoder) extract(text string, base, level int) *SpecialTokenError {
 			case SpecialAsText:
 				continue
 			case ForbidSpecial:
-				return &SpecialTokenError{Token: token.Content, Offset: base + start}
+				return &SpecialTokenError{Token: token.Content, Offset: s.Span(start, end).Start}
 			}
 		}
 		if token.SingleWord && (endsWithWord(text[:start]) || startsWithWord(text[end:])) {
@@ -147,82 +181,82 @@ func (e *encoder) extract(text string, base, level int) *SpecialTokenError {
 			}
 			end = padding
 		}
+		if start >= end {
+			continue // all of it is white space that the token before has taken
+		}
 		if done < start {
-			if err := e.extract(text[done:start], base+done, level+1); err != nil {
+			if err := e.extract(s.Slice(done, start), level+1); err != nil {
 				return err
 			}
 		}
 		e.dst = append(e.dst, token.id)
+		if e.tracked {
+			e.spans = append(e.spans, s.Span(min(start, end-1), end))
+			if surface := text[start:end]; surface != e.t.vocab.modelText(token.id) {
+				e.surfaces = append(e.surfaces, surfaceText{len(e.spans) - 1, surface})
+			}
+		}
 		done = end
 	}
 	if done == len(text) {
 		return nil
 	}
-	return e.extract(text[done:], base+done, level+1)
+	return e.extract(s.Slice(done, len(text)), level+1)
 }
 
-// words encodes text that holds no added tokens.
-func (e *encoder) words(text string) {
-	e.t.splitter.Split(text, func(_ int, word string) bool {
-		e.dst = e.t.model.Append(e.dst, word, e.scratch)
-		if e.counting {
-			e.counted += len(e.dst)
-			e.dst = e.dst[:0]
-		}
-		return true
-	})
-}
-
-// disjoint returns the same ranges sorted and without overlaps and empty ones, so that a search for one is fast
-// however many there are.
-func disjoint(ranges []Range) []Range {
-	var list []Range
-	for _, r := range slices.SortedFunc(slices.Values(ranges), func(a, b Range) int { return a.Start - b.Start }) {
-		switch last := len(list) - 1; {
-		case r.Start == r.End:
-		case last >= 0 && r.Start < list[last].End:
-			list[last].End = max(list[last].End, r.End)
-		default:
-			list = append(list, r)
-		}
+// pieces hands a piece of text through the steps from the i-th on, and its words to the model.
+func (e *encoder) pieces(s normalize.String, i int) {
+	if s.Text == "" {
+		return
 	}
-	return list
-}
-
-// overlaps reports whether [start, end) shares a byte with one of the ranges, which are disjoint.
-func overlaps(ranges []Range, start, end int) bool {
-	n, _ := slices.BinarySearchFunc(ranges, end, func(r Range, end int) int { return r.Start - end })
-	return n > 0 && ranges[n-1].End > start
-}
-
-func endsWithWord(text string) bool {
-	r, n := utf8.DecodeLastRuneInString(text)
-	return n > 0 && pretoken.ClassOf(r)&pretoken.Word != 0
-}
-
-func startsWithWord(text string) bool {
-	r, n := utf8.DecodeRuneInString(text)
-	return n > 0 && pretoken.ClassOf(r)&pretoken.Word != 0
-}
-
-// trimmedEnd returns the length of text without the white space at its end.
-func trimmedEnd(text string) int {
-	for len(text) > 0 {
-		r, n := utf8.DecodeLastRuneInString(text)
-		if pretoken.ClassOf(r)&pretoken.Padding == 0 {
-			break
-		}
-		text = text[:len(text)-n]
+	if i == len(e.t.steps) {
+		e.word(s)
+		return
 	}
-	return len(text)
+	if p, ok := e.t.steps[i].(scan); ok && i == len(e.t.steps)-1 && !e.tracked && e.t.cuts == nil {
+		if e.t.lines && e.share(s.Text, nextLine, func(dst []uint32, part string, s *bpe.Scratch) []uint32 { return e.t.scanWords(dst, part, p, s) }) {
+			return
+		}
+		p.Split(s.Text, func(_ int, word string) bool {
+			e.dst = e.t.model.Append(e.dst, word, e.scratch)
+			e.count()
+			return true
+		})
+		return
+	}
+	e.t.steps[i].apply(s, func(s normalize.String) { e.pieces(s, i+1) })
 }
 
-// paddingLen returns the length of the white space at the beginning of text.
-func paddingLen(text string) int {
-	for i, r := range text {
-		if pretoken.ClassOf(r)&pretoken.Padding == 0 {
-			return i
-		}
+// count drops the ids of a call that only counts.
+func (e *encoder) count() {
+	if e.counting {
+		e.counted += len(e.dst)
+		e.dst = e.dst[:0]
 	}
-	return len(text)
+}
+
+// word encodes one word.
+func (e *encoder) word(s normalize.String) {
+	before, t := len(e.dst), e.t
+	switch id, ok := t.wholeWord(s.Text); {
+	case ok:
+		e.dst = append(e.dst, id)
+	case t.cuts == nil:
+		e.dst = t.model.Append(e.dst, s.Text, e.scratch)
+	case e.share(s.Text, t.cuts.next, t.cutWord):
+	default:
+		e.dst = t.cutWord(e.dst, s.Text, e.scratch)
+	}
+	if e.tracked {
+		e.track(s, e.dst[before:])
+	}
+	e.count()
+}
+
+// wholeWord returns the token that a word is before it is cut.
+func (t *Tokenizer) wholeWord(word string) (uint32, bool) {
+	if !t.whole {
+		return 0, false
+	}
+	return t.vocab.findModel(word)
 }

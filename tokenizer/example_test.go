@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/sluiceml/sluice/tokenizer"
+	"github.com/sluiceml/sluice/tokenizer/pretoken"
 )
 
 // A tokenizer.json gives a tokenizer; encoding is what Hugging Face's encode(text, add_special_tokens=False) does.
@@ -80,6 +81,42 @@ func ExampleDecoder() {
 	fmt.Println(strings.Join(pieces, " "))
 	// Output:
 	// "ok" " " "" "" "🦉" "." ""
+}
+
+// Each token has the bytes of the text that it stands for.
+func ExampleTokenizer_EncodeOffsets() {
+	tok, err := tokenizer.Load("testdata/gpt2.json")
+	if err != nil {
+		log.Fatal(err)
+	}
+	const text = "the river"
+	ids, offsets, err := tok.EncodeOffsets(text, tokenizer.EncodeOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for i, r := range offsets {
+		fmt.Printf("%d %q\n", ids[i], text[r.Start:r.End])
+	}
+	// Output:
+	// 1018 "the"
+	// 220 " "
+	// 401 "ri"
+	// 788 "ver"
+}
+
+// Ranks of tiktoken come with the pattern that cuts a text into words.
+func ExampleFromTiktoken() {
+	tok, err := tokenizer.FromTiktoken([]byte("aA== 0\naQ== 1\naGk= 2\nIA== 3\n"), tokenizer.Tiktoken{
+		Pattern: pretoken.GPT2,
+		Special: map[string]uint32{"<|end|>": 4},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ids, err := tok.Encode("hi hihi<|end|>", tokenizer.EncodeOptions{})
+	fmt.Println(ids, err)
+	// Output:
+	// [2 3 2 2 4] <nil>
 }
 
 // A vocabulary given as values, as from the metadata of a GGUF file, becomes a tokenizer, or a tokenizer.json.

@@ -1,41 +1,26 @@
 package tokenizer
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"strings"
 	"unicode/utf8"
+
+	"github.com/sluiceml/sluice/tokenizer/bpe"
 )
 
-// maxFile is the size in bytes of the largest tokenizer.json that Load reads. The largest in use have some 35 MB.
+// maxFile is the size in bytes of the largest file that Load reads. The largest tokenizer.json in use have some 35 MB.
 const maxFile = 512 << 20
-
-// Load reads a tokenizer.json, or the one in a folder.
-func Load(path string) (*Tokenizer, error) {
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		path = filepath.Join(path, "tokenizer.json")
-	}
-	data, err := readFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("tokenizer: load: %w", err)
-	}
-	t, err := FromJSON(data)
-	if err != nil {
-		return nil, fmt.Errorf("%w (in %s)", err, path)
-	}
-	return t, nil
-}
 
 func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	data, err := readAll(f)
 	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}
@@ -45,14 +30,35 @@ func readFile(path string) ([]byte, error) {
 	return data, nil
 }
 
+// readAll reads at most one byte more than maxFile, into memory of the file's size from the start.
+func readAll(f *os.File) ([]byte, error) {
+	size := int64(0)
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+		size = min(info.Size(), maxFile)
+	}
+	data := make([]byte, 0, size+512)
+	for r := io.LimitReader(f, maxFile+1); ; {
+		n, err := r.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+		switch {
+		case errors.Is(err, io.EOF):
+			return data, nil
+		case err != nil:
+			return nil, err
+		case len(data) == cap(data):
+			data = append(data, 0)[:len(data)]
+		}
+	}
+}
+
 // FromJSON makes the tokenizer that the contents of a tokenizer.json describe. What the package does not do is refused
 // with an [UnsupportedError].
 func FromJSON(data []byte) (*Tokenizer, error) {
 	if !utf8.Valid(data) {
 		return nil, formatError("tokenizer.json is not valid UTF-8")
 	}
-	var f file
-	if err := json.Unmarshal(data, &f); err != nil {
+	f, err := readJSON(data)
+	if err != nil {
 		return nil, fmt.Errorf("tokenizer: tokenizer.json: %w", err)
 	}
 	d, err := f.definition()
@@ -64,78 +70,192 @@ func FromJSON(data []byte) (*Tokenizer, error) {
 
 // file is a tokenizer.json.
 type file struct {
-	Version       string          `json:"version"`
-	Truncation    json.RawMessage `json:"truncation"`
-	Padding       json.RawMessage `json:"padding"`
-	AddedTokens   []addedToken    `json:"added_tokens"`
-	Normalizer    json.RawMessage `json:"normalizer"`
-	PreTokenizer  json.RawMessage `json:"pre_tokenizer"`
-	PostProcessor json.RawMessage `json:"post_processor"`
-	Decoder       json.RawMessage `json:"decoder"`
-	Model         *model          `json:"model"`
+	Version       string
+	Truncation    json.RawMessage
+	Padding       json.RawMessage
+	AddedTokens   []addedToken
+	Normalizer    json.RawMessage
+	PreTokenizer  json.RawMessage
+	PostProcessor json.RawMessage
+	Decoder       json.RawMessage
+	Model         *model
 }
 
 // model is the model part of a tokenizer.json.
 type model struct {
-	Type                    string            `json:"type"`
-	Dropout                 *float64          `json:"dropout"`
-	UnkToken                *string           `json:"unk_token"`
-	ContinuingSubwordPrefix *string           `json:"continuing_subword_prefix"`
-	EndOfWordSuffix         *string           `json:"end_of_word_suffix"`
-	FuseUnk                 bool              `json:"fuse_unk"`
-	ByteFallback            bool              `json:"byte_fallback"`
-	IgnoreMerges            bool              `json:"ignore_merges"`
-	Vocab                   map[string]uint32 `json:"vocab"`
-	Merges                  []merge           `json:"merges"`
+	Type                    *string
+	Dropout                 *float64
+	UnkToken                *string
+	ContinuingSubwordPrefix *string
+	EndOfWordSuffix         *string
+	FuseUnk                 bool
+	ByteFallback            bool
+	IgnoreMerges            bool
+	Vocab                   json.RawMessage // as it stands, if it could not be read at once
+	Merges                  json.RawMessage // as it stands
+
+	more    int // the number of added tokens
+	vocab   *vocab
+	merges  []bpe.Merge
+	skipped int // the length of continuing_subword_prefix that the merges were read with
 }
 
-// UnmarshalJSON looks at the type before anything else: the vocabularies of other models have other shapes.
-func (m *model) UnmarshalJSON(data []byte) error {
-	var kind struct {
-		Type *string `json:"type"`
-	}
-	if err := json.Unmarshal(data, &kind); err != nil {
-		return err
-	}
-	if kind.Type != nil && *kind.Type != "BPE" {
-		return &UnsupportedError{Part: "model", Name: *kind.Type}
-	}
-	type plain model
-	return json.Unmarshal(data, (*plain)(m))
-}
-
-// merge is a pair of tokens, written as an array or, before 2024, as one string with a space between them.
-type merge [2]string
-
-// UnmarshalJSON reads either form.
-func (m *merge) UnmarshalJSON(data []byte) error {
-	if len(data) > 0 && data[0] == '[' {
-		var pair []string
-		if err := json.Unmarshal(data, &pair); err != nil {
+// readJSON reads the file.
+func readJSON(data []byte) (*file, error) {
+	f := &file{}
+	s := &jsonScanner{data: data}
+	err := s.object(func(key []byte) error {
+		name := string(key)
+		if name == "model" {
+			var err error
+			f.Model, err = readModel(s, len(f.AddedTokens))
 			return err
 		}
-		if len(pair) != 2 {
-			return fmt.Errorf("a merge of %d tokens", len(pair))
+		value, err := s.value()
+		if err != nil {
+			return err
 		}
-		*m = merge(pair)
+		var other any
+		var into any = &other
+		switch name {
+		case "version":
+			into = &f.Version
+		case "added_tokens":
+			f.AddedTokens = nil
+			into = &f.AddedTokens
+		case "truncation":
+			into = &f.Truncation
+		case "padding":
+			into = &f.Padding
+		case "normalizer":
+			into = &f.Normalizer
+		case "pre_tokenizer":
+			into = &f.PreTokenizer
+		case "post_processor":
+			into = &f.PostProcessor
+		case "decoder":
+			into = &f.Decoder
+		}
+		if err := json.Unmarshal(value, into); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
 		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	var line string
-	if err := json.Unmarshal(data, &line); err != nil {
-		return err
-	}
-	pair, err := splitMerge(line)
-	*m = merge(pair)
-	return err
+	return f, s.end()
 }
 
-// splitMerge splits a merge written as one string.
-func splitMerge(line string) ([2]string, error) {
-	left, right, ok := strings.Cut(line, " ")
-	if !ok || strings.Contains(right, " ") {
-		return [2]string{}, fmt.Errorf("merge %q is not two tokens with a space between", line)
+// readModel reads the model. The vocabularies of other models than BPE have other shapes, so the type must be known
+// before the vocabulary is read; it comes first in most files, and then the vocabulary and the merges are read at
+// once, and otherwise when the end is reached. More says for how many added tokens to leave room.
+func readModel(s *jsonScanner, more int) (*model, error) {
+	if s.space() == 'n' {
+		value, err := s.value()
+		if err == nil && string(value) != "null" {
+			err = s.fail("the model is no object")
+		}
+		return nil, err
 	}
-	return [2]string{left, right}, nil
+	m := &model{more: more}
+	err := s.object(func(key []byte) error { return m.field(string(key), s) })
+	if err != nil {
+		return nil, err
+	}
+	return m, m.finish()
+}
+
+// field reads one field of the model.
+func (m *model) field(name string, s *jsonScanner) error {
+	var into any
+	switch name {
+	case "vocab":
+		m.vocab = nil
+		if m.Type != nil && s.space() == '{' {
+			return m.readVocab(s)
+		}
+	case "merges":
+		m.merges, m.skipped = nil, 0
+		if m.vocab != nil && s.space() == '[' {
+			start := s.pos
+			err := m.readMerges(s)
+			m.Merges = s.data[start:s.pos]
+			return err
+		}
+	}
+	value, err := s.value()
+	if err != nil {
+		return err
+	}
+	switch name {
+	case "type":
+		into = &m.Type
+	case "dropout":
+		into = &m.Dropout
+	case "unk_token":
+		into = &m.UnkToken
+	case "continuing_subword_prefix":
+		into = &m.ContinuingSubwordPrefix
+	case "end_of_word_suffix":
+		into = &m.EndOfWordSuffix
+	case "fuse_unk":
+		into = &m.FuseUnk
+	case "byte_fallback":
+		into = &m.ByteFallback
+	case "ignore_merges":
+		into = &m.IgnoreMerges
+	case "vocab":
+		m.Vocab = value
+		return nil
+	case "merges":
+		m.Merges = value
+		return nil
+	default:
+		into = new(any)
+	}
+	if err := json.Unmarshal(value, into); err != nil {
+		return fmt.Errorf("model: %s: %w", name, err)
+	}
+	return m.checkType()
+}
+
+// checkType refuses other models.
+func (m *model) checkType() error {
+	if m.Type != nil && *m.Type != "BPE" {
+		return &UnsupportedError{Part: "model", Name: *m.Type}
+	}
+	return nil
+}
+
+// finish reads the vocabulary and the merges if that could not be done on the way.
+func (m *model) finish() error {
+	if m.vocab == nil && present(m.Vocab) {
+		s := &jsonScanner{data: m.Vocab}
+		if err := m.readVocab(s); err != nil {
+			return err
+		}
+		if err := s.end(); err != nil {
+			return err
+		}
+		m.merges = nil
+	}
+	if m.vocab != nil && present(m.Merges) && (m.merges == nil || m.skipped != len(m.prefix())) {
+		s := &jsonScanner{data: m.Merges}
+		if err := m.readMerges(s); err != nil {
+			return err
+		}
+		return s.end()
+	}
+	return nil
+}
+
+// prefix returns continuing_subword_prefix.
+func (m *model) prefix() string {
+	if m.ContinuingSubwordPrefix == nil {
+		return ""
+	}
+	return *m.ContinuingSubwordPrefix
 }
 
 // definition checks that all of the file is supported.
@@ -143,53 +263,125 @@ func (f *file) definition() (*definition, error) {
 	if f.Version != "" && f.Version != "1.0" {
 		return nil, &UnsupportedError{Part: "version", Name: f.Version}
 	}
-	if f.Model == nil || f.Model.Vocab == nil || f.Model.Merges == nil {
+	m := f.Model
+	if m == nil || m.vocab == nil || m.merges == nil {
 		return nil, formatError("tokenizer.json has no BPE model with vocab and merges")
 	}
-	if err := f.unsupported(); err != nil {
-		return nil, err
+	switch {
+	case present(f.Truncation):
+		return nil, &UnsupportedError{Part: "truncation", Name: string(f.Truncation)}
+	case present(f.Padding):
+		return nil, &UnsupportedError{Part: "padding", Name: string(f.Padding)}
+	case m.Dropout != nil && *m.Dropout != 0:
+		return nil, &UnsupportedError{Part: "model", Name: fmt.Sprintf("dropout %g", *m.Dropout)}
 	}
 	d := &definition{
-		vocab:        f.Model.Vocab,
-		unknown:      f.Model.UnkToken,
-		fuseUnknown:  f.Model.FuseUnk,
-		ignoreMerges: f.Model.IgnoreMerges,
+		unknown:      m.UnkToken,
+		fuseUnknown:  m.FuseUnk,
+		byteFallback: m.ByteFallback,
+		ignoreMerges: m.IgnoreMerges,
 		added:        f.AddedTokens,
-		merges:       make([][2]string, 0, len(f.Model.Merges)),
+		vocab:        m.vocab,
+		merges:       m.merges,
+		wordPrefix:   m.prefix(),
 	}
-	for _, m := range f.Model.Merges {
-		d.merges = append(d.merges, m)
+	if m.EndOfWordSuffix != nil {
+		d.wordSuffix = *m.EndOfWordSuffix
 	}
-	var err error
-	if d.splitter, err = parsePreTokenizer(f.PreTokenizer); err != nil {
-		return nil, err
-	}
-	if d.prefix, d.suffix, err = parsePostProcessor(f.PostProcessor); err != nil {
-		return nil, err
+	for _, read := range []func() error{
+		func() error { return d.normalizers(f.Normalizer) },
+		func() error { return d.preTokenizer(f.PreTokenizer) },
+		func() error { return d.postProcessor(f.PostProcessor) },
+		func() error { return d.decoderChain(f.Decoder) },
+	} {
+		if err := read(); err != nil {
+			return nil, err
+		}
 	}
 	return d, nil
 }
 
-// unsupported names the first thing in the file that changes ids or text and is not done here.
-func (f *file) unsupported() error {
-	m := f.Model
-	set := func(s *string) bool { return s != nil && *s != "" }
-	switch {
-	case present(f.Truncation):
-		return &UnsupportedError{Part: "truncation", Name: string(f.Truncation)}
-	case present(f.Padding):
-		return &UnsupportedError{Part: "padding", Name: string(f.Padding)}
-	case m.Dropout != nil && *m.Dropout != 0:
-		return &UnsupportedError{Part: "model", Name: fmt.Sprintf("dropout %g", *m.Dropout)}
-	case m.ByteFallback:
-		return &UnsupportedError{Part: "model", Name: "byte_fallback"}
-	case set(m.ContinuingSubwordPrefix):
-		return &UnsupportedError{Part: "model", Name: fmt.Sprintf("continuing_subword_prefix %q", *m.ContinuingSubwordPrefix)}
-	case set(m.EndOfWordSuffix):
-		return &UnsupportedError{Part: "model", Name: fmt.Sprintf("end_of_word_suffix %q", *m.EndOfWordSuffix)}
-	}
-	if err := checkNormalizer(f.Normalizer); err != nil {
+// readVocab reads the object of texts and ids. The texts are copied into few large pieces of memory.
+func (m *model) readVocab(s *jsonScanner) error {
+	entries := make([]entry, 0, min(len(s.data)/64, maxPrealloc))
+	var texts arena
+	err := s.object(func(key []byte) error {
+		text := texts.copy(key)
+		id, err := s.id()
+		entries = append(entries, entry{text, id})
 		return err
+	})
+	if err != nil {
+		return fmt.Errorf("model: vocab: %w", err)
 	}
-	return checkDecoder(f.Decoder)
+	if len(entries) >= maxTokens {
+		return formatError("%d tokens are too many", len(entries))
+	}
+	m.vocab, err = newVocab(entries, m.more)
+	return err
+}
+
+// maxPrealloc bounds what is allocated on a guess.
+const maxPrealloc = 1 << 18
+
+// arena holds many small texts in few pieces of memory.
+type arena struct{ buf []byte }
+
+func (a *arena) copy(text []byte) string {
+	if cap(a.buf)-len(a.buf) < len(text) {
+		a.buf = make([]byte, 0, max(len(text), 1<<16))
+	}
+	start := len(a.buf)
+	a.buf = append(a.buf, text...)
+	return stringOf(a.buf[start:len(a.buf):len(a.buf)])
+}
+
+// readMerges reads the list of merges: pairs of tokens, written as arrays or, before 2024, as one string with a space
+// between them.
+func (m *model) readMerges(s *jsonScanner) error {
+	m.skipped = len(m.prefix())
+	r := merger{vocab: m.vocab, skip: m.skipped, merges: make([]bpe.Merge, 0, min(len(s.data)/32, maxPrealloc))}
+	var left []byte
+	err := s.array(func() error {
+		if s.space() != '[' {
+			line, err := s.text()
+			if err != nil {
+				return err
+			}
+			return r.addLine(line)
+		}
+		parts := 0
+		var right []byte
+		err := s.array(func() error {
+			text, err := s.text()
+			switch parts++; parts {
+			case 1:
+				left = append(left[:0], text...)
+			default:
+				right = text
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if parts != 2 {
+			return formatError("merge %d has %d tokens", len(r.merges), parts)
+		}
+		return r.add(left, right)
+	})
+	m.merges = r.merges
+	if err != nil {
+		return fmt.Errorf("model: merges: %w", err)
+	}
+	return nil
+}
+
+// addLine enters a merge that is written as one string.
+func (m *merger) addLine(line []byte) error {
+	left, right, ok := bytes.Cut(line, []byte{' '})
+	if !ok || bytes.IndexByte(right, ' ') >= 0 {
+		return formatError("merge %d, %q, is not two tokens with a space between", len(m.merges), line)
+	}
+	return m.add(left, right)
 }

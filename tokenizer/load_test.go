@@ -46,27 +46,22 @@ func TestUnsupported(t *testing.T) {
 		{"version", `"2.0"`, "2.0"},
 		{"truncation", `{"max_length": 5, "strategy": "LongestFirst"}`, "max_length"},
 		{"padding", `{"strategy": "BatchLongest"}`, "BatchLongest"},
-		{"normalizer", `{"type": "NFKC"}`, "NFKC"},
-		{"normalizer", `{"type": "Sequence", "normalizers": [{"type": "Lowercase"}]}`, "Lowercase"},
-		{"pre_tokenizer", `null`, "without ByteLevel"},
-		{"pre_tokenizer", `{"type": "Metaspace"}`, "Metaspace"},
-		{"pre_tokenizer", `{"type": "Digits", "individual_digits": true}`, "without ByteLevel"},
-		{"pre_tokenizer", `{"type": "Sequence", "pretokenizers": [{"type": "ByteLevel"}, {"type": "Digits"}]}`, "ByteLevel before"},
-		{"pre_tokenizer", `{"type": "Sequence", "pretokenizers": [{"type": "Punctuation"}, {"type": "ByteLevel"}]}`, "Punctuation"},
-		{"pre_tokenizer", split(`{"String": " "}`, "Isolated"), "string pattern"},
-		{"pre_tokenizer", split(`{"Regex": "\\w+"}`, "Isolated"), `\\w+`},
-		{"pre_tokenizer", split(`{"Regex": "\\w+"}`, "MergedWithNext"), "MergedWithNext"},
-		{"post_processor", `{"type": "BertProcessing", "sep": ["a", 0], "cls": ["b", 1]}`, "BertProcessing"},
+		{"normalizer", `{"type": "BertNormalizer"}`, "BertNormalizer"},
+		{"normalizer", `{"type": "Sequence", "normalizers": [{"type": "StripAccents"}]}`, "StripAccents"},
+		{"normalizer", `{"type": "Precompiled", "precompiled_charsmap": "AA=="}`, "Precompiled"},
+		{"normalizer", `{"type": "Replace", "pattern": {"String": ""}, "content": "x"}`, "empty pattern"},
+		{"normalizer", `{"type": "Replace", "pattern": {"Regex": "(?x) a"}, "content": "x"}`, "(?x)"},
+		{"pre_tokenizer", `{"type": "UnicodeScripts"}`, "UnicodeScripts"},
+		{"pre_tokenizer", `{"type": "Sequence", "pretokenizers": [{"type": "CharDelimiterSplit", "delimiter": "x"}, {"type": "ByteLevel"}]}`, "CharDelimiterSplit"},
+		{"pre_tokenizer", split(`{"Regex": "[a&&b]"}`, "Isolated"), `&&`},
+		{"pre_tokenizer", split(`{"Regex": "(a)\\1"}`, "Isolated"), `\\1`},
 		{"post_processor", `{"type": "TemplateProcessing", "single": [{"Sequence": {"id": "B"}}], "special_tokens": {}}`, "$A"},
 		{"post_processor", `{"type": "TemplateProcessing", "single": [], "special_tokens": {}}`, "$A"},
-		{"decoder", `null`, "ByteLevel"},
 		{"decoder", `{"type": "WordPiece"}`, "WordPiece"},
+		{"decoder", `{"type": "Sequence", "decoders": [{"type": "CTC"}]}`, "CTC"},
 		{"model", `{"type": "Unigram", "vocab": [["a", 0.5]]}`, "Unigram"},
 		{"model", `{"type": "WordPiece", "vocab": {"a": 0}, "merges": []}`, "WordPiece"},
 		{"model", bpe(`, "dropout": 0.1`), "dropout"},
-		{"model", bpe(`, "byte_fallback": true`), "byte_fallback"},
-		{"model", bpe(`, "continuing_subword_prefix": "##"`), "##"},
-		{"model", bpe(`, "end_of_word_suffix": "</w>"`), "</w>"},
 	} {
 		_, err := tokenizer.FromJSON(with(t, c.part, c.value))
 		var unsupported *tokenizer.UnsupportedError
@@ -95,6 +90,16 @@ func TestMalformed(t *testing.T) {
 		{"model", `{"type": "BPE", "vocab": {"a": 0}, "unk_token": "x", "merges": []}`},
 		{"model", `{"type": "BPE", "vocab": {"a": 0}}`},
 		{"model", `{"type": "BPE", "merges": []}`},
+		{"model", `{"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"], "continuing_subword_prefix": "##"}`},
+		{"model", `{"type": "BPE", "vocab": {"a": 0.5}, "merges": []}`},
+		{"model", `{"type": "BPE", "vocab": {"\ud800": 0}, "merges": []}`},
+		{"pre_tokenizer", `{"type": "Metaspace"}`},
+		{"pre_tokenizer", `{"type": "Metaspace", "replacement": "ab"}`},
+		{"pre_tokenizer", `{"type": "Metaspace", "replacement": "_", "prepend_scheme": "always", "add_prefix_space": false}`},
+		{"pre_tokenizer", `{"type": "Split", "pattern": {"String": "a"}, "behavior": "Sideways", "invert": false}`},
+		{"pre_tokenizer", `{"type": "Split", "pattern": {}, "behavior": "Isolated", "invert": false}`},
+		{"decoder", `{"type": "Strip", "content": "ab", "start": 1, "stop": 0}`},
+		{"decoder", `{"type": "Strip", "content": "a", "start": -1, "stop": 0}`},
 		{"model", `null`},
 		{"model", `[]`},
 		{"added_tokens", `[{"content": 5}]`},
@@ -105,6 +110,12 @@ func TestMalformed(t *testing.T) {
 	} {
 		if _, err := tokenizer.FromJSON(with(t, c.part, c.value)); err == nil {
 			t.Errorf("%s %s is accepted", c.part, c.value)
+		}
+	}
+	for _, vocab := range []string{`{"a": 01}`, `{"a": 0,}`, `{"a" 0}`, `{"a": 0 "b": 1}`, `{,}`, `{"a": 0`, `{"a": }`, `{"\x": 0}`, `{"\u12g4": 0}`, "{\"\n\": 0}", `{"a": 0}}`} {
+		data := strings.Replace(base, `{"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]]`, vocab+`, "merges": []`, 1)
+		if _, err := tokenizer.FromJSON([]byte(data)); err == nil {
+			t.Errorf("vocab %s is accepted", vocab)
 		}
 	}
 	for _, data := range []string{"", "null", "{}", "[]", "\xff", base[:100], strings.Repeat(`{"model":`, 20000)} {

@@ -4,26 +4,37 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-
-	"github.com/sluiceml/sluice/tokenizer/pretoken"
 )
 
 // component is a part of a tokenizer.json's pipeline; which of its fields mean something depends on the type.
 type component struct {
 	Type string `json:"type"`
 
-	// ByteLevel
+	// ByteLevel, and add_prefix_space of an old Metaspace
 	AddPrefixSpace *bool `json:"add_prefix_space"`
+	TrimOffsets    *bool `json:"trim_offsets"`
 	UseRegex       *bool `json:"use_regex"`
 	// Digits
 	IndividualDigits bool `json:"individual_digits"`
-	// Split
-	Pattern struct {
-		String *string `json:"String"`
-		Regex  *string `json:"Regex"`
-	} `json:"pattern"`
-	Behavior string `json:"behavior"`
-	Invert   bool   `json:"invert"`
+	// Split, Replace, Punctuation
+	Pattern  patternSource `json:"pattern"`
+	Behavior *string       `json:"behavior"`
+	Invert   bool          `json:"invert"`
+	// Replace, and Strip as a decoder
+	Content *string `json:"content"`
+	Start   int     `json:"start"`
+	Stop    int     `json:"stop"`
+	// Prepend, and Strip as a normalizer
+	Prepend    *string `json:"prepend"`
+	StripLeft  bool    `json:"strip_left"`
+	StripRight bool    `json:"strip_right"`
+	// Metaspace
+	Replacement   *string `json:"replacement"`
+	PrependScheme *string `json:"prepend_scheme"`
+	Split         *bool   `json:"split"`
+	// RobertaProcessing, BertProcessing
+	Sep *wordWithID `json:"sep"`
+	Cls *wordWithID `json:"cls"`
 	// TemplateProcessing
 	Single        []piece                 `json:"single"`
 	SpecialTokens map[string]templateWord `json:"special_tokens"`
@@ -32,6 +43,27 @@ type component struct {
 	Processors    []component `json:"processors"`
 	Decoders      []component `json:"decoders"`
 	Normalizers   []component `json:"normalizers"`
+}
+
+// patternSource is a pattern: one of the two fields is set.
+type patternSource struct {
+	String *string `json:"String"`
+	Regex  *string `json:"Regex"`
+}
+
+// wordWithID is a token and its id, written as an array of the two.
+type wordWithID struct{ id uint32 }
+
+// UnmarshalJSON reads the array.
+func (w *wordWithID) UnmarshalJSON(data []byte) error {
+	var pair []json.RawMessage
+	if err := json.Unmarshal(data, &pair); err != nil {
+		return err
+	}
+	if len(pair) != 2 {
+		return fmt.Errorf("a token with its id has %d parts", len(pair))
+	}
+	return json.Unmarshal(pair[1], &w.id)
 }
 
 // piece is a part of a template: one of the two fields is set.
@@ -124,132 +156,3 @@ func (c *component) flatten(dst []component) []component {
 
 // isTrue reads a field that is true unless stated.
 func isTrue(b *bool) bool { return b == nil || *b }
-
-// parsePreTokenizer makes the splitter. The last pre-tokenizer must be ByteLevel, which turns text into bytes.
-func parsePreTokenizer(data json.RawMessage) (pretoken.Splitter, error) {
-	const part = "pre_tokenizer"
-	list, err := parseComponent(part, data, "ByteLevel", "Digits", "Split")
-	if err != nil {
-		return nil, err
-	}
-	var splitters []pretoken.Splitter
-	for i, c := range list {
-		last := i == len(list)-1
-		switch c.Type {
-		case "ByteLevel":
-			if !last {
-				return nil, &UnsupportedError{Part: part, Name: "ByteLevel before another one"}
-			}
-			var s pretoken.Splitter
-			if isTrue(c.UseRegex) {
-				s, _ = pretoken.Lookup(pretoken.GPT2)
-			}
-			if isTrue(c.AddPrefixSpace) {
-				s = pretoken.Prefixed(s)
-			}
-			if s != nil {
-				splitters = append(splitters, s)
-			}
-			return pretoken.Sequence(splitters...), nil
-		case "Digits":
-			splitters = append(splitters, pretoken.Digits(c.IndividualDigits))
-		case "Split":
-			s, err := parseSplit(&c)
-			if err != nil {
-				return nil, err
-			}
-			splitters = append(splitters, s)
-		}
-	}
-	return nil, &UnsupportedError{Part: part, Name: "without ByteLevel at the end"}
-}
-
-// parseSplit makes the splitter of a Split pre-tokenizer. The known patterns match every character, so there is nothing
-// between matches, and to remove what is not a match is to isolate the matches.
-func parseSplit(c *component) (pretoken.Splitter, error) {
-	const part = "pre_tokenizer Split"
-	if c.Pattern.Regex == nil {
-		return nil, &UnsupportedError{Part: part, Name: "with a string pattern"}
-	}
-	isolates := (c.Behavior == "Isolated" && !c.Invert) || (c.Behavior == "Removed" && c.Invert)
-	if !isolates {
-		return nil, &UnsupportedError{Part: part, Name: fmt.Sprintf("with behavior %s, invert %t", c.Behavior, c.Invert)}
-	}
-	s, ok := pretoken.Lookup(*c.Pattern.Regex)
-	if !ok {
-		return nil, &UnsupportedError{Part: part, Name: fmt.Sprintf("with the pattern %q", *c.Pattern.Regex)}
-	}
-	return s, nil
-}
-
-// parsePostProcessor returns the ids that the post-processor puts before and after a text. ByteLevel only changes
-// offsets.
-func parsePostProcessor(data json.RawMessage) (prefix, suffix []uint32, err error) {
-	const part = "post_processor"
-	list, err := parseComponent(part, data, "ByteLevel", "TemplateProcessing")
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, c := range list {
-		if c.Type != "TemplateProcessing" {
-			continue
-		}
-		before, after, err := c.template()
-		if err != nil {
-			return nil, nil, err
-		}
-		prefix = append(before, prefix...)
-		suffix = append(suffix, after...)
-	}
-	return prefix, suffix, nil
-}
-
-// template returns what the template for single texts puts around the text.
-func (c *component) template() (before, after []uint32, err error) {
-	const part = "post_processor TemplateProcessing"
-	texts := 0
-	for _, p := range c.Single {
-		switch {
-		case p.Sequence != nil:
-			texts++
-			if p.Sequence.ID != "A" || texts > 1 {
-				return nil, nil, &UnsupportedError{Part: part, Name: "with another single template than one $A"}
-			}
-		case p.SpecialToken != nil:
-			word, ok := c.SpecialTokens[p.SpecialToken.ID]
-			if !ok {
-				return nil, nil, formatError("%s: special token %q is not described", part, p.SpecialToken.ID)
-			}
-			if texts == 0 {
-				before = append(before, word.IDs...)
-			} else {
-				after = append(after, word.IDs...)
-			}
-		default:
-			return nil, nil, formatError("%s: a piece is neither SpecialToken nor Sequence", part)
-		}
-	}
-	if texts == 0 {
-		return nil, nil, &UnsupportedError{Part: part, Name: "with a single template without $A"}
-	}
-	return before, after, nil
-}
-
-// checkNormalizer refuses every normalizer.
-func checkNormalizer(data json.RawMessage) error {
-	_, err := parseComponent("normalizer", data)
-	return err
-}
-
-// checkDecoder wants one ByteLevel.
-func checkDecoder(data json.RawMessage) error {
-	const part = "decoder"
-	list, err := parseComponent(part, data, "ByteLevel")
-	if err != nil {
-		return err
-	}
-	if len(list) != 1 {
-		return &UnsupportedError{Part: part, Name: fmt.Sprintf("of %d components instead of one ByteLevel", len(list))}
-	}
-	return nil
-}

@@ -2,105 +2,66 @@ package tokenizer
 
 import (
 	"github.com/sluiceml/sluice/tokenizer/bpe"
-	"github.com/sluiceml/sluice/tokenizer/pretoken"
+	"github.com/sluiceml/sluice/tokenizer/normalize"
 )
 
 // Tokenizer encodes text into token ids and decodes them. It is immutable and safe for concurrent use.
 type Tokenizer struct {
-	tokens   []token           // by id
-	ids      map[string]uint32 // by text, added tokens included
-	special  []string          // texts of the special tokens, by id
-	added    [2]*matcher       // found in the text as it came, and then in what is left of it; nil: none
-	splitter pretoken.Splitter
-	model    *bpe.Model
-	prefix   []uint32
-	suffix   []uint32
-	scratch  pool
-}
-
-// token is an entry of the vocabulary.
-type token struct {
-	text    string
-	raw     string // the bytes that it decodes to
-	known   bool   // false: no token has this id
-	special bool
-}
-
-// fill enters the vocabulary and returns the words for the merge engine.
-func (t *Tokenizer) fill(vocab map[string]uint32, letters *alphabet) ([]bpe.Word, error) {
-	words := make([]bpe.Word, 0, len(vocab))
-	for text, id := range vocab {
-		if other := t.tokens[id]; other.known {
-			return nil, formatError("tokens %q and %q have the same id %d", min(text, other.text), max(text, other.text), id)
-		}
-		raw, ok := letters.bytesOf(text)
-		if ok {
-			words = append(words, bpe.Word{Text: raw, ID: id})
-		} else {
-			raw = text
-		}
-		t.tokens[id] = token{text: text, raw: raw, known: true}
-	}
-	return words, nil
-}
-
-// addTokens enters the added tokens.
-func (t *Tokenizer) addTokens(added []addedToken, letters *alphabet) {
-	var plain, normalized []addedToken
-	for _, a := range added {
-		raw, ok := letters.bytesOf(a.Content)
-		if !ok {
-			raw = a.Content
-		}
-		t.tokens[a.id] = token{text: a.Content, raw: raw, known: true, special: a.Special}
-		t.ids[a.Content] = a.id
-		if a.Normalized {
-			normalized = append(normalized, a)
-		} else {
-			plain = append(plain, a)
-		}
-	}
-	t.added = [2]*matcher{newMatcher(plain), newMatcher(normalized)}
-	for _, tok := range t.tokens {
-		if tok.special {
-			t.special = append(t.special, tok.text)
-		}
-	}
+	vocab      *vocab
+	special    []string             // texts of the special tokens, by id
+	added      [2]*matcher          // found in the text as it came, and then in normalized text; nil: none
+	normalizer normalize.Normalizer // nil: none
+	steps      []step               // pre-tokenization
+	model      *bpe.Model
+	letters    *alphabet  // nil: the model is over characters, and not over bytes
+	symbols    *symbols   // how the first symbols are made; nil: every byte has one
+	cuts       *junctions // nil: a word of the model is not cut
+	whole      bool       // a word that is a token is that token, before it is cut or merged
+	prefix     []uint32
+	suffix     []uint32
+	trims      []trim
+	decoder    chain
+	lines      bool // the steps are a scanner alone that cuts at line ends
+	spans      bool // pre-tokenization asks where text came from
+	notes      []string
+	scratch    pool
 }
 
 // Size returns the number of ids, used or not: one more than the largest.
-func (t *Tokenizer) Size() int { return len(t.tokens) }
+func (t *Tokenizer) Size() int { return len(t.vocab.tokens) }
 
 // Token returns the text of a token as the vocabulary writes it: in a byte-level vocabulary a space is "Ġ". Ok is
 // false for an id without a token.
 func (t *Tokenizer) Token(id uint32) (text string, ok bool) {
-	if uint64(id) >= uint64(len(t.tokens)) {
+	if uint64(id) >= uint64(len(t.vocab.tokens)) {
 		return "", false
 	}
-	return t.tokens[id].text, t.tokens[id].known
+	tok := &t.vocab.tokens[id]
+	return tok.text, tok.known
 }
 
 // ID returns the id of a token, written as the vocabulary writes it.
-func (t *Tokenizer) ID(token string) (id uint32, ok bool) {
-	id, ok = t.ids[token]
-	return id, ok
-}
+func (t *Tokenizer) ID(token string) (id uint32, ok bool) { return t.vocab.find(token) }
 
-// Bytes returns a copy of the bytes that a token decodes to, which need not be valid UTF-8; nil for an id without a
-// token.
+// Bytes returns a copy of the bytes that a token decodes to in the middle of a text, which need not be valid UTF-8;
+// nil for an id without a token.
 func (t *Tokenizer) Bytes(id uint32) []byte {
-	if raw := t.raw(id, false); raw != "" {
+	raw := t.raw(id, false)
+	if text, ok := t.decoded(id, false); ok && !t.decoder.byteLevel {
+		raw = t.decoder.rawOf(text, newAlphabet())
+	}
+	if raw != "" {
 		return []byte(raw)
 	}
 	return nil
 }
 
-// raw returns the bytes that a token decodes to.
+// raw returns the bytes that a token of a byte-level decoder decodes to.
 func (t *Tokenizer) raw(id uint32, skipSpecial bool) string {
-	if uint64(id) >= uint64(len(t.tokens)) {
+	if uint64(id) >= uint64(len(t.vocab.tokens)) {
 		return ""
 	}
-	tok := &t.tokens[id]
+	tok := &t.vocab.tokens[id]
 	if skipSpecial && tok.special {
 		return ""
 	}
@@ -110,8 +71,12 @@ func (t *Tokenizer) raw(id uint32, skipSpecial bool) string {
 // IsSpecial reports whether the token is a special one: a control token, which the model was trained on and no text
 // of a user should make.
 func (t *Tokenizer) IsSpecial(id uint32) bool {
-	return uint64(id) < uint64(len(t.tokens)) && t.tokens[id].special
+	return uint64(id) < uint64(len(t.vocab.tokens)) && t.vocab.tokens[id].special
 }
 
 // SpecialTokens returns the texts of the special tokens in the order of their ids.
 func (t *Tokenizer) SpecialTokens() []string { return append([]string(nil), t.special...) }
+
+// Notes says what an operator should know about how the tokenizer works, such as a pattern that has no fast scanner.
+// Most tokenizers have none.
+func (t *Tokenizer) Notes() []string { return append([]string(nil), t.notes...) }

@@ -131,7 +131,7 @@ func TestVocabularyRefused(t *testing.T) {
 	}
 	far := uint32(9)
 	for name, change := range map[string]func(*tokenizer.Vocabulary){
-		"pre":       func(v *tokenizer.Vocabulary) { v.Pre = "llama-bpe" },
+		"pre":       func(v *tokenizer.Vocabulary) { v.Pre = "unheard-of" },
 		"no pre":    func(v *tokenizer.Vocabulary) { v.Pre = "" },
 		"byte type": func(v *tokenizer.Vocabulary) { v.Types = []tokenizer.TokenType{1, 1, tokenizer.TokenByte} },
 	} {

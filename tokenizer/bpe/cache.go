@@ -3,8 +3,8 @@ package bpe
 import "math/bits"
 
 const (
-	// cacheSlots is the size of the word cache: 1 MiB for each Scratch, which fits the second-level caches of today.
-	cacheSlots = 1 << 14
+	// cacheSlots is the size of the word cache: 2 MiB for each Scratch, which the second-level caches of today hold.
+	cacheSlots = 1 << 15
 	// maxCached is the length in bytes of the longest word that the cache can hold.
 	maxCached = 32
 	// maxCachedIDs is the number of tokens of a word that the cache can hold.
@@ -15,8 +15,16 @@ const (
 type cacheSlot struct {
 	key key
 	ids [maxCachedIDs]uint32
-	len uint8 // of the word; 0: free
+	len uint8 // of the word, with isPiece for a piece; 0: free
 	n   uint8 // of the tokens
+}
+
+// set notes the tokens of a word, if they are not too many.
+func (s *cacheSlot) set(k *key, length int, ids []uint32) {
+	if len(ids) <= maxCachedIDs {
+		s.key, s.len = *k, uint8(length)
+		s.n = uint8(copy(s.ids[:], ids))
+	}
 }
 
 // key holds the bytes of a word of at most maxCached bytes: together with the length it determines the word.

@@ -1,13 +1,18 @@
 package bpe
 
+import "slices"
+
 // maxShort is the length in symbols of the longest word that is merged by scans. Up to there the scans are faster
 // than the heap, and quadratic only in this constant.
 const maxShort = 48
 
+// maxHeap is the length in symbols from which on an agenda is faster than a heap of all pairs.
+const maxHeap = 1 << 10
+
 // maxKept is the length in symbols of the longest word whose buffers a Scratch keeps (24 bytes a symbol).
 const maxKept = 1 << 16
 
-// Scratch holds the buffers of one encoding goroutine and its word cache, which is bounded (1 MiB). It serves one
+// Scratch holds the buffers of one encoding goroutine and its word cache, which is bounded (2 MiB). It serves one
 // model, and is not safe for concurrent use. The zero value is ready, and has no cache.
 type Scratch struct {
 	cache   []cacheSlot
@@ -16,6 +21,7 @@ type Scratch struct {
 	// The linked list and the heap of the long words.
 	prev, next []int32
 	heap       []uint64
+	agenda     agenda // of the very long ones
 }
 
 // NewScratch returns a Scratch with a word cache.
@@ -28,10 +34,12 @@ func (m *Model) Append(dst []uint32, word string, s *Scratch) []uint32 {
 		return dst
 	}
 	if n > maxCached || len(s.cache) == 0 {
-		if id := m.words.find(hashWord(word), word); id != None {
-			return append(dst, id)
+		if n <= m.words.longest {
+			if id := m.words.find(hashWord(word), word); id != None {
+				return append(dst, id)
+			}
 		}
-		return m.merge(dst, word, s)
+		return m.pieces(dst, word, s)
 	}
 	k := keyOf(word)
 	hash := k.hash(n)
@@ -43,26 +51,87 @@ func (m *Model) Append(dst []uint32, word string, s *Scratch) []uint32 {
 	if id := m.words.find(hash, word); id != None {
 		dst = append(dst, id)
 	} else {
-		dst = m.merge(dst, word, s)
+		dst = m.pieces(dst, word, s)
 	}
-	if made := dst[before:]; len(made) <= maxCachedIDs {
-		slot.key, slot.len = k, uint8(n)
-		slot.n = uint8(copy(slot.ids[:], made))
+	slot.set(&k, n, dst[before:])
+	return dst
+}
+
+// isPiece marks the length of a cached piece of a model that ignores merges: there, what a word is at once need not be
+// what its merges make of it, and only that counts for a piece.
+const isPiece = 1 << 7
+
+// pieces encodes a word by its merges alone, piece by piece if it can be cut.
+func (m *Model) pieces(dst []uint32, word string, s *Scratch) []uint32 {
+	if m.cuts == nil || len(word) <= cutsOver || len(s.cache) == 0 {
+		return m.merge(dst, word, s)
 	}
+	for pos := 0; pos < len(word); {
+		end := m.cuts.next(word, pos)
+		if piece := word[pos:end]; len(piece) > maxCached || len(piece) == len(word) {
+			dst = m.merge(dst, piece, s)
+		} else {
+			dst = m.piece(dst, piece, s)
+		}
+		pos = end
+	}
+	return dst
+}
+
+// piece encodes a piece that is short enough for the cache.
+func (m *Model) piece(dst []uint32, piece string, s *Scratch) []uint32 {
+	k := keyOf(piece)
+	n := len(piece)
+	if m.ignoreMerges {
+		n |= isPiece
+	}
+	hash := k.hash(n)
+	slot := &s.cache[hash&uint64(len(s.cache)-1)]
+	if slot.key == k && int(slot.len) == n {
+		return append(dst, slot.ids[:slot.n]...)
+	}
+	before := len(dst)
+	id := uint32(None)
+	if !m.ignoreMerges {
+		id = m.words.find(hash, piece)
+	}
+	if id != None {
+		dst = append(dst, id)
+	} else {
+		dst = m.merge(dst, piece, s)
+	}
+	slot.set(&k, n, dst[before:])
 	return dst
 }
 
 // merge encodes a word by its merges alone.
 func (m *Model) merge(dst []uint32, word string, s *Scratch) []uint32 {
 	s.symbols = m.appendSymbols(s.symbols[:0], word)
-	if len(s.symbols) <= maxShort {
-		return append(dst, m.mergeShort(s.symbols, s)...)
+	if n := len(s.symbols); n <= maxShort {
+		s.ranks = s.ranks[:0]
+		if n == len(word) && m.pairs != nil {
+			for i := 1; i < n; i++ {
+				s.ranks = append(s.ranks, m.pairs[int(word[i-1])<<8|int(word[i])])
+			}
+		} else {
+			for i := 1; i < n; i++ {
+				s.ranks = append(s.ranks, m.ranks.rank(s.symbols[i-1], s.symbols[i]))
+			}
+		}
+		return append(dst, m.mergeShort(s.symbols, s.ranks)...)
 	}
-	return m.mergeLong(dst, s)
+	if len(s.symbols) <= maxHeap {
+		return m.mergeLong(dst, s)
+	}
+	return m.mergeHuge(dst, s)
 }
 
-// appendSymbols appends the symbols of the word's bytes.
+// appendSymbols appends the first symbols of a word.
 func (m *Model) appendSymbols(dst []uint32, word string) []uint32 {
+	dst = slices.Grow(dst, len(word))
+	if m.symbols != nil {
+		return m.symbols(dst, word)
+	}
 	fused := false
 	for i := range len(word) {
 		id := m.bytes[word[i]]
@@ -82,16 +151,7 @@ func (m *Model) appendSymbols(dst []uint32, word string) []uint32 {
 
 // mergeShort merges in place: each round finds the lowest rank by a scan. The rank of a pair is kept with its left
 // symbol, so a merge looks up two pairs.
-func (m *Model) mergeShort(symbols []uint32, s *Scratch) []uint32 {
-	n := len(symbols)
-	if n < 2 {
-		return symbols
-	}
-	ranks := s.ranks[:0]
-	for i := range n - 1 {
-		ranks = append(ranks, m.ranks.rank(symbols[i], symbols[i+1]))
-	}
-	s.ranks = ranks
+func (m *Model) mergeShort(symbols, ranks []uint32) []uint32 {
 	for len(ranks) > 0 {
 		at, best := 0, ranks[0]
 		for i, r := range ranks {
@@ -116,7 +176,7 @@ func (m *Model) mergeShort(symbols []uint32, s *Scratch) []uint32 {
 }
 
 // mergeLong merges s.symbols through a heap of (rank, position) over a linked list: O(n log n). An entry of the heap
-// is out of date if the rank noted for its position has changed; a rank belongs to one pair only.
+// is out of date if the rank noted for its position has changed; a rank makes one token only.
 func (m *Model) mergeLong(dst []uint32, s *Scratch) []uint32 {
 	n := len(s.symbols)
 	s.grow(n)
@@ -195,6 +255,6 @@ func (s *Scratch) grow(n int) {
 // shrink drops the buffers of a word so long that few others need them.
 func (s *Scratch) shrink() {
 	if cap(s.symbols) > maxKept {
-		s.symbols, s.ranks, s.prev, s.next, s.heap = nil, nil, nil, nil, nil
+		s.symbols, s.ranks, s.prev, s.next, s.heap, s.agenda = nil, nil, nil, nil, nil, agenda{}
 	}
 }

@@ -108,6 +108,7 @@ func TestNaiveTwin(t *testing.T) {
 			check(t, c, m, s, randomWord(rng, n))
 		}
 		check(t, c, m, s, strings.Repeat("a", 700)) // through the heap
+		check(t, c, m, s, randomWord(rng, 1100))    // through the agenda
 	}
 }
 
@@ -131,6 +132,7 @@ func TestHostileMerges(t *testing.T) {
 		for n := range 100 {
 			check(t, c, m, s, randomWord(rng, n))
 		}
+		check(t, c, m, s, randomWord(rng, 1100))
 	}
 }
 

@@ -3,6 +3,7 @@ package bpe
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // None stands for a symbol or token that does not exist.
@@ -13,6 +14,9 @@ type Merge struct{ Left, Right, Into uint32 }
 
 // Config describes a model over bytes.
 type Config struct {
+	// Symbols, if it is set, appends the first symbols of a word, in the place of Bytes and Unknown: a model over
+	// characters. It must be safe for concurrent use.
+	Symbols func(dst []uint32, word string) []uint32
 	// Bytes holds the symbol of each byte, or None.
 	Bytes [256]uint32
 	// Unknown is the symbol for a byte without one; None drops such bytes, as the reference does.
@@ -21,6 +25,9 @@ type Config struct {
 	FuseUnknown bool
 	// Merges lists the merges by rank. If a pair comes twice, the later one counts.
 	Merges []Merge
+	// Ranks holds the rank of each merge, below the number of merges; nil: its place in Merges. Merges of one rank must
+	// make the same token: of them the leftmost goes first.
+	Ranks []uint32
 	// Words holds the bytes of the tokens, at most one token each. A word that is equal to one of them is that token at
 	// once: with IgnoreMerges always, otherwise if the merges lead there.
 	Words []Word
@@ -36,12 +43,17 @@ type Word struct {
 
 // Model is a byte-pair encoding model. It is immutable and safe for concurrent use.
 type Model struct {
+	symbols     func(dst []uint32, word string) []uint32 // nil: bytes are looked up
 	bytes       [256]uint32
 	unknown     uint32
 	fuseUnknown bool
 	ranks       pairTable
+	pairs       []uint32 // the ranks of pairs of bytes; nil if the symbols are not those of bytes
 	into        []uint32 // by rank
 	words       wordTable
+	cuts        *cuts // nil: words are not cut
+
+	ignoreMerges bool
 }
 
 // New builds a model.
@@ -49,23 +61,36 @@ func New(c Config) (*Model, error) {
 	if len(c.Merges) >= math.MaxInt32 {
 		return nil, fmt.Errorf("bpe: %d merges are too many", len(c.Merges))
 	}
-	m := &Model{bytes: c.Bytes, unknown: c.Unknown, fuseUnknown: c.FuseUnknown}
+	m := &Model{symbols: c.Symbols, bytes: c.Bytes, unknown: c.Unknown, fuseUnknown: c.FuseUnknown, cuts: newCuts(&c), ignoreMerges: c.IgnoreMerges}
 	m.ranks = newPairTable(len(c.Merges))
 	m.into = make([]uint32, len(c.Merges))
-	for rank, merge := range c.Merges {
-		m.ranks.set(merge.Left, merge.Right, uint32(rank))
+	for i, merge := range c.Merges {
+		rank := uint32(i)
+		if c.Ranks != nil {
+			rank = c.Ranks[i]
+		}
+		m.ranks.set(merge.Left, merge.Right, rank)
 		m.into[rank] = merge.Into
 	}
-	m.words = newWordTable(c.Words, func(w Word) bool { return c.IgnoreMerges || m.leadsTo(w) })
+	m.pairs = m.bytePairs()
+	var reached []bool // nil: all words count
+	if !c.IgnoreMerges {
+		reached = m.reachable(c.Words)
+	}
+	m.words = newWordTable(c.Words, reached)
 	return m, nil
 }
 
-// leadsTo reports whether the merges make the token of the word's bytes. It runs before the word table exists.
-func (m *Model) leadsTo(w Word) bool {
-	if len(w.Text) > maxShort {
-		return false // rare, and only a short cut is lost
+// bytePairs looks up the ranks of all pairs of bytes: most of the look-ups of a word are of those.
+func (m *Model) bytePairs() []uint32 {
+	if m.symbols != nil || slices.Contains(m.bytes[:], None) {
+		return nil
 	}
-	var s Scratch
-	got := m.merge(nil, w.Text, &s)
-	return len(got) == 1 && got[0] == w.ID
+	pairs := make([]uint32, 0, 1<<16)
+	for _, left := range m.bytes {
+		for _, right := range m.bytes {
+			pairs = append(pairs, m.ranks.rank(left, right))
+		}
+	}
+	return pairs
 }

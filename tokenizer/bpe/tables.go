@@ -2,34 +2,29 @@ package bpe
 
 import "math/bits"
 
-// pairTable maps a pair of symbols to the rank of its merge: open addressing, at most half full, so that a look-up
-// takes one probe in most cases. Zero is the empty key: the pair (0, 0) is kept beside it.
+// pairTable maps a pair of symbols to the rank of its merge: open addressing, at most two thirds full, so that a
+// look-up takes one or two probes in most cases. A slot without a rank is free.
 type pairTable struct {
 	slots []pairSlot
 	shift uint8
-	zero  uint32 // the rank of (0, 0), or None
 }
 
-type pairSlot struct {
-	key  uint64
-	rank uint32
-}
+type pairSlot struct{ left, right, rank uint32 }
 
 func newPairTable(n int) pairTable {
-	size := bits.Len(uint(max(2*n, 2) - 1))
-	return pairTable{slots: make([]pairSlot, 1<<size), shift: uint8(64 - size), zero: None}
+	size := bits.Len(uint(max(n+n/2, 2) - 1))
+	t := pairTable{slots: make([]pairSlot, 1<<size), shift: uint8(64 - size)}
+	for i := range t.slots {
+		t.slots[i].rank = None
+	}
+	return t
 }
 
 // set adds or replaces the rank of a pair.
 func (t *pairTable) set(left, right, rank uint32) {
-	key := uint64(left)<<32 | uint64(right)
-	if key == 0 {
-		t.zero = rank
-		return
-	}
-	for i := mix(key) >> t.shift; ; i = (i + 1) & uint64(len(t.slots)-1) {
-		if s := &t.slots[i]; s.key == key || s.key == 0 {
-			*s = pairSlot{key: key, rank: rank}
+	for i := mix(left, right) >> t.shift; ; i = (i + 1) & uint64(len(t.slots)-1) {
+		if s := &t.slots[i]; s.rank == None || (s.left == left && s.right == right) {
+			*s = pairSlot{left: left, right: right, rank: rank}
 			return
 		}
 	}
@@ -37,22 +32,16 @@ func (t *pairTable) set(left, right, rank uint32) {
 
 // rank returns the rank of a pair, or None.
 func (t *pairTable) rank(left, right uint32) uint32 {
-	key := uint64(left)<<32 | uint64(right)
-	if key == 0 {
-		return t.zero
-	}
-	for i := mix(key) >> t.shift; ; i = (i + 1) & uint64(len(t.slots)-1) {
-		if s := &t.slots[i]; s.key == key {
+	for i := mix(left, right) >> t.shift; ; i = (i + 1) & uint64(len(t.slots)-1) {
+		if s := &t.slots[i]; (s.left == left && s.right == right) || s.rank == None {
 			return s.rank
-		} else if s.key == 0 {
-			return None
 		}
 	}
 }
 
-// mix spreads the bits of a key over the upper half (Fibonacci hashing with a fold, so that both symbols count).
-func mix(key uint64) uint64 {
-	hi, lo := bits.Mul64(key^0x9e3779b97f4a7c15, 0xd6e8feb86659fd93)
+// mix spreads the bits of a pair over the upper half (a multiplication with a fold, so that both symbols count).
+func mix(left, right uint32) uint64 {
+	hi, lo := bits.Mul64((uint64(left)<<32|uint64(right))^0x9e3779b97f4a7c15, 0xd6e8feb86659fd93)
 	return (hi ^ lo) * 0x9e3779b97f4a7c15
 }
 
@@ -60,6 +49,8 @@ func mix(key uint64) uint64 {
 type wordTable struct {
 	slots []wordSlot
 	shift uint8
+	// longest is the length in bytes of the longest word.
+	longest int
 }
 
 type wordSlot struct {
@@ -68,13 +59,14 @@ type wordSlot struct {
 	text string // empty: free
 }
 
-func newWordTable(words []Word, keep func(Word) bool) wordTable {
+func newWordTable(words []Word, kept []bool) wordTable {
 	size := bits.Len(uint(max(2*len(words), 2) - 1))
 	t := wordTable{slots: make([]wordSlot, 1<<size), shift: uint8(64 - size)}
-	for _, w := range words {
-		if w.Text == "" || !keep(w) {
+	for i, w := range words {
+		if w.Text == "" || (kept != nil && !kept[i]) {
 			continue
 		}
+		t.longest = max(t.longest, len(w.Text))
 		hash := hashWord(w.Text)
 		for i := hash >> t.shift; ; i = (i + 1) & uint64(len(t.slots)-1) {
 			if s := &t.slots[i]; s.text == "" || s.text == w.Text {

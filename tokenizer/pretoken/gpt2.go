@@ -1,7 +1,5 @@
 package pretoken
 
-import "unicode/utf8"
-
 // gpt2 is the scanner for the pattern [GPT2].
 //
 // The pattern's alternatives, in their order, and what stands for each below:
@@ -13,15 +11,13 @@ import "unicode/utf8"
 //	\s+(?!\S)                  a run of white space but for its last character, which may belong to the next word
 //	\s+                        a single white space before another word, if it is not a plain space
 //
-// Every character has exactly one of the kinds letter, number, space, other, so the first character, or the second
-// after a plain space, decides the alternative and nothing is tried twice: a scan is linear in the text.
+// Every character is one of letter, number, white space and other, so the first character, or the second after a
+// plain space, decides the alternative and nothing is tried twice: a scan is linear in the text.
 //
 // A character of the classes in alone is a word by itself, and the text ends before it as far as the look-ahead is
-// concerned. That is the Digits pre-tokenizer with individual digits put before the pattern (StarCoder, SmolLM).
+// concerned. That is the Digits pre-tokenizer with individual digits, or the pattern \p{N}, put before the pattern
+// (StarCoder, SmolLM). No letter is a digit, and every number is one.
 type gpt2 struct{ alone Class }
-
-// kinds are the classes that the pattern tells apart.
-const kinds = Letter | Number | Space
 
 func (s gpt2) Split(text string, yield func(int, string) bool) bool {
 	for pos := 0; pos < len(text); {
@@ -54,32 +50,22 @@ func (s gpt2) next(text string, pos int) int {
 		if next&s.alone != 0 {
 			return end
 		}
-		if next&Space == 0 {
-			return s.run(text, end+width, next&kinds)
+		if next&Space != 0 {
+			return s.spaces(text, pos, end)
 		}
-		return s.spaces(text, pos, end)
+		class = next
+		end += width
 	case class&Space != 0:
 		return s.spaces(text, pos, end)
 	}
-	return s.run(text, end, class&kinds)
-}
-
-// run returns the end of the run of one kind that goes on at pos.
-func (s gpt2) run(text string, pos int, kind Class) int {
-	mask := kinds | s.alone
-	for pos < len(text) {
-		class, width := Class(0), 1
-		if c := text[pos]; c < utf8.RuneSelf { // classAt by hand: it is not inlined
-			class = Class(classRows[c]) - '0'
-		} else {
-			class, width = wideAt(text[pos:])
-		}
-		if class&mask != kind {
-			break
-		}
-		pos += width
+	switch {
+	case class&Letter != 0:
+		return run(text, end, Letter)
+	case class&Number != 0:
+		return run(text, end, Number)
+	default:
+		return runWithout(text, end, Space|Letter|Number|s.alone)
 	}
-	return pos
 }
 
 // spaces returns the end of the word that begins with the white space text[pos:end].
@@ -100,24 +86,4 @@ func (s gpt2) spaces(text string, pos, end int) int {
 		end += width
 	}
 	return end
-}
-
-// contraction returns how many bytes of rest, the text after an apostrophe, belong to one of the English contractions.
-func contraction(rest string) int {
-	if rest == "" {
-		return 0
-	}
-	switch rest[0] {
-	case 's', 't', 'm', 'd':
-		return 1
-	case 'r', 'v':
-		if len(rest) > 1 && rest[1] == 'e' {
-			return 2
-		}
-	case 'l':
-		if len(rest) > 1 && rest[1] == 'l' {
-			return 2
-		}
-	}
-	return 0
 }

@@ -1,8 +1,5 @@
 package pretoken
 
-// GPT2 is the pattern of GPT-2, which is also the pattern built into the ByteLevel pre-tokenizer.
-const GPT2 = `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
-
 // Splitter cuts text into words. Implementations are immutable and safe for concurrent use.
 type Splitter interface {
 	// Split calls yield with each word of text, in order, until yield returns false; it reports whether it came to
@@ -10,15 +7,6 @@ type Splitter interface {
 	// unless the splitter changes what it cuts (see [Prefixed]). Text must be valid UTF-8: of invalid text some
 	// cutting is yielded, without a promise which.
 	Split(text string, yield func(start int, word string) bool) bool
-}
-
-// Lookup finds the hand-written scanner for the text of a pattern. Each match of the pattern is a word, and so is what
-// lies between matches (the behaviour "Isolated").
-func Lookup(pattern string) (Splitter, bool) {
-	if pattern == GPT2 {
-		return gpt2{}, true
-	}
-	return nil, false
 }
 
 // Digits returns the splitter of the Digits pre-tokenizer: it cuts numbers off other text, whole, or digit by digit if
@@ -40,12 +28,33 @@ func Sequence(splitters ...Splitter) Splitter {
 		return splitters[0]
 	}
 	first, rest := splitters[0], Sequence(splitters[1:]...)
-	if d, ok := first.(digits); ok && d.individual {
-		if s, ok := rest.(gpt2); ok {
-			return gpt2{alone: s.alone | Digit}
-		}
+	if s, ok := fuse(first, rest); ok {
+		return s
 	}
 	return sequence{first: first, rest: rest}
+}
+
+// fuse finds the one scanner for a known pair.
+func fuse(first, rest Splitter) (Splitter, bool) {
+	switch s := rest.(type) {
+	case gpt2:
+		if d, ok := first.(digits); ok && d.individual {
+			return gpt2{alone: s.alone | Digit}, true
+		}
+		if n, ok := first.(runs); ok && n.isRun(Number, 1) {
+			return gpt2{alone: s.alone | Number}, true
+		}
+	case deepseek:
+		if k, ok := first.(runs); ok {
+			switch {
+			case k.isRun(Kana, 0) && s.cut == 0:
+				return deepseek{cut: Kana}, true
+			case k.isRun(Number, 3) && s.cut == Kana:
+				return deepseek{cut: Kana | Number}, true
+			}
+		}
+	}
+	return nil, false
 }
 
 type whole struct{}

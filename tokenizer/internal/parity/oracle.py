@@ -2,9 +2,14 @@
 
     python oracle.py corpus GOROOT PROSE OUT [TOKENIZER.JSON]   write the corpus
     python oracle.py encode TOKENIZER.JSON CORPUS OUT           encode it, special tokens in the text recognised
+    python oracle.py offsets TOKENIZER.JSON CORPUS OUT EVERY    the same with offsets in bytes, of every n-th text
+    python oracle.py tiktoken RANKS CORPUS OUT                  encode it with tiktoken; RANKS is a .tiktoken or tekken.json
     python oracle.py ids TOKENIZER.JSON OUT                     write lists of ids
     python oracle.py decode TOKENIZER.JSON IDS OUT SKIP         decode them, SKIP 0 or 1
     python oracle.py variants OUT                               write small tokenizers, texts and their ids
+    python oracle.py pipelines OUT                              the same with every kind of part
+    python oracle.py golden OUT                                 a few small ones of those, as ../../testdata/pipelines.jsonl
+    python oracle.py forms OUT                                  write texts and their normal forms and lower case
 
 A file is a row of frames: a length (uint32, little endian) and as many bytes. Texts are raw bytes, which may be
 invalid UTF-8 and are decoded with errors="replace"; ids are uint32.
@@ -14,14 +19,17 @@ import array
 import json
 import os
 import random
+import signal
 import struct
 import sys
 import sysconfig
+import tempfile
 import unicodedata
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 BATCH = 2048
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 
 
 def write_frames(path, frames):
@@ -249,6 +257,19 @@ def encode(tokenizer, source, out):
     write_frames(out, ids())
 
 
+def offsets(tokenizer, source, out, every):
+    tok = Tokenizer.from_file(tokenizer)
+
+    def frames():
+        chosen = (frame for i, frame in enumerate(read_frames(source)) if i % int(every) == 0)
+        for batch in batches(chosen):
+            texts = [frame.decode("utf-8", "replace") for frame in batch]
+            for text, encoding in zip(texts, tok.encode_batch(texts, add_special_tokens=False)):
+                yield pack(x for pair in byte_offsets(encoding, text) for x in pair)
+
+    write_frames(out, frames())
+
+
 def id_lists(tokenizer, out):
     tok = Tokenizer.from_file(tokenizer)
     rng = random.Random(5)
@@ -342,31 +363,270 @@ def variant(rng):
     return tok, texts
 
 
-def variants(out):
-    rng = random.Random(6)
+BEHAVIORS = ("removed", "isolated", "merged_with_previous", "merged_with_next", "contiguous")
+PATTERNS = (r"\s+", r"\p{N}{1,3}", r"[^\s\p{L}]", r"a|b", r"(?i:b)c?", r"\w+|[^\w\s]", r"(?=x)", r"\s+(?!\S)", r"[\p{Lu}\p{Lt}]?[\p{Ll}\p{M}]+", r"^.", r"x*", r"\bb", "\u00e9|(?<=a) ", r"[^\p{Han}a-c]+", r"$")
+LETTERS = "abcdxyz 12\n\u00e9\u0301e\u2581<>AB\u00c9.!\u0130\ufb01\u3000\u4e2d\U0001f600"
+
+
+def random_normalizer(rng):
+    def one():
+        return rng.choice(
+            (
+                normalizers.NFC,
+                normalizers.NFD,
+                normalizers.NFKC,
+                normalizers.NFKD,
+                normalizers.Lowercase,
+                lambda: normalizers.Replace(rng.choice((" ", "a", "ab", "\u00e9")), rng.choice(("\u2581", "", "b", "xy"))),
+                lambda: normalizers.Replace(Regex(rng.choice((r"\s+", r"[ab]+", r"\p{Lu}", r"x$"))), rng.choice((" ", "", "cd"))),
+                lambda: normalizers.Prepend(rng.choice(("\u2581", "xy", "a"))),
+                lambda: normalizers.Strip(rng.random() < 0.5, rng.random() < 0.5),
+            )
+        )()
+
+    kind = rng.random()
+    if kind < 0.3:
+        return None
+    return one() if kind < 0.6 else normalizers.Sequence([one() for _ in range(rng.randrange(1, 4))])
+
+
+def random_pre_tokenizer(rng):
+    def one():
+        return rng.choice(
+            (
+                lambda: pre_tokenizers.ByteLevel(add_prefix_space=rng.random() < 0.5, use_regex=rng.random() < 0.5),
+                lambda: pre_tokenizers.Digits(individual_digits=rng.random() < 0.5),
+                lambda: pre_tokenizers.Split(rng.choice((" ", "a", "ab", "\n")), rng.choice(BEHAVIORS), invert=rng.random() < 0.3),
+                lambda: pre_tokenizers.Split(Regex(rng.choice(PATTERNS)), rng.choice(BEHAVIORS), invert=rng.random() < 0.3),
+                lambda: pre_tokenizers.Metaspace(prepend_scheme=rng.choice(("always", "first", "never")), split=rng.random() < 0.6),
+                lambda: pre_tokenizers.Punctuation(rng.choice(BEHAVIORS)),
+                pre_tokenizers.Whitespace,
+                pre_tokenizers.WhitespaceSplit,
+            )
+        )()
+
+    kind = rng.random()
+    if kind < 0.15:
+        return None
+    return one() if kind < 0.5 else pre_tokenizers.Sequence([one() for _ in range(rng.randrange(1, 4))])
+
+
+def random_decoder(rng):
+    def one():
+        return rng.choice(
+            (
+                decoders.ByteLevel,
+                decoders.ByteFallback,
+                decoders.Fuse,
+                lambda: decoders.Replace(rng.choice(("\u2581", "a", "ab")), rng.choice((" ", "", "zz"))),
+                lambda: decoders.Strip(rng.choice(" ab"), rng.randrange(3), 0),
+                lambda: decoders.Metaspace(prepend_scheme=rng.choice(("always", "first", "never"))),
+            )
+        )()
+
+    kind = rng.random()
+    if kind < 0.1:
+        return None
+    if kind < 0.3:
+        return decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    return one() if kind < 0.6 else decoders.Sequence([one() for _ in range(rng.randrange(1, 5))])
+
+
+def pipeline(rng):
+    """A random small tokenizer with parts of every supported kind."""
+    letters = set(LETTERS)
+    for piece, _ in pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str(LETTERS):
+        letters |= set(piece)
+    if rng.random() < 0.3:
+        letters |= set(pre_tokenizers.ByteLevel.alphabet())
+    chars = [c for c in sorted(letters) if rng.random() < 0.93]
+    vocab = {}
+    for c in chars:
+        vocab[c] = len(vocab)
+    options = {"fuse_unk": rng.random() < 0.5, "ignore_merges": rng.random() < 0.3, "byte_fallback": rng.random() < 0.4}
+    if options["byte_fallback"]:
+        for b in range(256):
+            if rng.random() < 0.98:
+                vocab[f"<0x{b:02X}>"] = len(vocab)
+    if rng.random() < 0.6:
+        vocab["<unk>"] = len(vocab)
+        options["unk_token"] = "<unk>"
+    prefix = suffix = ""
+    if rng.random() < 0.15 and not options["byte_fallback"]:
+        prefix = options["continuing_subword_prefix"] = rng.choice(("##", "x"))
+        for c in chars:
+            vocab.setdefault(prefix + c, len(vocab))
+    # With byte_fallback the suffix itself becomes tokens, whose offsets lie outside of the word.
+    if rng.random() < 0.15 and not options["byte_fallback"]:
+        suffix = options["end_of_word_suffix"] = rng.choice(("</w>", "b"))
+        for c in list(vocab)[: len(vocab) // 2]:
+            vocab.setdefault(c + suffix, len(vocab))
+    merges, tokens = [], [t for t in vocab if not t.startswith("<0x") and t != "<unk>"]
+    if rng.random() < 0.5:
+        tokens = [t for t in tokens if t[0] in "abx \u2581\u0120e\u0301#"]
+    for _ in range(rng.randrange(0, 120)):
+        a, b = rng.choice(tokens), rng.choice(tokens)
+        if not b.startswith(prefix) or len(a + b) > 9:
+            continue
+        merges.append((a, b))
+        joined = a + b[len(prefix) :]
+        if joined and joined not in vocab:
+            vocab[joined] = len(vocab)
+            tokens.append(joined)
+    tok = Tokenizer(models.BPE(vocab=vocab, merges=merges, **options))
+    if (n := random_normalizer(rng)) is not None:
+        tok.normalizer = n
+    if (p := random_pre_tokenizer(rng)) is not None:
+        tok.pre_tokenizer = p
+    if (d := random_decoder(rng)) is not None:
+        tok.decoder = d
+    if rng.random() < 0.5:
+        tok.post_processor = processors.ByteLevel(trim_offsets=rng.random() < 0.7, add_prefix_space=rng.random() < 0.5)
+    contents = ["<s>", "</s>", "ab", "bc", "a b", "\u00e9", "A", "x", "<unk>", "zz", "\u2581a", " x"]
+    chosen = rng.sample(contents, rng.randrange(0, 5))
+    strips = ("lstrip",) if any(c[0].isspace() for c in chosen) else ("lstrip", "rstrip")
+    tok.add_tokens([AddedToken(c, **{k: rng.random() < 0.3 for k in (*strips, "single_word", "normalized", "special")}) for c in chosen])
+    if n is not None and len({n.normalize_str(c) for c in chosen}) < len(chosen):
+        return pipeline(rng)  # which of two equal ones the reference takes is chance there
+    texts = []
+    for _ in range(40):
+        texts.append("".join(rng.choice((rng.choice(LETTERS), rng.choice(LETTERS), rng.choice("ab x"), rng.choice(contents), rng.choice("ab \u2581") * rng.randrange(1, 70))) for _ in range(rng.randrange(0, 14))))
+    return tok, texts
+
+
+def byte_offsets(encoding, text):
+    """The offsets of an encoding in bytes."""
+    at = [0]
+    for c in text:
+        at.append(at[-1] + len(c.encode()))
+    return [[at[min(i, len(text))] for i in pair] for pair in encoding.offsets]
+
+
+def guarded(work):
+    """What work returns, or nothing if the reference panics, as it does where a normalizer empties a token, or hangs."""
+    with tempfile.TemporaryFile() as f:
+        child = os.fork()
+        if child == 0:
+            os.environ["TOKENIZERS_PARALLELISM"] = "false"  # threads do not survive a fork
+            signal.alarm(10)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            code = 1
+            try:
+                f.write(work())
+                f.flush()
+                code = 0
+            finally:
+                os._exit(code)
+        _, status = os.waitpid(child, 0)
+        f.seek(0)
+        return f.read() if status == 0 else b""
+
+
+def answers(tok, texts, lists):
+    """What the reference makes of texts and of lists of ids."""
+    plain = Tokenizer.from_str(tok.to_str())
+    plain.encode_special_tokens = True
+    encodings = tok.encode_batch(texts, add_special_tokens=False)
+    with_special = tok.encode_batch(texts, add_special_tokens=True)
+    lists = lists + [e.ids for e in encodings[:20] if e.ids]
+    return {
+        "tokenizer": json.loads(tok.to_str()),
+        "texts": texts,
+        "ids": [e.ids for e in encodings],
+        "offsets": [byte_offsets(e, text) for e, text in zip(encodings, texts)],
+        "with_special": [e.ids for e in with_special],
+        "special_offsets": [byte_offsets(e, text) for e, text in zip(with_special, texts)],
+        "as_text": [e.ids for e in plain.encode_batch(texts, add_special_tokens=False)],
+        "lists": lists,
+        "decoded": tok.decode_batch(lists, skip_special_tokens=False),
+        "skipped": tok.decode_batch(lists, skip_special_tokens=True),
+    }
+
+
+def variants(out, make=variant, seed=6, count=400):
+    rng = random.Random(seed)
 
     def frames():
-        for _ in range(400):
-            tok, texts = variant(rng)
-            size = tok.get_vocab_size()
-            lists = [[rng.randrange(size + 2) for _ in range(rng.randrange(1, 12))] for _ in range(20)]
-            plain = Tokenizer.from_str(tok.to_str())
-            plain.encode_special_tokens = True
-            yield json.dumps(
-                {
-                    "tokenizer": json.loads(tok.to_str()),
-                    "texts": texts,
-                    "ids": [e.ids for e in tok.encode_batch(texts, add_special_tokens=False)],
-                    "with_special": [e.ids for e in tok.encode_batch(texts, add_special_tokens=True)],
-                    "as_text": [e.ids for e in plain.encode_batch(texts, add_special_tokens=False)],
-                    "lists": lists,
-                    "decoded": tok.decode_batch(lists, skip_special_tokens=False),
-                    "skipped": tok.decode_batch(lists, skip_special_tokens=True),
-                }
-            ).encode()
+        made = 0
+        while made < count:
+            tok, texts = make(rng)
+            lists = [[rng.randrange(tok.get_vocab_size() + 2) for _ in range(rng.randrange(1, 12))] for _ in range(20)]
+            frame = guarded(lambda: json.dumps(answers(tok, texts, lists)).encode())  # noqa: B023
+            if not frame:
+                continue
+            made += 1
+            yield frame
 
     write_frames(out, frames())
 
 
+def pipelines(out, seed="7", count="300"):
+    variants(out, pipeline, int(seed), int(count))
+
+
+def tiktoken_encode(ranks, source, out):
+    import base64
+
+    import tiktoken  # only here: not every environment has it
+
+    shift, special, normal = 0, {}, lambda text: text
+    if ranks.endswith(".json"):
+        with open(ranks, encoding="utf-8") as f:
+            d = json.load(f)
+        shift = d["config"]["default_num_special_tokens"]
+        size = d["config"]["default_vocab_size"] - shift
+        table = {base64.b64decode(v["token_bytes"]): v["rank"] for v in d["vocab"][:size]}
+        pattern = d["config"]["pattern"]
+    else:
+        with open(ranks, "rb") as f:
+            table = {base64.b64decode(t): int(r) for t, r in (line.split() for line in f if line.strip())}
+        # Qwen's, the only one that a package of moderate size holds.
+        pattern = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+        special = {"<|endoftext|>": 151643, "<|im_start|>": 151644, "<|im_end|>": 151645, **{f"<|extra_{i}|>": 151646 + i for i in range(205)}}
+        normal = normalizers.NFC().normalize_str  # Unicode 9, as Qwen's tokenizer.json has it
+    encoding = tiktoken.Encoding("judge", pat_str=pattern, mergeable_ranks=table, special_tokens=special)
+
+    def ids():
+        for batch in batches(read_frames(source)):
+            texts = [normal(frame.decode("utf-8", "replace")) for frame in batch]
+            for list_ in encoding.encode_batch(texts, allowed_special="all"):
+                yield pack(i + shift for i in list_)
+
+    write_frames(out, ids())
+
+
+def golden(out):
+    rng = random.Random(11)
+    lines = []
+    while len(lines) < 16:
+        tok, texts = pipeline(rng)
+        texts = [t for t in texts if 0 < len(t) < 60][:8]
+        lists = [[rng.randrange(tok.get_vocab_size() + 2) for _ in range(rng.randrange(1, 10))] for _ in range(5)]
+        if tok.get_vocab_size() > 260:
+            continue
+        line = guarded(lambda: json.dumps(answers(tok, texts, lists), ensure_ascii=False, separators=(",", ":")).encode())  # noqa: B023
+        if line:
+            lines.append(line)
+    with open(out, "wb") as f:
+        f.write(b"\n".join(lines) + b"\n")
+
+
+def forms(out):
+    rng = random.Random(8)
+    points = [chr(c) for c in range(0x20000) if not 0xD800 <= c <= 0xDFFF]
+    marks = [c for c in points if unicodedata.combining(c)]
+    composed = [c for c in points if unicodedata.decomposition(c)]
+    hangul = [chr(c) for c in (*range(0x1100, 0x1200), *range(0xAC00, 0xAC40))]
+    all_forms = [normalizers.NFC(), normalizers.NFD(), normalizers.NFKC(), normalizers.NFKD(), normalizers.Lowercase()]
+
+    def texts():
+        yield from points
+        for i in range(30000):
+            n = 200 if i % 500 == 0 else rng.randrange(14)
+            yield "".join(rng.choice(rng.choice((marks, marks, composed, hangul, "aeiouAEIOU .1", points))) for _ in range(n))
+
+    write_frames(out, (json.dumps([t] + [f.normalize_str(t) for f in all_forms]).encode() for t in texts()))
+
+
 if __name__ == "__main__":
-    {"corpus": corpus, "encode": encode, "ids": id_lists, "decode": decode, "variants": variants}[sys.argv[1]](*sys.argv[2:])
+    {"corpus": corpus, "encode": encode, "offsets": offsets, "ids": id_lists, "decode": decode, "tiktoken": tiktoken_encode, "variants": variants, "pipelines": pipelines, "golden": golden, "forms": forms}[sys.argv[1]](*sys.argv[2:])

@@ -5,11 +5,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
 	"github.com/sluiceml/sluice/tokenizer"
+	"github.com/sluiceml/sluice/tokenizer/normalize"
 )
 
 const oracle = "oracle.py"
@@ -87,7 +89,9 @@ func compare(t *testing.T, tok *tokenizer.Tokenizer, path string) {
 	corpus, ids := filepath.Join(dir, "corpus"), filepath.Join(dir, "ids")
 	run(t, py, oracle, "corpus", run(t, "go", "env", "GOROOT"), filepath.Join("testdata", "prose.txt"), corpus, path)
 	run(t, py, oracle, "encode", path, corpus, ids)
-	compareIDs(t, tok, corpus, ids)
+	compareIDs(t, tok, corpus, ids, tokenizer.EncodeOptions{})
+	run(t, py, oracle, "offsets", path, corpus, ids, strconv.Itoa(offsetsEvery))
+	compareAllOffsets(t, tok, corpus, ids)
 
 	lists, decoded := filepath.Join(dir, "lists"), filepath.Join(dir, "decoded")
 	run(t, py, oracle, "ids", path, lists)
@@ -97,7 +101,7 @@ func compare(t *testing.T, tok *tokenizer.Tokenizer, path string) {
 	}
 }
 
-func compareIDs(t *testing.T, tok *tokenizer.Tokenizer, corpus, ids string) {
+func compareIDs(t *testing.T, tok *tokenizer.Tokenizer, corpus, ids string, o tokenizer.EncodeOptions) {
 	t.Helper()
 	texts, wants := openFrames(t, corpus), openFrames(t, ids)
 	var got []uint32
@@ -110,7 +114,7 @@ func compareIDs(t *testing.T, tok *tokenizer.Tokenizer, corpus, ids string) {
 		want := unpack(wants.must())
 		size, n, tokens = size+len(text), n+1, tokens+len(want)
 		var err error
-		if got, err = tok.AppendEncode(got[:0], string(text), tokenizer.EncodeOptions{}); err != nil {
+		if got, err = tok.AppendEncode(got[:0], string(text), o); err != nil {
 			t.Fatal(err)
 		}
 		if !slices.Equal(got, want) {
@@ -124,6 +128,45 @@ func compareIDs(t *testing.T, tok *tokenizer.Tokenizer, corpus, ids string) {
 		t.Errorf("the corpus has only %d bytes", size)
 	}
 	t.Logf("%d texts, %d bytes, %d tokens: %d texts differ", n, size, tokens, wrong)
+}
+
+// offsetsEvery says of how many texts one is asked for its offsets, which take the reference long.
+const offsetsEvery = 24
+
+func compareAllOffsets(t *testing.T, tok *tokenizer.Tokenizer, corpus, offsets string) {
+	t.Helper()
+	texts, wants := openFrames(t, corpus), openFrames(t, offsets)
+	n, wrong := 0, 0
+	for i := 0; ; i++ {
+		frame, ok := texts.next()
+		if !ok {
+			break
+		}
+		if i%offsetsEvery != 0 {
+			continue
+		}
+		n++
+		text := strings.ToValidUTF8(string(frame), "")
+		want := unpack(wants.must())
+		if text != string(frame) { // the reference counts in the text that was repaired
+			continue
+		}
+		_, ranges, err := tok.EncodeOffsets(text, tokenizer.EncodeOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make([]uint32, 0, len(want))
+		for _, r := range ranges {
+			got = append(got, uint32(r.Start), uint32(r.End))
+		}
+		if !slices.Equal(got, want) {
+			if wrong++; wrong <= 5 {
+				at := firstDifference(got, want)
+				t.Errorf("offsets of text %d, %.200q: number %d differs:\ngot  %d\nwant %d", i, text, at, around(got, at), around(want, at))
+			}
+		}
+	}
+	t.Logf("offsets of %d texts: %d differ", n, wrong)
 }
 
 func firstDifference(a, b []uint32) int {
@@ -182,11 +225,69 @@ func TestClasses(t *testing.T) {
 	}
 }
 
-// TestVariants compares random small tokenizers that have every option.
+// TestNormalizeTables asks the reference anew for the tables of package normalize.
+func TestNormalizeTables(t *testing.T) {
+	skipShort(t)
+	compareTables(t, filepath.Join("..", "..", "normalize"), "tables.txt")
+}
+
+func compareTables(t *testing.T, dir, name string) {
+	t.Helper()
+	want, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := run(t, python(t), filepath.Join(dir, "probe.py")); got != strings.TrimSpace(string(want)) {
+		t.Errorf("%s is not what probe.py prints", name)
+	}
+}
+
+// TestForms asks the reference anew for normal forms and lower case, of every code point and of random texts.
+func TestForms(t *testing.T) {
+	skipShort(t)
+	path := filepath.Join(t.TempDir(), "forms")
+	run(t, python(t), oracle, "forms", path)
+	f := openFrames(t, path)
+	forms := []normalize.Normalizer{normalize.NFC, normalize.NFD, normalize.NFKC, normalize.NFKD, normalize.Lowercase{}}
+	n := 0
+	for {
+		frame, ok := f.next()
+		if !ok {
+			break
+		}
+		var row []string
+		if err := json.Unmarshal(frame, &row); err != nil {
+			t.Fatal(err)
+		}
+		for i, form := range forms {
+			n++
+			for _, track := range []bool{false, true} {
+				if got := form.Normalize(normalize.New(row[0], 0, track)).Text; got != row[i+1] {
+					t.Fatalf("form %d of %+q: %+q, want %+q", i, row[0], got, row[i+1])
+				}
+			}
+		}
+	}
+	t.Logf("%d forms equal", n)
+}
+
+// TestVariants compares random small tokenizers of the byte-level kind that have every option.
 func TestVariants(t *testing.T) {
 	skipShort(t)
-	path := filepath.Join(t.TempDir(), "variants")
-	run(t, python(t), oracle, "variants", path)
+	compareVariants(t, "variants")
+}
+
+// TestPipelines compares random small tokenizers with parts of every supported kind. SLUICE_PIPELINES="SEED COUNT" makes
+// others, or more.
+func TestPipelines(t *testing.T) {
+	skipShort(t)
+	compareVariants(t, "pipelines", strings.Fields(os.Getenv("SLUICE_PIPELINES"))...)
+}
+
+func compareVariants(t *testing.T, kind string, more ...string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), kind)
+	run(t, python(t), append([]string{oracle, kind, path}, more...)...)
 	f := openFrames(t, path)
 	n := 0
 	for {
@@ -208,14 +309,16 @@ func TestVariants(t *testing.T) {
 
 // variant is a frame of oracle.py's variants.
 type variant struct {
-	Tokenizer   json.RawMessage `json:"tokenizer"`
-	Texts       []string        `json:"texts"`
-	IDs         [][]uint32      `json:"ids"`
-	WithSpecial [][]uint32      `json:"with_special"`
-	AsText      [][]uint32      `json:"as_text"`
-	Lists       [][]uint32      `json:"lists"`
-	Decoded     []string        `json:"decoded"`
-	Skipped     []string        `json:"skipped"`
+	Tokenizer      json.RawMessage `json:"tokenizer"`
+	Texts          []string        `json:"texts"`
+	IDs            [][]uint32      `json:"ids"`
+	Offsets        [][][2]int      `json:"offsets"`
+	WithSpecial    [][]uint32      `json:"with_special"`
+	SpecialOffsets [][][2]int      `json:"special_offsets"`
+	AsText         [][]uint32      `json:"as_text"`
+	Lists          [][]uint32      `json:"lists"`
+	Decoded        []string        `json:"decoded"`
+	Skipped        []string        `json:"skipped"`
 }
 
 func (v *variant) compare(t *testing.T) {
@@ -226,12 +329,13 @@ func (v *variant) compare(t *testing.T) {
 	}
 	for i, text := range v.Texts {
 		for _, c := range []struct {
-			want []uint32
-			o    tokenizer.EncodeOptions
+			want    []uint32
+			offsets [][2]int
+			o       tokenizer.EncodeOptions
 		}{
-			{v.IDs[i], tokenizer.EncodeOptions{}},
-			{v.WithSpecial[i], tokenizer.EncodeOptions{AddSpecialTokens: true}},
-			{v.AsText[i], tokenizer.EncodeOptions{Special: tokenizer.SpecialAsText}},
+			{v.IDs[i], v.Offsets[i], tokenizer.EncodeOptions{}},
+			{v.WithSpecial[i], v.SpecialOffsets[i], tokenizer.EncodeOptions{AddSpecialTokens: true}},
+			{v.AsText[i], nil, tokenizer.EncodeOptions{Special: tokenizer.SpecialAsText}},
 		} {
 			got, err := tok.Encode(text, c.o)
 			if err != nil {
@@ -240,14 +344,41 @@ func (v *variant) compare(t *testing.T) {
 			if !slices.Equal(got, c.want) {
 				t.Errorf("%q, %+v:\ngot  %d\nwant %d", text, c.o, got, c.want)
 			}
+			if c.offsets != nil {
+				compareOffsets(t, tok, text, c.o, c.want, c.offsets)
+			}
 		}
 	}
 	for i, list := range v.Lists {
-		if got := tok.Decode(list, false); got != v.Decoded[i] {
-			t.Errorf("decode %d: %q, want %q", list, got, v.Decoded[i])
-		}
-		if got := tok.Decode(list, true); got != v.Skipped[i] {
-			t.Errorf("decode %d without special: %q, want %q", list, got, v.Skipped[i])
-		}
+		compareDecoded(t, tok, list, false, v.Decoded[i])
+		compareDecoded(t, tok, list, true, v.Skipped[i])
+	}
+}
+
+func compareOffsets(t *testing.T, tok *tokenizer.Tokenizer, text string, o tokenizer.EncodeOptions, ids []uint32, want [][2]int) {
+	t.Helper()
+	got, ranges, err := tok.EncodeOffsets(text, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := slices.EqualFunc(ranges, want, func(r tokenizer.Range, w [2]int) bool { return r.Start == w[0] && r.End == w[1] })
+	if !slices.Equal(got, ids) || !same {
+		t.Errorf("%q, %+v, offsets of %d:\ngot  %v\nwant %v", text, o, got, ranges, want)
+	}
+}
+
+func compareDecoded(t *testing.T, tok *tokenizer.Tokenizer, list []uint32, skip bool, want string) {
+	t.Helper()
+	if got := tok.Decode(list, skip); got != want {
+		t.Errorf("decode %d, skip %t: %q, want %q", list, skip, got, want)
+	}
+	var parts strings.Builder
+	stream := tok.NewDecoder(skip)
+	for _, id := range list {
+		parts.WriteString(stream.Add(id))
+	}
+	parts.WriteString(stream.Flush())
+	if parts.String() != want {
+		t.Errorf("stream %d, skip %t: %q, want %q", list, skip, parts.String(), want)
 	}
 }

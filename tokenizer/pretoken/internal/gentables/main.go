@@ -1,8 +1,8 @@
 // Command gentables turns testdata/classes.txt, the reference's own answers about every code point, into the
 // tables of package pretoken. Run it by "go generate ./tokenizer/pretoken".
 //
-// The tables are two constant strings, so that they cost no initialisation and cannot be written to. A code point's
-// block (its upper bits) selects a row; the row holds one printable byte a code point, '0' plus its classes.
+// A code point's block (its upper bits) selects a row; the row holds one printable byte a code point, which is the
+// number of its set of classes; there are few such sets. ASCII has a table of its own.
 package main
 
 import (
@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -19,6 +20,11 @@ import (
 const (
 	blockBits = 7
 	blockSize = 1 << blockBits
+	// letters are the classes of testdata/classes.txt in the order of the bits of pretoken.Class.
+	letters = "ULOMNIPYSRHKDTWX"
+	// firstID is the byte for the first set of classes: none. From there on, all bytes of sets are printable.
+	firstID = '0'
+	maxSets = '~' - firstID + 1
 )
 
 func main() {
@@ -39,15 +45,19 @@ func run(in, out string) error {
 	if err != nil {
 		return fmt.Errorf("gentables: %s: %w", in, err)
 	}
-	if err := os.WriteFile(out, render(classes[:limit]), 0o644); err != nil { //nolint:gosec // source code
+	code, err := render(classes[:limit])
+	if err != nil {
+		return fmt.Errorf("gentables: %w", err)
+	}
+	if err := os.WriteFile(out, code, 0o644); err != nil { //nolint:gosec // source code
 		return fmt.Errorf("gentables: %w", err)
 	}
 	return nil
 }
 
 // parse reads the ranges. Limit is the first code point, a multiple of the block size, above which there is nothing.
-func parse(data []byte) (classes []byte, limit int, err error) {
-	classes = make([]byte, 0x110000)
+func parse(data []byte) (classes []uint16, limit int, err error) {
+	classes = make([]uint16, 0x110000)
 	lines := bufio.NewScanner(bytes.NewReader(data))
 	for lines.Scan() {
 		if strings.HasPrefix(lines.Text(), "#") {
@@ -62,9 +72,9 @@ func parse(data []byte) (classes []byte, limit int, err error) {
 		if err := errors.Join(err1, err2); err != nil {
 			return nil, 0, err
 		}
-		var class byte
+		var class uint16
 		for _, letter := range []byte(fields[2]) {
-			bit := strings.IndexByte("LNSDWP", letter)
+			bit := strings.IndexByte(letters, letter)
 			if bit < 0 {
 				return nil, 0, fmt.Errorf("unknown class %q", letter)
 			}
@@ -78,21 +88,29 @@ func parse(data []byte) (classes []byte, limit int, err error) {
 	return classes, (limit + blockSize) &^ (blockSize - 1), lines.Err()
 }
 
-func render(classes []byte) []byte {
-	var index, rows []byte
-	seen := map[string]byte{}
+func render(classes []uint16) ([]byte, error) {
+	sets := []uint16{0}
+	var rows []byte
+	var index []uint16
+	seen := map[string]uint16{}
 	for at := 0; at < len(classes); at += blockSize {
-		row := string(classes[at : at+blockSize])
-		id, ok := seen[row]
+		row := make([]byte, blockSize)
+		for i, class := range classes[at : at+blockSize] {
+			id := slices.Index(sets, class)
+			if id < 0 {
+				id = len(sets)
+				sets = append(sets, class)
+			}
+			if id >= maxSets {
+				return nil, errors.New("too many different sets of classes for one byte")
+			}
+			row[i] = firstID + byte(id)
+		}
+		id, ok := seen[string(row)]
 		if !ok {
-			if len(seen) == 256 {
-				panic("more than 256 distinct blocks: use smaller blocks")
-			}
-			id = byte(len(seen))
-			seen[row] = id
-			for _, class := range []byte(row) {
-				rows = append(rows, '0'+class)
-			}
+			id = uint16(len(seen))
+			seen[string(row)] = id
+			rows = append(rows, row...)
 		}
 		index = append(index, id)
 	}
@@ -101,17 +119,25 @@ func render(classes []byte) []byte {
 	b.WriteString("// Code points from classLimit on belong to no class.\n")
 	fmt.Fprintf(&b, "const classLimit = %#x\n\n", len(classes))
 	fmt.Fprintf(&b, "const (\n\tblockBits = %d\n\tblockMask = 1<<blockBits - 1\n)\n\n", blockBits)
-	b.WriteString("// classIndex holds the row of each block of code points.\n")
-	writeString(&b, "classIndex", index, 32, func(part []byte) string {
-		var s strings.Builder
-		for _, c := range part {
-			fmt.Fprintf(&s, `\x%02x`, c)
-		}
-		return `"` + s.String() + `"`
-	})
-	b.WriteString("\n// classRows holds '0' + classes for each code point of a row.\n")
+	writeArray(&b, "Class", "asciiClasses holds the classes of ASCII, and nothing for the other bytes.", "asciiClasses", 256, classes[:128])
+	writeArray(&b, "Class", "classSets holds the sets of classes by the bytes of classRows.", "classSets", 128, append(make([]uint16, firstID), sets...))
+	writeArray(&b, "uint16", "classIndex holds the row of each block of code points.", "classIndex", len(index), index)
+	b.WriteString("// classRows holds a byte for each code point of a row.\n")
 	writeString(&b, "classRows", rows, blockSize, func(part []byte) string { return strconv.Quote(string(part)) })
-	return b.Bytes()
+	return b.Bytes(), nil
+}
+
+func writeArray(b *bytes.Buffer, of, comment, name string, size int, values []uint16) {
+	fmt.Fprintf(b, "// %s\nvar %s = [%d]%s{", comment, name, size, of)
+	for i, v := range values {
+		if i%16 == 0 {
+			b.WriteString("\n\t")
+		} else {
+			b.WriteByte(' ')
+		}
+		fmt.Fprintf(b, "%#x,", v)
+	}
+	b.WriteString("\n}\n\n")
 }
 
 func writeString(b *bytes.Buffer, name string, data []byte, width int, quote func([]byte) string) {

@@ -1,0 +1,115 @@
+package pattern_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sluiceml/sluice/tokenizer/pattern"
+)
+
+// TestMatch: what Oniguruma finds, asked of Hugging Face tokenizers' Split.
+func TestMatch(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		pattern, text string
+		want          []string
+	}{
+		{`$`, "a\nb\n", []string{"", "", ""}},
+		{`^.`, "a\nb\nc", []string{"a", "b", "c"}},
+		{`^`, "a\n", []string{""}}, // not behind a line end that ends the text
+		{`(?m)a.b`, "a\nb", []string{"a\nb"}},
+		{`a.b`, "a\nb axb", []string{"axb"}},
+		{`(?i:'s)`, "'\u017f 'S", []string{"'\u017f", "'S"}},
+		{`(?i)k`, "K \u212a k", []string{"K", "\u212a", "k"}},
+		{`\h+`, "af09xyz", []string{"af09"}},
+		{`\p{^L}+`, "ab12", []string{"12"}},
+		{`\pL+`, "ab1\u00e9", []string{"ab", "\u00e9"}},
+		{`a++b`, "aab", []string{"aab"}},
+		{`(?>a+)b`, "aab", []string{"aab"}},
+		{`\R`, "a\r\nb", []string{"\r\n"}},
+		{`a{,3}`, "aaaa", []string{"aaa", "a"}},
+		{`[[a-c]d]+`, "abcde", []string{"abcd"}},
+		{`\bfoo\b`, "foo \u00e9foo foo1 foo", []string{"foo", "foo"}},
+		{`x*`, "axb", []string{"", "x", ""}},
+		{`[^\s\p{L}]`, "a 1!\u4e2d", []string{"1", "!"}},
+		{`\p{Han}+`, "a\u4e2d\u6587\u3042", []string{"\u4e2d\u6587"}},
+		{`[\x41-\u0043\x{44}]+`, "ABCDE", []string{"ABCD"}},
+		{`[a\-z]+`, "a-zb", []string{"a-z"}},
+		{`\s+(?!\S)`, "a  b ", []string{" ", " "}},
+		{`[^a]`, "a\U0001f600", []string{"\U0001f600"}},
+	} {
+		re, err := pattern.Compile(c.pattern)
+		if err != nil {
+			t.Errorf("%s: %v", c.pattern, err)
+			continue
+		}
+		var got []string
+		re.Match(c.text, func(start, end int) bool {
+			got = append(got, c.text[start:end])
+			return true
+		})
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s in %q: %q, want %q", c.pattern, c.text, got, c.want)
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	for _, p := range []string{
+		`(?x) a`, `(?<name>a)`, `(a)\1`, `\G`, `\K`, `\X`, `[[:alpha:]]`, `[a&&b]`, `[]`, `[`, `[z-a]`, `a{2}+`, `{`, `\p{Foo}`, `\p{`,
+		`\x{110000}`, `\xff`, `(?#c)`, `\`, "\xff", `[\`, strings.Repeat("[", 20), `(`, `)`, `*`,
+	} {
+		if _, err := pattern.Compile(p); err == nil {
+			t.Errorf("%q is accepted", p)
+		}
+	}
+	var syntax *pattern.SyntaxError
+	if _, err := pattern.Compile(`ab\G`); !errors.As(err, &syntax) || syntax.Offset != 2 {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestLong: no limit of the engine makes a match end early.
+func TestLong(t *testing.T) {
+	t.Parallel()
+	re, err := pattern.Compile(`(?:a|b)+|\s+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Repeat("ab", 1<<19)
+	re.Match(text, func(start, end int) bool {
+		if start != 0 || end != len(text) {
+			t.Errorf("[%d, %d) of %d", start, end, len(text))
+		}
+		return true
+	})
+}
+
+// FuzzCompile: no pattern panics, and matches are in order and on characters.
+func FuzzCompile(f *testing.F) {
+	f.Add(`[^\r\n\p{L}]?\p{L}+|\p{N}{1,3}|\s+(?!\S)`, "a 12\n")
+	f.Add(`(?i:'s|[a-c[d]])\b^$`, "d's")
+	f.Fuzz(func(t *testing.T, p, text string) {
+		if len(p) > 40 || len(text) > 40 { // it backtracks
+			return
+		}
+		re, err := pattern.Compile(p)
+		if err != nil {
+			return
+		}
+		if text = strings.ToValidUTF8(text, "?"); strings.Count(p, "*")+strings.Count(p, "+")+strings.Count(p, "{")+strings.Count(p, "?") > 3 {
+			return
+		}
+		last := 0
+		re.Match(text, func(start, end int) bool {
+			if start < last || end < start || end > len(text) {
+				t.Fatalf("%q in %q: [%d, %d) after %d", p, text, start, end, last)
+			}
+			last = end
+			return true
+		})
+	})
+}
