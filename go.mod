@@ -3,6 +3,7 @@ module github.com/sluiceml/sluice
 go 1.27.0
 
 require (
+	github.com/HdrHistogram/hdrhistogram-go v1.4.0
 	github.com/alecthomas/kong v1.17.0
 	github.com/ardanlabs/jinja v1.12.0
 	github.com/cockroachdb/datadriven v1.0.3
