@@ -11,13 +11,13 @@ import (
 
 // TestSession checks that the sessions that open makes keep the contract of runner.Session, numerics included: the
 // logits of a sequence must be the same, bit for bit, whatever shares its step, however its prompt is cut, and
-// wherever it lies. open is called twice, and must make equal sessions with at least 4 slots, 48 positions and chunks
-// of 8; it reports its own failures.
+// wherever it lies. open is called twice, and must make equal sessions with at least 4 slots, 48 positions, chunks
+// of 8 and 3 blocks; it reports its own failures.
 func TestSession(t *testing.T, open func() runner.Session) {
 	t.Helper()
 	c := &conformance{alone: openSession(t, open), session: openSession(t, open)}
 	c.limits = c.session.Limits()
-	if l := c.limits; l.Slots < 4 || l.MaxLength < 48 || l.MaxChunk < 8 || l.VocabSize < 2 {
+	if l := c.limits; l.Slots < 4 || l.MaxLength < 48 || l.MaxChunk < 8 || l.Blocks < 3 || l.VocabSize < 2 {
 		t.Fatalf("limits %+v are too small for the test", l)
 	}
 	if l := c.alone.Limits(); l != c.limits {
@@ -35,6 +35,7 @@ func TestSession(t *testing.T, open func() runner.Session) {
 		{"any slot", c.testAnySlot},
 		{"a copied slot", c.testCopySlot},
 		{"a released slot", c.testReleaseSlot},
+		{"saved and loaded blocks", c.testBlocks},
 		{"logits changed in place", c.testChangedLogits},
 		{"a full slot", c.testFullSlot},
 	} {
@@ -114,8 +115,14 @@ func (l *line) check(t *testing.T, what string, i int, got []float32) {
 // prefill runs a prompt in chunks of a size and returns the logits after it.
 func prefill(t *testing.T, s runner.Session, slot int, prompt []uint32, size int) []float32 {
 	t.Helper()
+	return prefillFrom(t, s, slot, prompt, 0, size)
+}
+
+// prefillFrom runs what follows after the first past tokens of a prompt.
+func prefillFrom(t *testing.T, s runner.Session, slot int, prompt []uint32, past, size int) []float32 {
+	t.Helper()
 	var row []float32
-	for past := 0; past < len(prompt); {
+	for past < len(prompt) {
 		tokens := prompt[past:min(past+size, len(prompt))]
 		last := past+len(tokens) == len(prompt)
 		row = step(t, s, runner.Step{Chunk: &runner.Chunk{Slot: slot, Tokens: tokens, Past: past, Logits: last}}).Chunk

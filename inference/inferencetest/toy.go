@@ -9,7 +9,8 @@ import (
 
 // ToyConfig sets up a Toy.
 type ToyConfig struct {
-	// Limits of the session; a field that is 0 gets its default: 4 slots of 64 positions, chunks of 8, 256 tokens.
+	// Limits of the session; a field that is 0 gets its default: 4 slots of 64 positions, chunks of 8, 256 tokens,
+	// no prefix store.
 	Limits runner.Limits
 	// Script, if set, may choose the token that is by far the most likely after the given history (prompt and output).
 	// Where it returns false the hash decides, as without a script. It must not keep the history.
@@ -28,6 +29,7 @@ type ToyConfig struct {
 type Toy struct {
 	cfg    ToyConfig
 	slots  []toySlot
+	blocks []toySlot   // each of BlockSize positions
 	rows   [][]float32 // one for each slot, and one for the chunk
 	decode [][]float32
 	steps  int
@@ -53,12 +55,20 @@ func NewToy(cfg ToyConfig) *Toy {
 		t.slots[i].tokens = make([]uint32, cfg.Limits.MaxLength)
 		t.slots[i].spoil(0)
 	}
+	t.blocks = make([]toySlot, cfg.Limits.Blocks)
+	for i := range t.blocks {
+		t.blocks[i].keys = make([]uint64, runner.BlockSize)
+		t.blocks[i].tokens = make([]uint32, runner.BlockSize)
+	}
 	t.rows = make([][]float32, cfg.Limits.Slots+1)
 	for i := range t.rows {
 		t.rows[i] = make([]float32, cfg.Limits.VocabSize)
 	}
 	return t
 }
+
+// toyBlockBytes is what a block is said to cost.
+const toyBlockBytes = 8 * runner.BlockSize
 
 func withToyDefaults(l runner.Limits) runner.Limits {
 	defaults := []struct {
@@ -69,6 +79,9 @@ func withToyDefaults(l runner.Limits) runner.Limits {
 		if *d.field == 0 {
 			*d.field = d.value
 		}
+	}
+	if l.Blocks > 0 {
+		l.BlockBytes = toyBlockBytes
 	}
 	return l
 }
@@ -153,6 +166,39 @@ func (t *Toy) CopySlot(dst, src, length int) error {
 func (t *Toy) ReleaseSlot(slot int) {
 	t.mustBeOpen("ReleaseSlot")
 	t.slots[slot].spoil(0)
+}
+
+// SaveBlocks implements runner.Session.
+func (t *Toy) SaveBlocks(slot, past int, blocks []int) error {
+	t.mustBeOpen("SaveBlocks")
+	s := &t.slots[slot]
+	if past < 0 || past+len(blocks)*runner.BlockSize > s.held {
+		panic(fmt.Sprintf("toy: save of %d blocks from position %d of slot %d, which holds %d", len(blocks), past, slot, s.held))
+	}
+	for i, id := range blocks {
+		b, from := &t.blocks[id], past+i*runner.BlockSize
+		b.held = runner.BlockSize
+		copy(b.keys, s.keys[from:])
+		copy(b.tokens, s.tokens[from:])
+	}
+	return nil
+}
+
+// LoadBlocks implements runner.Session. What the slot holds beyond the blocks becomes garbage.
+func (t *Toy) LoadBlocks(slot int, blocks []int) error {
+	t.mustBeOpen("LoadBlocks")
+	s := &t.slots[slot]
+	s.spoil(0)
+	for i, id := range blocks {
+		b, from := &t.blocks[id], i*runner.BlockSize
+		if b.held == 0 {
+			panic(fmt.Sprintf("toy: load of block %d, which nothing was saved in", id))
+		}
+		copy(s.keys[from:], b.keys)
+		copy(s.tokens[from:], b.tokens)
+		s.held = from + runner.BlockSize
+	}
+	return nil
 }
 
 // Close implements runner.Session.

@@ -12,7 +12,7 @@ import (
 
 func TestToyConforms(t *testing.T) {
 	inferencetest.TestSession(t, func() runner.Session {
-		return inferencetest.NewToy(inferencetest.ToyConfig{})
+		return inferencetest.NewToy(inferencetest.ToyConfig{Limits: runner.Limits{Blocks: 3}})
 	})
 }
 
@@ -86,6 +86,8 @@ func TestToyIsStrict(t *testing.T) {
 		},
 		"copy of too much":      func(s *inferencetest.Toy) { _ = s.CopySlot(1, 0, 4) },
 		"copy onto itself":      func(s *inferencetest.Toy) { _ = s.CopySlot(0, 0, 1) },
+		"save of too much":      func(s *inferencetest.Toy) { _ = s.SaveBlocks(0, 0, []int{0}) },
+		"load of nothing":       func(s *inferencetest.Toy) { _ = s.LoadBlocks(1, []int{1}) },
 		"decode after release":  func(s *inferencetest.Toy) { s.ReleaseSlot(0); _, _ = s.Step(decode(runner.DecodeRow{Past: 3})) },
 		"step after close":      func(s *inferencetest.Toy) { _ = s.Close(); _, _ = s.Step(chunk(1, 0, 1)) },
 		"closed twice":          func(s *inferencetest.Toy) { _ = s.Close(); _ = s.Close() },
@@ -93,7 +95,7 @@ func TestToyIsStrict(t *testing.T) {
 		"release after a close": func(s *inferencetest.Toy) { _ = s.Close(); s.ReleaseSlot(0) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			toy := inferencetest.NewToy(inferencetest.ToyConfig{BeforeStep: func(st runner.Step) error {
+			toy := inferencetest.NewToy(inferencetest.ToyConfig{Limits: runner.Limits{Blocks: 2}, BeforeStep: func(st runner.Step) error {
 				if st.Chunk != nil && st.Chunk.Tokens[0] == 99 {
 					return broken
 				}

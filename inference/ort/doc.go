@@ -17,7 +17,9 @@
 // Past and present are bound to the same memory, so that GroupQueryAttention appends in place. One buffer per layer,
 // for keys and for values, holds all slots one after the other; a run over rows 0 to B-1 sees the first B slots of it,
 // a run over a prompt's chunk sees one slot. The buffers are reserved address space: a page costs memory from its first
-// touch until its slot is released. Everything that ONNX Runtime keeps a pointer to lies outside Go's heap.
+// touch until its slot is released. The prefix store beside them keeps blocks of positions, each with everything that a
+// slot holds of them, in memory of its own that is committed as blocks are first written. Everything that ONNX Runtime
+// keeps a pointer to lies outside Go's heap.
 //
 // # Batch invariance
 //

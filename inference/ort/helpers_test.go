@@ -60,7 +60,7 @@ func tinyConfig() Config {
 	graph := model.DefaultGraph(model.Spec{Layers: 2, KVHeads: 2, HeadSize: 16, VocabSize: 96})
 	return Config{
 		Model: "testdata/tiny.onnx", Graph: graph, ContextLength: 512, Device: Device{Provider: CPU, Threads: 2},
-		Slots: 8, MaxLength: 512, MaxChunk: 64,
+		Slots: 8, MaxLength: 512, MaxChunk: 64, PrefixBytes: 1 << 20,
 	}
 }
 

@@ -58,3 +58,21 @@ func TestMemoryFollowsTokens(t *testing.T) {
 		t.Errorf("a released cache takes %d bytes", n)
 	}
 }
+
+// TestStoreTakesWhatIsSaved wants the prefix store to cost what has been saved in it.
+func TestStoreTakesWhatIsSaved(t *testing.T) {
+	env := openEnvironment(t)
+	s := openSession(t, env, tinyConfig())
+	prefill(t, s, 0, 0, prompt(rand.New(rand.NewPCG(1, 1)), s.config.Graph.VocabSize, 64), 64)
+	if n := resident(t, s.store.region.bytes); n != 0 {
+		t.Errorf("an unused store takes %d bytes", n)
+	}
+	for range 2 { // the second time over the same blocks
+		if err := s.SaveBlocks(0, 0, []int{3, 0, 5}); err != nil {
+			t.Fatal(err)
+		}
+		if n, want := resident(t, s.store.region.bytes), 3*pages(s.store.bytes()); n != want {
+			t.Errorf("three blocks take %d bytes, want %d", n, want)
+		}
+	}
+}

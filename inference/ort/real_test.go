@@ -11,6 +11,7 @@ import (
 func TestRealConformance(t *testing.T) {
 	config := realConfig(t)
 	config.Slots, config.MaxLength, config.MaxChunk = 5, 64, 32
+	config.PrefixBytes = 4 << 20
 	env := openEnvironment(t)
 	inferencetest.TestSession(t, func() runner.Session {
 		s, err := env.Open(config)

@@ -20,6 +20,8 @@ type Config struct {
 	Slots     int // sequences held at once
 	MaxLength int // positions per slot, at most ContextLength
 	MaxChunk  int // most tokens of a prompt chunk, at most MaxLength
+
+	PrefixBytes int // most memory of the prefix store; what holds no block is no store
 }
 
 // validate says everything that is wrong, by field.
@@ -39,6 +41,7 @@ func (c Config) validate() error {
 	need(c.Slots >= 1 && c.Slots <= maxSlots, "Slots is %d, want 1 to %d", c.Slots, maxSlots)
 	need(c.MaxLength >= 1 && c.MaxLength <= c.ContextLength,
 		"MaxLength is %d, want 1 to ContextLength, %d", c.MaxLength, c.ContextLength)
+	need(c.PrefixBytes >= 0, "PrefixBytes is %d, below 0", c.PrefixBytes)
 	need(c.MaxChunk >= 1 && c.MaxChunk <= c.MaxLength, "MaxChunk is %d, want 1 to MaxLength, %d", c.MaxChunk, c.MaxLength)
 	if errs != nil {
 		return fmt.Errorf("ort.Config: %w", errs)
@@ -56,6 +59,7 @@ type Session struct {
 	session     *onnx.DynamicAdvancedSession
 	names       *names
 	cache       *cache
+	store       *store // of prefixes; nil: none
 	buffers     *buffers
 	tensors     tensors
 	decode      []*lane      // by the number of rows; made when first needed
@@ -95,6 +99,9 @@ func (e *Environment) Open(config Config) (_ *Session, err error) {
 	if s.cache, err = newCache(config.Slots, config.MaxLength, config.Graph); err != nil {
 		return nil, err
 	}
+	if s.store, err = newStore(config.PrefixBytes, s.cache); err != nil {
+		return nil, err
+	}
 	if s.buffers, err = newBuffers(config, &s.tensors); err != nil {
 		return nil, err
 	}
@@ -131,12 +138,16 @@ func load(config Config, names *names) (session *onnx.DynamicAdvancedSession, er
 
 // Limits says what the session can hold.
 func (s *Session) Limits() runner.Limits {
-	return runner.Limits{
+	limits := runner.Limits{
 		Slots:     s.config.Slots,
 		MaxLength: s.config.MaxLength,
 		MaxChunk:  s.config.MaxChunk,
 		VocabSize: s.config.Graph.VocabSize,
 	}
+	if s.store != nil {
+		limits.Blocks, limits.BlockBytes = s.store.blocks, s.store.bytes()
+	}
+	return limits
 }
 
 // Step runs the decode rows, then the chunk.
@@ -234,6 +245,47 @@ func (s *Session) ReleaseSlot(slot int) {
 	}
 }
 
+// SaveBlocks copies positions of a slot into the prefix store.
+func (s *Session) SaveBlocks(slot, past int, blocks []int) error {
+	if s.closed {
+		return misuse(ErrClosed, "saving blocks")
+	}
+	if err := s.checkBlocks(slot, past, blocks); err != nil {
+		return err
+	}
+	s.store.save(slot, past, blocks)
+	return nil
+}
+
+// LoadBlocks copies blocks of the prefix store into a slot.
+func (s *Session) LoadBlocks(slot int, blocks []int) error {
+	if s.closed {
+		return misuse(ErrClosed, "loading blocks")
+	}
+	if err := s.checkBlocks(slot, 0, blocks); err != nil {
+		return err
+	}
+	s.store.load(slot, blocks)
+	return nil
+}
+
+// checkBlocks refuses what lies outside the slots or the store.
+func (s *Session) checkBlocks(slot, past int, blocks []int) error {
+	if s.store == nil {
+		return errors.New("ort: there is no prefix store")
+	}
+	if slot < 0 || slot >= s.config.Slots || past < 0 || past > s.config.MaxLength ||
+		len(blocks) > (s.config.MaxLength-past)/runner.BlockSize {
+		return fmt.Errorf("ort: %d blocks at position %d of slot %d: out of range", len(blocks), past, slot)
+	}
+	for _, id := range blocks {
+		if id < 0 || id >= s.store.blocks {
+			return fmt.Errorf("ort: there are %d blocks in the prefix store, no number %d", s.store.blocks, id)
+		}
+	}
+	return nil
+}
+
 // Close frees the session. It must be called exactly once.
 func (s *Session) Close() error {
 	if s.closed {
@@ -253,6 +305,9 @@ func (s *Session) Close() error {
 	}
 	if s.buffers != nil {
 		errs = errors.Join(errs, s.buffers.region.free())
+	}
+	if s.store != nil {
+		errs = errors.Join(errs, s.store.free())
 	}
 	if s.cache != nil {
 		errs = errors.Join(errs, s.cache.free())

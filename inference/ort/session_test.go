@@ -166,6 +166,49 @@ func TestPositionsOfOneSlotOnly(t *testing.T) {
 	}
 }
 
+// TestBadBlocks asks for what lies outside the slots or the store.
+func TestBadBlocks(t *testing.T) {
+	env := openEnvironment(t)
+	s := openSession(t, env, tinyConfig())
+	limits := s.Limits()
+	if want := 2 * 2 * 2 * 16 * 16 * 4; limits.BlockBytes != want || limits.Blocks != 1<<20/want {
+		t.Errorf("%d blocks of %d bytes, want %d bytes", limits.Blocks, limits.BlockBytes, want)
+	}
+	for _, bad := range []struct {
+		slot, past int
+		blocks     []int
+	}{
+		{-1, 0, []int{0}},
+		{8, 0, []int{0}},
+		{0, -1, []int{0}},
+		{0, 497, []int{0}},
+		{0, 513, nil},
+		{0, math.MaxInt, []int{0}},
+		{0, 0, []int{-1}},
+		{0, 0, []int{limits.Blocks}},
+		{0, 0, make([]int, 33)},
+	} {
+		if err := s.SaveBlocks(bad.slot, bad.past, bad.blocks); err == nil {
+			t.Errorf("SaveBlocks(%d, %d, %v) is accepted", bad.slot, bad.past, bad.blocks)
+		}
+		if bad.past != 0 {
+			continue
+		}
+		if err := s.LoadBlocks(bad.slot, bad.blocks); err == nil {
+			t.Errorf("LoadBlocks(%d, %v) is accepted", bad.slot, bad.blocks)
+		}
+	}
+	config := tinyConfig()
+	config.PrefixBytes = limits.BlockBytes - 1
+	none := openSession(t, env, config)
+	if n := none.Limits().Blocks; n != 0 {
+		t.Errorf("%d blocks in less memory than one takes", n)
+	}
+	if none.SaveBlocks(0, 0, nil) == nil || none.LoadBlocks(0, nil) == nil {
+		t.Error("a session without a store takes blocks")
+	}
+}
+
 // TestStepAllocations counts Go's allocations of steps in a steady state.
 func TestStepAllocations(t *testing.T) {
 	env := openEnvironment(t)
@@ -200,6 +243,8 @@ func TestBadConfig(t *testing.T) {
 		"beyond the tables": func(c *Config) { c.MaxLength = c.ContextLength + 1 },
 		"no chunk":          func(c *Config) { c.MaxChunk = 0 },
 		"chunk over length": func(c *Config) { c.MaxChunk = c.MaxLength + 1 },
+		"negative store":    func(c *Config) { c.PrefixBytes = -1 },
+		"huge store":        func(c *Config) { c.PrefixBytes = 1 << 50 },
 		"other keys":        func(c *Config) { c.Graph.KVType = "int8" },
 		"no layers":         func(c *Config) { c.Graph.Layers = 0 },
 		"huge":              func(c *Config) { c.Graph.HeadSize, c.Graph.KVHeads = 1<<30, 1<<30 },
@@ -262,6 +307,8 @@ func TestUseAfterClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantMisuse(t, "closing twice", ErrClosed, s.Close)
+	wantMisuse(t, "saving", ErrClosed, func() error { return s.SaveBlocks(0, 0, []int{1}) })
+	wantMisuse(t, "loading", ErrClosed, func() error { return s.LoadBlocks(0, []int{1}) })
 	wantMisuse(t, "copying", ErrClosed, func() error { return s.CopySlot(0, 1, 1) })
 	wantMisuse(t, "a step", ErrClosed, func() error {
 		_, err := s.Step(runner.Step{Decode: []runner.DecodeRow{{}}})

@@ -3,8 +3,14 @@
 // integers.
 package runner
 
+import "github.com/sluiceml/sluice/inference/kvcache"
+
+// BlockSize is the number of positions in a block of a session's prefix store.
+const BlockSize = kvcache.BlockSize
+
 // Session runs one model on one device and owns the memory of its keys and values, divided into slots. One slot
-// holds one sequence. A Session is not safe for concurrent use: the engine's goroutine owns it.
+// holds one sequence. Beside them it may have a prefix store: blocks of BlockSize positions each, in which the keys
+// and values of prompts outlive their sequences. A Session is not safe for concurrent use: the engine's goroutine owns it.
 type Session interface {
 	// Limits says what the session can hold. It never changes.
 	Limits() Limits
@@ -15,6 +21,11 @@ type Session interface {
 	CopySlot(dst, src, length int) error
 	// ReleaseSlot says that a slot's contents are no longer needed, so that its memory may go back to the system.
 	ReleaseSlot(slot int)
+	// SaveBlocks copies positions of a slot into the prefix store: BlockSize of them, from past on, into each of the
+	// blocks in turn. What a block held is overwritten.
+	SaveBlocks(slot, past int, blocks []int) error
+	// LoadBlocks copies blocks of the prefix store into a slot, to the positions from 0 on.
+	LoadBlocks(slot int, blocks []int) error
 	// Close frees the session. It must be called exactly once, after the last Step has returned.
 	Close() error
 }
@@ -25,6 +36,9 @@ type Limits struct {
 	MaxLength int // positions per slot
 	MaxChunk  int // most tokens of a prompt chunk
 	VocabSize int // width of a row of logits
+
+	Blocks     int // blocks of the prefix store; 0: there is none
+	BlockBytes int // memory of one block
 }
 
 // Step is the work of one pass: one token for each decode row, and at most one chunk of a prompt. At least one of

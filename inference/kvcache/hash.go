@@ -1,0 +1,35 @@
+package kvcache
+
+import "math/bits"
+
+// BlockSize is the number of prompt tokens in a block of the prefix store. A prompt finds whole blocks only, so on
+// average half a block of what it shares with another is computed again; a smaller block costs more bookkeeping and
+// makes the copies shorter than a page of memory.
+const BlockSize = 16
+
+// Hash names a block of a prompt together with everything before it: two blocks of one hash are almost certainly the
+// same block of the same prefix. Almost: [Prefix] compares the tokens themselves before it believes a hash.
+type Hash uint64
+
+// Hashes appends the hashes of the whole blocks of a prompt to dst, in order. Each depends on the salt and on all
+// tokens up to its block's end.
+func Hashes(dst []Hash, salt string, prompt []uint32) []Hash {
+	h := uint64(0x9E3779B97F4A7C15)
+	for i := range len(salt) {
+		h = mix(h ^ uint64(salt[i]))
+	}
+	for len(prompt) >= BlockSize {
+		for _, token := range prompt[:BlockSize] {
+			h = mix(h ^ uint64(token))
+		}
+		dst = append(dst, Hash(h))
+		prompt = prompt[BlockSize:]
+	}
+	return dst
+}
+
+// mix spreads the bits of h: both halves of a product with an odd constant, as in wyhash and in Go's own maps.
+func mix(h uint64) uint64 {
+	high, low := bits.Mul64(h^0xA0761D6478BD642F, 0xE7037ED1A0B428DB)
+	return high ^ low
+}
