@@ -11,7 +11,6 @@ import (
 
 	"github.com/sluiceml/sluice/inference/chat"
 	"github.com/sluiceml/sluice/inference/engine"
-	"github.com/sluiceml/sluice/inference/sampling"
 	"github.com/sluiceml/sluice/inference/semconv"
 	"github.com/sluiceml/sluice/tokenizer"
 )
@@ -57,20 +56,15 @@ func (m *Model) admit(ctx context.Context, request *Request, call *account) (*St
 	if err != nil {
 		return nil, err
 	}
+	params, err := m.params(ctx, maxTokens, &request.Sampling)
+	if err != nil {
+		return nil, err
+	}
 	output, err := replica.Engine.Submit(ctx, engine.Request{
-		ID:        request.ID,
-		Prompt:    prompt,
-		MaxTokens: maxTokens,
-		Sampling: sampling.Params{
-			Temperature:       request.Sampling.Temperature,
-			TopK:              request.Sampling.TopK,
-			TopP:              request.Sampling.TopP,
-			MinP:              request.Sampling.MinP,
-			RepetitionPenalty: request.Sampling.RepetitionPenalty,
-			PresencePenalty:   request.Sampling.PresencePenalty,
-			FrequencyPenalty:  request.Sampling.FrequencyPenalty,
-			Seed:              request.Sampling.Seed,
-		},
+		ID:           request.ID,
+		Prompt:       prompt,
+		MaxTokens:    maxTokens,
+		Sampling:     params,
 		Stop:         engine.Stop(request.Stop),
 		EOS:          m.config.EOSTokenIDs,
 		IgnoreEOS:    request.Sampling.IgnoreEOS,

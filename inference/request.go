@@ -52,13 +52,19 @@ func (Chat) isInput()   {}
 // Sampling says how tokens are chosen. The ranges are those of proto/sluice/v1/sampling.proto.
 type Sampling struct {
 	MaxTokens         int // 0: as many as fit, at most Defaults.MaxTokens
+	MinTokens         int // tokens before the output may end by itself
 	Temperature       float32
 	TopK              int
 	TopP              float32
 	MinP              float32
+	TypicalP          float32 // 0 is off, as 1
 	RepetitionPenalty float32
 	PresencePenalty   float32
 	FrequencyPenalty  float32
+	NoRepeatNGram     int
+	LogitBias         map[uint32]float32 // by token id, each below the vocabulary size
+	AllowedTokenIDs   []uint32           // the only ones that may be drawn, ascending, below the vocabulary size; nil: all
+	BadWords          []string           // none empty
 	Seed              uint64
 	IgnoreEOS         bool
 }

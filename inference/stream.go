@@ -121,8 +121,11 @@ func fromEngine(err error) error {
 	var (
 		full    *engine.QueueFullError
 		expired *engine.ExpiredError
+		none    *engine.ExcludedError
 	)
 	switch {
+	case errors.As(err, &none):
+		return Invalid("sampling", "it leaves no token to draw for token %d of the output: allowed_token_ids, bad_words, no_repeat_ngram_size and min_tokens exclude all", none.Token)
 	case errors.As(err, &full):
 		return &QueueFullError{Limit: full.Limit, RetryAfter: full.RetryAfter}
 	case errors.As(err, &expired):

@@ -42,6 +42,16 @@ func TestBadInput(t *testing.T) {
 		{"several", sampling(func(s *sluicev1.Sampling) {
 			s.TopP, s.MinP, s.N = proto.Float32(0), new(float32(math.Inf(1))), proto.Uint32(3)
 		}), codes.InvalidArgument, "sampling.top_p sampling.min_p sampling.n"},
+		{"typical_p 0", sampling(func(s *sluicev1.Sampling) { s.TypicalP = proto.Float32(0) }), codes.InvalidArgument, "sampling.typical_p"},
+		{"bias 101", sampling(func(s *sluicev1.Sampling) { s.LogitBias = map[uint32]float32{5: 101} }), codes.InvalidArgument, "sampling.logit_bias[5]"},
+		{"allowed outside", sampling(func(s *sluicev1.Sampling) {
+			s.AllowedTokenIds = []uint32{servertest.VocabSize}
+		}), codes.InvalidArgument, "sampling.allowed_token_ids[0]"},
+		{"empty bad word", sampling(func(s *sluicev1.Sampling) { s.BadWords = []string{""} }), codes.InvalidArgument, "sampling.bad_words[0]"},
+		{"min_tokens above max_tokens", sampling(func(s *sluicev1.Sampling) { s.MinTokens = proto.Uint32(5) }), codes.InvalidArgument, "sampling.min_tokens"},
+		{"min_tokens above the default of max_tokens", sampling(func(s *sluicev1.Sampling) {
+			s.MinTokens, s.MaxTokens = proto.Uint32(17), nil
+		}), codes.InvalidArgument, "sampling.min_tokens"},
 		{"prompt over the context", greedy(strings.Repeat("x", 256), 0), codes.InvalidArgument, "sampling.max_tokens"},
 		{"prompt of the context", greedy(strings.Repeat("x", 255), 1), codes.InvalidArgument, "prompt"},
 		{"max_tokens over the context", greedy(strings.Repeat("x", 250), 6), codes.InvalidArgument, "sampling.max_tokens"},
@@ -103,6 +113,10 @@ func TestExtremeSampling(t *testing.T) {
 		"greatest seed":      {Seed: proto.Uint64(math.MaxUint64)},
 		"penalties":          {PresencePenalty: proto.Float32(-2), FrequencyPenalty: proto.Float32(2)},
 		"one token":          {MaxTokens: proto.Uint32(1)},
+		"least typical_p":    {TypicalP: new(float32(least))},
+		"longest n-gram":     {NoRepeatNgramSize: proto.Uint32(math.MaxUint32)},
+		"no token twice":     {NoRepeatNgramSize: proto.Uint32(1)},
+		"all biased":         {LogitBias: map[uint32]float32{0: 100, 1: -100}},
 		"cold and penalised": {Temperature: new(float32(least)), RepetitionPenalty: new(float32(least))},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -24,6 +24,9 @@ const (
 	maxStopStrings    = 16
 	maxStopBytes      = 256 // of one stop string
 	maxStopIDs        = 64
+	maxLogitBias      = 1024
+	maxBadWords       = 128
+	maxBadWordBytes   = 256 // of one bad word
 	maxBytesPerToken  = 256 // no vocabulary has a longer token, so that a longer text cannot fit the context
 	maxTokenizeBytes  = 1 << 20
 	maxDetokenizeText = 8 << 20 // bytes

@@ -88,8 +88,22 @@ func handled() map[string]struct {
 		"sampling.repetition_penalty": {`sampling { repetition_penalty: 0.5 }`, func(r *inference.Request) { r.Sampling.RepetitionPenalty = 0.5 }},
 		"sampling.presence_penalty":   {`sampling { presence_penalty: -2 }`, func(r *inference.Request) { r.Sampling.PresencePenalty = -2 }},
 		"sampling.frequency_penalty":  {`sampling { frequency_penalty: 2 }`, func(r *inference.Request) { r.Sampling.FrequencyPenalty = 2 }},
-		"sampling.seed":               {`sampling { seed: 0 }`, func(r *inference.Request) { r.Sampling.Seed = 0 }},
-		"sampling.ignore_eos":         {`sampling { ignore_eos: true }`, func(r *inference.Request) { r.Sampling.IgnoreEOS = true }},
+		"sampling.min_tokens":         {`sampling { min_tokens: 3 }`, func(r *inference.Request) { r.Sampling.MinTokens = 3 }},
+		"sampling.typical_p":          {`sampling { typical_p: 0.5 }`, func(r *inference.Request) { r.Sampling.TypicalP = 0.5 }},
+		"sampling.no_repeat_ngram_size": {
+			`sampling { no_repeat_ngram_size: 2 }`,
+			func(r *inference.Request) { r.Sampling.NoRepeatNGram = 2 },
+		},
+		"sampling.logit_bias": {`sampling { logit_bias { key: 1 value: 2 } }`, func(r *inference.Request) {
+			r.Sampling.LogitBias = map[uint32]float32{1: 2}
+		}},
+		"sampling.allowed_token_ids": {
+			`sampling { allowed_token_ids: 7 allowed_token_ids: 1 allowed_token_ids: 7 }`,
+			func(r *inference.Request) { r.Sampling.AllowedTokenIDs = []uint32{1, 7} },
+		},
+		"sampling.bad_words":  {`sampling { bad_words: "x" }`, func(r *inference.Request) { r.Sampling.BadWords = []string{"x"} }},
+		"sampling.seed":       {`sampling { seed: 0 }`, func(r *inference.Request) { r.Sampling.Seed = 0 }},
+		"sampling.ignore_eos": {`sampling { ignore_eos: true }`, func(r *inference.Request) { r.Sampling.IgnoreEOS = true }},
 
 		"stop.strings":           {`stop { strings: "a" strings: "b" }`, func(r *inference.Request) { r.Stop.Strings = []string{"a", "b"} }},
 		"stop.token_ids":         {`stop { token_ids: 5 }`, func(r *inference.Request) { r.Stop.TokenIDs = []uint32{5} }},
@@ -104,29 +118,23 @@ func handled() map[string]struct {
 // message stands for all within.
 func refused() map[string]string {
 	return map[string]string{
-		"chat.tools":                    `chat { messages { role: "user" } tools { name: "f" } }`,
-		"chat.tool_choice":              `chat { messages { role: "user" } tool_choice {} }`,
-		"chat.template_args":            `chat { messages { role: "user" } template_args: "{}" }`,
-		"chat.continue_final_message":   `chat { messages { role: "user" } continue_final_message: true }`,
-		"chat.messages.name":            `chat { messages { role: "user" name: "bob" } }`,
-		"chat.messages.tool_calls":      `chat { messages { role: "user" tool_calls {} } }`,
-		"chat.messages.tool_call_id":    `chat { messages { role: "user" tool_call_id: "1" } }`,
-		"truncate_prompt_tokens":        `truncate_prompt_tokens: 4`,
-		"constraint":                    `constraint { regex: "a+" }`,
-		"cache.bypass":                  `cache { bypass: true }`,
-		"cache.salt":                    `cache { salt: "s" }`,
-		"priority":                      `priority: -1`,
-		"adapter":                       `adapter: "lora"`,
-		"sampling.min_tokens":           `sampling { min_tokens: 1 }`,
-		"sampling.typical_p":            `sampling { typical_p: 0.5 }`,
-		"sampling.no_repeat_ngram_size": `sampling { no_repeat_ngram_size: 2 }`,
-		"sampling.logit_bias":           `sampling { logit_bias { key: 1 value: 2 } }`,
-		"sampling.allowed_token_ids":    `sampling { allowed_token_ids: 1 }`,
-		"sampling.bad_words":            `sampling { bad_words: "x" }`,
-		"sampling.n":                    `sampling { n: 2 }`,
-		"output.logprobs":               `output { logprobs: 0 }`,
-		"output.prompt_logprobs":        `output { prompt_logprobs: 3 }`,
-		"output.echo":                   `output { echo: true }`,
+		"chat.tools":                  `chat { messages { role: "user" } tools { name: "f" } }`,
+		"chat.tool_choice":            `chat { messages { role: "user" } tool_choice {} }`,
+		"chat.template_args":          `chat { messages { role: "user" } template_args: "{}" }`,
+		"chat.continue_final_message": `chat { messages { role: "user" } continue_final_message: true }`,
+		"chat.messages.name":          `chat { messages { role: "user" name: "bob" } }`,
+		"chat.messages.tool_calls":    `chat { messages { role: "user" tool_calls {} } }`,
+		"chat.messages.tool_call_id":  `chat { messages { role: "user" tool_call_id: "1" } }`,
+		"truncate_prompt_tokens":      `truncate_prompt_tokens: 4`,
+		"constraint":                  `constraint { regex: "a+" }`,
+		"cache.bypass":                `cache { bypass: true }`,
+		"cache.salt":                  `cache { salt: "s" }`,
+		"priority":                    `priority: -1`,
+		"adapter":                     `adapter: "lora"`,
+		"sampling.n":                  `sampling { n: 2 }`,
+		"output.logprobs":             `output { logprobs: 0 }`,
+		"output.prompt_logprobs":      `output { prompt_logprobs: 3 }`,
+		"output.echo":                 `output { echo: true }`,
 	}
 }
 
@@ -257,7 +265,7 @@ func TestAllViolationsTogether(t *testing.T) {
 func TestInertValues(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
-		`sampling { min_tokens: 0 typical_p: 1 no_repeat_ngram_size: 0 n: 1 }`,
+		`sampling { min_tokens: 0 no_repeat_ngram_size: 0 n: 1 }`,
 		`cache {}`,
 		`output { echo: false }`,
 		`priority: 0 adapter: ""`,

@@ -2,6 +2,7 @@ package server
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -59,6 +60,11 @@ func checkPromises(t *testing.T, bounds limits, out inference.Request) {
 		0 < s.RepetitionPenalty && s.RepetitionPenalty <= math.MaxFloat32,
 		-2 <= s.PresencePenalty && s.PresencePenalty <= 2,
 		-2 <= s.FrequencyPenalty && s.FrequencyPenalty <= 2,
+		0 <= s.TypicalP && s.TypicalP <= 1,
+		0 <= s.MinTokens && s.MinTokens <= bounds.context && (s.MaxTokens == 0 || s.MinTokens <= s.MaxTokens),
+		0 <= s.NoRepeatNGram && s.NoRepeatNGram <= bounds.context,
+		len(s.LogitBias) <= maxLogitBias && len(s.BadWords) <= maxBadWords && len(s.AllowedTokenIDs) <= bounds.vocab,
+		slices.IsSorted(s.AllowedTokenIDs) && (s.AllowedTokenIDs == nil || len(s.AllowedTokenIDs) > 0),
 		len(out.Stop.Strings) <= maxStopStrings && len(out.Stop.TokenIDs) <= maxStopIDs,
 	} {
 		if !ok {
@@ -70,7 +76,18 @@ func checkPromises(t *testing.T, bounds limits, out inference.Request) {
 			t.Error("an empty stop string")
 		}
 	}
-	ids := out.Stop.TokenIDs
+	for _, word := range s.BadWords {
+		if word == "" {
+			t.Error("an empty bad word")
+		}
+	}
+	ids := slices.Concat(out.Stop.TokenIDs, s.AllowedTokenIDs)
+	for id, bias := range s.LogitBias {
+		ids = append(ids, id)
+		if !(bias >= -100 && bias <= 100) {
+			t.Errorf("a bias of %v", bias)
+		}
+	}
 	switch input := out.Input.(type) {
 	case inference.Prompt:
 		if input.Text == "" {

@@ -2,7 +2,9 @@ package server
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 
 	"github.com/sluiceml/sluice/inference"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
@@ -18,12 +20,14 @@ func (l limits) sampling(v *violations, in *sluicev1.Sampling) inference.Samplin
 		return out
 	}
 	out.MaxTokens = l.maxTokens(v, in.MaxTokens)
+	out.MinTokens = l.minTokens(v, in)
 	out.Temperature = v.number("sampling.temperature", in.Temperature, out.Temperature, interval{low: 0, high: 2})
 	if in.TopK != nil {
 		out.TopK = min(int(in.GetTopK()), l.vocab) // more than there are keeps all, as 0 does
 	}
 	out.TopP = v.number("sampling.top_p", in.TopP, out.TopP, interval{low: 0, high: 1, open: true})
 	out.MinP = v.number("sampling.min_p", in.MinP, out.MinP, interval{low: 0, high: 1})
+	out.TypicalP = v.number("sampling.typical_p", in.TypicalP, out.TypicalP, interval{low: 0, high: 1, open: true})
 	out.RepetitionPenalty = v.number("sampling.repetition_penalty", in.RepetitionPenalty, out.RepetitionPenalty,
 		interval{low: 0, high: float32(math.Inf(1)), open: true})
 	out.PresencePenalty = v.number("sampling.presence_penalty", in.PresencePenalty, out.PresencePenalty,
@@ -33,6 +37,12 @@ func (l limits) sampling(v *violations, in *sluicev1.Sampling) inference.Samplin
 	if in.IgnoreEos != nil {
 		out.IgnoreEOS = in.GetIgnoreEos()
 	}
+	if in.NoRepeatNgramSize != nil {
+		out.NoRepeatNGram = int(min(int64(in.GetNoRepeatNgramSize()), int64(l.context))) // longer ones cannot occur twice
+	}
+	out.LogitBias = l.logitBias(v, in.GetLogitBias())
+	out.AllowedTokenIDs = l.allowedIDs(v, in.GetAllowedTokenIds())
+	out.BadWords = badWords(v, in.GetBadWords())
 	l.unsupportedSampling(v, in)
 	return out
 }
@@ -53,14 +63,74 @@ func (l limits) maxTokens(v *violations, value *uint32) int {
 	}
 }
 
+// minTokens is the fewest tokens to generate. The default is the model's; it gives way to the request's max_tokens.
+func (l limits) minTokens(v *violations, in *sluicev1.Sampling) int {
+	asked := l.defaults.Sampling.MinTokens
+	if in.MinTokens == nil {
+		return asked
+	}
+	switch asked := in.GetMinTokens(); {
+	case int64(asked) > int64(l.context):
+		v.addf("sampling.min_tokens", "must fit the model's context of %d tokens together with the prompt", l.context)
+	case in.MaxTokens != nil && asked > in.GetMaxTokens():
+		v.addf("sampling.min_tokens", "must be at most max_tokens")
+	default:
+		return int(asked)
+	}
+	return 0
+}
+
+// logitBias checks what is added to logits. Of several faults the lowest id's is noted.
+func (l limits) logitBias(v *violations, in map[uint32]float32) map[uint32]float32 {
+	if len(in) > maxLogitBias {
+		v.addf("sampling.logit_bias", "must have at most %d entries", maxLogitBias)
+		return nil
+	}
+	for _, id := range slices.Sorted(maps.Keys(in)) {
+		field := fmt.Sprintf("sampling.logit_bias[%d]", id)
+		if int64(id) >= int64(l.vocab) {
+			v.addf(field, "its key must be below the vocabulary size of %d", l.vocab)
+			return nil
+		}
+		if !v.check(field, in[id], interval{low: -100, high: 100}) {
+			return nil
+		}
+	}
+	return in
+}
+
+// allowedIDs checks the only tokens that may be drawn and puts them in order.
+func (l limits) allowedIDs(v *violations, in []uint32) []uint32 {
+	if len(in) == 0 {
+		return nil
+	}
+	if len(in) > l.vocab {
+		v.addf("sampling.allowed_token_ids", "must have at most as many entries as the vocabulary, %d", l.vocab)
+		return nil
+	}
+	l.checkIDs(v, "sampling.allowed_token_ids", in)
+	return slices.Compact(slices.Sorted(slices.Values(in)))
+}
+
+// badWords checks the texts that must not appear.
+func badWords(v *violations, in []string) []string {
+	if len(in) > maxBadWords {
+		v.addf("sampling.bad_words", "must have at most %d entries", maxBadWords)
+		return nil
+	}
+	for i, word := range in {
+		switch field := fmt.Sprintf("sampling.bad_words[%d]", i); {
+		case word == "":
+			v.addf(field, "must not be empty")
+		case len(word) > maxBadWordBytes:
+			v.addf(field, "must have at most %d bytes", maxBadWordBytes)
+		}
+	}
+	return in
+}
+
 // unsupportedSampling notes the fields whose effect does not exist yet.
 func (l limits) unsupportedSampling(v *violations, in *sluicev1.Sampling) {
-	v.unsupported("sampling.min_tokens", in.GetMinTokens() != 0)
-	v.inert("sampling.typical_p", in.TypicalP, 1, interval{low: 0, high: 1, open: true})
-	v.unsupported("sampling.no_repeat_ngram_size", in.GetNoRepeatNgramSize() != 0)
-	v.unsupported("sampling.logit_bias", len(in.GetLogitBias()) > 0)
-	v.unsupported("sampling.allowed_token_ids", len(in.GetAllowedTokenIds()) > 0)
-	v.unsupported("sampling.bad_words", len(in.GetBadWords()) > 0)
 	if in.N != nil {
 		switch n := in.GetN(); n {
 		case 0:

@@ -31,6 +31,16 @@ func sampled(change func(*sluicev1.Sampling)) *sluicev1.GenerateRequest {
 	return &sluicev1.GenerateRequest{Input: &sluicev1.GenerateRequest_Prompt{Prompt: "hi"}, Sampling: sampling}
 }
 
+// biased makes a request with n equal biases from an id on.
+func biased(from, n uint32, value float32) *sluicev1.GenerateRequest {
+	return sampled(func(s *sluicev1.Sampling) {
+		s.LogitBias = make(map[uint32]float32)
+		for id := range n {
+			s.LogitBias[from+id] = value
+		}
+	})
+}
+
 // Every number is tried at its ends, just beyond them, and where it is no number.
 func TestNumberRanges(t *testing.T) {
 	t.Parallel()
@@ -62,7 +72,7 @@ func TestNumberRanges(t *testing.T) {
 		},
 		{
 			"typical_p", func(s *sluicev1.Sampling, f *float32) { s.TypicalP = f },
-			[]float32{1},
+			[]float32{up(0), 0.5, 1},
 			[]float32{0, -0.5, up(1)},
 			"above 0 and at most 1",
 		},
@@ -113,6 +123,7 @@ func TestNumberRanges(t *testing.T) {
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	bounds := testLimits()
+	bounds.vocab = 2000
 	repeat := func(n int) []uint32 { return make([]uint32, n) }
 	prompt := func(text string) *sluicev1.GenerateRequest {
 		return &sluicev1.GenerateRequest{Input: &sluicev1.GenerateRequest_Prompt{Prompt: text}}
@@ -156,8 +167,8 @@ func TestLimits(t *testing.T) {
 		{"nil tokens", &sluicev1.GenerateRequest{Input: &sluicev1.GenerateRequest_Tokens{}}, "tokens.ids"},
 		{"most tokens", tokens(repeat(64)...), ""},
 		{"more tokens", tokens(repeat(65)...), "tokens.ids"},
-		{"last token", tokens(0, 999), ""},
-		{"unknown token", tokens(0, 1000, 1001), "tokens.ids[1]"},
+		{"last token", tokens(0, 1999), ""},
+		{"unknown token", tokens(0, 2000, 2001), "tokens.ids[1]"},
 		{"greatest id", tokens(math.MaxUint32), "tokens.ids[0]"},
 		{"no messages", chat(), "chat.messages"},
 		{"nil chat", &sluicev1.GenerateRequest{Input: &sluicev1.GenerateRequest_Chat{}}, "chat.messages"},
@@ -181,7 +192,7 @@ func TestLimits(t *testing.T) {
 		{"longer stop", stop(&sluicev1.Stop{Strings: []string{strings.Repeat("s", maxStopBytes+1)}}), "stop.strings[0]"},
 		{"most stop ids", stop(&sluicev1.Stop{TokenIds: repeat(maxStopIDs)}), ""},
 		{"more stop ids", stop(&sluicev1.Stop{TokenIds: repeat(maxStopIDs + 1)}), "stop.token_ids"},
-		{"unknown stop id", stop(&sluicev1.Stop{TokenIds: []uint32{1, 2, 1000}}), "stop.token_ids[2]"},
+		{"unknown stop id", stop(&sluicev1.Stop{TokenIds: []uint32{1, 2, 2000}}), "stop.token_ids[2]"},
 		{"longest id", named(strings.Repeat("i", maxRequestID)), ""},
 		{"longer id", named(strings.Repeat("i", maxRequestID+1)), "request_id"},
 		{"id of two lines", named("a\nb"), "request_id"},
@@ -194,6 +205,38 @@ func TestLimits(t *testing.T) {
 			"sampling.max_tokens",
 		},
 		{"top_k most", sampled(func(s *sluicev1.Sampling) { s.TopK = proto.Uint32(math.MaxUint32) }), ""},
+		{"min_tokens 0", sampled(func(s *sluicev1.Sampling) { s.MinTokens = proto.Uint32(0) }), ""},
+		{"min_tokens all", sampled(func(s *sluicev1.Sampling) { s.MinTokens = proto.Uint32(64) }), ""},
+		{"min_tokens more", sampled(func(s *sluicev1.Sampling) { s.MinTokens = proto.Uint32(65) }), "sampling.min_tokens"},
+		{
+			"min_tokens most", sampled(func(s *sluicev1.Sampling) { s.MinTokens = proto.Uint32(math.MaxUint32) }),
+			"sampling.min_tokens",
+		},
+		{"min_tokens and max_tokens", sampled(func(s *sluicev1.Sampling) {
+			s.MinTokens, s.MaxTokens = proto.Uint32(9), proto.Uint32(9)
+		}), ""},
+		{"min_tokens above max_tokens", sampled(func(s *sluicev1.Sampling) {
+			s.MinTokens, s.MaxTokens = proto.Uint32(10), proto.Uint32(9)
+		}), "sampling.min_tokens"},
+		{"no_repeat_ngram_size most", sampled(func(s *sluicev1.Sampling) { s.NoRepeatNgramSize = proto.Uint32(math.MaxUint32) }), ""},
+		{"most biases", biased(0, maxLogitBias, 1), ""},
+		{"more biases", biased(0, maxLogitBias+1, 1), "sampling.logit_bias"},
+		{"least bias", biased(0, 1, -100), ""},
+		{"lesser bias", biased(0, 1, -100.1), "sampling.logit_bias[0]"},
+		{"greater bias", biased(7, 2, 101), "sampling.logit_bias[7]"},
+		{"NaN bias", biased(7, 1, float32(math.NaN())), "sampling.logit_bias[7]"},
+		{"bias of an unknown id", biased(1999, 2, 1), "sampling.logit_bias[2000]"},
+		{"most allowed ids", sampled(func(s *sluicev1.Sampling) { s.AllowedTokenIds = repeat(2000) }), ""},
+		{"more allowed ids", sampled(func(s *sluicev1.Sampling) { s.AllowedTokenIds = repeat(2001) }), "sampling.allowed_token_ids"},
+		{"unknown allowed id", sampled(func(s *sluicev1.Sampling) { s.AllowedTokenIds = []uint32{1, 2000} }), "sampling.allowed_token_ids[1]"},
+		{"most bad words", sampled(func(s *sluicev1.Sampling) { s.BadWords = slices.Repeat([]string{"x"}, maxBadWords) }), ""},
+		{"more bad words", sampled(func(s *sluicev1.Sampling) { s.BadWords = slices.Repeat([]string{"x"}, maxBadWords+1) }), "sampling.bad_words"},
+		{"empty bad word", sampled(func(s *sluicev1.Sampling) { s.BadWords = []string{"x", ""} }), "sampling.bad_words[1]"},
+		{"longest bad word", sampled(func(s *sluicev1.Sampling) { s.BadWords = []string{strings.Repeat("x", maxBadWordBytes)} }), ""},
+		{
+			"longer bad word", sampled(func(s *sluicev1.Sampling) { s.BadWords = []string{strings.Repeat("x", maxBadWordBytes+1)} }),
+			"sampling.bad_words[0]",
+		},
 		{"n 0", sampled(func(s *sluicev1.Sampling) { s.N = proto.Uint32(0) }), "sampling.n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -235,6 +278,7 @@ func TestViolationsDoNotRepeatTheRequest(t *testing.T) {
 			TemplateArgs: secret,
 		}},
 		Stop:      &sluicev1.Stop{Strings: []string{secret + strings.Repeat("x", maxStopBytes)}},
+		Sampling:  &sluicev1.Sampling{BadWords: []string{secret + strings.Repeat("x", maxBadWordBytes)}},
 		RequestId: secret + "\n", Adapter: secret, Cache: &sluicev1.CacheOptions{Salt: secret},
 	}
 	for _, violation := range violationsOf(t, in) {

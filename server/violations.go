@@ -68,10 +68,3 @@ func (v *violations) number(field string, value *float32, def float32, in interv
 	}
 	return *value
 }
-
-// inert notes an optional number whose effect does not exist yet: only the value that means "off" may be set.
-func (v *violations) inert(field string, value *float32, off float32, in interval) {
-	if value != nil && v.check(field, *value, in) {
-		v.unsupported(field, *value != off)
-	}
-}

@@ -171,7 +171,7 @@ func endTokens(folder *model.Folder, tok *tokenizer.Tokenizer) []uint32 {
 // defaults are the values of what a request leaves unset: the model's own over Sluice's. An output cannot be longer than
 // the context.
 func defaults(g model.GenerationConfig, maxTokens, length int) inference.Defaults {
-	s := inference.Sampling{MaxTokens: maxTokens, Temperature: 1, TopP: 1, RepetitionPenalty: 1}
+	s := inference.Sampling{MaxTokens: maxTokens, Temperature: 1, TopP: 1, TypicalP: 1, RepetitionPenalty: 1}
 	set := func(to *float32, from *float64) {
 		if from != nil {
 			*to = float32(*from)
@@ -180,6 +180,7 @@ func defaults(g model.GenerationConfig, maxTokens, length int) inference.Default
 	set(&s.Temperature, g.Temperature)
 	set(&s.TopP, g.TopP)
 	set(&s.MinP, g.MinP)
+	set(&s.TypicalP, g.TypicalP)
 	set(&s.RepetitionPenalty, g.RepetitionPenalty)
 	if g.TopK != nil {
 		s.TopK = *g.TopK
@@ -188,6 +189,12 @@ func defaults(g model.GenerationConfig, maxTokens, length int) inference.Default
 		s.MaxTokens = *g.MaxNewTokens
 	}
 	s.MaxTokens = min(s.MaxTokens, length)
+	if g.MinNewTokens != nil {
+		s.MinTokens = min(*g.MinNewTokens, s.MaxTokens)
+	}
+	if g.NoRepeatNGramSize != nil {
+		s.NoRepeatNGram = *g.NoRepeatNGramSize
+	}
 	if g.DoSample != nil && !*g.DoSample {
 		s.Temperature = 0
 	}

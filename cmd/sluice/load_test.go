@@ -10,7 +10,7 @@ import (
 )
 
 func TestTheModelsDefaultsWinOverSluices(t *testing.T) {
-	sluices := inference.Sampling{MaxTokens: 256, Temperature: 1, TopP: 1, RepetitionPenalty: 1}
+	sluices := inference.Sampling{MaxTokens: 256, Temperature: 1, TopP: 1, TypicalP: 1, RepetitionPenalty: 1}
 	changed := func(f func(*inference.Sampling)) inference.Sampling {
 		s := sluices
 		f(&s)
@@ -24,8 +24,14 @@ func TestTheModelsDefaultsWinOverSluices(t *testing.T) {
 		{"silent", model.GenerationConfig{}, sluices},
 		{
 			"all",
-			model.GenerationConfig{Temperature: new(0.5), TopK: new(40), TopP: new(0.75), MinP: new(0.25), RepetitionPenalty: new(1.5)},
-			inference.Sampling{MaxTokens: 256, Temperature: 0.5, TopK: 40, TopP: 0.75, MinP: 0.25, RepetitionPenalty: 1.5},
+			model.GenerationConfig{
+				Temperature: new(0.5), TopK: new(40), TopP: new(0.75), MinP: new(0.25), RepetitionPenalty: new(1.5),
+				TypicalP: new(0.875), NoRepeatNGramSize: new(3), MinNewTokens: new(7),
+			},
+			inference.Sampling{
+				MaxTokens: 256, Temperature: 0.5, TopK: 40, TopP: 0.75, MinP: 0.25, RepetitionPenalty: 1.5,
+				TypicalP: 0.875, NoRepeatNGram: 3, MinTokens: 7,
+			},
 		},
 		{
 			"greedy",
@@ -46,6 +52,11 @@ func TestTheModelsDefaultsWinOverSluices(t *testing.T) {
 			"length over the context",
 			model.GenerationConfig{MaxNewTokens: new(4096)},
 			changed(func(s *inference.Sampling) { s.MaxTokens = 1024 }),
+		},
+		{
+			"least length over the length",
+			model.GenerationConfig{MaxNewTokens: new(20), MinNewTokens: new(30)},
+			changed(func(s *inference.Sampling) { s.MaxTokens, s.MinTokens = 20, 20 }),
 		},
 	}
 	for _, test := range tests {

@@ -41,6 +41,10 @@ func stepping(tb testing.TB, rows, vocab int) (e *Engine, take func()) {
 				Temperature: 0.8, TopK: 40, TopP: 0.95, RepetitionPenalty: 1.1, Seed: uint64(i),
 			}
 		}
+		if i%4 == 3 {
+			r.Sampling.TypicalP, r.Sampling.NoRepeatNGram, r.Sampling.MinTokens = 0.9, 5, 1<<13
+			r.Sampling.Bias, r.Sampling.BadWords = []sampling.Bias{{ID: 1, Value: 1}}, [][]uint32{{5}, {6, 7}}
+		}
 		if outs[i], err = e.Submit(context.Background(), r); err != nil {
 			tb.Fatal(err)
 		}

@@ -23,7 +23,12 @@ func mixedRequest(i int) engine.Request {
 	r := greedy(1+rng.IntN(60), counting(i, 1+rng.IntN(90))...)
 	r.ID = fmt.Sprint(i)
 	r.EOS = []uint32{0}
-	switch i % 4 {
+	switch i % 5 {
+	case 4:
+		r.Sampling = sampling.Params{
+			Temperature: 1.5, TopP: 1, RepetitionPenalty: 1, TypicalP: 0.8, NoRepeatNGram: 2, MinTokens: 20, Seed: 5,
+			Bias: []sampling.Bias{{ID: 0, Value: 20}, {ID: 5, Value: 20}}, BadWords: [][]uint32{{7}, {5, 5}},
+		}
 	case 1:
 		r.Sampling.Temperature, r.Sampling.Seed = 1, uint64(i)
 	case 2:

@@ -23,6 +23,7 @@
 //   - its context ends, or Output.Close: with the context's cause, or ErrClosed. While it waits this takes effect at
 //     once, while it runs at the next boundary. A deadline that passes in the queue is an *ExpiredError;
 //   - its reader is idle too long: ErrSlowReader;
+//   - its own exclusions (allowed tokens, bad words, n-grams, min_tokens) leave no token: *ExcludedError;
 //   - its row of logits can't be sampled from, or its decoder panics: *FailedError, for this request only;
 //   - the session fails: *FailedError for all, and Run returns it. The engine stays closed; the session must be
 //     closed and a new pair be made;

@@ -37,6 +37,13 @@ func (e *ExpiredError) Error() string {
 	return fmt.Sprintf("engine: the deadline passed after %s in the queue", e.Waited)
 }
 
+// ExcludedError says that a request's own exclusions leave no token to draw.
+type ExcludedError struct{ Token int } // which token of the output, from 0
+
+func (e *ExcludedError) Error() string {
+	return fmt.Sprintf("engine: the request excludes every token at token %d of the output", e.Token)
+}
+
 // FailedError says that a request ended, or was refused, because something is broken inside.
 type FailedError struct{ Err error }
 

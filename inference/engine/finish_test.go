@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -132,6 +133,29 @@ func TestFinish(t *testing.T) {
 			engine.Finish{Reason: engine.FinishStopSequence, StopSequence: "\x00"},
 		},
 		{
+			"min_tokens: the end token is not drawn", "", func(r *engine.Request) { r.Sampling.MinTokens, r.MaxTokens = 3, 4 },
+			"C[\uFFFD", 4, // what the toy's hash likes next best
+			engine.Finish{Reason: engine.FinishStop},
+		},
+		{
+			"min_tokens: a stop string in the text before is none", "abcabc",
+			func(r *engine.Request) { r.Stop.Strings, r.Sampling.MinTokens = []string{"bc"}, 3 },
+			"abca", 6,
+			engine.Finish{Reason: engine.FinishStopSequence, StopSequence: "bc"},
+		},
+		{
+			"min_tokens: a stop string that ends later is one", "abcabc",
+			func(r *engine.Request) { r.Stop.Strings, r.Sampling.MinTokens = []string{"bc"}, 2 },
+			"a", 3,
+			engine.Finish{Reason: engine.FinishStopSequence, StopSequence: "bc"},
+		},
+		{
+			"min_tokens: a stop string at max_tokens", "abc",
+			func(r *engine.Request) { r.Stop.Strings, r.Sampling.MinTokens, r.MaxTokens = []string{"bc"}, 3, 3 },
+			"abc", 3,
+			engine.Finish{Reason: engine.FinishLength},
+		},
+		{
 			"characters of several bytes", euro + "\U0001F600" + "é", nil,
 			euro + "\U0001F600" + "é", 10,
 			engine.Finish{Reason: engine.FinishStop},
@@ -200,6 +224,23 @@ func TestWithoutDecoder(t *testing.T) {
 		got := read(t, submit(t, h.Engine, r))
 		if diff := cmp.Diff([]uint32{'a', 'b', 'c'}, got.ids); diff != "" || got.text != "" {
 			t.Errorf("text %q, ids: want (-), got (+):\n%s", got.text, diff)
+		}
+	})
+}
+
+// TestExcluded: a request that forbids every token ends by its own fault, and the next one is served.
+func TestExcluded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, inferencetest.ToyConfig{Script: saying(1, "abc")}, engine.Config{})
+		r := greedy(3, 1)
+		r.Sampling.Allowed, r.Sampling.BadWords = []uint32{'a', 'b'}, [][]uint32{{'a', 'b', 'a'}, {'b', 'b'}}
+		got := read(t, submit(t, h.Engine, r))
+		var excluded *engine.ExcludedError
+		if !errors.As(got.err, &excluded) || excluded.Token != 2 || excluded.Error() == "" || got.text != "ab" {
+			t.Errorf("text %q, error %v", got.text, got.err)
+		}
+		if got := read(t, submit(t, h.Engine, greedy(3, 1))); got.text != "abc" || got.err != nil {
+			t.Errorf("the next request: %+v", got)
 		}
 	})
 }

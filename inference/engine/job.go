@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -45,21 +46,24 @@ func newJob(r Request, l runner.Limits, now time.Time) (*job, error) {
 	if r.Arrival.IsZero() {
 		r.Arrival = now
 	}
-	limit := min(r.MaxTokens, l.MaxLength-len(r.Prompt))
 	j := &job{
 		req:       r,
 		out:       newOutput(len(r.Prompt), now),
 		seq:       sched.Sequence{Prompt: r.Prompt},
-		sampler:   sampling.New(r.Sampling, 0, r.Prompt, limit),
 		matcher:   stop.NewMatcher(set, r.Stop.IncludeInOutput),
 		stop:      r.Stop.TokenIDs,
-		limit:     limit,
+		limit:     min(r.MaxTokens, l.MaxLength-len(r.Prompt)),
 		submitted: now,
 	}
 	j.seq.Owner = j
 	if !r.IgnoreEOS {
 		j.eos = r.EOS
 	}
+	params := r.Sampling
+	if params.MinTokens > 0 {
+		params.Ends = slices.Concat(j.eos, j.stop)
+	}
+	j.sampler = sampling.New(params, 0, r.Prompt, j.limit)
 	return j, nil
 }
 
@@ -104,10 +108,10 @@ func (j *job) read(dst []byte, id uint32) ([]byte, *Finish) {
 		text := ""
 		if show {
 			text = d.Add(id)
-			dst = j.matcher.Append(dst, text)
+			dst = j.show(dst, text)
 		}
 		if finish != nil {
-			dst = j.matcher.Append(dst, d.Flush())
+			dst = j.show(dst, d.Flush())
 		}
 		if show && finish != nil && text == "" && isSpelt(finish.StopSequence) {
 			dst = j.matcher.Append(dst, finish.StopSequence)
@@ -120,6 +124,15 @@ func (j *job) read(dst []byte, id uint32) ([]byte, *Finish) {
 		dst = j.matcher.Flush(dst)
 	}
 	return dst, finish
+}
+
+// show appends to dst the text that may be shown of a piece. In the text of the first MinTokens tokens no stop string
+// ends the output; one that they begin and a later token completes does.
+func (j *job) show(dst []byte, text string) []byte {
+	if j.count <= j.req.Sampling.MinTokens {
+		return j.matcher.Skip(dst, text)
+	}
+	return j.matcher.Append(dst, text)
 }
 
 // isSpelt says whether a stop token that its decoder gave no text for has one all the same: a special token, which

@@ -17,7 +17,8 @@ type Request struct {
 	Prompt []uint32
 	// MaxTokens is how many tokens may be generated, at least 1. It is cut to what fits into a slot.
 	MaxTokens int
-	// Sampling says how tokens are drawn.
+	// Sampling says how tokens are drawn. Its Ends are set by the engine: the end tokens, unless IgnoreEOS is set, and the
+	// stop tokens. MinTokens holds for stop strings too.
 	Sampling sampling.Params
 	// Stop says where the output ends besides the end token.
 	Stop Stop

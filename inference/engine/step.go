@@ -2,11 +2,13 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
 
 	"github.com/sluiceml/sluice/inference/runner"
+	"github.com/sluiceml/sluice/inference/sampling"
 	"github.com/sluiceml/sluice/inference/sched"
 )
 
@@ -93,6 +95,10 @@ func (e *Engine) advance(q *sched.Sequence, row []float32, batch runner.Step, no
 	}()
 
 	id, err := j.next(row, e.scratch)
+	if errors.Is(err, sampling.ErrExcluded) {
+		e.end(j, nil, &ExcludedError{Token: j.count})
+		return sched.Result{Done: true}
+	}
 	if err != nil {
 		e.end(j, nil, &FailedError{Err: fmt.Errorf("request %s: token %d: %w", j.req.ID, j.count, err)})
 		return sched.Result{Done: true}

@@ -43,9 +43,6 @@ func (c GenerationConfig) Ineffective() []string {
 			names = append(names, name)
 		}
 	}
-	note("typical_p", c.TypicalP != nil && *c.TypicalP != 1)
-	note("no_repeat_ngram_size", c.NoRepeatNGramSize != nil && *c.NoRepeatNGramSize != 0)
-	note("min_new_tokens", c.MinNewTokens != nil && *c.MinNewTokens != 0)
 	note("num_beams", c.NumBeams != nil && *c.NumBeams > 1)
 	note("epsilon_cutoff", c.EpsilonCutoff != nil && *c.EpsilonCutoff != 0)
 	note("eta_cutoff", c.EtaCutoff != nil && *c.EtaCutoff != 0)

@@ -6,6 +6,10 @@ import "math"
 // weight is exp((logit - best) / temperature), so that the most likely token's is 1.
 func (s *Scratch) draw(row []float32, best float32, p Params, u float64) uint32 {
 	s.ids, s.weights = s.ids[:0], s.weights[:0]
+	typical := p.typical()
+	if typical {
+		s.save(row)
+	}
 	switch {
 	case p.TopK > 0 && p.TopK < len(row):
 		s.gatherTopK(row, p.TopK)
@@ -20,12 +24,18 @@ func (s *Scratch) draw(row []float32, best float32, p Params, u float64) uint32 
 	case p.MinP > 0:
 		s.gatherAtLeast(row, minLogit(best, p))
 		weigh(s.weights, best, p.Temperature)
+	case typical:
+		s.weighAll(row, best, p.Temperature)
+		s.gatherAll(row)
 	default:
 		total := s.weighAll(row, best, p.Temperature)
 		return s.pickFromRow(row, u*total)
 	}
 	if p.MinP > 0 {
 		s.keep(p.MinP, math.MaxInt)
+	}
+	if typical {
+		s.keepTypical(best, p)
 	}
 	return s.pick(u)
 }

@@ -5,26 +5,36 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"testing"
 )
 
 // golden is a case of testdata/goldens.json, which testdata/goldens.py writes.
 type golden struct {
-	Vocab             int       `json:"vocab"`
-	Seed              uint64    `json:"seed"`
-	Temperature       *float32  `json:"temperature"`
-	TopK              int       `json:"top_k"`
-	TopP              *float32  `json:"top_p"`
-	MinP              float32   `json:"min_p"`
-	RepetitionPenalty *float32  `json:"repetition_penalty"`
-	PresencePenalty   float32   `json:"presence_penalty"`
-	FrequencyPenalty  float32   `json:"frequency_penalty"`
-	Prompt            []uint32  `json:"prompt"`
-	Output            []uint32  `json:"output"`
-	Greedy            uint32    `json:"greedy"`
-	Kept              int       `json:"kept"`
-	IDs               []uint32  `json:"ids"`
-	Probs             []float64 `json:"probs"`
+	Vocab             int      `json:"vocab"`
+	Seed              uint64   `json:"seed"`
+	Temperature       *float32 `json:"temperature"`
+	TopK              int      `json:"top_k"`
+	TopP              *float32 `json:"top_p"`
+	MinP              float32  `json:"min_p"`
+	RepetitionPenalty *float32 `json:"repetition_penalty"`
+	PresencePenalty   float32  `json:"presence_penalty"`
+	FrequencyPenalty  float32  `json:"frequency_penalty"`
+	TypicalP          float32  `json:"typical_p"`
+	NoRepeatNGram     int      `json:"no_repeat_ngram_size"`
+
+	Bias      [][2]float32 `json:"bias"`
+	BadWords  [][]uint32   `json:"bad_words"`
+	MinTokens int          `json:"min_tokens"`
+	Ends      []uint32     `json:"ends"`
+	Allowed   []uint32     `json:"allowed"`
+
+	Prompt []uint32  `json:"prompt"`
+	Output []uint32  `json:"output"`
+	Greedy uint32    `json:"greedy"`
+	Kept   int       `json:"kept"`
+	IDs    []uint32  `json:"ids"`
+	Probs  []float64 `json:"probs"`
 }
 
 func (g golden) params() Params {
@@ -34,11 +44,19 @@ func (g golden) params() Params {
 		}
 		return *p
 	}
-	return Params{
-		Temperature: or1(g.Temperature), TopK: g.TopK, TopP: or1(g.TopP), MinP: g.MinP,
+	p := Params{
+		Temperature: or1(g.Temperature), TopK: g.TopK, TopP: or1(g.TopP), MinP: g.MinP, TypicalP: g.TypicalP,
 		RepetitionPenalty: or1(g.RepetitionPenalty),
 		PresencePenalty:   g.PresencePenalty, FrequencyPenalty: g.FrequencyPenalty,
+		NoRepeatNGram: g.NoRepeatNGram, BadWords: g.BadWords, MinTokens: g.MinTokens, Ends: g.Ends,
 	}
+	for _, b := range g.Bias {
+		p.Bias = append(p.Bias, Bias{uint32(b[0]), b[1]})
+	}
+	if g.Allowed != nil {
+		p.Allowed = slices.Compact(slices.Sorted(slices.Values(g.Allowed)))
+	}
+	return p
 }
 
 // hashLogits are the rows of goldens.py: about normal with a deviation of 2.9.
@@ -66,9 +84,7 @@ func distribution(row []float32, p Params, prompt, output []uint32) ([]float64, 
 		s.Accept(id)
 	}
 	scratch := NewScratch(len(row))
-	if s.history != nil {
-		s.history.apply(row, p)
-	}
+	s.process(row, len(output))
 	best, err := scratch.scan(row)
 	if err != nil {
 		return nil, 0, err
@@ -79,7 +95,7 @@ func distribution(row []float32, p Params, prompt, output []uint32) ([]float64, 
 	scratch.draw(row, top, p, 0.5)
 
 	probs := make([]float64, len(row))
-	if p.TopK > 0 && p.TopK < len(row) || p.TopP < 1 || p.MinP > 0 {
+	if p.TopK > 0 && p.TopK < len(row) || p.TopP < 1 || p.MinP > 0 || p.typical() {
 		for i, id := range scratch.ids {
 			probs[id] = float64(scratch.weights[i])
 		}

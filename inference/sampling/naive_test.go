@@ -1,6 +1,8 @@
 package sampling
 
 import (
+	"cmp"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -19,8 +21,16 @@ func naive(row []float32, p Params, prompt, output []uint32) []float64 {
 		seen[id] = true
 		counts[id]++
 	}
+	bias := make(map[uint32]float32)
+	for _, b := range p.Bias {
+		bias[b.ID] = b.Value
+	}
+	excluded := naiveExcluded(p, append(slices.Clone(prompt), output...), len(output))
 	for v := range row {
-		x[v] = float64(row[v])
+		x[v] = float64(row[v] + bias[uint32(v)])
+		if excluded(uint32(v)) {
+			x[v] = math.Inf(-1)
+		}
 		if !seen[v] {
 			continue
 		}
@@ -69,18 +79,64 @@ func naive(row []float32, p Params, prompt, output []uint32) []float64 {
 			kept = kept[:len(kept)-1]
 		}
 	}
+	kept = slices.DeleteFunc(kept, func(v int) bool { return weight(v) < max(float64(p.MinP), 0x1p-40) })
+	if p.typical() {
+		kept = naiveTypical(kept, weight, float64(p.TypicalP))
+	}
 	probs := make([]float64, len(x))
 	var total float64
 	for _, v := range kept {
-		if w := weight(v); w >= float64(p.MinP) && w >= 0x1p-40 {
-			probs[v] = w
-			total += w
-		}
+		probs[v] = weight(v)
+		total += weight(v)
 	}
 	for v := range probs {
 		probs[v] /= total
 	}
 	return probs
+}
+
+// naiveTypical sorts by the distance from the entropy.
+func naiveTypical(kept []int, weight func(v int) float64, mass float64) []int {
+	var total, entropy float64
+	for _, v := range kept {
+		total += weight(v)
+	}
+	for _, v := range kept {
+		p := weight(v) / total
+		entropy -= p * math.Log(p)
+	}
+	distance := func(v int) float64 { return math.Abs(-math.Log(weight(v)/total) - entropy) }
+	slices.SortStableFunc(kept, func(a, b int) int { return cmp.Compare(distance(a), distance(b)) })
+	var sum float64
+	for i, v := range kept {
+		if sum += weight(v) / total; sum >= mass {
+			for i+1 < len(kept) && distance(kept[i+1]) <= distance(v) {
+				i++
+			}
+			return kept[:i+1]
+		}
+	}
+	return kept
+}
+
+// naiveExcluded spells the exclusions out token by token.
+func naiveExcluded(p Params, tokens []uint32, count int) func(id uint32) bool {
+	return func(id uint32) bool {
+		next := append(slices.Clone(tokens), id)
+		if n := p.NoRepeatNGram; n > 0 && n <= len(next) {
+			for i := range len(next) - n {
+				if slices.Equal(next[i:i+n], next[len(next)-n:]) {
+					return true
+				}
+			}
+		}
+		for _, word := range p.BadWords {
+			if len(word) <= len(next) && slices.Equal(word, next[len(next)-len(word):]) {
+				return true
+			}
+		}
+		return count < p.MinTokens && slices.Contains(p.Ends, id) || p.Allowed != nil && !slices.Contains(p.Allowed, id)
+	}
 }
 
 // TestAgainstNaive compares random rows and parameters with the slow twin. Where the two disagree on whether a token
@@ -93,12 +149,16 @@ func TestAgainstNaive(t *testing.T) {
 		row := randomRow(rng)
 		p := randomParams(rng, len(row))
 		var prompt, output []uint32
+		span := 1 + rng.IntN(300) // a small one makes n-grams that occur again
 		for range rng.IntN(20) {
-			prompt = append(prompt, uint32(rng.IntN(len(row))))
-			output = append(output, uint32(rng.IntN(len(row))))
+			prompt = append(prompt, uint32(rng.IntN(min(len(row), span))))
+			output = append(output, uint32(rng.IntN(min(len(row), span))))
 		}
 		want := naive(row, p, prompt, output)
 		got, _, err := distribution(slices.Clone(row), p, prompt, output)
+		if _, allExcluded := errors.AsType[*LogitError](err); allExcluded && p.masks() {
+			continue // the sampler names it otherwise: TestExcluded
+		}
 		if err != nil {
 			t.Fatalf("case %d: %+v: %v", c, p, err)
 		}
@@ -165,6 +225,34 @@ func randomParams(rng *rand.Rand, vocab int) Params {
 		p.RepetitionPenalty = float32(0.5 + rng.Float64())
 		p.PresencePenalty = float32(4*rng.Float64() - 2)
 		p.FrequencyPenalty = float32(4*rng.Float64() - 2)
+	}
+	if some() {
+		p.TypicalP = float32(1 - rng.Float64()*rng.Float64())
+	}
+	return randomExclusions(rng, p, vocab)
+}
+
+// randomExclusions adds, at times, short n-grams and words, so that they occur.
+func randomExclusions(rng *rand.Rand, p Params, vocab int) Params {
+	id := func() uint32 { return uint32(rng.IntN(vocab)) }
+	if rng.IntN(4) == 0 {
+		p.NoRepeatNGram = 1 + rng.IntN(4)
+	}
+	if rng.IntN(4) == 0 {
+		p.BadWords = [][]uint32{{id()}, {id(), id()}, {id(), id(), id()}}
+	}
+	if rng.IntN(4) == 0 {
+		p.Bias = []Bias{{0, float32(rng.NormFloat64() * 10)}, {uint32(vocab), 1}}
+	}
+	if rng.IntN(4) == 0 {
+		p.MinTokens, p.Ends = rng.IntN(30), []uint32{id(), id(), uint32(vocab)}
+	}
+	if rng.IntN(4) == 0 {
+		for v := range vocab + 1 {
+			if rng.IntN(2) == 0 {
+				p.Allowed = append(p.Allowed, uint32(v))
+			}
+		}
 	}
 	return p
 }

@@ -1,6 +1,7 @@
 package sampling
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -156,6 +157,15 @@ func TestParamsValidate(t *testing.T) {
 		func(p *Params) { p.RepetitionPenalty = nan },
 		func(p *Params) { p.PresencePenalty = 2.1 },
 		func(p *Params) { p.FrequencyPenalty = nan },
+		func(p *Params) { p.TypicalP = -0.1 },
+		func(p *Params) { p.TypicalP = 1.1 },
+		func(p *Params) { p.TypicalP = nan },
+		func(p *Params) { p.NoRepeatNGram = -1 },
+		func(p *Params) { p.MinTokens = -1 },
+		func(p *Params) { p.Bias = []Bias{{1, 1}, {2, 101}} },
+		func(p *Params) { p.Bias = []Bias{{1, nan}} },
+		func(p *Params) { p.BadWords = [][]uint32{{1}, {}} },
+		func(p *Params) { p.Allowed = []uint32{1, 2, 2} },
 	} {
 		p := ok
 		change(&p)
@@ -173,6 +183,56 @@ func TestTokensBeyondTheRow(t *testing.T) {
 	}
 }
 
+// TestExcluded: a request that forbids everything is told from a model that does.
+func TestExcluded(t *testing.T) {
+	for name, p := range map[string]Params{
+		"allowed":   {Allowed: []uint32{}},
+		"beyond":    {Allowed: []uint32{4, 5}},
+		"ends":      {Allowed: []uint32{1, 2}, MinTokens: 1, Ends: []uint32{2, 1}},
+		"bad words": {BadWords: [][]uint32{{0}, {1}, {2}, {3}}},
+		"n-grams":   {NoRepeatNGram: 1},
+	} {
+		p.TopP, p.RepetitionPenalty = 1, 1
+		s := New(p, 0, []uint32{0, 1, 2, 3}, 1)
+		if _, err := s.Sample(make([]float32, 4), NewScratch(4), 0); !errors.Is(err, ErrExcluded) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	nan := []float32{0, float32(math.NaN()), 0, 0}
+	p := Params{TopP: 1, RepetitionPenalty: 1, Allowed: []uint32{1, 2}}
+	var e *LogitError
+	if _, err := New(p, 0, nil, 1).Sample(nan, NewScratch(4), 0); !errors.As(err, &e) || e.Index != 1 {
+		t.Errorf("a model that is broken: %v", err)
+	}
+}
+
+// TestCrossing compares the selection with sorting.
+func TestCrossing(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 1))
+	for range 3000 {
+		pairs := make([]pair, 1+rng.IntN(40))
+		var total float64
+		for i := range pairs {
+			pairs[i] = pair{float32(rng.IntN(12)), float32(rng.IntN(5))} // exact sums
+			total += float64(pairs[i].weight)
+		}
+		need := float64(rng.IntN(int(total) + 2))
+		sorted := slices.Clone(pairs)
+		slices.SortFunc(sorted, func(a, b pair) int { return cmp.Compare(a.distance, b.distance) })
+		want := sorted[len(sorted)-1].distance
+		var sum float64
+		for _, p := range sorted {
+			if sum += float64(p.weight); sum >= need {
+				want = p.distance
+				break
+			}
+		}
+		if got := crossing(pairs, need); got != want {
+			t.Fatalf("%v, need %v: got %v, want %v", sorted, need, got, want)
+		}
+	}
+}
+
 // cases are the paths through Sample.
 func cases() map[string]Params {
 	return map[string]Params{
@@ -184,6 +244,12 @@ func cases() map[string]Params {
 		"top_p=0.9":        {Temperature: 0.8, TopP: 0.9, RepetitionPenalty: 1},
 		"min_p=0.05":       {Temperature: 0.8, TopP: 1, MinP: 0.05, RepetitionPenalty: 1},
 		"penalties,greedy": {TopP: 1, RepetitionPenalty: 1.1, PresencePenalty: 0.1, FrequencyPenalty: 0.1},
+		"typical_p=0.9":    {Temperature: 0.8, TopP: 1, RepetitionPenalty: 1, TypicalP: 0.9},
+		"masks,greedy": {
+			TopP: 1, RepetitionPenalty: 1, NoRepeatNGram: 3, BadWords: [][]uint32{{7}, {8, 9}}, MinTokens: 10,
+			Ends: []uint32{2}, Bias: []Bias{{5, 1}},
+		},
+		"allowed,greedy": {TopP: 1, RepetitionPenalty: 1, Allowed: []uint32{10, 20, 30, 40000}},
 	}
 }
 

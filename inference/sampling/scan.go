@@ -30,6 +30,8 @@ type Scratch struct {
 	ids      []uint32  // candidates, in ascending order
 	weights  []float32 // of the candidates
 	selected []float32 // a copy to reorder
+
+	typical *typicalScratch // nil until it is needed
 }
 
 // NewScratch makes a scratch for rows of up to vocab logits. A longer row makes it grow.

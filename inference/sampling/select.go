@@ -1,7 +1,7 @@
 package sampling
 
-// Both selections are Hoare's FIND (quickselect) with a pivot that is the median of three and a partition in three
-// parts, so that equal values cost nothing: linear time on average. Both reorder their argument.
+// The selections are Hoare's FIND (quickselect) with a pivot that is the median of three and a partition in three
+// parts, so that equal values cost nothing: linear time on average. They reorder their argument.
 
 // kthLargest is the k-th largest of the values, for k from 1 to len(values).
 func kthLargest(values []float32, k int) float32 {
@@ -51,6 +51,32 @@ func lightest(values []float32, budget float64) (cut float32, equal int) {
 	}
 }
 
+// crossing is the least distance within which the pairs weigh at least need; the greatest if all weigh less. There is
+// at least one pair.
+func crossing(pairs []pair, need float64) float32 {
+	for {
+		pivot := max(min(pairs[0].distance, pairs[len(pairs)-1].distance),
+			min(max(pairs[0].distance, pairs[len(pairs)-1].distance), pairs[len(pairs)/2].distance))
+		below, above := partitionPairs(pairs, pivot)
+		var near, here float64
+		for _, p := range pairs[:below] {
+			near += float64(p.weight)
+		}
+		if below > 0 && near >= need {
+			pairs = pairs[:below]
+			continue
+		}
+		for _, p := range pairs[below:above] {
+			here += float64(p.weight)
+		}
+		if near+here >= need || above == len(pairs) {
+			return pivot
+		}
+		need -= near + here
+		pairs = pairs[above:]
+	}
+}
+
 func medianOfThree(values []float32) float32 {
 	a, b, c := values[0], values[len(values)/2], values[len(values)-1]
 	return max(min(a, b), min(max(a, b), c))
@@ -68,6 +94,25 @@ func partition(values []float32, pivot float32) (below, above int) {
 		case v > pivot:
 			above--
 			values[i], values[above] = values[above], v
+		default:
+			i++
+		}
+	}
+	return below, above
+}
+
+// partitionPairs is partition by distance.
+func partitionPairs(pairs []pair, pivot float32) (below, above int) {
+	above = len(pairs)
+	for i := 0; i < above; {
+		switch p := pairs[i]; {
+		case p.distance < pivot:
+			pairs[i], pairs[below] = pairs[below], p
+			below++
+			i++
+		case p.distance > pivot:
+			above--
+			pairs[i], pairs[above] = pairs[above], p
 		default:
 			i++
 		}

@@ -160,6 +160,22 @@ func (m *Matcher) Append(dst []byte, text string) []byte {
 	return appendPrefix(dst, held, text, len(held)+len(text)-int(m.set.nodes[m.state].depth))
 }
 
+// Skip reads the next piece as Append does, but a string that ends in it is no match: it is text like any other. One
+// that begins in it and ends in a later piece still is one.
+func (m *Matcher) Skip(dst []byte, text string) []byte {
+	if m.set == nil {
+		return append(dst, text...)
+	}
+	if m.done {
+		return dst
+	}
+	held := m.held()
+	for i := range len(text) {
+		m.state = m.set.step(m.state, text[i])
+	}
+	return appendPrefix(dst, held, text, len(held)+len(text)-int(m.set.nodes[m.state].depth))
+}
+
 // Flush says that the text ends here and appends what is held back to dst.
 func (m *Matcher) Flush(dst []byte) []byte {
 	if m.set == nil || m.done {

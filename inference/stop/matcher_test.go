@@ -194,3 +194,36 @@ func BenchmarkAppend(b *testing.B) {
 		dst = m.Append(dst[:0], text)
 	}
 }
+
+// TestSkip: what ends in a skipped piece is text, however it is cut; what ends later is a match that may begin there.
+func TestSkip(t *testing.T) {
+	for _, test := range []struct{ skipped, then, shown, match string }{
+		{"a STOP b", "", "a STOP b", ""},
+		{"a STOP", "b STOP c", "a STOPb ", "STOP"},
+		{"a ST", "OP", "a ", "STOP"},
+		{"STOP", "P", "STO", "PP"},
+		{"STO", "", "STO", ""},
+		{"PP", "P", "P", "PP"},
+		{"", "STOP", "", "STOP"},
+	} {
+		set, err := stop.Compile([]string{"STOP", "PP"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for cut := range len(test.skipped) + 1 {
+			m := stop.NewMatcher(set, false)
+			shown := m.Skip(m.Skip(nil, test.skipped[:cut]), test.skipped[cut:])
+			shown = m.Flush(m.Append(shown, test.then))
+			if match, _ := m.Match(); string(shown) != test.shown || match != test.match {
+				t.Errorf("%q|%q: shown %q, match %q", test.skipped, test.then, shown, match)
+			}
+			if again := m.Skip(nil, "x"); test.match != "" && len(again) > 0 {
+				t.Errorf("%q after the match", again)
+			}
+		}
+	}
+	var zero stop.Matcher
+	if got := zero.Skip(nil, "x"); string(got) != "x" {
+		t.Errorf("the zero value lets %q through", got)
+	}
+}

@@ -12,11 +12,17 @@ import numpy as np
 import torch
 from transformers import (
     LogitsProcessorList,
+    MinNewTokensLengthLogitsProcessor,
     MinPLogitsWarper,
+    NoBadWordsLogitsProcessor,
+    NoRepeatNGramLogitsProcessor,
+    PrefixConstrainedLogitsProcessor,
     RepetitionPenaltyLogitsProcessor,
+    SequenceBiasLogitsProcessor,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
+    TypicalLogitsWarper,
 )
 
 M = (1 << 64) - 1
@@ -42,11 +48,22 @@ def logits(vocab, seed):
 def run(case):
     scores = torch.from_numpy(logits(case["vocab"], case["seed"]))[None]
     prompt, output = case.get("prompt", []), case.get("output", [])
+    ids = torch.tensor([prompt + output])
+    if bias := case.get("bias"):
+        scores = SequenceBiasLogitsProcessor([[[id], float(value)] for id, value in bias])(ids, scores)
     if (p := case.get("repetition_penalty", 1.0)) != 1:
-        scores = RepetitionPenaltyLogitsProcessor(p)(torch.tensor([prompt + output]), scores)
+        scores = RepetitionPenaltyLogitsProcessor(p)(ids, scores)
     counts = torch.bincount(torch.tensor(output, dtype=torch.int64), minlength=case["vocab"])[None]
     scores = scores - np.float32(case.get("frequency_penalty", 0.0)) * counts.float()
     scores = scores - np.float32(case.get("presence_penalty", 0.0)) * (counts > 0).float()
+    if n := case.get("no_repeat_ngram_size", 0):
+        scores = NoRepeatNGramLogitsProcessor(n)(ids, scores)
+    if words := case.get("bad_words"):
+        scores = NoBadWordsLogitsProcessor(words)(ids, scores)
+    if n := case.get("min_tokens", 0):
+        scores = MinNewTokensLengthLogitsProcessor(len(prompt), n, case["ends"])(ids, scores)
+    if allowed := case.get("allowed"):
+        scores = PrefixConstrainedLogitsProcessor(lambda batch, sentence: allowed, 1)(ids, scores)
     case["greedy"] = int(scores.argmax())
     warpers = LogitsProcessorList()
     if (t := case.get("temperature", 1.0)) != 1:
@@ -57,6 +74,8 @@ def run(case):
         warpers.append(TopPLogitsWarper(p))
     if m := case.get("min_p", 0.0):
         warpers.append(MinPLogitsWarper(m))
+    if (p := case.get("typical_p", 1.0)) < 1:
+        warpers.append(TypicalLogitsWarper(p))
     probs = warpers(None, scores).double().softmax(-1)[0]
     kept = (probs >= probs.max() * 2.0**-40).nonzero()[:, 0]  # what is below, Sluice never draws
     case["kept"] = len(kept)
@@ -102,6 +121,32 @@ CASES = [
     {"vocab": 49152, "top_p": 0.3, "temperature": 0.5},
     {"vocab": 49152, "min_p": 0.1},
     {"vocab": 49152, "top_p": 0.95, "min_p": 0.3, "temperature": 0.7},
+    {"vocab": 100, "typical_p": 0.9},
+    {"vocab": 100, "typical_p": 0.2},
+    {"vocab": 100, "typical_p": 0.01, "temperature": 0.3},
+    {"vocab": 100, "typical_p": 0.5, "temperature": 1.7, "top_k": 30},
+    {"vocab": 100, "typical_p": 0.6, "top_p": 0.8},
+    {"vocab": 100, "typical_p": 0.7, "min_p": 0.05},
+    {"vocab": 1000, "typical_p": 0.95, "top_k": 50, "top_p": 0.9, "min_p": 0.01, "temperature": 0.8},
+    {"vocab": 49152, "typical_p": 0.2},
+    {"vocab": 49152, "typical_p": 0.95, "temperature": 0.7},
+    {"vocab": 100, "bias": [[3, 100], [99, -100], [0, 1.5], [7, -0.25]]},
+    {"vocab": 100, "bias": [[3, 5], [7, 5], [19, -2]], "repetition_penalty": 1.3, "presence_penalty": 0.5, **PENALTIES},
+    {"vocab": 100, "no_repeat_ngram_size": 1, **PENALTIES},
+    {"vocab": 100, "no_repeat_ngram_size": 2, "prompt": [3, 5, 7, 3], "output": [9, 3, 1, 3]},
+    {"vocab": 100, "no_repeat_ngram_size": 3, "prompt": [3, 5, 7, 3, 5], "output": [9, 3, 1, 3, 5]},
+    {"vocab": 100, "no_repeat_ngram_size": 3, "prompt": [5, 5, 5], "output": [5]},
+    {"vocab": 100, "no_repeat_ngram_size": 4, "prompt": [5, 5], "output": [5]},
+    {"vocab": 100, "no_repeat_ngram_size": 5, "prompt": [5, 5], "output": [5]},
+    {"vocab": 100, "bad_words": [[4], [5, 6], [19, 0, 77], [5, 19, 0, 8], [0, 9]], **PENALTIES},
+    {"vocab": 100, "bad_words": [[1, 2, 3, 4, 5, 6], [12, 7, 1]], "prompt": [1, 12, 7], "output": []},
+    {"vocab": 100, "min_tokens": 7, "ends": [2, 95], **PENALTIES},
+    {"vocab": 100, "min_tokens": 6, "ends": [2, 95], **PENALTIES},
+    {"vocab": 100, "allowed": [99, 4, 17, 17]},
+    {"vocab": 49152, "allowed": list(range(0, 49152, 997)), "top_k": 20, "temperature": 1.4},
+    {"vocab": 100, "bias": [[50, 3]], "repetition_penalty": 1.2, "frequency_penalty": 0.3, "no_repeat_ngram_size": 2,
+     "bad_words": [[51], [0, 52]], "min_tokens": 9, "ends": [53, 54], "allowed": list(range(40, 80)),
+     "temperature": 0.9, "top_k": 30, "top_p": 0.95, "min_p": 0.01, "typical_p": 0.9, **PENALTIES},
 ]
 
 if __name__ == "__main__":

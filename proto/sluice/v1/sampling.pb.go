@@ -23,14 +23,17 @@ const (
 
 // Sampling says how the next token is chosen and how many are. Unset fields take the model's
 // generation_config.json, and where that is silent the default stated here. Numbers must be finite. The
-// processors run in the order of Hugging Face transformers.
+// processors run in the order of Hugging Face transformers: logit_bias, repetition_penalty, frequency_penalty and
+// presence_penalty, no_repeat_ngram_size, bad_words, min_tokens, allowed_token_ids, temperature, top_k, top_p, min_p,
+// typical_p. A request whose exclusions leave no token to draw ends with INVALID_ARGUMENT.
 type Sampling struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Most tokens to generate, ≥ 1. Prompt and max_tokens together must fit the context. Default: the server's
 	// --default-max-tokens (256), cut to what fits.
 	MaxTokens *uint32 `protobuf:"varint,1,opt,name=max_tokens,json=maxTokens,proto3,oneof" json:"max_tokens,omitempty"`
-	// Fewest tokens to generate before an end token or a stop id may be drawn, 0 to max_tokens. Default 0. Not
-	// supported yet.
+	// Fewest tokens to generate before an end token (unless ignore_eos is set) or a stop id may be drawn, 0 to
+	// max_tokens. A stop string does not end the output in the text of these tokens either; one that begins in it and
+	// ends later does. Default 0.
 	MinTokens *uint32 `protobuf:"varint,2,opt,name=min_tokens,json=minTokens,proto3,oneof" json:"min_tokens,omitempty"`
 	// Divides the logits, 0 to 2; 0 takes the most likely token (greedy). Default 1.
 	Temperature *float32 `protobuf:"fixed32,3,opt,name=temperature,proto3,oneof" json:"temperature,omitempty"`
@@ -41,7 +44,7 @@ type Sampling struct {
 	// Drop tokens less likely than min_p times the most likely one, 0 to 1. Default 0.
 	MinP *float32 `protobuf:"fixed32,6,opt,name=min_p,json=minP,proto3,oneof" json:"min_p,omitempty"`
 	// Keep the tokens nearest to the expected information whose probabilities sum to typical_p, above 0 to 1.
-	// Default 1. Not supported yet.
+	// Default 1.
 	TypicalP *float32 `protobuf:"fixed32,7,opt,name=typical_p,json=typicalP,proto3,oneof" json:"typical_p,omitempty"`
 	// Divides positive and multiplies negative logits of tokens seen in prompt or output, above 0. Default 1.
 	RepetitionPenalty *float32 `protobuf:"fixed32,8,opt,name=repetition_penalty,json=repetitionPenalty,proto3,oneof" json:"repetition_penalty,omitempty"`
@@ -49,13 +52,16 @@ type Sampling struct {
 	PresencePenalty *float32 `protobuf:"fixed32,9,opt,name=presence_penalty,json=presencePenalty,proto3,oneof" json:"presence_penalty,omitempty"`
 	// Subtracted once per occurrence from the logits of tokens seen in the output, -2 to 2. Default 0.
 	FrequencyPenalty *float32 `protobuf:"fixed32,10,opt,name=frequency_penalty,json=frequencyPenalty,proto3,oneof" json:"frequency_penalty,omitempty"`
-	// Never repeat a run of this many tokens, ≥ 0; 0 is off. Default 0. Not supported yet.
+	// Never repeat a run of this many tokens of prompt and output, ≥ 0; 0 is off. Default 0.
 	NoRepeatNgramSize *uint32 `protobuf:"varint,11,opt,name=no_repeat_ngram_size,json=noRepeatNgramSize,proto3,oneof" json:"no_repeat_ngram_size,omitempty"`
-	// Added to the logits of token ids, each -100 to 100. Default none. Not supported yet.
+	// Added to the logits of token ids before anything else, each -100 to 100. At most 1024 ids, each below the
+	// vocabulary size. Default none.
 	LogitBias map[uint32]float32 `protobuf:"bytes,12,rep,name=logit_bias,json=logitBias,proto3" json:"logit_bias,omitempty" protobuf_key:"varint,1,opt,name=key" protobuf_val:"fixed32,2,opt,name=value"`
-	// Only these token ids may be drawn. Default all. Not supported yet.
+	// Only these token ids may be drawn, each below the vocabulary size. Default all.
 	AllowedTokenIds []uint32 `protobuf:"varint,13,rep,packed,name=allowed_token_ids,json=allowedTokenIds,proto3" json:"allowed_token_ids,omitempty"`
-	// Texts that must not appear. Default none. Not supported yet.
+	// Texts that must not appear: the tokens of each, as it stands and behind a space, are never completed; other
+	// tokens that spell the same text are not found. Of an end token alone nothing is forbidden. At most 128, none
+	// empty, each at most 256 bytes. Default none.
 	BadWords []string `protobuf:"bytes,14,rep,name=bad_words,json=badWords,proto3" json:"bad_words,omitempty"`
 	// Seed of the random numbers. The same seed and request give the same tokens. Default: drawn by the server
 	// and returned.
