@@ -1,5 +1,6 @@
 // Package kvcache keeps the books of a session's memory for keys and values: which slots are taken and how many
-// positions each holds. It moves no memory itself; the one who asks does, through runner.Session.
+// positions each holds (Ledger), and what the prefix store beside them knows (Prefix). It moves no memory itself; the
+// one who asks does, through runner.Session.
 package kvcache
 
 import "fmt"

@@ -4,7 +4,8 @@
 //
 //	for {
 //		plan := s.Schedule()
-//		// do plan.Copies, then plan.Release, then run plan.Decode and plan.Chunk
+//		// do plan.Copies, then plan.Release, then plan.Chunk.Load
+//		// run plan.Decode and plan.Chunk, then do plan.Chunk.Save
 //		s.Update(decodeResults, chunkResult)
 //		// Cancel, Expire and Add belong here, between Update and Schedule
 //	}
@@ -21,5 +22,8 @@
 //     slot before the prompt's end, so that a sequence usually never moves. When a sequence leaves from the middle,
 //     a row from the end is copied into its slot at the next step. The number of copies is the least possible: the
 //     number of holes.
+//   - The whole blocks of a prompt go into the prefix store as its chunks run, and outlive it there. A prompt that
+//     starts takes from the store what it shares with earlier ones and computes only the rest, at least its last token.
+//     Generated tokens are not stored: their keys and values have other bits than a prompt's would (ADR 3).
 //   - A sequence ends where its results say so, or by Cancel. Its slot is free for the very next step.
 package sched

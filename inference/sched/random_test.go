@@ -2,20 +2,30 @@ package sched_test
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
+	"github.com/sluiceml/sluice/inference/kvcache"
 	"github.com/sluiceml/sluice/inference/sched"
 )
 
-// shadow is what the slots of a session would hold: whose sequence, and how much of it.
-type shadow []struct {
+// shadow is what the slots of a session would hold, and its prefix store.
+type shadow struct {
+	slots  []shadowSlot
+	blocks map[int][]uint32
+}
+
+// shadowSlot is whose sequence a slot holds, how much of it, and the part of its prompt.
+type shadowSlot struct {
 	owner  *sched.Sequence
 	length int
+	prompt []uint32
 }
 
 // apply does a plan's work and checks every promise of Plan.
-func (m shadow) apply(t *testing.T, p *sched.Plan, cfg sched.Config) {
+func (s shadow) apply(t *testing.T, p *sched.Plan, cfg sched.Config) {
 	t.Helper()
+	m := s.slots
 	touched := map[int]bool{}
 	for _, c := range p.Copies {
 		if touched[c.Src] || touched[c.Dst] {
@@ -28,7 +38,7 @@ func (m shadow) apply(t *testing.T, p *sched.Plan, cfg sched.Config) {
 		m[c.Dst] = m[c.Src]
 	}
 	for _, i := range p.Release {
-		m[i].owner, m[i].length = nil, 0
+		m[i] = shadowSlot{}
 	}
 	for i, q := range p.Decode {
 		if q.Slot() != i || m[i].owner != q || m[i].length != q.Past() {
@@ -45,12 +55,25 @@ func (m shadow) apply(t *testing.T, p *sched.Plan, cfg sched.Config) {
 		t.Fatalf("a chunk of %d in slot %d with %d rows", len(c.Tokens), i, len(p.Decode))
 	}
 	if c.First {
-		m[i].owner, m[i].length = c.Sequence, 0
+		m[i] = shadowSlot{owner: c.Sequence}
+		for _, id := range c.Load {
+			m[i].prompt = append(m[i].prompt, s.blocks[id]...)
+		}
+		m[i].length = len(m[i].prompt)
+		if !slices.Equal(m[i].prompt, c.Sequence.Prompt[:m[i].length]) || m[i].length != c.Sequence.Cached() {
+			t.Fatalf("a prompt %v of which %v is cached", c.Sequence.Prompt, m[i].prompt)
+		}
+	} else if len(c.Load) > 0 {
+		t.Fatalf("blocks %v are loaded behind the beginning", c.Load)
 	}
 	if m[i].owner != c.Sequence || m[i].length != c.Past {
 		t.Fatalf("chunk at %d in slot %d, which holds %+v", c.Past, i, m[i])
 	}
 	m[i].length += len(c.Tokens)
+	m[i].prompt = append(m[i].prompt, c.Tokens...)
+	for k, id := range c.Save {
+		s.blocks[id] = slices.Clone(m[i].prompt[c.SaveFrom+k*kvcache.BlockSize:][:kvcache.BlockSize])
+	}
 	if c.Last != (m[i].length == len(c.Sequence.Prompt)) {
 		t.Fatalf("Last is %t at %d of %d", c.Last, m[i].length, len(c.Sequence.Prompt))
 	}
@@ -63,7 +86,7 @@ func TestRandom(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		cfg := sched.Config{Slots: 1 + rng.IntN(6), MaxLength: 20 + rng.IntN(20), ChunkSize: 1 + rng.IntN(7)}
 		s := sched.New(cfg)
-		m := make(shadow, cfg.Slots)
+		m := shadow{slots: make([]shadowSlot, cfg.Slots)}
 		var queue, all []*sched.Sequence
 		for range 300 {
 			if rng.IntN(3) == 0 {
@@ -84,12 +107,77 @@ func TestRandom(t *testing.T) {
 			queue = runOne(t, s, m, cfg, queue, func() bool { return rng.IntN(3) == 0 })
 		}
 		m.apply(t, s.Schedule(), cfg)
-		for i := range m {
-			if m[i].owner != nil || s.Ledger().Taken(i) {
+		for i := range m.slots {
+			if m.slots[i].owner != nil || s.Ledger().Taken(i) {
 				t.Fatalf("seed %d: slot %d is still in use", seed, i)
 			}
 		}
 	}
+}
+
+// TestRandomPrefixes drives prompts that begin alike through stores of all sizes and checks that what is loaded for a
+// prompt is the prompt's, that prompts share only under one salt, and that the store is of use.
+func TestRandomPrefixes(t *testing.T) {
+	cached := 0
+	for seed := range uint64(100) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		cfg := sched.Config{
+			Slots: 1 + rng.IntN(4), MaxLength: 100, ChunkSize: 1 + rng.IntN(40), Blocks: 1 + rng.IntN(12),
+		}
+		s := sched.New(cfg)
+		m := shadow{slots: make([]shadowSlot, cfg.Slots), blocks: map[int][]uint32{}}
+		var queue, all []*sched.Sequence
+		for range 200 {
+			if rng.IntN(2) == 0 {
+				q := sharing(rng)
+				queue, all = append(queue, q), append(all, q)
+				s.Add(q)
+			}
+			if len(all) > 0 && rng.IntN(8) == 0 {
+				q := all[rng.IntN(len(all))]
+				if q.Waiting() {
+					queue = deleteOne(queue, q)
+				}
+				s.Cancel(q)
+			}
+			queue = runOne(t, s, m, cfg, queue, func() bool { return rng.IntN(3) == 0 })
+		}
+		stats := s.PrefixStats()
+		cached += stats.CachedTokens
+		if stats.CachedTokens > stats.AskedTokens || stats.Blocks > cfg.Blocks {
+			t.Fatalf("seed %d: %+v", seed, stats)
+		}
+		for _, q := range all {
+			if q.Hashes == nil && q.Cached() > 0 {
+				t.Fatalf("seed %d: a sequence without hashes has %d cached tokens", seed, q.Cached())
+			}
+		}
+	}
+	if cached == 0 {
+		t.Error("nothing was ever found")
+	}
+}
+
+// sharing is a prompt of a few blocks out of three, with a rest. Each salt has blocks of its own, so that shadow would
+// see another salt's; one prompt in five stays away from the store.
+func sharing(rng *rand.Rand) *sched.Sequence {
+	q := &sched.Sequence{Salt: []string{"", "salt"}[rng.IntN(2)]}
+	for range rng.IntN(5) {
+		token := uint32(rng.IntN(3) + 10*len(q.Salt))
+		for range kvcache.BlockSize {
+			q.Prompt = append(q.Prompt, token)
+		}
+	}
+	for range rng.IntN(kvcache.BlockSize) {
+		q.Prompt = append(q.Prompt, 3)
+	}
+	if len(q.Prompt) == 0 {
+		q.Prompt = []uint32{4}
+	}
+	if rng.IntN(5) > 0 {
+		q.Hashes = kvcache.Hashes(nil, q.Salt, q.Prompt)
+	}
+	return q
 }
 
 // runOne runs a step, in which sequences end where ends says so, or where their slot is full.
@@ -166,9 +254,10 @@ func TestMisusePanics(t *testing.T) {
 }
 
 func TestScheduleAllocatesNothing(t *testing.T) {
-	s := sched.New(sched.Config{Slots: 8, MaxLength: 1 << 20, ChunkSize: 16})
+	s := sched.New(sched.Config{Slots: 8, MaxLength: 1 << 20, ChunkSize: 16, Blocks: 4})
 	for range 8 {
-		s.Add(&sched.Sequence{Prompt: make([]uint32, 40)})
+		prompt := make([]uint32, 40)
+		s.Add(&sched.Sequence{Prompt: prompt, Hashes: kvcache.Hashes(nil, "", prompt)})
 	}
 	results := make([]sched.Result, 0, 8)
 	step := func() {

@@ -12,6 +12,7 @@ type Config struct {
 	Slots     int // sequences that run at once, at least 1
 	MaxLength int // positions of a slot, at least 2
 	ChunkSize int // most tokens of a prompt chunk, at least 1
+	Blocks    int // blocks of the prefix store; 0: there is none
 }
 
 // Scheduler plans the steps of one session. It is not safe for concurrent use. Its methods panic if they are called
@@ -19,6 +20,7 @@ type Config struct {
 type Scheduler struct {
 	cfg     Config
 	ledger  *kvcache.Ledger
+	prefix  *prefix     // nil: no store
 	waiting []*Sequence // in order of arrival
 	prefill *Sequence   // the one sequence whose prompt is running, or nil
 	decode  []*Sequence // the sequences with a token, in no order; row i is planned into slot i
@@ -49,6 +51,13 @@ type Chunk struct {
 	Past     int      // positions that the slot holds before it
 	First    bool     // the prompt's first: the sequence was waiting until now
 	Last     bool     // the prompt's last: the logits after it give the first token
+
+	// Load are the blocks of the prefix store that hold the prompt's first Past positions: what has to be copied into
+	// the slot before the chunk runs. Only a prompt's first chunk has them.
+	Load []int
+	// Save are the blocks in which positions of the slot have to be kept after the chunk has run, from SaveFrom on.
+	Save     []int
+	SaveFrom int
 }
 
 // Empty says whether the plan has nothing to run. It may still have slots to release.
@@ -65,7 +74,11 @@ func New(cfg Config) *Scheduler {
 	if cfg.ChunkSize < 1 || cfg.MaxLength < 2 {
 		panic(fmt.Sprintf("sched: config %+v", cfg))
 	}
-	return &Scheduler{cfg: cfg, ledger: kvcache.New(cfg.Slots, cfg.MaxLength)}
+	s := &Scheduler{cfg: cfg, ledger: kvcache.New(cfg.Slots, cfg.MaxLength)}
+	if cfg.Blocks > 0 {
+		s.prefix = newPrefix(cfg.Blocks)
+	}
+	return s
 }
 
 // Add puts a new sequence at the end of the queue.
@@ -133,24 +146,27 @@ func (s *Scheduler) compact(p *Plan) {
 
 // nextChunk is the next part of the prompt that is running, or the first of the next one that waits, or nothing.
 func (s *Scheduler) nextChunk() Chunk {
-	first := false
+	var c Chunk
 	if s.prefill == nil && len(s.waiting) > 0 && len(s.decode) < s.cfg.Slots {
 		q := s.waiting[0]
 		s.waiting = slices.Delete(s.waiting, 0, 1)
 		q.state, q.slot, q.past = statePrefill, len(s.decode), 0
 		s.ledger.Take(q.slot)
-		s.prefill, first = q, true
+		c.First, c.Load = true, s.prefix.start(q)
+		s.extend(q, q.cached)
+		s.prefill = q
 	}
 	q := s.prefill
 	if q == nil {
 		return Chunk{}
 	}
-	tokens := q.Prompt[q.past:]
-	last := len(tokens) <= s.cfg.ChunkSize
-	if !last {
-		tokens = tokens[:s.cfg.ChunkSize]
+	c.Sequence, c.Tokens, c.Past = q, q.Prompt[q.past:], q.past
+	c.Last = len(c.Tokens) <= s.cfg.ChunkSize
+	if !c.Last {
+		c.Tokens = c.Tokens[:s.cfg.ChunkSize]
 	}
-	return Chunk{Sequence: q, Tokens: tokens, Past: q.past, First: first, Last: last}
+	c.Save, c.SaveFrom = s.prefix.extend(q, c.Past+len(c.Tokens))
+	return c
 }
 
 // Update takes the results of the last plan: one for each of its decode rows, and, if it held the last chunk of a

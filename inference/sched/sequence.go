@@ -1,16 +1,27 @@
 package sched
 
+import "github.com/sluiceml/sluice/inference/kvcache"
+
 // Sequence is one prompt and its continuation, as the scheduler sees it. The caller fills the exported fields before
 // Add and leaves them alone afterwards.
 type Sequence struct {
 	Prompt   []uint32 // not empty, and shorter than a slot; kept, not copied
 	Deadline int64    // when a waiting sequence expires, on the clock of Expire; 0: never
-	Owner    any      // the caller's own record of the sequence; the scheduler does not look at it
+	// Salt and Hashes are what the prefix store knows the prompt's blocks by: see kvcache.Hashes. Without hashes the
+	// sequence neither uses the store nor fills it.
+	Salt   string
+	Hashes []kvcache.Hash
+
+	Owner any // the caller's own record of the sequence; the scheduler does not look at it
 
 	state state
 	slot  int    // while prefilling or decoding
 	past  int    // positions that the slot holds
 	next  uint32 // the token that the next decode step feeds
+
+	cached int         // positions that came from the prefix store
+	stored int         // blocks of the prompt that the store was asked to hold
+	last   kvcache.Ref // the last of these
 }
 
 type state int
@@ -33,6 +44,9 @@ func (q *Sequence) Slot() int {
 
 // Past is the number of positions that the sequence's slot holds.
 func (q *Sequence) Past() int { return q.past }
+
+// Cached is the number of prompt tokens whose keys and values came from the prefix store.
+func (q *Sequence) Cached() int { return q.cached }
 
 // Next is the token that the sequence's next decode row feeds. It is undefined before the prompt's end.
 func (q *Sequence) Next() uint32 { return q.next }

@@ -2,22 +2,27 @@ package sched_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
 
+	"github.com/sluiceml/sluice/inference/kvcache"
 	"github.com/sluiceml/sluice/inference/sched"
 )
 
 // TestTranscripts runs testdata, one file for each rule. The commands are
 //
-//	new slots=N length=N chunk=N     a new scheduler
+//	new slots=N length=N chunk=N [blocks=N]
+//	                                 a new scheduler, with a prefix store if there are blocks
 //	add NAME prompt=N [deadline=N]   a sequence into the queue
+//	add NAME prompt=LETTERS[+N] [salt=TEXT] [bypass]
+//	                                 the same with a block of tokens for each letter, and N more
 //	step [N] [end=(NAME,…)]          N steps (default 1): plan, run, results; the named end with their token
 //	cancel NAME
 //	expire now=N
-//	state                            the queue and the slots
+//	state                            the queue, the slots and the prefix store
 //
 // A plan is written as its copies, the slots it releases, its rows (name@past, by slot) and its chunk.
 // Go test's flag -rewrite writes what is printed into the files.
@@ -45,6 +50,7 @@ func (w *world) run(t *testing.T, d *datadriven.TestData) string {
 		d.ScanArgs(t, "slots", &c.Slots)
 		d.ScanArgs(t, "length", &c.MaxLength)
 		d.ScanArgs(t, "chunk", &c.ChunkSize)
+		d.MaybeScanArgs(t, "blocks", &c.Blocks)
 		*w = world{s: sched.New(c), slots: c.Slots, named: map[string]*sched.Sequence{}}
 		return ""
 	case "add":
@@ -69,15 +75,38 @@ func (w *world) run(t *testing.T, d *datadriven.TestData) string {
 func (w *world) add(t *testing.T, d *datadriven.TestData) string {
 	t.Helper()
 	name := d.CmdArgs[0].Key
-	var prompt int
+	var prompt string
 	d.ScanArgs(t, "prompt", &prompt)
-	q := &sched.Sequence{Prompt: make([]uint32, prompt), Owner: name}
+	q := &sched.Sequence{Prompt: spell(t, prompt), Owner: name}
+	d.MaybeScanArgs(t, "salt", &q.Salt)
+	if !d.HasArg("bypass") {
+		q.Hashes = kvcache.Hashes(nil, q.Salt, q.Prompt)
+	}
 	if d.HasArg("deadline") {
 		d.ScanArgs(t, "deadline", &q.Deadline)
 	}
 	w.named[name] = q
 	w.s.Add(q)
 	return ""
+}
+
+// spell is a prompt: a number of zeros, or a block for each letter and a number of zeros.
+func spell(t *testing.T, prompt string) (tokens []uint32) {
+	t.Helper()
+	rest := strings.TrimLeft(prompt, "abcdefghijklmnopqrstuvwxyz")
+	for _, letter := range []byte(prompt[:len(prompt)-len(rest)]) {
+		for range kvcache.BlockSize {
+			tokens = append(tokens, uint32(letter))
+		}
+	}
+	n := 0
+	if rest != "" {
+		var err error
+		if n, err = strconv.Atoi(rest); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return append(tokens, make([]uint32, n)...)
 }
 
 // steps runs some steps, and stops where there is nothing to do.
@@ -144,6 +173,12 @@ func describe(p *sched.Plan) string {
 		if c.Last {
 			chunk += " last"
 		}
+		if len(c.Load) > 0 {
+			chunk = fmt.Sprintf("load %d; %s", c.Load, chunk)
+		}
+		if len(c.Save) > 0 {
+			chunk += fmt.Sprintf("; save @%d %d", c.SaveFrom, c.Save)
+		}
 		parts = append(parts, chunk)
 	}
 	if len(parts) == 0 {
@@ -180,6 +215,11 @@ func (w *world) state() string {
 			s += " ledger differs"
 		}
 		fmt.Fprintf(&b, "%d: %s\n", i, s)
+	}
+	if w.s.Directory() != nil {
+		p := w.s.PrefixStats()
+		fmt.Fprintf(&b, "prefix: %d blocks held, %d evicted, %d of %d tokens found\n",
+			p.Blocks, p.Evictions, p.CachedTokens, p.AskedTokens)
 	}
 	return b.String()
 }
