@@ -41,6 +41,8 @@ inference, proto/sluice/v1 < server/status < server/interceptor < server
 proto/sluice/v1 < clients/go
 clients/go, server, inference, inference/ort, inference/model/builder < cmd/sluice
 inference/model < cmd/sluice/internal/setup < cmd/sluice
+proto/sluice/v1, clients/go < cmd/sluice/internal/bench < cmd/sluice
+cmd/sluice/internal/calibration < cmd/sluice
 
 # Helpers of tests.
 inference/runner < inference/inferencetest

@@ -25,7 +25,7 @@ const (
 // a *FormError. After an error, or when ctx is done, the folder's contents are undefined; sluice.json is written last
 // of all.
 func Build(ctx context.Context, src model.Source, outDir string, opts Options) (model.Manifest, error) {
-	p, err := NewPlan(src, opts)
+	p, err := NewPlan(ctx, src, opts)
 	if err != nil {
 		return model.Manifest{}, err
 	}
@@ -51,8 +51,8 @@ type Plan struct {
 	plan  plan
 }
 
-// NewPlan lays out the model that Build would write, without reading any weight.
-func NewPlan(src model.Source, opts Options) (*Plan, error) {
+// NewPlan lays out the model that Build would write. It reads no weight unless there are calibration texts.
+func NewPlan(ctx context.Context, src model.Source, opts Options) (*Plan, error) {
 	form := opts.form()
 	if err := form.check(); err != nil {
 		return nil, err
@@ -68,9 +68,16 @@ func NewPlan(src model.Source, opts Options) (*Plan, error) {
 	p := plan{
 		spec: spec, source: src, form: form,
 		names: model.DefaultGraph(spec), graph: onnx.Graph{Name: spec.Architecture},
-		shared: map[string]bool{}, accuracy: cmp.Or(opts.accuracy, accuracyInt8),
+		shared: map[string]bool{}, scope: "tokens", accuracy: cmp.Or(opts.accuracy, accuracyInt8),
 	}
 	p.layout.Location = p.names.Data
+	if form == FormRow8 && len(opts.Calibration) > 0 {
+		seen, err := p.calibrate(ctx, opts.Calibration, opts.workers())
+		if err != nil {
+			return nil, err
+		}
+		p.smooth = newSmoothing(seen, spec.Layers)
+	}
 	if err := build(&p); err != nil {
 		return nil, fmt.Errorf("lay out %s: %w", spec.Architecture, err)
 	}
@@ -109,11 +116,7 @@ func (p *Plan) write(ctx context.Context, dir string, opts Options) (err error) 
 	if err := data.Truncate(p.DataSize()); err != nil {
 		return fmt.Errorf("reserve %d bytes for weights: %w", p.DataSize(), err)
 	}
-	workers := opts.Workers
-	if workers < 1 {
-		workers = runtime.GOMAXPROCS(0)
-	}
-	if err := write(ctx, data, p.plan.jobs, workers, opts.Progress); err != nil {
+	if err := write(ctx, data, p.plan.jobs, opts.workers(), opts.Progress); err != nil {
 		return err
 	}
 	//nolint:gosec // a model is not a secret; the folder's mode says who may read it
@@ -128,4 +131,11 @@ func (o *Options) form() Form {
 		return FormAuto
 	}
 	return o.Quantize
+}
+
+func (o *Options) workers() int {
+	if o.Workers < 1 {
+		return runtime.GOMAXPROCS(0)
+	}
+	return o.Workers
 }

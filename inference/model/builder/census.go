@@ -14,6 +14,8 @@ type census struct {
 func (c *census) add(t *part, bits, values int) {
 	name := "float32"
 	switch {
+	case t.perToken:
+		name = "row8"
 	case bits != 0 && t.exact:
 		name = strings.ToLower(t.weight.Type.String())
 	case bits != 0:

@@ -26,6 +26,11 @@
 // floats would say the same and leave all of ONNX Runtime's fast kernels; rounding the values again costs a quarter of the
 // model's perplexity.)
 //
+// In the form row8 the layers' weights are 8-bit numbers with a scale for each output, and activations are rounded to 8
+// bits with a scale for each token, so that integers are multiplied (row8.go). Smoothing (smooth.go) first moves large
+// channels from the activations into the weights; it needs to see activations, so the package runs the model over
+// calibration texts by itself, in float32 and in Go (calibrate.go).
+//
 // The embedding is 8-bit blocks too (GatherBlockQuantized looks rows up and dequantises them). If the head is tied to
 // it, both name the same bytes of the data file.
 package builder

@@ -51,6 +51,7 @@ func (p *plan) head(hidden string) error {
 	}
 	_, err := p.project(hidden, projection{
 		name: headName, result: p.names.Logits, weights: []string{headName}, outs: []int{s.VocabSize}, in: s.HiddenSize,
+		exact: true,
 	})
 	return err
 }

@@ -15,8 +15,8 @@ import (
 // TestGraph lays models out and dumps their graphs. The command is "plan"; its arguments change tinySpec and the
 // types of the weights:
 //
-//	quantize=auto|none|int8
-//	layers=N hidden=N intermediate=N untied bias
+//	quantize=auto|none|int8|row8
+//	layers=N hidden=N intermediate=N untied bias calibrated
 //	type=T             of all matrices
 //	type.PART=T        of the matrices whose names hold PART
 func TestGraph(t *testing.T) {
@@ -28,6 +28,8 @@ func TestGraph(t *testing.T) {
 				switch {
 				case arg.Key == "quantize":
 					opts.Quantize = Form(arg.Vals[0])
+				case arg.Key == "calibrated":
+					opts.Calibration = [][]uint32{{1, 2, 3}}
 				case arg.Key == "layers":
 					arg.Scan(t, 0, &spec.Layers)
 				case arg.Key == "hidden":
@@ -45,7 +47,7 @@ func TestGraph(t *testing.T) {
 					d.Fatalf(t, "unknown argument %s", arg.Key)
 				}
 			}
-			p, err := NewPlan(newMemory(spec, func(name string) model.Type { return typeOf(t, types, name) }), opts)
+			p, err := NewPlan(t.Context(), newMemory(spec, func(name string) model.Type { return typeOf(t, types, name) }), opts)
 			if err != nil {
 				return err.Error()
 			}

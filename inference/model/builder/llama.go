@@ -68,6 +68,7 @@ func (l *llamaLayer) add(i int) error {
 	if i == s.Layers-1 {
 		// From here on a token's values go into no other token's, so only those with wanted logits are needed.
 		attended = l.node("wanted_attention", "", "Gather", []string{attended, l.names.LogitsIndices})
+		l.scope = "wanted"
 		residual = l.node("wanted_residual", "", "Gather", []string{residual, l.names.LogitsIndices})
 	}
 	branch, err := l.project(attended, projection{

@@ -3,6 +3,7 @@ package builder
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/sluiceml/sluice/inference/model"
 	"github.com/sluiceml/sluice/inference/model/onnx"
@@ -30,6 +31,8 @@ type plan struct {
 	layout   onnx.Layout
 	jobs     []job
 	carried  census
+	smooth   smoothing
+	scope    string          // names the rows of the activations: all tokens, or the wanted ones
 	shared   map[string]bool // names that once has added
 }
 
@@ -46,6 +49,9 @@ type job struct {
 type output struct {
 	offset   int64
 	rowBytes int
+	// columns, unless it is 0, says that the file holds the transpose: rowBytes rows of so many bytes, of which the
+	// job's rows are columns. fill gives the same transpose of the rows it was asked for.
+	columns int
 }
 
 // tensorPlan is a tensor whose rows are made by a function. Its type is float32 unless said otherwise.
@@ -146,7 +152,9 @@ func (p *plan) vector(name string, length int) (string, error) {
 	}
 	p.rows(tensorPlan{
 		name: name, dims: []int{length},
-		fill: func(first, rows int, dst []byte) error { return floatRows(dst, t, first, rows) },
+		fill: func(first, rows int, dst []byte) error {
+			return floatRows(dst, t, first, rows, p.smooth.rows[strings.TrimSuffix(name, ".weight")]...)
+		},
 	})
 	return name, nil
 }

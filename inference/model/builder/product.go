@@ -15,7 +15,9 @@ type product struct {
 	in, out int
 	bits    int  // 0: float32
 	offsets bool // whether any of the parts has offsets
-	parts   []part
+	// perToken is the form row8: bits is 8, and the weight is stored as [in, out] with a scale for each output.
+	perToken bool
+	parts    []part
 }
 
 // part is one of the weights of a product.
@@ -24,6 +26,10 @@ type part struct {
 	bias   *model.Tensor
 	carry  carrier
 	exact  bool // the stored blocks are carried over; else they are rounded
+
+	// What smoothing does to the weight: columns are multiplied, rows and the bias are divided. nil: nothing.
+	columns, rows []float32
+	perToken      bool
 }
 
 // part decides how one weight is stored. wide asks for 8 bits without offsets, which a lookup needs.
@@ -52,6 +58,7 @@ type projection struct {
 	outs    []int    // rows of each
 	in      int
 	bias    bool // every weight must have a bias; else it may
+	exact   bool // FormRow8 stores it as FormAuto does: the head, after which nothing makes up for an error
 }
 
 // value is an intermediate result: [tokens, width].
@@ -68,13 +75,18 @@ func (p *plan) project(x string, j projection) ([]value, error) {
 		if err != nil {
 			return nil, err
 		}
+		perToken := p.form == FormRow8 && !j.exact
 		part, bits := p.part(t, false)
+		if perToken {
+			part, bits = newPerToken(t)
+		}
+		part.columns, part.rows = p.smooth.columns[j.prefix+j.name], p.smooth.rows[j.prefix+name]
 		if part.bias, err = p.bias(j.prefix+name+".bias", j.outs[i], j.bias); err != nil {
 			return nil, err
 		}
 		p.carried.add(&part, bits, j.outs[i]*j.in)
 		if n := len(products); n == 0 || products[n-1].bits != bits {
-			products = append(products, product{in: j.in, bits: bits})
+			products = append(products, product{in: j.in, bits: bits, perToken: perToken})
 		}
 		last := &products[len(products)-1]
 		last.parts = append(last.parts, part)
@@ -117,6 +129,9 @@ func (p *plan) bias(name string, length int, required bool) (*model.Tensor, erro
 // multiply adds the nodes of one product, whose weights are stored; bias may be "".
 func (p *plan) multiply(x string, w *product, bias string) string {
 	result := cmp.Or(w.result, w.name)
+	if w.perToken {
+		return p.multiplyPerToken(x, result, w, bias)
+	}
 	if w.bits == 0 {
 		inputs := []string{x, w.name + ".weight"}
 		if bias != "" {

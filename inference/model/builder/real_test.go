@@ -103,9 +103,9 @@ type tinyCase struct {
 }
 
 // TestTinyEqualTransformers converts small random checkpoints, stored as safetensors, and compares logits with
-// transformers': odd head counts, tied and untied, biases, heads wider than hidden/heads, scaled positions. int8 rounds
-// weights and activations, so it is held to a tenth: random weights,
-// whose outputs are all noise, are the worst case.
+// transformers': odd head counts, tied and untied, biases, heads wider than hidden/heads, scaled positions. int8 and row8
+// round weights and activations, so they are held to a tenth: random weights, whose outputs are all noise, are the worst
+// case.
 func TestTinyEqualTransformers(t *testing.T) {
 	env := environment(t)
 	text, err := os.ReadFile("testdata/tiny.json")
@@ -144,11 +144,13 @@ func TestTinyEqualTransformers(t *testing.T) {
 			if s.HiddenSize%blockLength != 0 || s.Heads*s.HeadSize%blockLength != 0 {
 				return
 			}
-			for i, got := range run(t, env, src, Options{Quantize: FormInt8}, prompts...) {
-				worst, size := difference(t, got, test.Runs[i].Logits)
-				t.Logf("int8, %d tokens: %.2g of %.3g", len(prompts[i]), worst, size)
-				if worst > 0.1*size {
-					t.Errorf("int8, %d tokens: logits differ by %g of %g", len(prompts[i]), worst, size)
+			for _, opts := range []Options{{Quantize: FormInt8}, {Quantize: FormRow8}, {Quantize: FormRow8, Calibration: prompts}} {
+				for i, got := range run(t, env, src, opts, prompts...) {
+					worst, size := difference(t, got, test.Runs[i].Logits)
+					t.Logf("%s, %d texts, %d tokens: %.2g of %.3g", opts.Quantize, len(opts.Calibration), len(prompts[i]), worst, size)
+					if worst > 0.1*size {
+						t.Errorf("%s, %d texts, %d tokens: logits differ by %g of %g", opts.Quantize, len(opts.Calibration), len(prompts[i]), worst, size)
+					}
 				}
 			}
 		})

@@ -11,12 +11,12 @@ import (
 )
 
 func TestParseForm(t *testing.T) {
-	for _, s := range []string{"auto", "none", "int8"} {
+	for _, s := range []string{"auto", "none", "int8", "row8"} {
 		if f, err := ParseForm(s); err != nil || string(f) != s {
 			t.Errorf("ParseForm(%q) = %q, %v", s, f, err)
 		}
 	}
-	for s, known := range map[string]bool{"int4": true, "row8": true, "fp16": true, "": false, "q4": false} {
+	for s, known := range map[string]bool{"int4": true, "fp16": true, "": false, "q4": false} {
 		_, err := ParseForm(s)
 		var form *FormError
 		if !errors.As(err, &form) || form.Known != known || form.Form != s {
@@ -53,7 +53,7 @@ func TestPlanRefuses(t *testing.T) {
 			spec := tinySpec()
 			test.change(&spec)
 			src := &memory{spec: spec} // refused before any tensor is asked for
-			_, err := NewPlan(src, Options{Quantize: test.form})
+			_, err := NewPlan(t.Context(), src, Options{Quantize: test.form})
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error %v, want %q in it", err, test.want)
 			}
@@ -119,7 +119,7 @@ func TestBiasRequired(t *testing.T) {
 	src := newMemory(spec, nil)
 	delete(src.tensors, "model.layers.0.self_attn.k_proj.bias")
 	var tensor *TensorError
-	if _, err := NewPlan(src, Options{}); !errors.As(err, &tensor) || tensor.Name != "model.layers.0.self_attn.k_proj.bias" {
+	if _, err := NewPlan(t.Context(), src, Options{}); !errors.As(err, &tensor) || tensor.Name != "model.layers.0.self_attn.k_proj.bias" {
 		t.Errorf("error %v, want one of the missing bias", err)
 	}
 }

@@ -62,5 +62,12 @@ func checkSpec(s *model.Spec, form Form) error {
 	blocks("HiddenSize", s.HiddenSize)
 	blocks("IntermediateSize", s.IntermediateSize)
 	blocks("Heads", s.Heads*s.HeadSize)
+	if form == FormRow8 {
+		for field, width := range map[string]int{"HiddenSize": s.HiddenSize, "IntermediateSize": s.IntermediateSize} {
+			if width > maxInputs {
+				fault(field, "%d is more than %d, whose products 32 bits can sum up; use --quantize int8", width, maxInputs)
+			}
+		}
+	}
 	return errors.Join(faults...)
 }

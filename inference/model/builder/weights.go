@@ -13,7 +13,11 @@ import (
 // store plans a product's weight: float32 [out, in], or codes [out, in/32, bytes] with scales and perhaps offsets
 // [out, in/32].
 func (p *plan) store(w *product) {
-	if w.bits == 0 {
+	switch {
+	case w.perToken:
+		p.storePerToken(w)
+		return
+	case w.bits == 0:
 		p.storeFloats(w)
 		return
 	}
@@ -129,21 +133,26 @@ func (p *plan) storeBias(w *product) string {
 					clear(dst[4*at : 4*(at+n)])
 					return nil
 				}
-				return floatRows(dst[4*at:4*(at+n)], *t.bias, from, n)
+				return floatRows(dst[4*at:4*(at+n)], *t.bias, from, n, t.rows...)
 			})
 		},
 	})
 	return name
 }
 
-// floatRows writes rows of a tensor as float32.
-func floatRows(dst []byte, t model.Tensor, first, rows int) error {
+// floatRows writes rows of a tensor as float32. Divisors, if there are any, are those of all rows of a vector.
+func floatRows(dst []byte, t model.Tensor, first, rows int, divisors ...float32) error {
 	values := make([]float32, len(dst)/4)
 	if err := model.Dequantize(values, t.Type, rowData(t, first, rows)); err != nil {
 		return err
 	}
 	if !finite(values) {
 		return notFinite(t, first)
+	}
+	if divisors != nil {
+		for i := range values {
+			values[i] /= divisors[first+i]
+		}
 	}
 	putFloats(dst, values)
 	return nil

@@ -65,8 +65,22 @@ func (j *job) write(w io.WriterAt, first, rows int) error {
 		return err
 	}
 	for i, o := range j.outputs {
-		if _, err := w.WriteAt(dst[i], o.offset+int64(first)*int64(o.rowBytes)); err != nil {
+		if err := o.write(w, first, rows, dst[i]); err != nil {
 			return fmt.Errorf("write weights: %w", err)
+		}
+	}
+	return nil
+}
+
+// write puts rows at their places.
+func (o *output) write(w io.WriterAt, first, rows int, data []byte) error {
+	if o.columns == 0 {
+		_, err := w.WriteAt(data, o.offset+int64(first)*int64(o.rowBytes))
+		return err
+	}
+	for i := range o.rowBytes {
+		if _, err := w.WriteAt(data[i*rows:(i+1)*rows], o.offset+int64(i)*int64(o.columns)+int64(first)); err != nil {
+			return err
 		}
 	}
 	return nil

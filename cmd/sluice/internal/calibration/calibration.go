@@ -1,0 +1,28 @@
+// Package calibration holds the texts that show a conversion which activations of a model are large: a little of what
+// models are asked to read and write. They were written for this purpose.
+package calibration
+
+import (
+	_ "embed"
+	"strings"
+)
+
+//go:embed texts.txt
+var texts string
+
+// Separator stands between two texts, on a line of its own.
+const Separator = "\n%%\n"
+
+// Texts are the built-in ones.
+func Texts() []string { return Split(texts) }
+
+// Split cuts a file of texts.
+func Split(file string) []string {
+	var all []string
+	for text := range strings.SplitSeq(file, Separator) {
+		if text = strings.TrimSpace(text); text != "" {
+			all = append(all, text)
+		}
+	}
+	return all
+}

@@ -1,0 +1,51 @@
+package builder
+
+import (
+	"fmt"
+	"math"
+)
+
+// smoothing moves the spread of activations into the weights, after SmoothQuant (Xiao et al. 2023, arXiv:2211.10438):
+// an input that is large in every token would take most of the 8 bits of each token's scale, so it is divided by a
+// factor, and the column of the weights that meets it is multiplied by the same. The division costs nothing: it goes
+// into what makes the input, a norm's weight or the rows of up_proj.
+//
+// Factors are powers of two, so that they change no product: weights and norms are scaled exactly.
+type smoothing struct {
+	columns map[string][]float32 // by product: what the columns of its weights are multiplied by
+	rows    map[string][]float32 // by weight, without ".weight": what its rows, or a norm's values, are divided by
+}
+
+// newSmoothing finds the factors of a Llama.
+func newSmoothing(c *calibration, layers int) smoothing {
+	s := smoothing{columns: map[string][]float32{}, rows: map[string][]float32{}}
+	for i := range layers {
+		prefix := fmt.Sprintf("model.layers.%d.", i)
+		for product, maker := range map[string]string{
+			"self_attn.qkv_proj": "input_layernorm",
+			"mlp.gate_up_proj":   "post_attention_layernorm",
+			"mlp.down_proj":      "mlp.up_proj",
+		} {
+			f := factors(c.inputs[prefix+product], c.weights[prefix+product])
+			s.columns[prefix+product], s.rows[prefix+maker] = f, f
+		}
+	}
+	return s
+}
+
+// factors are sqrt(input / weight) for the largest magnitudes of each input and the weights that it meets (the paper's
+// alpha of one half), relative to their geometric mean.
+func factors(inputs, weights []float32) []float32 {
+	const least = 1e-5 // an input that no text has shown
+	exponents := make([]float64, len(inputs))
+	var mean float64
+	for i := range inputs {
+		exponents[i] = (math.Log2(float64(max(inputs[i], least))) - math.Log2(float64(max(weights[i], least)))) / 2
+		mean += exponents[i] / float64(len(inputs))
+	}
+	f := make([]float32, len(inputs))
+	for i, e := range exponents {
+		f[i] = float32(math.Ldexp(1, int(min(10, max(-10, math.RoundToEven(e-mean))))))
+	}
+	return f
+}
