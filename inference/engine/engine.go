@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sluiceml/sluice/inference/kvcache"
 	"github.com/sluiceml/sluice/inference/runner"
 	"github.com/sluiceml/sluice/inference/sampling"
 	"github.com/sluiceml/sluice/inference/sched"
@@ -21,6 +22,8 @@ type Engine struct {
 	stats   counters
 	epoch   time.Time // deadlines are counted from it
 	entered atomic.Bool
+	// directory is what the prefix store holds; nil: there is none.
+	directory *kvcache.Directory
 
 	// ---
 
@@ -48,24 +51,35 @@ func New(session runner.Session, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Engine{
+	e := &Engine{
 		cfg:     cfg,
 		limits:  limits,
 		inbox:   newInbox(limits.Slots, cfg.QueueLimit),
 		epoch:   time.Now(),
 		session: session,
 		sched: sched.New(sched.Config{
-			Slots: limits.Slots, MaxLength: limits.MaxLength, ChunkSize: cfg.ChunkSize,
+			Slots: limits.Slots, MaxLength: limits.MaxLength, ChunkSize: cfg.ChunkSize, Blocks: limits.Blocks,
 		}),
 		scratch: sampling.NewScratch(limits.VocabSize),
 		tracer:  newStepTracer(cfg),
 		meter:   meter,
 		results: make([]sched.Result, 0, limits.Slots),
-	}, nil
+	}
+	e.directory = e.sched.Directory()
+	return e, nil
 }
 
 // Limits are those of the session.
 func (e *Engine) Limits() runner.Limits { return e.limits }
+
+// Cached is how many tokens at the beginning of a prompt the prefix store probably holds: a hint for choosing among
+// engines.
+func (e *Engine) Cached(salt string, prompt []uint32) int {
+	if e.directory == nil {
+		return 0
+	}
+	return e.directory.Leading(kvcache.Hashes(nil, salt, prompt)) * kvcache.BlockSize
+}
 
 // Refusal is the error that Submit would answer to a valid request now, or nil: a cheap question before costly
 // preparations. Only Submit's own answer is binding.

@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/sluiceml/sluice/inference/kvcache"
 	"github.com/sluiceml/sluice/inference/runner"
 	"github.com/sluiceml/sluice/inference/sampling"
 	"github.com/sluiceml/sluice/inference/sched"
@@ -56,6 +57,9 @@ func newJob(r Request, l runner.Limits, now time.Time) (*job, error) {
 		submitted: now,
 	}
 	j.seq.Owner = j
+	if l.Blocks > 0 && !r.Cache.Bypass {
+		j.seq.Salt, j.seq.Hashes = r.Cache.Salt, kvcache.Hashes(nil, r.Cache.Salt, r.Prompt)
+	}
 	if !r.IgnoreEOS {
 		j.eos = r.EOS
 	}
@@ -141,7 +145,9 @@ func isSpelt(text string) bool { return text != "" && !strings.ContainsRune(text
 
 // summary is the account at a time.
 func (j *job) summary(now time.Time) Summary {
-	s := Summary{Usage: Usage{PromptTokens: len(j.req.Prompt), CompletionTokens: j.count}}
+	s := Summary{Usage: Usage{
+		PromptTokens: len(j.req.Prompt), CompletionTokens: j.count, CachedTokens: j.seq.Cached(),
+	}}
 	if j.started.IsZero() {
 		s.Timings.Queue = now.Sub(j.submitted)
 		return s

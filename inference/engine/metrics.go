@@ -15,7 +15,7 @@ import (
 
 const scope = "github.com/sluiceml/sluice/inference/engine"
 
-// ObserveStats reports the gauges of a model, which has one or more engines: stats is called at each collection and
+// ObserveStats reports the gauges and the counters of the prefix store of a model, which has one or more engines: stats is called at each collection and
 // adds up their figures. The function it returns ends that.
 func ObserveStats(provider metric.MeterProvider, model string, stats func() Stats) (stop func() error, err error) {
 	m := provider.Meter(scope)
@@ -25,7 +25,15 @@ func ObserveStats(provider metric.MeterProvider, model string, stats func() Stat
 		metric.WithDescription("Requests that have been admitted and wait for a slot"))
 	usage, err3 := m.Float64ObservableGauge(semconv.MetricKVCacheUsage,
 		metric.WithDescription("Share of the key-value cache that is taken, 0 to 1"))
-	if err := errors.Join(err1, err2, err3); err != nil {
+	queries, err4 := m.Int64ObservableCounter(semconv.MetricPrefixQueries, metric.WithUnit("{token}"),
+		metric.WithDescription("Prompt tokens that were looked up in the prefix cache"))
+	hits, err5 := m.Int64ObservableCounter(semconv.MetricPrefixHits, metric.WithUnit("{token}"),
+		metric.WithDescription("Prompt tokens that were found in the prefix cache"))
+	evictions, err6 := m.Int64ObservableCounter(semconv.MetricPrefixEvictions, metric.WithUnit("{block}"),
+		metric.WithDescription("Blocks of the prefix cache that made room for others"))
+	size, err7 := m.Int64ObservableGauge(semconv.MetricPrefixSize, metric.WithUnit("By"),
+		metric.WithDescription("Memory that the prefix cache holds"))
+	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7); err != nil {
 		return nil, fmt.Errorf("engine: gauges: %w", err)
 	}
 	attrs := metric.WithAttributeSet(attribute.NewSet(semconv.Model.String(model)))
@@ -34,8 +42,12 @@ func ObserveStats(provider metric.MeterProvider, model string, stats func() Stat
 		o.ObserveInt64(running, int64(s.Running), attrs)
 		o.ObserveInt64(waiting, int64(s.Waiting), attrs)
 		o.ObserveFloat64(usage, s.KVUsage(), attrs)
+		o.ObserveInt64(queries, int64(s.QueriedTokens), attrs)
+		o.ObserveInt64(hits, int64(s.CachedTokens), attrs)
+		o.ObserveInt64(evictions, int64(s.Evictions), attrs)
+		o.ObserveInt64(size, int64(s.PrefixBytes), attrs)
 		return nil
-	}, running, waiting, usage)
+	}, running, waiting, usage, queries, hits, evictions, size)
 	if err != nil {
 		return nil, fmt.Errorf("engine: gauges: %w", err)
 	}

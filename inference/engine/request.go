@@ -32,8 +32,16 @@ type Request struct {
 	TokenText func(id uint32) string
 	// WantTokenIDs asks for the ids of the generated tokens, end tokens included.
 	WantTokenIDs bool
+	// Cache says how the prefix store may be used.
+	Cache Cache
 	// Arrival is when the request reached the server. Default: when it is submitted.
 	Arrival time.Time
+}
+
+// Cache says how a request may use the prefix store. Whatever it says, the tokens are the same.
+type Cache struct {
+	Bypass bool   // neither look nor leave anything there
+	Salt   string // share only with requests of the same salt
 }
 
 // Stop says where an output ends besides the end token.

@@ -11,6 +11,12 @@ type Stats struct {
 	Running int // requests that hold a slot
 	Waiting int // requests that have been admitted and hold none
 	Slots   int // requests that can run at once
+
+	// Of the prefix store, since the engine was made:
+	QueriedTokens int // prompt tokens that were looked up
+	CachedTokens  int // those of them that were found
+	Evictions     int // blocks that made room for others
+	PrefixBytes   int // memory of the blocks that hold something now
 }
 
 // Add is the sum of two engines' figures.
@@ -19,6 +25,11 @@ func (s Stats) Add(o Stats) Stats {
 		Running: s.Running + o.Running,
 		Waiting: s.Waiting + o.Waiting,
 		Slots:   s.Slots + o.Slots,
+
+		QueriedTokens: s.QueriedTokens + o.QueriedTokens,
+		CachedTokens:  s.CachedTokens + o.CachedTokens,
+		Evictions:     s.Evictions + o.Evictions,
+		PrefixBytes:   s.PrefixBytes + o.PrefixBytes,
 	}
 }
 
@@ -33,7 +44,11 @@ func (s Stats) KVUsage() float64 {
 
 // counters are what the engine's goroutine publishes for Stats.
 type counters struct {
-	running atomic.Int64
+	running   atomic.Int64
+	queried   atomic.Int64
+	cached    atomic.Int64
+	evictions atomic.Int64
+	blocks    atomic.Int64
 }
 
 // publish copies the scheduler's figures; nil stands for an engine that has ended.
@@ -43,6 +58,11 @@ func (c *counters) publish(s *sched.Scheduler) {
 		return
 	}
 	c.running.Store(int64(s.Running()))
+	prefix := s.PrefixStats()
+	c.queried.Store(int64(prefix.AskedTokens))
+	c.cached.Store(int64(prefix.CachedTokens))
+	c.evictions.Store(int64(prefix.Evictions))
+	c.blocks.Store(int64(prefix.Blocks))
 }
 
 // Stats are the engine's figures now.
@@ -52,5 +72,10 @@ func (e *Engine) Stats() Stats {
 		Running: running,
 		Waiting: max(0, e.inbox.admitted()-running),
 		Slots:   e.limits.Slots,
+
+		QueriedTokens: int(e.stats.queried.Load()),
+		CachedTokens:  int(e.stats.cached.Load()),
+		Evictions:     int(e.stats.evictions.Load()),
+		PrefixBytes:   int(e.stats.blocks.Load()) * e.limits.BlockBytes,
 	}
 }

@@ -31,6 +31,11 @@ func (e *Engine) step(ctx context.Context) (ran bool, err error) {
 	started := time.Now()
 	e.admit(plan.Chunk, started)
 	batch := e.batch.Build(plan)
+	if c := plan.Chunk; len(c.Load) > 0 {
+		if err := e.session.LoadBlocks(c.Sequence.Slot(), c.Load); err != nil {
+			return false, &FailedError{Err: fmt.Errorf("load %d blocks: %w", len(c.Load), err)}
+		}
+	}
 	logits, err := e.session.Step(batch)
 	ended := time.Now()
 	e.tracer.step(ctx, plan, batch, started, ended, err)
@@ -50,6 +55,11 @@ func (e *Engine) step(ctx context.Context) (ran bool, err error) {
 	var chunk sched.Result
 	if c := plan.Chunk; c.Sequence != nil {
 		chunk = e.advanceChunk(c, logits.Chunk, batch, now)
+	}
+	if c := plan.Chunk; len(c.Save) > 0 { // after the tokens are out: nobody waits for it
+		if err := e.session.SaveBlocks(c.Sequence.Slot(), c.SaveFrom, c.Save); err != nil {
+			return false, &FailedError{Err: fmt.Errorf("save %d blocks: %w", len(c.Save), err)}
+		}
 	}
 	e.sched.Update(e.results, chunk)
 	e.stats.publish(e.sched)
@@ -74,7 +84,7 @@ func (e *Engine) admit(c sched.Chunk, now time.Time) {
 func (e *Engine) advanceChunk(c sched.Chunk, logits []float32, batch runner.Step, now stepTimes) sched.Result {
 	j := jobOf(c.Sequence)
 	if !c.Last {
-		j.trace.prefill(e.tracer, batch, now.started, now.ended)
+		j.trace.prefill(e.tracer, j, batch, now.started, now.ended)
 		return sched.Result{}
 	}
 	j.prefilled = now.ended

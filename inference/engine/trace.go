@@ -101,12 +101,15 @@ func (jt *jobTrace) queue(t *stepTracer, j *job, now time.Time) {
 	t.span(jt.parent, semconv.SpanQueue, j.submitted, now)
 }
 
-// prefill is the span of one chunk.
-func (jt *jobTrace) prefill(t *stepTracer, batch runner.Step, from, to time.Time, more ...attribute.KeyValue) {
+// prefill is the span of one chunk; the first one says how much came from the prefix store before it.
+func (jt *jobTrace) prefill(t *stepTracer, j *job, batch runner.Step, from, to time.Time, more ...attribute.KeyValue) {
 	if jt == nil {
 		return
 	}
 	c := batch.Chunk
+	if c.Past > 0 && c.Past == j.seq.Cached() {
+		more = append(more, semconv.CachedTokens.Int(c.Past))
+	}
 	t.span(jt.parent, semconv.SpanPrefill, from, to, append(more,
 		semconv.Tokens.Int(len(c.Tokens)),
 		semconv.BatchSize.Int(batch.Sequences()),
@@ -123,7 +126,7 @@ func (jt *jobTrace) token(t *stepTracer, j *job, q *sched.Sequence, batch runner
 	now := time.Now()
 	index := semconv.TokenIndex.Int(j.count - 1)
 	if j.count == 1 {
-		jt.prefill(t, batch, from, now, index)
+		jt.prefill(t, j, batch, from, now, index)
 		return
 	}
 	t.span(jt.parent, semconv.SpanDecode, from, now,

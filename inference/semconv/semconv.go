@@ -27,6 +27,7 @@ const (
 	GenAIResponseFinishReasons   attribute.Key = "gen_ai.response.finish_reasons"
 	GenAIUsageInputTokens        attribute.Key = "gen_ai.usage.input_tokens"
 	GenAIUsageOutputTokens       attribute.Key = "gen_ai.usage.output_tokens"
+	GenAIUsageCachedTokens       attribute.Key = "gen_ai.usage.cache_read.input_tokens" // part of the input tokens
 	ErrorType                    attribute.Key = "error.type"
 )
 
@@ -52,6 +53,8 @@ const (
 	ContextLength attribute.Key = "sluice.context.length"
 	// Tokens is how many tokens a span yielded (decode, detokenize) or processed (tokenize, prefill, engine.step).
 	Tokens attribute.Key = "sluice.tokens"
+	// CachedTokens is how many prompt tokens came from the prefix store, on a request's first prefill if there are any.
+	CachedTokens attribute.Key = "sluice.cached_tokens"
 )
 
 // Attributes of metrics.
@@ -77,8 +80,14 @@ const (
 	MetricRequestsRunning = "sluice_requests_running" // gauge
 	MetricRequestsWaiting = "sluice_requests_waiting" // gauge
 	MetricKVCacheUsage    = "sluice_kv_cache_usage"   // gauge, 0 to 1
-	MetricStepDuration    = "sluice_step_duration"    // histogram, unit s; Prometheus adds "_seconds"
-	MetricStepBatchSize   = "sluice_step_batch_size"  // histogram, unit {request}
+
+	MetricPrefixQueries   = "sluice_prefix_cache_queries"   // counter, unit {token}: prompt tokens that were looked up
+	MetricPrefixHits      = "sluice_prefix_cache_hits"      // counter, unit {token}: those of them that were found
+	MetricPrefixEvictions = "sluice_prefix_cache_evictions" // counter, unit {block}
+	MetricPrefixSize      = "sluice_prefix_cache_size"      // gauge, unit By; Prometheus adds "_bytes"
+
+	MetricStepDuration  = "sluice_step_duration"   // histogram, unit s; Prometheus adds "_seconds"
+	MetricStepBatchSize = "sluice_step_batch_size" // histogram, unit {request}
 
 	MetricServerRequestDuration    = "gen_ai.server.request.duration"      // histogram, unit s
 	MetricServerTimeToFirstToken   = "gen_ai.server.time_to_first_token"   // histogram, unit s

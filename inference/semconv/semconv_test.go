@@ -27,6 +27,7 @@ func TestNames(t *testing.T) {
 		semconv.GenAIResponseFinishReasons:   conventions.GenAIResponseFinishReasonsKey,
 		semconv.GenAIUsageInputTokens:        conventions.GenAIUsageInputTokensKey,
 		semconv.GenAIUsageOutputTokens:       conventions.GenAIUsageOutputTokensKey,
+		semconv.GenAIUsageCachedTokens:       conventions.GenAIUsageCacheReadInputTokensKey,
 		semconv.ErrorType:                    conventions.ErrorTypeKey,
 	} {
 		if got != want {
