@@ -25,7 +25,9 @@ func TestMetrics(t *testing.T) {
 			t.Fatal(err)
 		}
 		provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter))
-		h := start(t, slow(), engine.Config{Model: "toy", MeterProvider: provider})
+		toy := slow()
+		toy.Limits.Blocks = 3
+		h := start(t, toy, engine.Config{Model: "toy", MeterProvider: provider})
 		stop, err := engine.ObserveStats(provider, "toy", h.Stats)
 		if err != nil {
 			t.Fatal(err)
@@ -59,6 +61,20 @@ func TestMetrics(t *testing.T) {
 				t.Errorf("%s counts %v steps, want 6", name, n)
 			}
 		}
+		for range 2 { // of two prompts of two blocks, in a store of three
+			read(t, submit(t, h.Engine, greedy(1, counting(1, 33)...)))
+			read(t, submit(t, h.Engine, greedy(1, counting(2, 33)...)))
+		}
+		synctest.Wait()
+		got = gather(t, registry)
+		for name, n := range map[string]float64{
+			"sluice_prefix_cache_queries_total": 4 * 33, "sluice_prefix_cache_hits_total": 32,
+			"sluice_prefix_cache_evictions_total": 3, "sluice_prefix_cache_size_bytes": float64(3 * h.Limits().BlockBytes),
+		} {
+			if got[name+`{model="toy"}`] != n {
+				t.Errorf("%s is %v, want %v", name, got[name+`{model="toy"}`], n)
+			}
+		}
 		if err := stop(); err != nil {
 			t.Error(err)
 		}
@@ -68,7 +84,7 @@ func TestMetrics(t *testing.T) {
 	})
 }
 
-// gather is the value of each gauge and the count of each histogram.
+// gather is the value of each gauge and counter and the count of each histogram.
 func gather(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 	t.Helper()
 	families, err := registry.Gather()
@@ -87,15 +103,16 @@ func gather(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 				values[name] = float64(h.GetSampleCount())
 				continue
 			}
-			values[name] = m.GetGauge().GetValue()
+			values[name] = m.GetGauge().GetValue() + m.GetCounter().GetValue() // one of them is nil
 		}
 	}
 	return values
 }
 
 func TestStatsAdd(t *testing.T) {
-	a := engine.Stats{Running: 1, Waiting: 2, Slots: 4}
-	if got := a.Add(a); got != (engine.Stats{Running: 2, Waiting: 4, Slots: 8}) {
+	a := engine.Stats{Running: 1, Waiting: 2, Slots: 4, QueriedTokens: 5, CachedTokens: 6, Evictions: 7, PrefixBytes: 8}
+	want := engine.Stats{Running: 2, Waiting: 4, Slots: 8, QueriedTokens: 10, CachedTokens: 12, Evictions: 14, PrefixBytes: 16}
+	if got := a.Add(a); got != want {
 		t.Errorf("got %+v", got)
 	}
 	if (engine.Stats{}).KVUsage() != 0 || a.KVUsage() != 0.25 {
