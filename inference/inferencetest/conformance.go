@@ -30,6 +30,7 @@ func TestSession(t *testing.T, open func() runner.Session) {
 		{"the same again", c.testRepeat},
 		{"chunks of any size", c.testChunkSizes},
 		{"a chunk without logits", c.testChunkWithoutLogits},
+		{"the logits of every token", c.testRows},
 		{"ragged rows", c.testRaggedRows},
 		{"a chunk beside rows", c.testChunkBesideRows},
 		{"any slot", c.testAnySlot},

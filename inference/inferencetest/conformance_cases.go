@@ -38,6 +38,43 @@ func (c *conformance) testChunkWithoutLogits(t *testing.T) {
 	}
 }
 
+// testRows takes the logits of each token of a prompt: those that a prompt which ended there would have, however it is
+// cut, and beside other rows.
+func (c *conformance) testRows(t *testing.T) {
+	l, beside := c.newLine(t, 51, 19, 2), c.newLine(t, 52, 5, 21)
+	lines := make([]*line, l.prompt)
+	for i := range lines {
+		end := l.tokens[:i+1]
+		lines[i] = &line{tokens: end, prompt: len(end), want: [][]float32{
+			clone(prefill(t, c.alone, 0, end, c.limits.MaxChunk)),
+		}}
+	}
+	prefill(t, c.session, 0, beside.tokens[:beside.prompt], 8)
+	at := 0
+	for _, size := range []int{runner.MaxRows, 7, 1} {
+		size = min(size, c.limits.MaxChunk)
+		for past := 0; past < l.prompt; past += size {
+			tokens := l.tokens[past:min(past+size, l.prompt)]
+			last := past+len(tokens) == l.prompt
+			st := runner.Step{Chunk: &runner.Chunk{Slot: 1, Tokens: tokens, Past: past, Rows: true, Logits: last}}
+			if at < len(beside.want)-1 {
+				st.Decode = []runner.DecodeRow{beside.row(at)}
+				at++
+			}
+			got := step(t, c.session, st)
+			if len(got.Rows) != len(tokens) || (got.Chunk != nil) != last {
+				t.Fatalf("a chunk of %d tokens has %d rows of logits", len(tokens), len(got.Rows))
+			}
+			for i, row := range got.Rows {
+				lines[past+i].check(t, name("rows of chunks of %d, position %d", size, past+i), 0, row)
+			}
+			if last {
+				l.check(t, "the last of the rows", 0, got.Chunk)
+			}
+		}
+	}
+}
+
 // testRaggedRows lets lines of different lengths start one after the other, run together, and end one after the
 // other, from the last slot.
 func (c *conformance) testRaggedRows(t *testing.T) {

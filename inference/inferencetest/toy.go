@@ -30,7 +30,7 @@ type Toy struct {
 	cfg    ToyConfig
 	slots  []toySlot
 	blocks []toySlot   // each of BlockSize positions
-	rows   [][]float32 // one for each slot, and one for the chunk
+	rows   [][]float32 // one for each slot, then those of the chunk
 	decode [][]float32
 	steps  int
 	failed bool
@@ -60,7 +60,7 @@ func NewToy(cfg ToyConfig) *Toy {
 		t.blocks[i].keys = make([]uint64, runner.BlockSize)
 		t.blocks[i].tokens = make([]uint32, runner.BlockSize)
 	}
-	t.rows = make([][]float32, cfg.Limits.Slots+1)
+	t.rows = make([][]float32, cfg.Limits.Slots+runner.MaxRows)
 	for i := range t.rows {
 		t.rows[i] = make([]float32, cfg.Limits.VocabSize)
 	}
@@ -138,9 +138,14 @@ func (t *Toy) run(step runner.Step) runner.Logits {
 		s := &t.slots[c.Slot]
 		for i, id := range c.Tokens {
 			s.write(c.Past+i, id)
+			if c.Rows {
+				row := t.rows[t.cfg.Limits.Slots+i]
+				t.logits(s, row)
+				out.Rows = append(out.Rows, row)
+			}
 		}
 		if c.Logits {
-			out.Chunk = t.rows[len(t.rows)-1]
+			out.Chunk = t.rows[t.cfg.Limits.Slots+max(0, len(out.Rows)-1)]
 			t.logits(s, out.Chunk)
 		}
 	}

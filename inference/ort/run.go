@@ -24,24 +24,25 @@ type buffers struct {
 	chunkIDs     []int64 // MaxChunk of them, and at least two
 	chunkLengths []int32 // one value
 	chunkTotal   []int32 // one value
-	chunkIndex   []int64 // one value
-	chunkLogits  []float32
+	chunkIndex   []int64 // runner.MaxRows of them
+	chunkRows    [][]float32
+	chunkLogits  []float32 // what chunkRows are rows of
 
 	// Tensors that all lanes share.
 	decodeTotalTensor, chunkLengthsTensor, chunkTotalTensor onnx.Value
-	// The choice between the logits of a chunk's last token and none.
-	chunkIndexTensor, chunkLogitsTensor [2]onnx.Value
+	// By the number of a chunk's tokens whose logits are wanted.
+	chunkIndexTensor, chunkLogitsTensor [runner.MaxRows + 1]onnx.Value
 }
 
 // newBuffers reserves the buffers of a session.
 func newBuffers(c Config, owner *tensors) (*buffers, error) {
 	vocabulary := c.Graph.VocabSize
-	values, ok := product(c.Slots+1, vocabulary, 4)
+	values, ok := product(c.Slots+runner.MaxRows, vocabulary, 4)
 	if !ok {
 		return nil, fmt.Errorf("%d rows of %d logits do not fit into memory", c.Slots, vocabulary)
 	}
 	// Each buffer begins on a page of its own; there are ten of them.
-	r, err := reserve(values + 8*(3*c.Slots+c.MaxChunk+1) + 10*pages(1))
+	r, err := reserve(values + 8*(3*c.Slots+c.MaxChunk+1+runner.MaxRows) + 10*pages(1))
 	if err != nil {
 		return nil, err
 	}
@@ -56,8 +57,12 @@ func newBuffers(c Config, owner *tensors) (*buffers, error) {
 		chunkIDs:      carve[int64](r, c.MaxChunk+1),
 		chunkLengths:  carve[int32](r, 1),
 		chunkTotal:    carve[int32](r, 1),
-		chunkIndex:    carve[int64](r, 1),
-		chunkLogits:   carve[float32](r, vocabulary),
+		chunkIndex:    carve[int64](r, runner.MaxRows),
+		chunkRows:     make([][]float32, runner.MaxRows),
+		chunkLogits:   carve[float32](r, runner.MaxRows*vocabulary),
+	}
+	for i := range b.chunkRows {
+		b.chunkRows[i] = b.chunkLogits[i*vocabulary : (i+1)*vocabulary : (i+1)*vocabulary]
 	}
 	for i := range b.decodeLogits {
 		b.decodeIndex[i] = int64(i)
@@ -127,7 +132,7 @@ func (s *Session) runChunk(chunk *runner.Chunk) error {
 	for i, token := range chunk.Tokens {
 		b.chunkIDs[i] = int64(token)
 	}
-	b.chunkIndex[0] = int64(n - 1)
+	wanted := s.wantRows(chunk)
 	if n == 1 && chunk.Past+2 <= s.config.MaxLength {
 		b.chunkIDs[1] = b.chunkIDs[0]
 		n = 2
@@ -148,10 +153,6 @@ func (s *Session) runChunk(chunk *runner.Chunk) error {
 			return err
 		}
 	}
-	wanted := 0
-	if chunk.Logits {
-		wanted = 1
-	}
 	if err := errors.Join(
 		l.setInput(inIDs, s.chunkIDs[n]),
 		l.setInput(inIndex, b.chunkIndexTensor[wanted]),
@@ -160,6 +161,22 @@ func (s *Session) runChunk(chunk *runner.Chunk) error {
 		return err
 	}
 	return l.run()
+}
+
+// wantRows sets which of a chunk's logits are wanted, and says how many.
+func (s *Session) wantRows(chunk *runner.Chunk) int {
+	index := s.buffers.chunkIndex
+	switch n := len(chunk.Tokens); {
+	case chunk.Rows:
+		for i := range n {
+			index[i] = int64(i)
+		}
+		return n
+	case chunk.Logits:
+		index[0] = int64(n - 1)
+		return 1
+	}
+	return 0
 }
 
 // newChunkLane binds a slot. Tokens and logits are bound as each chunk needs them.

@@ -170,8 +170,12 @@ func (s *Session) Step(step runner.Step) (runner.Logits, error) {
 			return runner.Logits{}, fmt.Errorf("running %d tokens of a prompt in slot %d: %w",
 				len(chunk.Tokens), chunk.Slot, err)
 		}
+		rows := s.buffers.chunkRows[:s.wantRows(chunk)]
+		if chunk.Rows {
+			logits.Rows = rows
+		}
 		if chunk.Logits {
-			logits.Chunk = s.buffers.chunkLogits
+			logits.Chunk = rows[len(rows)-1]
 		}
 	}
 	return logits, nil
@@ -203,6 +207,9 @@ func (s *Session) check(step runner.Step) error {
 	}
 	if n := len(chunk.Tokens); n < 1 || n > s.config.MaxChunk {
 		return fmt.Errorf("ort: a chunk of %d tokens, want 1 to %d", n, s.config.MaxChunk)
+	}
+	if n := len(chunk.Tokens); chunk.Rows && n > runner.MaxRows {
+		return fmt.Errorf("ort: a chunk of %d tokens with the logits of each, want at most %d", n, runner.MaxRows)
 	}
 	if chunk.Past < 0 || chunk.Past > s.config.MaxLength-len(chunk.Tokens) {
 		return fmt.Errorf("ort: a chunk of %d tokens at position %d of %d", len(chunk.Tokens), chunk.Past, s.config.MaxLength)

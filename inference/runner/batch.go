@@ -75,6 +75,9 @@ func (c *Chunk) validate(rows int, l Limits) error {
 	if len(c.Tokens) < 1 || len(c.Tokens) > l.MaxChunk {
 		return fmt.Errorf("runner: chunk of %d tokens, at most %d", len(c.Tokens), l.MaxChunk)
 	}
+	if c.Rows && len(c.Tokens) > MaxRows {
+		return fmt.Errorf("runner: chunk of %d tokens with the logits of each, at most %d", len(c.Tokens), MaxRows)
+	}
 	if c.Past < 0 || c.Past > l.MaxLength-len(c.Tokens) {
 		return fmt.Errorf("runner: chunk of %d tokens after %d, slots of %d", len(c.Tokens), c.Past, l.MaxLength)
 	}

@@ -72,6 +72,7 @@ func TestValidate(t *testing.T) {
 		"negative slot":   chunk(runner.Chunk{Slot: -1, Tokens: []uint32{1}}),
 		"chunk's token":   chunk(runner.Chunk{Tokens: []uint32{1, 1 << 31}}),
 		"empty chunk":     chunk(runner.Chunk{}),
+		"chunk of rows":   chunk(runner.Chunk{Tokens: make([]uint32, runner.MaxRows+1), Rows: true}),
 		"long chunk":      chunk(runner.Chunk{Tokens: make([]uint32, 5)}),
 		"chunk's past":    chunk(runner.Chunk{Tokens: make([]uint32, 4), Past: 5}),
 		"negative past":   chunk(runner.Chunk{Tokens: make([]uint32, 4), Past: -1}),

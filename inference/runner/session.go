@@ -63,11 +63,16 @@ type Chunk struct {
 	Tokens []uint32 // 1 to MaxChunk of them
 	Past   int      // positions that the slot holds before the chunk
 	Logits bool     // whether the logits after the chunk's last token are wanted
+	Rows   bool     // whether those after each of its tokens are; then it has at most MaxRows tokens
 }
+
+// MaxRows is the number of tokens that a chunk may have whose logits are all wanted: it bounds the memory for them.
+const MaxRows = 16
 
 // Logits are the results of a step: rows of VocabSize values. They belong to the session and hold until its next
 // Step; the caller may change them in place.
 type Logits struct {
 	Decode [][]float32 // one per decode row, in order
 	Chunk  []float32   // nil unless the chunk asked for it
+	Rows   [][]float32 // one per token of the chunk, if it asked for them; the last one is Chunk too
 }

@@ -30,6 +30,7 @@ type Scratch struct {
 	ids      []uint32  // candidates, in ascending order
 	weights  []float32 // of the candidates
 	selected []float32 // a copy to reorder
+	kept     []float32 // a copy of the row before sampling
 
 	typical *typicalScratch // nil until it is needed
 }
