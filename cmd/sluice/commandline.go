@@ -26,6 +26,7 @@ type commandLine struct {
 	Render   renderCmd   `cmd:"" help:"Render conversations through a chat template file."`
 	Convert  convertCmd  `cmd:"" help:"Turn a checkpoint into a model folder that can be served."`
 	Check    checkCmd    `cmd:"" help:"Say what a model file or folder is, and how it will run or why it cannot."`
+	Bench    benchCmd    `cmd:"" help:"Put a running server under load and measure latencies and throughput."`
 	Version  versionCmd  `cmd:"" help:"Print the versions of Sluice, Go and ONNX Runtime."`
 	Man      manCmd      `cmd:"" hidden:"" help:"Print the manual page in roff."`
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 )
 
@@ -40,3 +41,29 @@ func (m *modelFlag) UnmarshalText(text []byte) error {
 }
 
 func (m modelFlag) String() string { return m.name + "=" + m.dir }
+
+// count and decimal are numbers of a list: kong reads lists of a configuration file as texts.
+type (
+	count   int
+	decimal float64
+)
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (c *count) UnmarshalText(text []byte) error {
+	n, err := strconv.Atoi(string(text))
+	if err != nil {
+		return fmt.Errorf("%q is not a whole number", text)
+	}
+	*c = count(n)
+	return nil
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *decimal) UnmarshalText(text []byte) error {
+	x, err := strconv.ParseFloat(string(text), 64)
+	if err != nil {
+		return fmt.Errorf("%q is not a number", text)
+	}
+	*d = decimal(x)
+	return nil
+}
