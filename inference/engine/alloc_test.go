@@ -41,6 +41,9 @@ func stepping(tb testing.TB, rows, vocab int) (e *Engine, take func()) {
 				Temperature: 0.8, TopK: 40, TopP: 0.95, RepetitionPenalty: 1.1, Seed: uint64(i),
 			}
 		}
+		if i%4 == 2 {
+			r.Logprobs = Logprobs{Wanted: true, Top: 5}
+		}
 		if i%4 == 3 {
 			r.Sampling.TypicalP, r.Sampling.NoRepeatNGram, r.Sampling.MinTokens = 0.9, 5, 1<<13
 			r.Sampling.Bias, r.Sampling.BadWords = []sampling.Bias{{ID: 1, Value: 1}}, [][]uint32{{5}, {6, 7}}
@@ -57,7 +60,7 @@ func stepping(tb testing.TB, rows, vocab int) (e *Engine, take func()) {
 	}
 	return e, func() {
 		for _, o := range outs {
-			o.mu.text, o.mu.ids = o.mu.text[:0], o.mu.ids[:0]
+			o.mu.reset()
 		}
 	}
 }

@@ -66,6 +66,8 @@ func (h *harness) wait() error {
 type result struct {
 	text    string
 	ids     []uint32
+	scores  []engine.TokenLogprobs
+	prompt  []engine.TokenLogprobs
 	finish  *engine.Finish
 	updates int
 	err     error // nil after io.EOF
@@ -95,6 +97,10 @@ func read(t *testing.T, out *engine.Output) result {
 		r.updates++
 		text.WriteString(u.Text)
 		r.ids = append(r.ids, u.TokenIDs...)
+		if len(u.Prompt) > 0 && len(r.scores) > 0 {
+			t.Error("the prompt's log-probabilities come after a token's")
+		}
+		r.scores, r.prompt = append(r.scores, u.Logprobs...), append(r.prompt, u.Prompt...)
 		r.finish = u.Finish
 	}
 }

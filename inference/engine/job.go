@@ -28,6 +28,8 @@ type job struct {
 	limit     int // tokens to generate at most
 	count     int // tokens generated
 
+	entries []sampling.Logprob // of the latest token, if they are wanted; used again
+
 	submitted time.Time
 	started   time.Time // of the first step; zero before
 	prefilled time.Time // end of the last chunk's run
@@ -49,7 +51,7 @@ func newJob(r Request, l runner.Limits, now time.Time) (*job, error) {
 	}
 	j := &job{
 		req:       r,
-		out:       newOutput(len(r.Prompt), now),
+		out:       newOutput(&r, now),
 		seq:       sched.Sequence{Prompt: r.Prompt},
 		matcher:   stop.NewMatcher(set, r.Stop.IncludeInOutput),
 		stop:      r.Stop.TokenIDs,
@@ -57,7 +59,9 @@ func newJob(r Request, l runner.Limits, now time.Time) (*job, error) {
 		submitted: now,
 	}
 	j.seq.Owner = j
-	if l.Blocks > 0 && !r.Cache.Bypass {
+	if r.PromptLogprobs.Wanted {
+		j.seq.ChunkLimit = runner.MaxRows
+	} else if l.Blocks > 0 && !r.Cache.Bypass {
 		j.seq.Salt, j.seq.Hashes = r.Cache.Salt, kvcache.Hashes(nil, r.Cache.Salt, r.Prompt)
 	}
 	if !r.IgnoreEOS {
@@ -80,11 +84,19 @@ func jobOf(q *sched.Sequence) *job {
 	return j
 }
 
-// next draws a token from a row of logits.
+// next draws a token from a row of logits, and sets its entries.
 func (j *job) next(row []float32, scratch *sampling.Scratch) (uint32, error) {
+	if j.req.Logprobs.Wanted {
+		scratch.Keep(row)
+	}
 	id, err := j.sampler.Sample(row, scratch, j.count)
 	if err != nil {
 		return 0, err
+	}
+	if j.req.Logprobs.Wanted {
+		if j.entries, err = scratch.Logprobs(j.entries[:0], scratch.Kept(), id, j.req.Logprobs.Top); err != nil {
+			return 0, err
+		}
 	}
 	j.sampler.Accept(id)
 	j.count++

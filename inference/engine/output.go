@@ -5,6 +5,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"github.com/sluiceml/sluice/inference/sampling"
 )
 
 // Output is the reader's end of a request. One goroutine at a time may call Next; the other methods may be called
@@ -16,20 +18,41 @@ type Output struct {
 
 	submitted time.Time
 
+	wantIDs                  bool
+	logprobs, promptLogprobs Logprobs // what the request asked for
+
 	mu struct {
 		sync.Mutex
 
-		text    []byte    // not taken yet
-		ids     []uint32  // not taken yet
+		pending           // not taken yet
 		since   time.Time // when the first of what is not taken was put; zero if nothing is
 		phase   phase
-		started bool    // has been in a step
-		finish  *Finish // not taken yet
-		err     error   // how the output ended; io.EOF after a finish
-		cause   error   // why it was aborted while running
+		started bool  // has been in a step
+		err     error // how the output ended; io.EOF after a finish
+		cause   error // why it was aborted while running
 		summary Summary
 		unwatch func() bool // stops watching the context of Submit
 	}
+}
+
+// pending is what the reader takes next.
+type pending struct {
+	text     []byte
+	ids      []uint32
+	logprobs []sampling.Logprob // of tokens, flat
+	prompt   []sampling.Logprob // of the prompt's tokens, flat
+	finish   *Finish
+}
+
+// empty says whether there is nothing to take.
+func (p *pending) empty() bool {
+	return len(p.text) == 0 && len(p.ids) == 0 && len(p.logprobs) == 0 && len(p.prompt) == 0 && p.finish == nil
+}
+
+// reset empties it and keeps its memory.
+func (p *pending) reset() {
+	p.text, p.ids, p.logprobs, p.prompt = p.text[:0], p.ids[:0], p.logprobs[:0], p.prompt[:0]
+	p.finish = nil
 }
 
 type phase int
@@ -40,9 +63,12 @@ const (
 	phaseEnded
 )
 
-func newOutput(promptTokens int, submitted time.Time) *Output {
-	o := &Output{ready: make(chan struct{}, 1), stalled: make(chan struct{}), submitted: submitted}
-	o.mu.summary.Usage.PromptTokens = promptTokens
+func newOutput(r *Request, submitted time.Time) *Output {
+	o := &Output{
+		ready: make(chan struct{}, 1), stalled: make(chan struct{}), submitted: submitted,
+		wantIDs: r.WantTokenIDs, logprobs: r.Logprobs, promptLogprobs: r.PromptLogprobs,
+	}
+	o.mu.summary.Usage.PromptTokens = len(r.Prompt)
 	return o
 }
 
@@ -67,14 +93,17 @@ func (o *Output) Next(ctx context.Context) (Update, error) {
 func (o *Output) take() (u Update, err error, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.mu.text) == 0 && len(o.mu.ids) == 0 && o.mu.finish == nil {
+	if o.mu.empty() {
 		return Update{}, o.mu.err, o.mu.err != nil
 	}
-	u = Update{Text: string(o.mu.text), Finish: o.mu.finish}
+	u = Update{
+		Text: string(o.mu.text), Finish: o.mu.finish,
+		Logprobs: o.logprobs.structured(o.mu.logprobs), Prompt: o.promptLogprobs.structured(o.mu.prompt),
+	}
 	if len(o.mu.ids) > 0 {
 		u.TokenIDs = append([]uint32(nil), o.mu.ids...)
 	}
-	o.mu.text, o.mu.ids, o.mu.finish = o.mu.text[:0], o.mu.ids[:0], nil
+	o.mu.reset()
 	o.mu.since = time.Time{}
 	return u, nil, true
 }
@@ -107,9 +136,9 @@ func (o *Output) Close() {
 	o.abort(ErrClosed)
 }
 
-// put adds the text and, if wanted, the id of a token to what the reader takes next. It says whether the reader has
-// taken nothing for longer than timeout. The summary is the account with this token.
-func (o *Output) put(text []byte, id uint32, wantID bool, now time.Time, timeout time.Duration, summary Summary) (stalled bool) {
+// put adds a token to what the reader takes next: its text, and its id and log-probabilities if they are wanted. It
+// says whether the reader has taken nothing for longer than timeout. The summary is the account with this token.
+func (o *Output) put(text []byte, id uint32, logprobs []sampling.Logprob, now time.Time, timeout time.Duration, summary Summary) (stalled bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.mu.phase == phaseEnded {
@@ -117,10 +146,27 @@ func (o *Output) put(text []byte, id uint32, wantID bool, now time.Time, timeout
 	}
 	o.mu.summary = summary
 	o.mu.text = append(o.mu.text, text...)
-	if wantID {
+	if o.wantIDs {
 		o.mu.ids = append(o.mu.ids, id)
 	}
-	if len(o.mu.text) == 0 && len(o.mu.ids) == 0 {
+	o.mu.logprobs = append(o.mu.logprobs, logprobs...)
+	return o.stalledLocked(now, timeout)
+}
+
+// putPrompt is put for tokens of the prompt.
+func (o *Output) putPrompt(logprobs []sampling.Logprob, now time.Time, timeout time.Duration) (stalled bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.mu.phase == phaseEnded {
+		return false
+	}
+	o.mu.prompt = append(o.mu.prompt, logprobs...)
+	return o.stalledLocked(now, timeout)
+}
+
+// stalledLocked wakes the reader if there is something new, or says that it sleeps for too long.
+func (o *Output) stalledLocked(now time.Time, timeout time.Duration) bool {
+	if o.mu.empty() {
 		return false
 	}
 	if o.mu.since.IsZero() {
@@ -160,7 +206,7 @@ func (o *Output) endLocked(finish *Finish, err error, summary Summary) bool {
 		o.mu.err = io.EOF
 	}
 	if err == ErrClosed { //nolint:errorlint // our own, never wrapped
-		o.mu.text, o.mu.ids = nil, nil
+		o.mu.pending = pending{}
 	}
 	if err == ErrSlowReader { //nolint:errorlint // our own, never wrapped
 		close(o.stalled)

@@ -32,10 +32,29 @@ type Request struct {
 	TokenText func(id uint32) string
 	// WantTokenIDs asks for the ids of the generated tokens, end tokens included.
 	WantTokenIDs bool
+	// Logprobs asks for the log-probabilities of the generated tokens, PromptLogprobs for those of the prompt's, whose
+	// prefill then runs in chunks of at most runner.MaxRows tokens and takes nothing from the prefix store.
+	Logprobs, PromptLogprobs Logprobs
 	// Cache says how the prefix store may be used.
 	Cache Cache
 	// Arrival is when the request reached the server. Default: when it is submitted.
 	Arrival time.Time
+}
+
+// Logprobs asks for log-probabilities: those of each token and of the Top most likely ones at its position.
+type Logprobs struct {
+	Wanted bool
+	Top    int // 0 or more
+}
+
+// stride is the number of entries for one token.
+func (l Logprobs) stride() int { return 1 + l.Top }
+
+// TokenLogprobs is what the model thought of one position: of the token there, and of the most likely ones, best
+// first. The values are those of the model's own distribution, whatever the request's sampling makes of it.
+type TokenLogprobs struct {
+	Token sampling.Logprob
+	Top   []sampling.Logprob
 }
 
 // Cache says how a request may use the prefix store. Whatever it says, the tokens are the same.
@@ -88,9 +107,13 @@ type Finish struct {
 
 // Update is what became of an output since the last Update.
 type Update struct {
-	Text     string   // whole UTF-8 characters
-	TokenIDs []uint32 // if Request.WantTokenIDs was set; the reader's own
-	Finish   *Finish  // set on the last Update
+	Text     string          // whole UTF-8 characters
+	TokenIDs []uint32        // if Request.WantTokenIDs was set; the reader's own
+	Logprobs []TokenLogprobs // one for each token, if Request.Logprobs asked for them
+	// Prompt is one for each further token of the prompt, if Request.PromptLogprobs asked for them: all come before the
+	// first generated token. The first token follows nothing: its entry has rank 0, value 0 and no Top.
+	Prompt []TokenLogprobs
+	Finish *Finish // set on the last Update
 }
 
 // Summary is the account of a request. It is final once the request has ended.
@@ -119,6 +142,9 @@ func (r *Request) validate(l runner.Limits) error {
 	switch {
 	case len(r.Prompt) == 0 || len(r.Prompt) >= l.MaxLength:
 		return fmt.Errorf("%w %s: a prompt of %d tokens, not 1 to %d", ErrInvalid, r.ID, len(r.Prompt), l.MaxLength-1)
+	case r.Logprobs.Top < 0 || r.PromptLogprobs.Top < 0:
+		return fmt.Errorf("%w %s: log-probabilities of %d and %d tokens, below 0",
+			ErrInvalid, r.ID, r.Logprobs.Top, r.PromptLogprobs.Top)
 	case r.MaxTokens < 1:
 		return fmt.Errorf("%w %s: MaxTokens is %d, below 1", ErrInvalid, r.ID, r.MaxTokens)
 	}

@@ -31,6 +31,9 @@ func (e *Engine) step(ctx context.Context) (ran bool, err error) {
 	started := time.Now()
 	e.admit(plan.Chunk, started)
 	batch := e.batch.Build(plan)
+	if c := plan.Chunk; c.Sequence != nil {
+		batch.Chunk.Rows = jobOf(c.Sequence).req.PromptLogprobs.Wanted
+	}
 	if c := plan.Chunk; len(c.Load) > 0 {
 		if err := e.session.LoadBlocks(c.Sequence.Slot(), c.Load); err != nil {
 			return false, &FailedError{Err: fmt.Errorf("load %d blocks: %w", len(c.Load), err)}
@@ -54,7 +57,7 @@ func (e *Engine) step(ctx context.Context) (ran bool, err error) {
 	}
 	var chunk sched.Result
 	if c := plan.Chunk; c.Sequence != nil {
-		chunk = e.advanceChunk(c, logits.Chunk, batch, now)
+		chunk = e.advanceChunk(c, logits, batch, now)
 	}
 	if c := plan.Chunk; len(c.Save) > 0 { // after the tokens are out: nobody waits for it
 		if err := e.session.SaveBlocks(c.Sequence.Slot(), c.SaveFrom, c.Save); err != nil {
@@ -81,14 +84,34 @@ func (e *Engine) admit(c sched.Chunk, now time.Time) {
 }
 
 // advanceChunk settles a chunk: after the last one the first token is drawn.
-func (e *Engine) advanceChunk(c sched.Chunk, logits []float32, batch runner.Step, now stepTimes) sched.Result {
+func (e *Engine) advanceChunk(c sched.Chunk, logits runner.Logits, batch runner.Step, now stepTimes) sched.Result {
 	j := jobOf(c.Sequence)
+	if err := e.scorePrompt(j, c, logits.Rows, now.ended); err != nil {
+		e.end(j, nil, err)
+		return sched.Result{Done: true}
+	}
 	if !c.Last {
 		j.trace.prefill(e.tracer, j, batch, now.started, now.ended)
 		return sched.Result{}
 	}
 	j.prefilled = now.ended
-	return e.advance(c.Sequence, logits, batch, now)
+	return e.advance(c.Sequence, logits.Chunk, batch, now)
+}
+
+// scorePrompt hands the log-probabilities of the prompt's tokens to the reader, if there are rows for them. The error is
+// how the request ends.
+func (e *Engine) scorePrompt(j *job, c sched.Chunk, rows [][]float32, now time.Time) (err error) {
+	if rows == nil {
+		return nil
+	}
+	if j.entries, err = j.scorePrompt(j.entries[:0], c, rows, e.scratch); err != nil {
+		return &FailedError{Err: fmt.Errorf("request %s: %w", j.req.ID, err)}
+	}
+	if j.out.putPrompt(j.entries, now, e.cfg.ReaderTimeout) {
+		return ErrSlowReader
+	}
+	j.entries = j.entries[:0] // a token may want none
+	return nil
 }
 
 // advance draws a job's next token and hands it to the reader. A fault of this job alone, a panic of its decoder
@@ -124,14 +147,14 @@ func (e *Engine) advance(q *sched.Sequence, row []float32, batch runner.Step, no
 		if j.count == 1 {
 			j.last = j.first
 		}
-		if j.out.put(text, id, j.req.WantTokenIDs, now.ended, e.cfg.ReaderTimeout, j.summary(now.ended)) {
+		if j.out.put(text, id, j.entries, now.ended, e.cfg.ReaderTimeout, j.summary(now.ended)) {
 			e.end(j, nil, ErrSlowReader)
 			return sched.Result{Done: true}
 		}
 		return sched.Result{Token: id}
 	}
 	j.last = time.Now()
-	j.out.put(text, id, j.req.WantTokenIDs, now.ended, e.cfg.ReaderTimeout, j.summary(now.ended))
+	j.out.put(text, id, j.entries, now.ended, e.cfg.ReaderTimeout, j.summary(now.ended))
 	e.end(j, finish, nil)
 	return sched.Result{Done: true}
 }
@@ -146,8 +169,17 @@ func checkShape(batch runner.Step, logits runner.Logits, vocab int) error {
 			return fmt.Errorf("row %d has %d logits, not %d", i, len(row), vocab)
 		}
 	}
-	if batch.Chunk != nil && batch.Chunk.Logits && len(logits.Chunk) != vocab {
+	c := batch.Chunk
+	if c != nil && c.Logits && len(logits.Chunk) != vocab {
 		return fmt.Errorf("the chunk has %d logits, not %d", len(logits.Chunk), vocab)
+	}
+	if c != nil && c.Rows && len(logits.Rows) != len(c.Tokens) {
+		return fmt.Errorf("the chunk has %d rows of logits for %d tokens", len(logits.Rows), len(c.Tokens))
+	}
+	for i, row := range logits.Rows {
+		if len(row) != vocab {
+			return fmt.Errorf("row %d of the chunk has %d logits, not %d", i, len(row), vocab)
+		}
 	}
 	return nil
 }

@@ -161,16 +161,20 @@ func (s *Scheduler) nextChunk() Chunk {
 		return Chunk{}
 	}
 	c.Sequence, c.Tokens, c.Past = q, q.Prompt[q.past:], q.past
-	c.Last = len(c.Tokens) <= s.cfg.ChunkSize
+	size := s.cfg.ChunkSize
+	if q.ChunkLimit > 0 {
+		size = min(size, q.ChunkLimit)
+	}
+	c.Last = len(c.Tokens) <= size
 	if !c.Last {
-		c.Tokens = c.Tokens[:s.cfg.ChunkSize]
+		c.Tokens = c.Tokens[:size]
 	}
 	c.Save, c.SaveFrom = s.prefix.extend(q, c.Past+len(c.Tokens))
 	return c
 }
 
 // Update takes the results of the last plan: one for each of its decode rows, and, if it held the last chunk of a
-// prompt, one for that; chunk is ignored otherwise.
+// prompt, one for that; of another chunk's only Done counts.
 func (s *Scheduler) Update(decode []Result, chunk Result) {
 	if !s.planned || len(decode) != len(s.decode) {
 		panic(fmt.Sprintf("sched: Update with %d results for %d rows, planned %t",
@@ -188,7 +192,7 @@ func (s *Scheduler) Update(decode []Result, chunk Result) {
 	}
 	if q := s.prefill; q != nil {
 		s.extend(q, len(s.plan.Chunk.Tokens))
-		if s.plan.Chunk.Last {
+		if s.plan.Chunk.Last || chunk.Done {
 			s.prefill = nil
 			if s.settle(q, chunk) {
 				q.state = stateDecode

@@ -12,6 +12,10 @@ type Sequence struct {
 	Salt   string
 	Hashes []kvcache.Hash
 
+	// ChunkLimit is the most tokens of the prompt that run in one step, if it is below Config.ChunkSize; 0: no limit of
+	// its own.
+	ChunkLimit int
+
 	Owner any // the caller's own record of the sequence; the scheduler does not look at it
 
 	state state
