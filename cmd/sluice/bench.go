@@ -47,6 +47,8 @@ type benchCmd struct {
 	SLOTTFT time.Duration `help:"Count requests as good if their time to first token is at most this." name:"slo-ttft" default:"0s" placeholder:"TIME"`
 	SLOITL  time.Duration `help:"Count requests as good if the mean of their own inter-token latencies is at most this." name:"slo-itl" default:"0s" placeholder:"TIME"`
 
+	PrintRequests int `help:"Print this many requests as JSON lines, and send nothing." default:"0" placeholder:"N"`
+
 	JSON string `help:"Write the figures to this file as JSON." name:"json" env:"SLUICE_BENCH_JSON" placeholder:"FILE"`
 	HTML string `help:"Write a page with plots to this file." name:"html" placeholder:"FILE"`
 }
@@ -78,6 +80,9 @@ func (c *benchCmd) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
+	if c.PrintRequests > 0 {
+		return printRequests(p.stdout, &options.Workload, c.PrintRequests)
+	}
 	for _, path := range []string{c.JSON, c.HTML} {
 		if err := writable(path); err != nil { // rather now than after the run
 			return err
@@ -103,6 +108,17 @@ func (c *benchCmd) Run(ctx context.Context, p *process) error {
 		return failed
 	}
 	return errors.Join(failed, c.write(p, report), succeeded(report))
+}
+
+// printRequests prints the first requests of a workload.
+func printRequests(w io.Writer, workload *bench.Workload, n int) error {
+	encoder := json.NewEncoder(w)
+	for i := range n {
+		if err := encoder.Encode(workload.Request(uint64(i) + 1)); err != nil {
+			return fmt.Errorf("bench: %w", err)
+		}
+	}
+	return nil
 }
 
 // succeeded is an error if no request of a run that went its way ended well.

@@ -75,9 +75,9 @@ type Workload struct {
 
 // Request is what a target sends. One of IDs and Text is set.
 type Request struct {
-	IDs       []uint32
-	Text      string
-	MaxTokens int
+	IDs       []uint32 `json:"ids,omitempty"`
+	Text      string   `json:"text,omitempty"`
+	MaxTokens int      `json:"max_tokens"`
 }
 
 // Longest is the greatest number of tokens that prompt and answer of a request have together.
