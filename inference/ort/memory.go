@@ -17,14 +17,19 @@ type region struct {
 	used  int
 }
 
-// reserve takes address space of at least size bytes.
-func reserve(size int) (*region, error) {
+// reserve takes address space of at least size bytes, to be touched here and there.
+func reserve(size int) (*region, error) { return reserveWith(size, adviseSmallPages) }
+
+// reserveDense takes address space of at least size bytes, to be filled from one end to the other.
+func reserveDense(size int) (*region, error) { return reserveWith(size, adviseHugePages) }
+
+func reserveWith(size int, advise func([]byte) error) (*region, error) {
 	page := os.Getpagesize()
 	bytes, err := unix.Mmap(-1, 0, (size+page-1)/page*page, unix.PROT_READ|unix.PROT_WRITE, reserveFlags)
 	if err != nil {
 		return nil, fmt.Errorf("reserving %d bytes of address space: %w", size, err)
 	}
-	if err := adviseSmallPages(bytes); err != nil {
+	if err := advise(bytes); err != nil {
 		return nil, errors.Join(fmt.Errorf("reserving %d bytes of address space: %w", size, err), unix.Munmap(bytes))
 	}
 	return &region{bytes: bytes}, nil

@@ -9,7 +9,8 @@ import (
 
 // store is the memory in which the keys and values of prompts outlive their sequences: blocks of runner.BlockSize
 // positions, each with all that a slot holds of them, buffer by buffer and head by head. It takes memory as blocks are
-// first written and keeps it: a block that is forgotten is the next to be written.
+// first written, in large pages where the system has them, and keeps it: blocks are first taken in order, and one that
+// is forgotten is the next to be written.
 type store struct {
 	cache  *cache
 	region *region
@@ -32,7 +33,7 @@ func newStore(memory int, c *cache) (*store, error) {
 		return nil, fmt.Errorf("a prefix store of %d bytes does not fit into an address space", memory)
 	}
 	var err error
-	if s.region, err = reserve(size); err != nil {
+	if s.region, err = reserveDense(size); err != nil {
 		return nil, err
 	}
 	s.values = carve[float32](s.region, s.blocks*s.block)
