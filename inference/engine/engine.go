@@ -59,6 +59,7 @@ func New(session runner.Session, cfg Config) (*Engine, error) {
 		session: session,
 		sched: sched.New(sched.Config{
 			Slots: limits.Slots, MaxLength: limits.MaxLength, ChunkSize: cfg.ChunkSize, Blocks: limits.Blocks,
+			Linger: lingerSteps,
 		}),
 		scratch: sampling.NewScratch(limits.VocabSize),
 		tracer:  newStepTracer(cfg),
@@ -162,10 +163,29 @@ func (e *Engine) Run(ctx context.Context) (err error) {
 		if done {
 			return nil
 		}
-		select {
-		case <-e.inbox.wake:
-		case <-ctx.Done():
-		}
+		e.rest(ctx)
+	}
+}
+
+// For how long free slots keep their memory: steps while there is work, a time when there is none.
+const (
+	lingerSteps = 256
+	lingerIdle  = time.Second
+)
+
+// rest waits until there is something to do.
+func (e *Engine) rest(ctx context.Context) {
+	var idle <-chan time.Time
+	if e.sched.Lingering() {
+		timer := time.NewTimer(lingerIdle)
+		defer timer.Stop()
+		idle = timer.C
+	}
+	select {
+	case <-e.inbox.wake:
+	case <-ctx.Done():
+	case <-idle:
+		e.sched.Flush()
 	}
 }
 

@@ -26,4 +26,6 @@
 //     starts takes from the store what it shares with earlier ones and computes only the rest, at least its last token.
 //     Generated tokens are not stored: their keys and values have other bits than a prompt's would (ADR 3).
 //   - A sequence ends where its results say so, or by Cancel. Its slot is free for the very next step.
+//   - The memory of a free slot goes back after some steps, not at once: the next sequence takes the same slot, and
+//     memory that is given back and taken again costs more than what is written into it.
 package sched

@@ -13,6 +13,7 @@ type Config struct {
 	MaxLength int // positions of a slot, at least 2
 	ChunkSize int // most tokens of a prompt chunk, at least 1
 	Blocks    int // blocks of the prefix store; 0: there is none
+	Linger    int // steps for which a free slot keeps its memory, for the next sequence that needs it
 }
 
 // Scheduler plans the steps of one session. It is not safe for concurrent use. Its methods panic if they are called
@@ -24,7 +25,9 @@ type Scheduler struct {
 	waiting []*Sequence // in order of arrival
 	prefill *Sequence   // the one sequence whose prompt is running, or nil
 	decode  []*Sequence // the sequences with a token, in no order; row i is planned into slot i
-	freed   []int       // slots freed since the last plan
+	freed   []freed     // slots that may have memory to give back
+	steps   int         // plans with work so far
+	flush   bool        // the next plan releases all free slots
 	plan    Plan
 	planned bool // a plan with work is out: Update is due
 }
@@ -110,15 +113,36 @@ func (s *Scheduler) Schedule() *Plan {
 	p.Decode = s.decode
 	p.Chunk = s.nextChunk()
 
-	for _, i := range s.freed {
-		if !s.ledger.Taken(i) {
-			p.Release = append(p.Release, i)
-		}
+	s.release(p)
+	if s.planned = !p.Empty(); s.planned {
+		s.steps++
 	}
-	s.freed = s.freed[:0]
-	s.planned = !p.Empty()
 	return p
 }
+
+// freed is a slot that a sequence left at a step.
+type freed struct{ slot, step int }
+
+// release gives back the memory of the slots that have been free for long enough.
+func (s *Scheduler) release(p *Plan) {
+	kept := s.freed[:0]
+	for _, f := range s.freed {
+		switch {
+		case s.ledger.Taken(f.slot): // it is of use again
+		case s.flush || s.steps-f.step >= s.cfg.Linger:
+			p.Release = append(p.Release, f.slot)
+		default:
+			kept = append(kept, f)
+		}
+	}
+	s.freed, s.flush = kept, false
+}
+
+// Lingering says whether free slots keep memory.
+func (s *Scheduler) Lingering() bool { return len(s.freed) > 0 }
+
+// Flush makes the next plan release all free slots, however long they have been free.
+func (s *Scheduler) Flush() { s.flush = true }
 
 // compact puts the decode rows into slots 0 to n-1: each that lies beyond moves into a hole, and s.decode is ordered
 // by slot. There are as many rows beyond as there are holes.
@@ -138,7 +162,7 @@ func (s *Scheduler) compact(p *Plan) {
 			}
 			p.Copies = append(p.Copies, Copy{Dst: hole, Src: q.slot, Length: q.past})
 			s.ledger.Move(hole, q.slot)
-			s.freed = append(s.freed, q.slot)
+			s.freed = append(s.freed, freed{slot: q.slot, step: s.steps})
 			q.slot = hole
 		}
 	}
@@ -225,7 +249,7 @@ func (s *Scheduler) settle(q *Sequence, r Result) bool {
 // end frees what a running sequence holds.
 func (s *Scheduler) end(q *Sequence) {
 	s.ledger.Free(q.slot)
-	s.freed = append(s.freed, q.slot)
+	s.freed = append(s.freed, freed{slot: q.slot, step: s.steps})
 	q.state = stateDone
 }
 

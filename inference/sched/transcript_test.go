@@ -14,13 +14,14 @@ import (
 
 // TestTranscripts runs testdata, one file for each rule. The commands are
 //
-//	new slots=N length=N chunk=N [blocks=N]
+//	new slots=N length=N chunk=N [blocks=N] [linger=N]
 //	                                 a new scheduler, with a prefix store if there are blocks
 //	add NAME prompt=N [deadline=N]   a sequence into the queue
 //	add NAME prompt=LETTERS[+N] [salt=TEXT] [bypass]
 //	                                 the same with a block of tokens for each letter, and N more
 //	step [N] [end=(NAME,…)]          N steps (default 1): plan, run, results; the named end with their token
 //	cancel NAME
+//	flush
 //	expire now=N
 //	state                            the queue, the slots and the prefix store
 //
@@ -51,6 +52,7 @@ func (w *world) run(t *testing.T, d *datadriven.TestData) string {
 		d.ScanArgs(t, "length", &c.MaxLength)
 		d.ScanArgs(t, "chunk", &c.ChunkSize)
 		d.MaybeScanArgs(t, "blocks", &c.Blocks)
+		d.MaybeScanArgs(t, "linger", &c.Linger)
 		*w = world{s: sched.New(c), slots: c.Slots, named: map[string]*sched.Sequence{}}
 		return ""
 	case "add":
@@ -60,6 +62,9 @@ func (w *world) run(t *testing.T, d *datadriven.TestData) string {
 	case "cancel":
 		w.s.Cancel(w.named[d.CmdArgs[0].Key])
 		return ""
+	case "flush":
+		w.s.Flush()
+		return fmt.Sprintf("lingering: %t\n", w.s.Lingering())
 	case "expire":
 		var now int64
 		d.ScanArgs(t, "now", &now)
