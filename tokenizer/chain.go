@@ -51,7 +51,7 @@ func (d *definition) decoderChain(data json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	c := chain{spaced: len(list) == 0, byteLevel: len(list) == 1 && list[0].Type == "ByteLevel", fused: len(list)}
+	c := chain{spaced: !present(data), byteLevel: len(list) == 1 && list[0].Type == "ByteLevel", fused: len(list)}
 	c.streams = !c.spaced && !c.byteLevel
 	for i, x := range list {
 		l, err := d.link(part, &x)

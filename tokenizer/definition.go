@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"fmt"
 	"slices"
 	"unicode/utf8"
 
@@ -40,12 +41,16 @@ type addedToken struct {
 	Special    bool   `json:"special"`
 	id         uint32
 	match      string // what is looked for: the content, or what the normalizer makes of it
+	hidden     bool   // another one that comes later has the same id
 }
 
 // build checks the definition and makes the tokenizer.
 func (d *definition) build() (*Tokenizer, error) {
 	words := d.vocab.count
-	added := d.assignIDs()
+	added, err := d.assignIDs()
+	if err != nil {
+		return nil, err
+	}
 	size := uint64(len(d.vocab.tokens))
 	for _, a := range added {
 		size = max(size, uint64(a.id)+1)
@@ -86,7 +91,7 @@ func (d *definition) build() (*Tokenizer, error) {
 		}
 	}
 	letters := newAlphabet()
-	if err := d.model(t, words, letters); err != nil {
+	if err = d.model(t, words, letters); err != nil {
 		return nil, err
 	}
 	d.addTokens(t, added)    // after the model, which knows the vocabulary alone
@@ -102,8 +107,8 @@ func (d *definition) build() (*Tokenizer, error) {
 
 // assignIDs gives the added tokens their ids as the reference does: a token of the vocabulary keeps its id, others
 // follow after the vocabulary's length. The ids that a file states are not looked at. A token that comes twice counts
-// as it came last.
-func (d *definition) assignIDs() []addedToken {
+// as it came last, and of two that get the same id, as can happen if a vocabulary has gaps, only the last is found.
+func (d *definition) assignIDs() ([]addedToken, error) {
 	next := uint32(d.vocab.count)
 	var added []addedToken
 	at := map[string]int{}
@@ -113,7 +118,9 @@ func (d *definition) assignIDs() []addedToken {
 		}
 		a.match = a.Content
 		if a.Normalized && d.normalizer != nil {
-			a.match = d.normalizer.Normalize(normalize.New(a.Content, 0, false)).Text
+			if a.match = d.normalizer.Normalize(normalize.New(a.Content, 0, false)).Text; a.match == "" {
+				return nil, &UnsupportedError{Part: "added token", Name: fmt.Sprintf("%q, which the normalizer makes empty", a.Content)}
+			}
 		}
 		if i, ok := at[a.Content]; ok {
 			a.id = added[i].id
@@ -130,7 +137,14 @@ func (d *definition) assignIDs() []addedToken {
 		at[a.Content] = len(added)
 		added = append(added, a)
 	}
-	return added
+	last := map[uint32]int{}
+	for i, a := range added {
+		last[a.id] = i
+	}
+	for i := range added {
+		added[i].hidden = last[added[i].id] != i
+	}
+	return added, nil
 }
 
 // addTokens enters the added tokens.
@@ -143,6 +157,9 @@ func (d *definition) addTokens(t *Tokenizer, added []addedToken) {
 	}
 	var plain, normalized []addedToken
 	for _, a := range added {
+		if a.hidden {
+			continue
+		}
 		d.vocab.add(a.Content, a.id)
 		tok := &d.vocab.tokens[a.id]
 		tok.special = special[a.match] // the reference asks for the text that it decodes
@@ -154,9 +171,7 @@ func (d *definition) addTokens(t *Tokenizer, added []addedToken) {
 			d.decoder.rename(a.id, a.match)
 		}
 		if a.Normalized {
-			if a.match != "" {
-				normalized = append(normalized, a)
-			}
+			normalized = append(normalized, a)
 		} else {
 			plain = append(plain, a)
 		}

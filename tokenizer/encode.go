@@ -105,7 +105,7 @@ func (e *encoder) run(text string, o EncodeOptions) error {
 		return err
 	}
 	if e.tracked {
-		e.trim(e.dst[first:], text)
+		e.trim(e.dst[first:], text, o.AddSpecialTokens)
 		if broken {
 			e.restore(original)
 		}

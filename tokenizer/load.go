@@ -179,9 +179,12 @@ func (m *model) field(name string, s *jsonScanner) error {
 		m.merges, m.skipped = nil, 0
 		if m.vocab != nil && s.space() == '[' {
 			start := s.pos
-			err := m.readMerges(s)
-			m.Merges = s.data[start:s.pos]
-			return err
+			if m.readMerges(s) == nil {
+				m.Merges = s.data[start:s.pos]
+				return nil
+			}
+			// A continuing_subword_prefix may come behind the merges: finish reads them again, or says what is wrong.
+			s.pos, m.merges = start, nil
 		}
 	}
 	value, err := s.value()

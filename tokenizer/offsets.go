@@ -46,10 +46,10 @@ func (e *encoder) track(s normalize.String, ids []uint32) {
 	}
 	pos := 0
 	add := func(length int) {
-		span := normalize.Span{Start: pos, End: pos + length}
-		if span.End <= len(s.Text) {
-			span = s.Span(span.Start, span.End)
-		} // else the bytes of end_of_word_suffix became tokens: there the reference gives the place in the word
+		// Tokens of the bytes of a prefix or suffix stand for nothing: they get the character at which they stand. The
+		// reference counts their bytes as the word's, and so gives places outside of the word.
+		end := max(pos+length, min(pos+1, len(s.Text)))
+		span := s.Span(min(pos, end-1), end)
 		e.spans = append(e.spans, span)
 		pos += length
 	}
@@ -67,16 +67,17 @@ func (e *encoder) track(s normalize.String, ids []uint32) {
 
 // wordBytes returns the bytes of a word that a token of a byte-level model stands for.
 func (t *Tokenizer) wordBytes(id uint32) string {
-	if t.decoder.byteLevel && t.vocab.shadowed == nil {
+	if t.decoder.byteLevel && t.vocab.shadowed == nil && t.decoder.names == nil {
 		return t.vocab.tokens[id].raw
 	}
 	raw, _ := t.letters.bytesOf(t.vocab.modelText(id))
 	return raw
 }
 
-// trim takes white space out of the spans, as the post-processors say.
-func (e *encoder) trim(ids []uint32, text string) {
+// trim takes white space out of the spans, as the post-processors say. Added says that special tokens are added.
+func (e *encoder) trim(ids []uint32, text string, added bool) {
 	for _, p := range e.t.trims {
+		p.inner = p.inner && added
 		surfaces := e.surfaces
 		for i, id := range ids {
 			token := e.t.vocab.modelText(id)
@@ -118,10 +119,22 @@ func (e *encoder) trimToken(p trim, i int, token, text string) {
 			span.Start += n
 		}
 	}
+	if !hasRunes(text[:span.End], tail) {
+		return // so it is in the reference, where a token can be trimmed twice
+	}
 	for ; tail > 0 && span.End > span.Start; tail-- {
 		_, n := utf8.DecodeLastRuneInString(text[:span.End])
 		span.End -= n
 	}
+}
+
+// hasRunes reports whether a text has n characters or more.
+func hasRunes(text string, n int) bool {
+	for ; n > 0 && text != ""; n-- {
+		_, width := utf8.DecodeRuneInString(text)
+		text = text[width:]
+	}
+	return n == 0
 }
 
 // isTrimmed reports whether a character of a token counts as white space.

@@ -37,6 +37,7 @@ type component struct {
 	Cls *wordWithID `json:"cls"`
 	// TemplateProcessing
 	Single        []piece                 `json:"single"`
+	Pair          []piece                 `json:"pair"`
 	SpecialTokens map[string]templateWord `json:"special_tokens"`
 	// Sequence, whose list has another name in each part
 	PreTokenizers []component `json:"pretokenizers"`

@@ -14,31 +14,36 @@ import (
 )
 
 // pipeline is a line of testdata/pipelines.jsonl: a small tokenizer.json with parts of every kind, and what Hugging Face
-// tokenizers makes of some texts and ids (internal/parity/oracle.py golden).
+// tokenizers makes of some texts and ids (internal/parity/oracle.py golden). So are the lines of regressions.jsonl,
+// tokenizers that once went wrong (oracle.py regressions).
 type pipeline struct {
-	Tokenizer json.RawMessage `json:"tokenizer"`
-	Texts     []string        `json:"texts"`
-	IDs       [][]uint32      `json:"ids"`
-	Offsets   [][][2]int      `json:"offsets"`
-	AsText    [][]uint32      `json:"as_text"`
-	Lists     [][]uint32      `json:"lists"`
-	Decoded   []string        `json:"decoded"`
-	Skipped   []string        `json:"skipped"`
+	Tokenizer      json.RawMessage `json:"tokenizer"`
+	Texts          []string        `json:"texts"`
+	IDs            [][]uint32      `json:"ids"`
+	Offsets        [][][2]int      `json:"offsets"`
+	WithSpecial    [][]uint32      `json:"with_special"`
+	SpecialOffsets [][][2]int      `json:"special_offsets"`
+	AsText         [][]uint32      `json:"as_text"`
+	Lists          [][]uint32      `json:"lists"`
+	Decoded        []string        `json:"decoded"`
+	Skipped        []string        `json:"skipped"`
 }
 
 func pipelines(t testing.TB) []pipeline {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join("testdata", "pipelines.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var list []pipeline
-	for line := range bytes.Lines(data) {
-		var p pipeline
-		if err := json.Unmarshal(line, &p); err != nil {
+	for _, name := range []string{"pipelines.jsonl", "regressions.jsonl"} {
+		data, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
 			t.Fatal(err)
 		}
-		list = append(list, p)
+		for line := range bytes.Lines(data) {
+			var p pipeline
+			if err := json.Unmarshal(line, &p); err != nil {
+				t.Fatal(err)
+			}
+			list = append(list, p)
+		}
 	}
 	return list
 }
@@ -51,15 +56,20 @@ func TestPipelines(t *testing.T) {
 			t.Fatalf("%v\n%s", err, p.Tokenizer)
 		}
 		for i, text := range p.Texts {
-			ids, ranges, err := tok.EncodeOffsets(text, tokenizer.EncodeOptions{})
-			if err != nil {
-				t.Fatal(err)
+			for special, want := range map[bool]struct {
+				ids    []uint32
+				ranges [][2]int
+			}{false: {p.IDs[i], p.Offsets[i]}, true: {p.WithSpecial[i], p.SpecialOffsets[i]}} {
+				ids, ranges, err := tok.EncodeOffsets(text, tokenizer.EncodeOptions{AddSpecialTokens: special})
+				if err != nil {
+					t.Fatal(err)
+				}
+				same := slices.EqualFunc(ranges, want.ranges, func(r tokenizer.Range, w [2]int) bool { return r.Start == w[0] && r.End == w[1] })
+				if !slices.Equal(ids, want.ids) || !same {
+					t.Errorf("%q, special tokens %t, of %.500s:\ngot  %d %v\nwant %d %v", text, special, p.Tokenizer, ids, ranges, want.ids, want.ranges)
+				}
 			}
-			same := slices.EqualFunc(ranges, p.Offsets[i], func(r tokenizer.Range, w [2]int) bool { return r.Start == w[0] && r.End == w[1] })
-			if !slices.Equal(ids, p.IDs[i]) || !same {
-				t.Errorf("%q:\ngot  %d %v\nwant %d %v", text, ids, ranges, p.IDs[i], p.Offsets[i])
-			}
-			ids, err = tok.Encode(text, tokenizer.EncodeOptions{Special: tokenizer.SpecialAsText})
+			ids, err := tok.Encode(text, tokenizer.EncodeOptions{Special: tokenizer.SpecialAsText})
 			if err != nil || !slices.Equal(ids, p.AsText[i]) {
 				t.Errorf("%q as text: %d, %v, want %d", text, ids, err, p.AsText[i])
 			}

@@ -1,74 +1,117 @@
 package tokenizer
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"slices"
+)
 
 // trim is a post-processor that takes the white space at the ends of tokens out of their offsets.
 type trim struct {
 	prefixSpace bool // a space that a pre-tokenizer may have put there stays
-	inner       bool // it comes after tokens were put before the text
+	inner       bool // it comes after tokens were put before the text, if special tokens are added
 }
 
-// postProcessor reads the ids that are put before and after a text, and what is done to offsets.
+// part of an encoding: the text, or nothing, with ids before and after.
+type encodedPart struct {
+	before, after []uint32
+	text          bool
+}
+
+// postProcessor reads the ids that are put before and after a text, and what is done to offsets. Post-processors in a
+// sequence work on parts, as the reference's do: a template makes several of one, and what comes after it treats each
+// by itself.
 func (d *definition) postProcessor(data json.RawMessage) error {
 	const part = "post_processor"
 	list, err := parseComponent(part, data, "ByteLevel", "TemplateProcessing", "RobertaProcessing", "BertProcessing")
 	if err != nil {
 		return err
 	}
+	parts := []encodedPart{{text: true}}
 	for _, c := range list {
-		var before, after []uint32
-		switch c.Type {
-		case "ByteLevel":
-			if isTrue(c.TrimOffsets) {
-				d.trims = append(d.trims, trim{prefixSpace: isTrue(c.AddPrefixSpace), inner: len(d.prefix) > 0})
-			}
-			continue
-		case "TemplateProcessing":
-			if before, after, err = c.template(); err != nil {
+		if c.Type == "TemplateProcessing" {
+			if parts, err = c.template(parts); err != nil {
 				return err
 			}
-		default:
-			if c.Sep == nil || c.Cls == nil {
-				return formatError("%s: %s lacks sep or cls", part, c.Type)
-			}
-			if c.Type == "RobertaProcessing" && isTrue(c.TrimOffsets) {
-				d.trims = append(d.trims, trim{prefixSpace: isTrue(c.AddPrefixSpace), inner: len(d.prefix) > 0})
-			}
-			before, after = []uint32{c.Cls.id}, []uint32{c.Sep.id}
+			continue
 		}
-		d.prefix = append(before, d.prefix...)
-		d.suffix = append(d.suffix, after...)
+		if c.Type != "BertProcessing" && isTrue(c.TrimOffsets) {
+			t := trim{prefixSpace: isTrue(c.AddPrefixSpace)}
+			for _, p := range parts {
+				t.inner = t.inner || (p.text && len(p.before) > 0)
+			}
+			d.trims = append(d.trims, t)
+		}
+		if c.Type == "ByteLevel" {
+			continue
+		}
+		if c.Sep == nil || c.Cls == nil {
+			return formatError("%s: %s lacks sep or cls", part, c.Type)
+		}
+		for i := range parts {
+			if i == 0 {
+				parts[i].before = append([]uint32{c.Cls.id}, parts[i].before...)
+			} else if c.Type == "RobertaProcessing" {
+				parts[i].before = append([]uint32{c.Sep.id}, parts[i].before...)
+			}
+			parts[i].after = append(slices.Clip(parts[i].after), c.Sep.id)
+		}
+	}
+	passed := false
+	for _, p := range parts {
+		if !passed {
+			d.prefix = append(d.prefix, p.before...)
+		} else {
+			d.suffix = append(d.suffix, p.before...)
+		}
+		if passed = passed || p.text; passed {
+			d.suffix = append(d.suffix, p.after...)
+		} else {
+			d.prefix = append(d.prefix, p.after...)
+		}
 	}
 	return nil
 }
 
-// template returns what the template for single texts puts around the text.
-func (c *component) template() (before, after []uint32, err error) {
+// template puts parts into the template for as many: of one part, the text, or of two. The reference has no template
+// for more.
+func (c *component) template(parts []encodedPart) ([]encodedPart, error) {
 	const part = "post_processor TemplateProcessing"
+	template := c.Single
+	switch len(parts) {
+	case 1:
+	case 2:
+		template = c.Pair
+	default:
+		return nil, &UnsupportedError{Part: part, Name: "after a post-processor that makes more than two parts"}
+	}
+	var out []encodedPart
 	texts := 0
-	for _, p := range c.Single {
+	for _, p := range template {
 		switch {
 		case p.Sequence != nil:
-			texts++
-			if p.Sequence.ID != "A" || texts > 1 {
-				return nil, nil, &UnsupportedError{Part: part, Name: "with another single template than one $A"}
+			i := 0
+			if p.Sequence.ID != "A" {
+				i = 1
 			}
+			if i >= len(parts) {
+				return nil, &UnsupportedError{Part: part, Name: "with another template than one $A for the text"}
+			}
+			if parts[i].text {
+				texts++
+			}
+			out = append(out, parts[i])
 		case p.SpecialToken != nil:
 			word, ok := c.SpecialTokens[p.SpecialToken.ID]
 			if !ok {
-				return nil, nil, formatError("%s: special token %q is not described", part, p.SpecialToken.ID)
+				return nil, formatError("%s: special token %q is not described", part, p.SpecialToken.ID)
 			}
-			if texts == 0 {
-				before = append(before, word.IDs...)
-			} else {
-				after = append(after, word.IDs...)
-			}
+			out = append(out, encodedPart{before: word.IDs})
 		default:
-			return nil, nil, formatError("%s: a piece is neither SpecialToken nor Sequence", part)
+			return nil, formatError("%s: a piece is neither SpecialToken nor Sequence", part)
 		}
 	}
-	if texts == 0 {
-		return nil, nil, &UnsupportedError{Part: part, Name: "with a single template without $A"}
+	if texts != 1 {
+		return nil, &UnsupportedError{Part: part, Name: "with another template than one $A for the text"}
 	}
-	return before, after, nil
+	return out, nil
 }

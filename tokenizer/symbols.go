@@ -156,8 +156,16 @@ func (s *symbols) yieldBytes(word string, i, end int, yield func(id uint32, leng
 			return false
 		}
 	}
+	before := 0 // bytes of the prefix: like those of the suffix they stand for nothing of the word
+	if i > 0 {
+		before = len(s.prefix)
+	}
 	for j := range len(text) {
-		yield(s.bytes[text[j]], 1)
+		length := 0
+		if j >= before && j < before+end-i {
+			length = 1
+		}
+		yield(s.bytes[text[j]], length)
 	}
 	return true
 }
@@ -171,13 +179,14 @@ func (s *symbols) lengths(dst []int, word string, ids []uint32) []int {
 		}
 	}
 	at, rest, total := 0, 0, 0 // the token, how much of its text is not yet accounted for, and its bytes
+	begun := false
 	s.each(word, func(id uint32, length int) {
 		if at == len(ids) {
 			return
 		}
 		text := len(s.vocab.modelText(id))
-		if total == 0 {
-			rest = len(s.vocab.modelText(ids[at]))
+		if !begun {
+			begun, rest = true, len(s.vocab.modelText(ids[at]))
 		} else {
 			text -= s.prefixLength
 		}
@@ -185,7 +194,7 @@ func (s *symbols) lengths(dst []int, word string, ids []uint32) []int {
 		total += length
 		if rest <= 0 {
 			dst = append(dst, total)
-			at, total = at+1, 0
+			at, total, begun = at+1, 0, false
 		}
 	})
 	return dst

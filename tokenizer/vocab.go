@@ -145,7 +145,7 @@ func (v *vocab) findHashed(hash uint32, text string) (uint32, bool) {
 // findModel is find among the tokens that the model knows.
 func (v *vocab) findModel(text string) (uint32, bool) {
 	id, ok := v.find(text)
-	return id, ok && !v.tokens[id].outside
+	return id, ok && (!v.tokens[id].outside || v.shadowed[id] == text)
 }
 
 func (v *vocab) findShadowed(text string) (uint32, bool) {

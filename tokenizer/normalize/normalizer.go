@@ -57,6 +57,9 @@ type Replace struct {
 
 // Normalize replaces. What is put in is taken to come from the last character of what it replaces.
 func (n Replace) Normalize(s String) String {
+	if s.Text == "" { // where the reference finds nothing, not even a match of nothing
+		return s
+	}
 	var b *builder
 	n.Pattern.Match(s.Text, func(start, end int) bool {
 		if b == nil {

@@ -38,6 +38,9 @@ func TestMatch(t *testing.T) {
 		{`[\x41-\u0043\x{44}]+`, "ABCDE", []string{"ABCD"}},
 		{`[a\-z]+`, "a-zb", []string{"a-z"}},
 		{`\s+(?!\S)`, "a  b ", []string{" ", " "}},
+		{`\w+`, "a\u00b2 \u00bd\u2460", []string{"a\u00b2", "\u00bd"}},
+		{`[\w]+|[^\w\s]`, "a\u00b2 \u00bd", []string{"a", "\u00b2", "\u00bd"}}, // not the same characters in a class
+		{`[\W]`, "a\u00b2", []string{"\u00b2"}},
 		{`[^a]`, "a\U0001f600", []string{"\U0001f600"}},
 	} {
 		re, err := pattern.Compile(c.pattern)

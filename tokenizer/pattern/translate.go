@@ -343,10 +343,25 @@ func (t *translator) member() (set, rune, error) {
 	r, width := utf8.DecodeRuneInString(t.in[t.pos:])
 	t.pos += width
 	if r == '\\' {
+		if rest := t.in[t.pos:]; strings.HasPrefix(rest, "w") || strings.HasPrefix(rest, "W") {
+			t.pos++
+			return wordInClass(rest[0] == 'W'), 0, nil
+		}
 		return t.escaped(at)
 	}
 	if r == utf8.RuneError && width <= 1 {
 		return nil, 0, t.fail("invalid UTF-8", at)
 	}
 	return nil, r, nil
+}
+
+// wordInClass returns \w or \W as they are in a class: without the six numbers of Latin-1 that Oniguruma takes for word
+// characters outside of classes, where it looks bytes up in a table of their own.
+func wordInClass(negated bool) set {
+	word, _ := classNamed("w")
+	others := append(word.negated(), span{'\u00b2', '\u00b3'}, span{'\u00b9', '\u00b9'}, span{'\u00bc', '\u00be'}).tidy()
+	if negated {
+		return others
+	}
+	return others.negated()
 }

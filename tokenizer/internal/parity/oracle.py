@@ -9,6 +9,7 @@
     python oracle.py variants OUT                               write small tokenizers, texts and their ids
     python oracle.py pipelines OUT                              the same with every kind of part
     python oracle.py golden OUT                                 a few small ones of those, as ../../testdata/pipelines.jsonl
+    python oracle.py regressions OUT                            what once went wrong, as ../../testdata/regressions.jsonl
     python oracle.py forms OUT                                  write texts and their normal forms and lower case
 
 A file is a row of frames: a length (uint32, little endian) and as many bytes. Texts are raw bytes, which may be
@@ -418,8 +419,8 @@ def random_decoder(rng):
                 decoders.ByteLevel,
                 decoders.ByteFallback,
                 decoders.Fuse,
-                lambda: decoders.Replace(rng.choice(("\u2581", "a", "ab")), rng.choice((" ", "", "zz"))),
-                lambda: decoders.Strip(rng.choice(" ab"), rng.randrange(3), 0),
+                lambda: decoders.Replace(rng.choice(("\u2581", "a", "ab", Regex(r"\s|a+"), Regex("^."))), rng.choice((" ", "", "zz"))),
+                lambda: decoders.Strip(rng.choice(" ab"), rng.randrange(3), rng.choice((0, 0, 1))),
                 lambda: decoders.Metaspace(prepend_scheme=rng.choice(("always", "first", "never"))),
             )
         )()
@@ -430,6 +431,27 @@ def random_decoder(rng):
     if kind < 0.3:
         return decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
     return one() if kind < 0.6 else decoders.Sequence([one() for _ in range(rng.randrange(1, 5))])
+
+
+def random_post_processor(rng, words):
+    def one():
+        a, b = rng.choice(words), rng.choice(words)
+        single = rng.choice(("A $A", "$A B", "A $A B", "A B $A", "$A A B A", "$A"))
+        return rng.choice(
+            (
+                lambda: processors.ByteLevel(trim_offsets=rng.random() < 0.7, add_prefix_space=rng.random() < 0.5),
+                lambda: processors.RobertaProcessing(a, b, trim_offsets=rng.random() < 0.7, add_prefix_space=rng.random() < 0.5),
+                lambda: processors.BertProcessing(a, b),
+                lambda: processors.TemplateProcessing(single=single, pair="$A B $B A", special_tokens=[("A", a[1]), ("B", b[1])]),
+            )
+        )()
+
+    kind = rng.random()
+    if kind < 0.4:
+        return None
+    if kind < 0.6:
+        return processors.ByteLevel(trim_offsets=rng.random() < 0.7, add_prefix_space=rng.random() < 0.5)
+    return one() if kind < 0.75 else processors.Sequence([one() for _ in range(rng.randrange(1, 4))])
 
 
 def pipeline(rng):
@@ -473,6 +495,12 @@ def pipeline(rng):
         if joined and joined not in vocab:
             vocab[joined] = len(vocab)
             tokens.append(joined)
+    ids = list(range(len(vocab)))
+    if rng.random() < 0.2:  # gaps, which the ids of added tokens may fill
+        ids = sorted(rng.sample(range(len(vocab) + 9), len(vocab)))
+    if rng.random() < 0.2:
+        rng.shuffle(ids)
+    vocab = dict(zip(vocab, ids))
     tok = Tokenizer(models.BPE(vocab=vocab, merges=merges, **options))
     if (n := random_normalizer(rng)) is not None:
         tok.normalizer = n
@@ -480,8 +508,8 @@ def pipeline(rng):
         tok.pre_tokenizer = p
     if (d := random_decoder(rng)) is not None:
         tok.decoder = d
-    if rng.random() < 0.5:
-        tok.post_processor = processors.ByteLevel(trim_offsets=rng.random() < 0.7, add_prefix_space=rng.random() < 0.5)
+    if (p := random_post_processor(rng, list(vocab.items()))) is not None:
+        tok.post_processor = p
     contents = ["<s>", "</s>", "ab", "bc", "a b", "\u00e9", "A", "x", "<unk>", "zz", "\u2581a", " x"]
     chosen = rng.sample(contents, rng.randrange(0, 5))
     strips = ("lstrip",) if any(c[0].isspace() for c in chosen) else ("lstrip", "rstrip")
@@ -522,9 +550,9 @@ def guarded(work):
         return f.read() if status == 0 else b""
 
 
-def answers(tok, texts, lists):
+def answers(tok, texts, lists, source=None):
     """What the reference makes of texts and of lists of ids."""
-    plain = Tokenizer.from_str(tok.to_str())
+    plain = Tokenizer.from_str(source or tok.to_str())
     plain.encode_special_tokens = True
     encodings = tok.encode_batch(texts, add_special_tokens=False)
     with_special = tok.encode_batch(texts, add_special_tokens=True)
@@ -611,6 +639,65 @@ def golden(out):
         f.write(b"\n".join(lines) + b"\n")
 
 
+# Small tokenizers that once went wrong: what is added to a bare model, texts, and lists of ids.
+BARE = {"type": "BPE", "dropout": None, "unk_token": "?", "continuing_subword_prefix": None, "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": False}
+LETTER_IDS = {c: i for i, c in enumerate("?abcxyz .\n\u0120\u00b2\u00e9\u0301")}
+
+
+def template(single, pair, **words):
+    def pieces(text):
+        return [{"Sequence": {"id": w[1:], "type_id": 0}} if w[0] == "$" else {"SpecialToken": {"id": w, "type_id": 0}} for w in text.split()]
+
+    special = {name: {"id": name, "ids": ids, "tokens": ["t"] * len(ids)} for name, ids in words.items()}
+    return {"type": "TemplateProcessing", "single": pieces(single), "pair": pieces(pair), "special_tokens": special}
+
+
+def regressions(out):
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    bert = {"type": "BertProcessing", "sep": ["x", 4], "cls": ["y", 5]}
+    roberta = {"type": "RobertaProcessing", "sep": ["x", 4], "cls": ["y", 5], "trim_offsets": True, "add_prefix_space": False}
+    one = template("T $A", "$B T $A", T=[6, 7])
+
+    def sequence(kind, *parts):
+        return {"type": "Sequence", kind: list(parts)}
+
+    def regex(pattern, content):
+        return {"type": "Replace", "pattern": {"Regex": pattern}, "content": content}
+
+    def added(content, **how):
+        return {"id": 0, "content": content, **{k: how.get(k, False) for k in ("single_word", "lstrip", "rstrip", "normalized", "special")}}
+
+    cases = [
+        {"post_processor": sequence("processors", one, bert)},
+        {"post_processor": sequence("processors", one, roberta, byte_level)},
+        {"post_processor": sequence("processors", bert, byte_level, one, sequence("processors", one))},
+        {"post_processor": sequence("processors", bert, byte_level)},
+        {"post_processor": sequence("processors", byte_level, byte_level), "added_tokens": [added("a", rstrip=True, lstrip=True)]},
+        {"decoder": sequence("decoders")},
+        {"decoder": sequence("decoders", sequence("decoders"))},
+        {"decoder": sequence("decoders", regex("x*", "c"), {"type": "Fuse"})},
+        {"normalizer": regex("x*|$", "b")},
+        {"normalizer": regex(r"\w+|[^\w\s]+", "ab")},
+        {"pre_tokenizer": {"type": "Split", "pattern": {"Regex": r"[\w]+|\w"}, "behavior": "Isolated", "invert": False}, "decoder": {"type": "Fuse"}},
+        {"normalizer": {"type": "Prepend", "prepend": "\u00e9"}, "pre_tokenizer": byte_level, "decoder": byte_level, "added_tokens": [added("\u0120", normalized=True)]},
+        {"model": {"vocab": {**LETTER_IDS, "ab": 15, "abc": 16}, "merges": ["a b", "ab c"]}, "added_tokens": [added("yy"), added("zz", special=True), added("abc")]},
+        {"model": {"vocab": {**LETTER_IDS, "ab": 17, "abc": 16}, "merges": ["a b", "ab c"]}, "added_tokens": [added("yy"), added("zz"), added("abc", single_word=True)]},
+        {"model": {"merges": ["a xb"], "vocab": {**LETTER_IDS, "xb": 14, "ab": 15}, **{k: v for k, v in BARE.items() if k != "type"}, "continuing_subword_prefix": "x"}},
+    ]
+    texts = ["", "ab", " ab.c\u00b2 x\u00e9", "\n\na  b a\n\n yyzzabc abc", "x", ".\u00b2\u00b2a", "e\u0301\u0301 ab"]
+    lists = [[1, 2, 7, 3], [4, 4, 1], [14, 15, 16, 17, 18]]
+    with open(out, "wb") as f:
+        for case in cases:
+            model = {"type": "BPE"}  # the keys of a case come first: their order counts
+            model.update(case.get("model", {}))
+            for k, v in {**BARE, "vocab": LETTER_IDS, "merges": []}.items():
+                model.setdefault(k, v)
+            raw = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None, "pre_tokenizer": None, "post_processor": None, "decoder": None, **case, "model": model}
+            source = json.dumps(raw)
+            answer = {**answers(Tokenizer.from_str(source), texts, lists, source), "tokenizer": raw}
+            f.write(json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+
+
 def forms(out):
     rng = random.Random(8)
     points = [chr(c) for c in range(0x20000) if not 0xD800 <= c <= 0xDFFF]
@@ -629,4 +716,4 @@ def forms(out):
 
 
 if __name__ == "__main__":
-    {"corpus": corpus, "encode": encode, "offsets": offsets, "ids": id_lists, "decode": decode, "tiktoken": tiktoken_encode, "variants": variants, "pipelines": pipelines, "golden": golden, "forms": forms}[sys.argv[1]](*sys.argv[2:])
+    {"corpus": corpus, "encode": encode, "offsets": offsets, "ids": id_lists, "decode": decode, "tiktoken": tiktoken_encode, "variants": variants, "pipelines": pipelines, "golden": golden, "regressions": regressions, "forms": forms}[sys.argv[1]](*sys.argv[2:])
