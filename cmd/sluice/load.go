@@ -109,6 +109,7 @@ func (a *app) loadReplicas(
 			Slots:         a.options.Slots,
 			MaxLength:     length,
 			MaxChunk:      min(a.options.ChunkTokens, length),
+			PrefixBytes:   int(a.options.PrefixCacheBytes),
 		})
 		if err != nil {
 			return nil, err

@@ -28,6 +28,8 @@ type serveCmd struct {
 	ChunkTokens      int `help:"Most tokens of a prompt in one step: fewer keep running streams smoother, more fill prompts faster." default:"128" placeholder:"N"`
 	DefaultMaxTokens int `help:"max_tokens of a request that sets none, for a model whose generation_config.json has no max_new_tokens." default:"256" placeholder:"N"`
 
+	PrefixCacheBytes byteSize `help:"Memory in which a replica keeps the keys and values of earlier prompts, for prompts that begin alike; 0: none." default:"1GiB" placeholder:"BYTES"`
+
 	DrainDelay   time.Duration `help:"How long to go on taking calls after turning NOT_SERVING, for load balancers to notice." default:"2s" placeholder:"DURATION"`
 	DrainTimeout time.Duration `help:"How long running calls may then take before they are cut off." default:"30s" placeholder:"DURATION"`
 
