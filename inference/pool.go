@@ -35,6 +35,38 @@ func (p *pool) pick() *Replica {
 	return best
 }
 
+// pickFor returns the replica for a prompt: the one that holds the longest prefix of it, unless that is busier than the
+// others by too much, and the least loaded one of those that hold equally much. It is nil if none runs.
+func (p *pool) pickFor(salt string, prompt []uint32) *Replica {
+	if len(p.replicas) == 1 {
+		return p.pick()
+	}
+	least := p.pick()
+	if least == nil {
+		return nil
+	}
+	base := least.Engine.Stats()
+	best, longest := least, least.Engine.Cached(salt, prompt)
+	for i := range p.replicas {
+		r := &p.replicas[i]
+		if r == least || p.failed[i].Load() {
+			continue
+		}
+		if cached := r.Engine.Cached(salt, prompt); cached > longest && worthIt(r.Engine.Stats(), base) {
+			best, longest = r, cached
+		}
+	}
+	return best
+}
+
+// worthIt says whether a prompt goes to a replica that holds more of it, rather than to the least loaded one: not if it
+// would wait there, and not if a quarter of the slots more would share the steps with it. Otherwise one popular prefix
+// would draw all the work to one replica.
+func worthIt(holder, least engine.Stats) bool {
+	load := holder.Running + holder.Waiting
+	return load < holder.Slots && load-least.Running-least.Waiting <= max(1, holder.Slots/4)
+}
+
 // fail takes a replica out of the pool and reports whether it was the last one.
 func (p *pool) fail(i int) bool {
 	p.failed[i].Store(true)
