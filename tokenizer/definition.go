@@ -71,7 +71,7 @@ func (d *definition) build() (*Tokenizer, error) {
 		trims:      d.trims,
 		decoder:    d.decoder,
 		notes:      d.notes,
-		scratch:    newPool(),
+		pool:       newPool(),
 	}
 	changed := d.normalizer != nil
 	for _, s := range d.steps {

@@ -43,7 +43,9 @@ func (t *Tokenizer) Encode(text string, o EncodeOptions) ([]uint32, error) {
 
 // AppendEncode appends the token ids of a text to dst and returns the extended slice; after an error that is dst.
 func (t *Tokenizer) AppendEncode(dst []uint32, text string, o EncodeOptions) ([]uint32, error) {
-	e := encoder{t: t, dst: dst}
+	e := t.encoder()
+	defer e.release()
+	e.dst = dst
 	if err := e.run(text, o); err != nil {
 		return dst, err
 	}
@@ -52,16 +54,20 @@ func (t *Tokenizer) AppendEncode(dst []uint32, text string, o EncodeOptions) ([]
 
 // Count returns the number of tokens that Encode would return, without holding them.
 func (t *Tokenizer) Count(text string, o EncodeOptions) (int, error) {
-	e := encoder{t: t, counting: true}
+	e := t.encoder()
+	defer e.release()
+	e.counting = true
 	if err := e.run(text, o); err != nil {
 		return 0, err
 	}
 	return e.counted + len(e.dst), nil
 }
 
-// encoder is one call's state.
+// encoder is one call's state, and what is kept for the next one: scratch and words.
 type encoder struct {
 	t        *Tokenizer
+	scratch  *bpe.Scratch
+	words    *wordBatch
 	dst      []uint32
 	counting bool // drop the ids and count them
 	counted  int
@@ -71,7 +77,6 @@ type encoder struct {
 	lengths  []int         // scratch
 	policy   SpecialPolicy
 	literal  []Range // disjoint
-	scratch  *bpe.Scratch
 }
 
 // surfaceText is the text that a token was found as: an added token with the white space that it strips.
@@ -92,8 +97,6 @@ func (e *encoder) run(text string, o EncodeOptions) error {
 		text, e.literal = repair(text, o.Literal)
 	}
 	e.literal = disjoint(e.literal)
-	e.scratch = e.t.scratch.get()
-	defer e.t.scratch.put(e.scratch)
 	if o.AddSpecialTokens {
 		e.dst = append(e.dst, e.t.prefix...)
 	}
@@ -214,14 +217,14 @@ func (e *encoder) pieces(s normalize.String, i int) {
 		return
 	}
 	if p, ok := e.t.steps[i].(scan); ok && i == len(e.t.steps)-1 && !e.tracked && e.t.cuts == nil {
-		if e.t.lines && e.share(s.Text, nextLine, func(dst []uint32, part string, s *bpe.Scratch) []uint32 { return e.t.scanWords(dst, part, p, s) }) {
+		if e.t.lines && len(s.Text) >= minShared && e.share(s.Text, nextLine, func(e *encoder, dst []uint32, part string) []uint32 { return e.words.scan(dst, part, p) }) {
 			return
 		}
-		p.Split(s.Text, func(_ int, word string) bool {
-			e.dst = e.t.model.Append(e.dst, word, e.scratch)
-			e.count()
-			return true
-		})
+		e.words.counting = e.counting
+		e.dst = e.words.scan(e.dst, s.Text, p)
+		e.counted += e.words.counted
+		e.words.counted, e.words.counting = 0, false
+		e.count()
 		return
 	}
 	e.t.steps[i].apply(s, func(s normalize.String) { e.pieces(s, i+1) })
@@ -243,7 +246,7 @@ func (e *encoder) word(s normalize.String) {
 		e.dst = append(e.dst, id)
 	case t.cuts == nil:
 		e.dst = t.model.Append(e.dst, s.Text, e.scratch)
-	case e.share(s.Text, t.cuts.next, t.cutWord):
+	case len(s.Text) >= minShared && e.share(s.Text, t.cuts.next, func(e *encoder, dst []uint32, part string) []uint32 { return t.cutWord(dst, part, e.scratch) }):
 	default:
 		e.dst = t.cutWord(e.dst, s.Text, e.scratch)
 	}

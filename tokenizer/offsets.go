@@ -18,7 +18,9 @@ func (t *Tokenizer) EncodeOffsets(text string, o EncodeOptions) (ids []uint32, o
 // normalizer puts into the text has the range of what stands beside it; and tokens that are added around the text have
 // the empty range at 0. Ranges of invalid UTF-8 are those of the broken pieces that became U+FFFD.
 func (t *Tokenizer) AppendEncodeOffsets(ids []uint32, offsets []Range, text string, o EncodeOptions) ([]uint32, []Range, error) {
-	e := encoder{t: t, dst: ids, tracked: true}
+	e := t.encoder()
+	defer e.release()
+	e.dst, e.tracked = ids, true
 	if err := e.run(text, o); err != nil {
 		return ids, offsets, err
 	}

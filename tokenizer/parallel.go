@@ -42,7 +42,7 @@ const (
 
 // share encodes a long text on all processors: it cuts it at places that next finds, which must not change the tokens,
 // and encodes the parts at the same time. It reports whether it did.
-func (e *encoder) share(text string, next func(text string, from int) int, encode func(dst []uint32, part string, s *bpe.Scratch) []uint32) bool {
+func (e *encoder) share(text string, next func(text string, from int) int, encode func(e *encoder, dst []uint32, part string) []uint32) bool {
 	parts := min(runtime.GOMAXPROCS(0), len(text)/minShare)
 	if len(text) < minShared || parts < 2 || e.tracked {
 		return false
@@ -56,9 +56,9 @@ func (e *encoder) share(text string, next func(text string, from int) int, encod
 		}
 		part := text[start:end]
 		group.Go(func() {
-			s := e.t.scratch.get()
-			defer e.t.scratch.put(s)
-			ids[i] = encode(make([]uint32, 0, len(part)/3), part, s)
+			other := e.t.encoder()
+			defer other.release()
+			ids[i] = encode(other, make([]uint32, 0, len(part)/3), part)
 		})
 		start = end
 	}
@@ -111,21 +111,18 @@ func cutsLines(s pretoken.Splitter) bool {
 
 func isLetter(c byte) bool { return (c|0x20) >= 'a' && (c|0x20) <= 'z' }
 
-// scanWords encodes the words of a text that a scanner cuts.
-func (t *Tokenizer) scanWords(dst []uint32, text string, p scan, s *bpe.Scratch) []uint32 {
-	p.Split(text, func(_ int, word string) bool {
-		dst = t.model.Append(dst, word, s)
-		return true
-	})
-	return dst
-}
-
 // cutWord encodes a word part by part (see junctions).
 func (t *Tokenizer) cutWord(dst []uint32, word string, s *bpe.Scratch) []uint32 {
+	var ends [bpe.BatchSize]int
 	for start := 0; start < len(word); {
-		end := t.cuts.next(word, start)
-		dst = t.model.Append(dst, word[start:end], s)
-		start = end
+		n, pos := 0, start
+		for n < len(ends) && pos < len(word) {
+			pos = t.cuts.next(word, pos)
+			ends[n] = pos
+			n++
+		}
+		dst = t.model.AppendWords(dst, word, start, ends[:n], s)
+		start = pos
 	}
 	return dst
 }

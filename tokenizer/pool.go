@@ -6,24 +6,28 @@ import (
 	"github.com/sluiceml/sluice/tokenizer/bpe"
 )
 
-// pool keeps the scratch memory, with the word caches, of as many encoders as can run at once. A sync.Pool would
-// lose the caches to the garbage collector.
-type pool chan *bpe.Scratch
+// pool keeps as many encoders as can run at once, with their scratch memory and word caches. A sync.Pool would lose the
+// caches to the garbage collector.
+type pool chan *encoder
 
 func newPool() pool { return make(pool, runtime.GOMAXPROCS(0)) }
 
-func (p pool) get() *bpe.Scratch {
+// encoder returns an encoder, which must be released.
+func (t *Tokenizer) encoder() *encoder {
 	select {
-	case s := <-p:
-		return s
+	case e := <-t.pool:
+		return e
 	default:
-		return bpe.NewScratch()
+		s := bpe.NewScratch()
+		return &encoder{t: t, scratch: s, words: newWordBatch(t, s)}
 	}
 }
 
-func (p pool) put(s *bpe.Scratch) {
+// release gives the encoder back, without what the call left in it.
+func (e *encoder) release() {
+	*e = encoder{t: e.t, scratch: e.scratch, words: e.words}
 	select {
-	case p <- s:
+	case e.t.pool <- e:
 	default:
 	}
 }

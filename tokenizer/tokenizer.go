@@ -24,7 +24,7 @@ type Tokenizer struct {
 	lines      bool // the steps are a scanner alone that cuts at line ends
 	spans      bool // pre-tokenization asks where text came from
 	notes      []string
-	scratch    pool
+	pool       pool
 }
 
 // Size returns the number of ids, used or not: one more than the largest.

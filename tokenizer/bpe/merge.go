@@ -12,48 +12,85 @@ const maxHeap = 1 << 10
 // maxKept is the length in symbols of the longest word whose buffers a Scratch keeps (24 bytes a symbol).
 const maxKept = 1 << 16
 
-// Scratch holds the buffers of one encoding goroutine and its word cache, which is bounded (2 MiB). It serves one
-// model, and is not safe for concurrent use. The zero value is ready, and has no cache.
+// Scratch holds the buffers of one encoding goroutine and its word caches, which are bounded (2.5 MiB). It serves one
+// model, and is not safe for concurrent use. The zero value is ready, and has no caches.
 type Scratch struct {
-	cache   []cacheSlot
+	short   []shortSet
+	long    []longSlot
 	symbols []uint32
 	ranks   []uint32
 	// The linked list and the heap of the long words.
 	prev, next []int32
 	heap       []uint64
 	agenda     agenda // of the very long ones
+	batch      batch
 }
 
-// NewScratch returns a Scratch with a word cache.
-func NewScratch() *Scratch { return &Scratch{cache: make([]cacheSlot, cacheSlots)} }
+// NewScratch returns a Scratch with word caches.
+func NewScratch() *Scratch {
+	return &Scratch{short: make([]shortSet, cacheSets), long: make([]longSlot, longSlots)}
+}
 
 // Append encodes a word and appends its tokens. The words of a text are encoded one after another, each by itself.
 func (m *Model) Append(dst []uint32, word string, s *Scratch) []uint32 {
-	n := len(word)
-	if n == 0 {
+	switch n := len(word); {
+	case n == 0:
 		return dst
+	case n <= maxShortWord:
+		k := keyOf(word)
+		return m.appendShort(dst, word, k, k.hash(n), s)
+	default:
+		return m.appendLong(dst, word, s)
 	}
-	if n > maxCached || len(s.cache) == 0 {
+}
+
+// appendShort encodes a word of at most maxShortWord bytes.
+func (m *Model) appendShort(dst []uint32, word string, k key, hash uint64, s *Scratch) []uint32 {
+	n := len(word)
+	if len(s.short) == 0 {
+		if id := m.words.findShort(hash, k, n); id != None {
+			return append(dst, id)
+		}
+		return m.pieces(dst, word, s)
+	}
+	set := &s.short[hash&uint64(len(s.short)-1)]
+	if slot := set.find(k, n); slot != nil {
+		return slot.appendTo(dst)
+	}
+	before := len(dst)
+	if id := m.words.findShort(hash, k, n); id != None {
+		dst = append(dst, id)
+	} else {
+		dst = m.pieces(dst, word, s)
+	}
+	set.add(k, n, dst[before:])
+	return dst
+}
+
+// appendLong encodes a longer word.
+func (m *Model) appendLong(dst []uint32, word string, s *Scratch) []uint32 {
+	n := len(word)
+	if n > maxCached || len(s.long) == 0 {
 		if n <= m.words.longest {
-			if id := m.words.find(hashWord(word), word); id != None {
+			if id := m.words.findLong(hashLong(word), word); id != None {
 				return append(dst, id)
 			}
 		}
 		return m.pieces(dst, word, s)
 	}
-	k := keyOf(word)
+	k := longKeyOf(word)
 	hash := k.hash(n)
-	slot := &s.cache[hash&uint64(len(s.cache)-1)]
-	if slot.key == k && int(slot.len) == n {
+	slot := &s.long[hash&uint64(len(s.long)-1)]
+	if slot.key == k && int(slot.tag) == n {
 		return append(dst, slot.ids[:slot.n]...)
 	}
 	before := len(dst)
-	if id := m.words.find(hash, word); id != None {
+	if id := m.words.findLong(hash, word); id != None {
 		dst = append(dst, id)
 	} else {
 		dst = m.pieces(dst, word, s)
 	}
-	slot.set(&k, n, dst[before:])
+	slot.add(&k, n, dst[before:])
 	return dst
 }
 
@@ -63,45 +100,75 @@ const isPiece = 1 << 7
 
 // pieces encodes a word by its merges alone, piece by piece if it can be cut.
 func (m *Model) pieces(dst []uint32, word string, s *Scratch) []uint32 {
-	if m.cuts == nil || len(word) <= cutsOver || len(s.cache) == 0 {
+	if m.cuts == nil || len(word) <= cutsOver || len(s.short) == 0 {
 		return m.merge(dst, word, s)
 	}
 	for pos := 0; pos < len(word); {
 		end := m.cuts.next(word, pos)
-		if piece := word[pos:end]; len(piece) > maxCached || len(piece) == len(word) {
+		switch piece := word[pos:end]; {
+		case len(piece) > maxCached || len(piece) == len(word):
 			dst = m.merge(dst, piece, s)
-		} else {
-			dst = m.piece(dst, piece, s)
+		case len(piece) > maxShortWord:
+			dst = m.longPiece(dst, piece, s)
+		default:
+			dst = m.shortPiece(dst, piece, keyAt(word, pos, len(piece)), s)
 		}
 		pos = end
 	}
 	return dst
 }
 
-// piece encodes a piece that is short enough for the cache.
-func (m *Model) piece(dst []uint32, piece string, s *Scratch) []uint32 {
-	k := keyOf(piece)
-	n := len(piece)
-	if m.ignoreMerges {
-		n |= isPiece
-	}
-	hash := k.hash(n)
-	slot := &s.cache[hash&uint64(len(s.cache)-1)]
-	if slot.key == k && int(slot.len) == n {
-		return append(dst, slot.ids[:slot.n]...)
+// shortPiece encodes a piece of at most maxShortWord bytes.
+func (m *Model) shortPiece(dst []uint32, piece string, k key, s *Scratch) []uint32 {
+	tag := m.pieceTag(piece)
+	hash := k.hash(tag)
+	set := &s.short[hash&uint64(len(s.short)-1)]
+	if slot := set.find(k, tag); slot != nil {
+		return slot.appendTo(dst)
 	}
 	before := len(dst)
 	id := uint32(None)
 	if !m.ignoreMerges {
-		id = m.words.find(hash, piece)
+		id = m.words.findShort(hash, k, len(piece))
 	}
 	if id != None {
 		dst = append(dst, id)
 	} else {
 		dst = m.merge(dst, piece, s)
 	}
-	slot.set(&k, n, dst[before:])
+	set.add(k, tag, dst[before:])
 	return dst
+}
+
+// longPiece encodes a longer piece that the cache can hold.
+func (m *Model) longPiece(dst []uint32, piece string, s *Scratch) []uint32 {
+	tag := m.pieceTag(piece)
+	k := longKeyOf(piece)
+	hash := k.hash(tag)
+	slot := &s.long[hash&uint64(len(s.long)-1)]
+	if slot.key == k && int(slot.tag) == tag {
+		return append(dst, slot.ids[:slot.n]...)
+	}
+	before := len(dst)
+	id := uint32(None)
+	if !m.ignoreMerges {
+		id = m.words.findLong(hash, piece)
+	}
+	if id != None {
+		dst = append(dst, id)
+	} else {
+		dst = m.merge(dst, piece, s)
+	}
+	slot.add(&k, tag, dst[before:])
+	return dst
+}
+
+// pieceTag is what a piece is cached under.
+func (m *Model) pieceTag(piece string) int {
+	if m.ignoreMerges {
+		return len(piece) | isPiece
+	}
+	return len(piece)
 }
 
 // merge encodes a word by its merges alone.

@@ -62,7 +62,11 @@ func New(c Config) (*Model, error) {
 		return nil, fmt.Errorf("bpe: %d merges are too many", len(c.Merges))
 	}
 	m := &Model{symbols: c.Symbols, bytes: c.Bytes, unknown: c.Unknown, fuseUnknown: c.FuseUnknown, cuts: newCuts(&c), ignoreMerges: c.IgnoreMerges}
-	m.ranks = newPairTable(len(c.Merges))
+	symbol, rank := uint32(0), uint32(len(c.Merges))
+	for _, merge := range c.Merges {
+		symbol = max(symbol, merge.Left, merge.Right)
+	}
+	m.ranks = newPairTable(len(c.Merges), symbol, rank)
 	m.into = make([]uint32, len(c.Merges))
 	for i, merge := range c.Merges {
 		rank := uint32(i)
