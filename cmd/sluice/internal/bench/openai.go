@@ -110,6 +110,9 @@ func (o *OpenAI) send(ctx context.Context, method, path string, body io.Reader) 
 		return nil, &FailureError{Status: statusTransport, Err: err}
 	}
 	request.Header.Set("Content-Type", "application/json")
+	// Not sent, but lets the transport try again on a new connection if the server has closed an idle one meanwhile:
+	// otherwise that race would count as a failure.
+	request.Header["Idempotency-Key"] = nil
 	if o.Key != "" {
 		request.Header.Set("Authorization", "Bearer "+o.Key)
 	}

@@ -237,6 +237,30 @@ func TestOpenAIUnderLoad(t *testing.T) {
 	}
 }
 
+// TestOpenAIIdleConnections: a server that hangs up idle connections just when they are used again costs no request.
+func TestOpenAIIdleConnections(t *testing.T) {
+	t.Parallel()
+	used := map[string]bool{} // the requests come one after the other
+	target := serveOpenAI(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Values("Idempotency-Key") != nil {
+			t.Error("the server sees the key")
+		}
+		if used[r.RemoteAddr] {
+			panic(http.ErrAbortHandler)
+		}
+		used[r.RemoteAddr] = true
+		say("data: {\"choices\":[{\"text\":\"a\",\"finish_reason\":\"stop\"}]}\n\n", "data: [DONE]\n\n")(w, r)
+	})
+	for range 5 {
+		if _, _, err := generate(t, target); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(used) != 5 {
+		t.Errorf("%d connections", len(used))
+	}
+}
+
 func TestOpenAIFirstModel(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]string{
