@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -75,6 +76,19 @@ func (s set) negated() set {
 		out = append(out, span{next, utf8.MaxRune})
 	}
 	return out
+}
+
+// folds reports whether the set holds letters that have a case, and not those of ASCII alone.
+func (s set) folds() bool {
+	ascii := len(s) == 0 || s[len(s)-1].last < utf8.RuneSelf
+	for _, x := range s {
+		for r := x.first; r <= x.last && !ascii; r++ {
+			if unicode.SimpleFold(r) != r {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // write appends the set as a class of regexp2, with the code points themselves.

@@ -22,6 +22,10 @@ func TestMatch(t *testing.T) {
 		{`(?m)a.b`, "a\nb", []string{"a\nb"}},
 		{`a.b`, "a\nb axb", []string{"axb"}},
 		{`(?i:'s)`, "'\u017f 'S", []string{"'\u017f", "'S"}},
+		{`a(?i)b|c`, "aC AB ab", []string{"aC", "ab"}}, // an option holds over all that comes in the group
+		{`(?:(?i)a)a`, "Aa AA", []string{"Aa"}},
+		{`(?i:a(?-i)b|c)d`, "Acd AbD aCd", []string{"Acd"}},
+		{`'(?i:[sdmt]|ll|ve|re)`, "'S'\u017f'Ll", []string{"'S", "'\u017f", "'Ll"}},
 		{`(?i)k`, "K \u212a k", []string{"K", "\u212a", "k"}},
 		{`\h+`, "af09xyz", []string{"af09"}},
 		{`\p{^L}+`, "ab12", []string{"12"}},
@@ -64,6 +68,7 @@ func TestRefused(t *testing.T) {
 	for _, p := range []string{
 		`(?x) a`, `(?<name>a)`, `(a)\1`, `\G`, `\K`, `\X`, `[[:alpha:]]`, `[a&&b]`, `[]`, `[`, `[z-a]`, `a{2}+`, `{`, `\p{Foo}`, `\p{`,
 		`\x{110000}`, `\xff`, `(?#c)`, `\`, "\xff", `[\`, strings.Repeat("[", 20), `(`, `)`, `*`,
+		`(?i)\p{L}`, `(?i:[^a])`, `(?i:ss)`, `(?i)s(?:t)`, `(?i:\u00e9)`, "(?i)\u00df", `(?<!\R)`, strings.Repeat("(", 5000) + strings.Repeat(")", 5000),
 	} {
 		if _, err := pattern.Compile(p); err == nil {
 			t.Errorf("%q is accepted", p)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -20,9 +21,36 @@ func (e *SyntaxError) Error() string {
 
 // translator reads Oniguruma's syntax and writes regexp2's.
 type translator struct {
-	in  string
-	pos int
-	out strings.Builder
+	in     string
+	pos    int
+	out    strings.Builder
+	groups []group // those that are open, the whole pattern first
+	letter rune    // the character before, if case does not count: it may fold together with the next
+}
+
+// group is an open group.
+type group struct {
+	fold   bool // case does not count
+	behind bool // within a look-behind
+	closes int  // groups that end with it: an option such as (?i) begins one, up to the end and over every |
+}
+
+// open begins a group.
+func (t *translator) open(fold, behind bool) {
+	t.groups = append(t.groups, group{fold: fold, behind: behind || t.top().behind})
+}
+
+// top returns the innermost group.
+func (t *translator) top() *group { return &t.groups[len(t.groups)-1] }
+
+// close ends a group.
+func (t *translator) close() {
+	for range t.top().closes {
+		t.out.WriteByte(')')
+	}
+	if t.groups = t.groups[:len(t.groups)-1]; len(t.groups) == 0 { // regexp2 says what is wrong
+		t.groups = []group{{}}
+	}
 }
 
 // fail reports what begins width bytes before the place reached.
@@ -32,12 +60,13 @@ func (t *translator) fail(reason string, at int) error {
 
 // translate does the whole pattern.
 func translate(pattern string) (string, error) {
-	t := translator{in: pattern}
+	t := translator{in: pattern, groups: []group{{}}}
 	for t.pos < len(t.in) {
 		if err := t.item(); err != nil {
 			return "", err
 		}
 	}
+	t.close()
 	return t.out.String(), nil
 }
 
@@ -58,6 +87,10 @@ func (t *translator) item() error {
 	at := t.pos
 	r, width := utf8.DecodeRuneInString(t.in[t.pos:])
 	t.pos += width
+	letter := t.letter
+	if r != '(' && r != ')' {
+		t.letter = 0
+	}
 	switch r {
 	case '\\':
 		return t.escape()
@@ -66,9 +99,14 @@ func (t *translator) item() error {
 		if err != nil {
 			return err
 		}
-		s.write(&t.out)
+		if err := t.set(s, at); err != nil {
+			return err
+		}
 	case '(':
 		return t.group()
+	case ')':
+		t.close()
+		t.out.WriteByte(')')
 	case '^':
 		t.out.WriteString(`(?:(?m:^)(?!\z)|\A)`) // not after a line end that ends the text
 	case '$':
@@ -77,16 +115,42 @@ func (t *translator) item() error {
 		t.out.WriteString(`.`)
 	case '{':
 		return t.interval()
-	case '|', ')', '*', '+', '?':
+	case '|', '*', '+', '?':
 		t.out.WriteRune(r)
 	case utf8.RuneError:
 		if width == 1 {
 			return t.fail("invalid UTF-8", at)
 		}
-		writeRune(&t.out, r)
+		return t.literal(r, letter, at)
 	default:
-		writeRune(&t.out, r)
+		return t.literal(r, letter, at)
 	}
+	return nil
+}
+
+// literal translates one character. Where case does not count, Oniguruma takes a character for several that it folds to
+// ("ss" matches "\u00df"), which regexp2 does not, and the two fold other letters than those of English by other tables.
+func (t *translator) literal(r, before rune, at int) error {
+	if t.top().fold {
+		if r >= utf8.RuneSelf {
+			return t.fail(fmt.Sprintf("the character %q where case does not count", r), at)
+		}
+		t.letter = unicode.ToLower(r)
+		switch pair := string([]rune{before, t.letter}); pair {
+		case "ss", "st", "ff", "fi", "fl":
+			return t.fail(fmt.Sprintf("%q where case does not count", pair), at)
+		}
+	}
+	writeRune(&t.out, r)
+	return nil
+}
+
+// set translates a class.
+func (t *translator) set(s set, at int) error {
+	if t.top().fold && s.folds() {
+		return t.fail("a class of other letters than a to z where case does not count", at)
+	}
+	s.write(&t.out)
 	return nil
 }
 
@@ -113,16 +177,24 @@ func (t *translator) interval() error {
 	return nil
 }
 
+// maxGroups bounds how deep groups lie in each other.
+const maxGroups = 200
+
 // group translates what follows an opening parenthesis.
 func (t *translator) group() error {
 	at := t.pos - 1
 	rest := t.in[t.pos:]
+	if len(t.groups) > maxGroups {
+		return t.fail("groups in groups this deep", at)
+	}
 	if !strings.HasPrefix(rest, "?") {
 		t.out.WriteString("(?:") // nothing refers to groups
+		t.open(t.top().fold, false)
 		return nil
 	}
 	for _, known := range []string{"?:", "?=", "?!", "?>", "?<=", "?<!"} {
 		if strings.HasPrefix(rest, known) {
+			t.open(t.top().fold, strings.HasPrefix(known, "?<"))
 			t.out.WriteString("(" + known)
 			t.pos += len(known)
 			return nil
@@ -133,9 +205,14 @@ func (t *translator) group() error {
 		return t.fail("a group without an end", at)
 	}
 	var flags strings.Builder
+	fold, on := t.top().fold, true
 	for _, c := range rest[1:end] {
 		switch c {
-		case 'i', '-':
+		case '-':
+			on = false
+			flags.WriteRune(c)
+		case 'i':
+			fold = on
 			flags.WriteRune(c)
 		case 'm':
 			flags.WriteByte('s') // the dot matches line ends
@@ -144,7 +221,13 @@ func (t *translator) group() error {
 		}
 	}
 	t.pos += end + 1
-	t.out.WriteString("(?" + flags.String() + rest[end:end+1])
+	t.out.WriteString("(?" + flags.String() + ":")
+	if rest[end] == ':' {
+		t.open(fold, false)
+		return nil
+	}
+	t.top().fold = fold
+	t.top().closes++
 	return nil
 }
 
@@ -162,6 +245,9 @@ func (t *translator) escape() error {
 			writeBoundary(&t.out, c == 'B')
 			return nil
 		case 'R':
+			if t.top().behind {
+				return t.fail(`\R in a look-behind`, at)
+			}
 			t.pos++
 			t.out.WriteString(`(?>\r\n|[\n\v\f\r\u0085\u2028\u2029])`)
 			return nil
@@ -172,11 +258,9 @@ func (t *translator) escape() error {
 		return err
 	}
 	if s != nil {
-		s.write(&t.out)
-	} else {
-		writeRune(&t.out, r)
+		return t.set(s, at)
 	}
-	return nil
+	return t.literal(r, 0, at)
 }
 
 // escaped reads an escape that stands for a class or for one character, in a class or outside.
@@ -243,125 +327,4 @@ func (t *translator) hexadecimal(kind rune, at int) (rune, error) {
 	}
 	t.pos = len(t.in) - len(rest)
 	return rune(n), nil
-}
-
-// property reads what follows \p or \P.
-func (t *translator) property(negated bool, at int) (set, error) {
-	rest := t.in[t.pos:]
-	name := ""
-	if strings.HasPrefix(rest, "{") {
-		body, after, ok := strings.Cut(rest[1:], "}")
-		if !ok {
-			return nil, t.fail("a brace without an end", at)
-		}
-		name, rest = body, after
-		if after, ok := strings.CutPrefix(name, "^"); ok {
-			name, negated = after, !negated
-		}
-	} else if rest != "" {
-		name, rest = rest[:1], rest[1:]
-	}
-	s, ok := set(nil), false
-	if name == "" || (name[0] >= 'A' && name[0] <= 'Z') {
-		s, ok = classNamed(name)
-	}
-	if !ok {
-		return nil, t.fail(fmt.Sprintf("the property %q", name), at)
-	}
-	t.pos = len(t.in) - len(rest)
-	if negated {
-		s = s.negated()
-	}
-	return s, nil
-}
-
-// maxNesting bounds how deep classes lie in each other.
-const maxNesting = 8
-
-// class reads a class after its opening bracket.
-func (t *translator) class(depth int) (set, error) {
-	at := t.pos - 1
-	if depth == maxNesting {
-		return nil, t.fail("classes in classes this deep", at)
-	}
-	negated := strings.HasPrefix(t.in[t.pos:], "^")
-	if negated {
-		t.pos++
-	}
-	var s set
-	for first := true; ; first = false {
-		rest := t.in[t.pos:]
-		switch {
-		case rest == "":
-			return nil, t.fail("a class without an end", at)
-		case strings.HasPrefix(rest, "[:"), strings.HasPrefix(rest, "&&"):
-			return nil, t.fail(fmt.Sprintf("%q in a class", rest[:2]), t.pos)
-		case rest[0] == ']' && first:
-			return nil, t.fail("an empty class", at)
-		case rest[0] == ']':
-			t.pos++
-			s = s.tidy()
-			if negated {
-				s = s.negated()
-			}
-			return s, nil
-		case rest[0] == '[':
-			t.pos++
-			inner, err := t.class(depth + 1)
-			if err != nil {
-				return nil, err
-			}
-			s = append(s, inner...)
-			continue
-		}
-		inner, low, err := t.member()
-		if err != nil {
-			return nil, err
-		}
-		if inner != nil {
-			s = append(s, inner...)
-			continue
-		}
-		high := low
-		if rest := t.in[t.pos:]; len(rest) > 1 && rest[0] == '-' && rest[1] != ']' {
-			t.pos++
-			inner, r, err := t.member()
-			if err != nil {
-				return nil, err
-			}
-			if high = r; inner != nil || high < low {
-				return nil, t.fail("a range without two ends", at)
-			}
-		}
-		s = append(s, span{low, high})
-	}
-}
-
-// member reads one character of a class, or a class that an escape stands for.
-func (t *translator) member() (set, rune, error) {
-	at := t.pos
-	r, width := utf8.DecodeRuneInString(t.in[t.pos:])
-	t.pos += width
-	if r == '\\' {
-		if rest := t.in[t.pos:]; strings.HasPrefix(rest, "w") || strings.HasPrefix(rest, "W") {
-			t.pos++
-			return wordInClass(rest[0] == 'W'), 0, nil
-		}
-		return t.escaped(at)
-	}
-	if r == utf8.RuneError && width <= 1 {
-		return nil, 0, t.fail("invalid UTF-8", at)
-	}
-	return nil, r, nil
-}
-
-// wordInClass returns \w or \W as they are in a class: without the six numbers of Latin-1 that Oniguruma takes for word
-// characters outside of classes, where it looks bytes up in a table of their own.
-func wordInClass(negated bool) set {
-	word, _ := classNamed("w")
-	others := append(word.negated(), span{'\u00b2', '\u00b3'}, span{'\u00b9', '\u00b9'}, span{'\u00bc', '\u00be'}).tidy()
-	if negated {
-		return others
-	}
-	return others.negated()
 }
