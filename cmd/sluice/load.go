@@ -56,6 +56,7 @@ func (a *app) loadModel(
 	if err != nil {
 		return nil, err
 	}
+	warnOfTokenizer(a.log, f.name, tok)
 	eos := endTokens(f.folder, tok)
 	if len(eos) == 0 {
 		a.log.Warn("the model names no end token; outputs end at max_tokens or a stop sequence", "model", f.name)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,26 +14,21 @@ import (
 // tokenizerName is the file of a tokenizer in a model folder.
 const tokenizerName = "tokenizer.json" //nolint:gosec // no credential
 
-// byteLevel is GGUF's name for byte-level BPE, the one kind of vocabulary that package tokenizer runs.
-const byteLevel = "gpt2"
-
 // vocabularyOf is a GGUF's vocabulary as package tokenizer takes it; neither that nor package model knows the other.
-func vocabularyOf(v *model.Vocabulary) (tokenizer.Vocabulary, error) {
-	if v.Model != byteLevel {
-		return tokenizer.Vocabulary{}, fmt.Errorf(
-			"the vocabulary is of kind %q; only byte-level BPE (%q) is supported", v.Model, byteLevel)
-	}
-	types := make([]tokenizer.TokenType, len(v.Types))
-	for i, t := range v.Types {
-		types[i] = tokenizer.TokenType(t)
-	}
-	if v.Types == nil {
-		types = nil
+// Which kinds there are, package tokenizer says.
+func vocabularyOf(v *model.Vocabulary) tokenizer.Vocabulary {
+	var types []tokenizer.TokenType
+	if v.Types != nil {
+		types = make([]tokenizer.TokenType, len(v.Types))
+		for i, t := range v.Types {
+			types[i] = tokenizer.TokenType(t)
+		}
 	}
 	return tokenizer.Vocabulary{
-		Tokens: v.Tokens, Types: types, Merges: v.Merges, Pre: v.Pre,
+		Model: v.Model, Tokens: v.Tokens, Types: types, Scores: v.Scores, Merges: v.Merges, Pre: v.Pre,
 		BOS: v.BOS, EOS: v.EOS, UNK: v.UNK, PAD: v.PAD, AddBOS: v.AddBOS, AddEOS: v.AddEOS,
-	}, nil
+		NoSpacePrefix: !v.AddSpacePrefix,
+	}
 }
 
 // writeTokenizer writes tokenizer.json from a GGUF's vocabulary, unless the assets bring the file itself.
@@ -40,11 +36,7 @@ func writeTokenizer(assets model.Assets, dir string) error {
 	if assets.Vocabulary == nil {
 		return nil
 	}
-	vocabulary, err := vocabularyOf(assets.Vocabulary)
-	if err != nil {
-		return err
-	}
-	data, err := vocabulary.TokenizerJSON()
+	data, err := vocabularyOf(assets.Vocabulary).TokenizerJSON()
 	if err != nil {
 		return err
 	}
@@ -63,9 +55,16 @@ func loadTokenizer(path string) (*tokenizer.Tokenizer, error) {
 	if assets.Vocabulary == nil {
 		return nil, fmt.Errorf("%s has no vocabulary", path)
 	}
-	vocabulary, err := vocabularyOf(assets.Vocabulary)
+	t, err := tokenizer.FromVocabulary(vocabularyOf(assets.Vocabulary))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return tokenizer.FromVocabulary(vocabulary)
+	return t, nil
+}
+
+// warnOfTokenizer logs what an operator should know of a model's tokenizer, such as a pattern without a fast scanner.
+func warnOfTokenizer(log *slog.Logger, name string, tok *tokenizer.Tokenizer) {
+	for _, note := range tok.Notes() {
+		log.Warn("the tokenizer is slower than it could be", "model", name, "reason", note)
+	}
 }
