@@ -41,6 +41,7 @@ type addedToken struct {
 	Special    bool   `json:"special"`
 	id         uint32
 	match      string // what is looked for: the content, or what the normalizer makes of it
+	decoded    string // what the decoder gets: the same, or what was looked for when it came before
 	hidden     bool   // another one that comes later has the same id
 }
 
@@ -122,7 +123,11 @@ func (d *definition) assignIDs() ([]addedToken, error) {
 				return nil, &UnsupportedError{Part: "added token", Name: fmt.Sprintf("%q, which the normalizer makes empty", a.Content)}
 			}
 		}
+		a.decoded = a.match
 		if i, ok := at[a.Content]; ok {
+			if a.match == a.Content {
+				a.decoded = added[i].decoded
+			}
 			a.id = added[i].id
 			a.Special = a.Special || added[i].Special
 			added[i] = a
@@ -162,13 +167,13 @@ func (d *definition) addTokens(t *Tokenizer, added []addedToken) {
 		}
 		d.vocab.add(a.Content, a.id)
 		tok := &d.vocab.tokens[a.id]
-		tok.special = special[a.match] // the reference asks for the text that it decodes
-		if a.match != a.Content {
+		tok.special = special[a.decoded] // the reference asks for the text that it decodes
+		if a.decoded != a.Content {
 			tok.raw = ""
 			if d.decoder.byteLevel {
-				tok.raw = d.decoder.rawOf(a.match, newAlphabet())
+				tok.raw = d.decoder.rawOf(a.decoded, newAlphabet())
 			}
-			d.decoder.rename(a.id, a.match)
+			d.decoder.rename(a.id, a.decoded)
 		}
 		if a.Normalized {
 			normalized = append(normalized, a)
