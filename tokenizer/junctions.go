@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"slices"
 	"unicode/utf8"
 
 	"github.com/sluiceml/sluice/tokenizer/bpe"
@@ -12,14 +13,25 @@ import (
 // SentencePiece kind that is nearly every place before a "▁": a text becomes words, which are short and come again.
 type junctions struct {
 	symbols *symbols
-	pairs   map[uint64]struct{}
+	joined  bpe.Filter
+	// common answers for pairs of ASCII characters and the separator: a bit for each second one by the first.
+	common [commonRunes][(commonRunes + 63) / 64]uint64
+	bytes  bool // characters without a token become bytes, each by itself
 }
 
 // separator is the character that stands for a space.
 const separator = '▁'
 
-// maxUncut is the length in bytes from which on every place is tried, and not only those before a separator.
-const maxUncut = 48
+// commonRunes is the number of characters that commonRune has a place for.
+const commonRunes = utf8.RuneSelf + 1
+
+// commonRune returns the place of a common character.
+func commonRune(r rune) (uint, bool) {
+	if r == separator {
+		return utf8.RuneSelf, true
+	}
+	return uint(r), r < utf8.RuneSelf
+}
 
 // newJunctions returns nil if the model cannot be cut: if its symbols depend on their place in the word, or if merges
 // take in tokens that stand for other text than their own.
@@ -27,7 +39,7 @@ func newJunctions(d *definition, s *symbols, unknown uint32) *junctions {
 	if d.wordPrefix != "" || d.wordSuffix != "" {
 		return nil
 	}
-	opaque := map[uint32]bool{}
+	opaque := make([]bool, len(d.vocab.tokens))
 	if unknown != bpe.None {
 		opaque[unknown] = true
 	}
@@ -36,7 +48,8 @@ func newJunctions(d *definition, s *symbols, unknown uint32) *junctions {
 			opaque[id] = true
 		}
 	}
-	j := &junctions{symbols: s, pairs: map[uint64]struct{}{}}
+	j := &junctions{symbols: s, joined: bpe.NewFilter(len(d.merges))}
+	j.bytes = d.byteFallback && !slices.Contains(s.bytes[:], bpe.None)
 	for _, m := range d.merges {
 		if opaque[m.Left] || opaque[m.Right] {
 			return nil
@@ -45,37 +58,66 @@ func newJunctions(d *definition, s *symbols, unknown uint32) *junctions {
 		if left == "" || right == "" {
 			return nil
 		}
-		j.pairs[pairOf(lastRune(left), firstRune(right))] = struct{}{}
+		j.joined.Add(uint32(lastRune(left)), uint32(firstRune(right)))
+	}
+	for a := range rune(commonRunes) {
+		for b := range rune(commonRunes) {
+			before, after := a, b
+			if a == utf8.RuneSelf {
+				before = separator
+			}
+			if b == utf8.RuneSelf {
+				after = separator
+			}
+			if j.parts(before, after) {
+				j.common[a][b/64] |= 1 << (b % 64)
+			}
+		}
 	}
 	return j
 }
 
-func pairOf(a, b rune) uint64 { return uint64(a)<<32 | uint64(b) }
+// parts reports whether a text can be cut between two characters. The second one has a token, so that a run of unknown
+// ones is not cut, and the first one if it might make nothing else, so that its neighbours meet.
+func (j *junctions) parts(before, after rune) bool {
+	if j.joined.Has(uint32(before), uint32(after)) {
+		return false
+	}
+	return j.bytes || (j.symbols.of(after) != bpe.None && (j.symbols.unknown != bpe.None || j.symbols.of(before) != bpe.None))
+}
 
-// next returns the end of the part of text that begins at start and can be encoded by itself. The character after it
-// has a token, so that a run of unknown ones is not cut.
+// next returns the end of the part of text that begins at start and can be encoded by itself.
 func (j *junctions) next(text string, start int) int {
-	before := rune(-1)
-	for i := start; i < len(text); {
-		r, n := decodeRune(text, i)
-		if before >= 0 && (r == separator || i-start >= maxUncut) && j.symbols.of(r) != bpe.None {
-			if _, joined := j.pairs[pairOf(before, r)]; !joined {
+	if start >= len(text) {
+		return len(text)
+	}
+	before, width := decodeRune(text, start)
+	left, common := commonRune(before)
+	for i := start + width; i < len(text); i += width {
+		var after rune
+		after, width = decodeRune(text, i)
+		right, ok := commonRune(after)
+		if common && ok {
+			if j.common[left][right/64]>>(right%64)&1 != 0 {
 				return i
 			}
+		} else if j.parts(before, after) {
+			return i
 		}
-		before = r
-		if j.symbols.unknown == bpe.None && j.symbols.of(r) == bpe.None {
-			before = -1 // it may make nothing, so that its neighbours meet
-		}
-		i += n
+		before, left, common = after, right, ok
 	}
 	return len(text)
 }
 
-// decodeRune reads the character at a place of a text.
+// decodeRune reads the character at a place of a text. It reads those of three bytes by hand, for the sake of the
+// separator: the text is valid.
 func decodeRune(text string, at int) (rune, int) {
-	if c := text[at]; c < utf8.RuneSelf {
+	c := text[at]
+	if c < utf8.RuneSelf {
 		return rune(c), 1
+	}
+	if c&0xf0 == 0xe0 && len(text)-at > 2 {
+		return rune(c&0xf)<<12 | rune(text[at+1]&0x3f)<<6 | rune(text[at+2]&0x3f), 3
 	}
 	return utf8.DecodeRuneInString(text[at:])
 }

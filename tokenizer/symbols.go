@@ -10,9 +10,8 @@ import (
 // symbols makes the first symbols of a word for a model over characters, as the reference's merge_word does.
 type symbols struct {
 	vocab        *vocab
-	low          []uint32 // by character, below lowRunes
-	high         map[rune]uint32
-	bytes        [256]uint32 // the tokens "<0x00>" to "<0xFF>", or None
+	pages        [pages]*page // by character: those of a page that has none share one
+	bytes        [256]uint32  // the tokens "<0x00>" to "<0xFF>", or None
 	fallback     bool
 	unknown      uint32 // None: a character without a token makes nothing
 	fuse         bool
@@ -22,8 +21,11 @@ type symbols struct {
 	whole        bool // a word that is a token is that token: ignore_merges
 }
 
-// lowRunes: characters below it are found in an array.
-const lowRunes = 0x3000
+// page holds the symbols of 256 characters that follow each other, or None.
+type page [256]uint32
+
+// pages is the number of pages of all characters.
+const pages = (utf8.MaxRune + 1) / len(page{})
 
 // newSymbols reads the symbols of a definition's characters.
 func newSymbols(d *definition, unknown uint32) *symbols {
@@ -31,19 +33,23 @@ func newSymbols(d *definition, unknown uint32) *symbols {
 		vocab: d.vocab, fallback: d.byteFallback, unknown: unknown, fuse: d.fuseUnknown,
 		prefix: d.wordPrefix, suffix: d.wordSuffix, prefixLength: len(d.wordPrefix),
 		whole: d.ignoreMerges,
-		low:   make([]uint32, lowRunes), high: map[rune]uint32{},
 	}
-	for i := range s.low {
-		s.low[i] = bpe.None
+	empty := new(page)
+	for i := range empty {
+		empty[i] = bpe.None
+	}
+	for i := range s.pages {
+		s.pages[i] = empty
 	}
 	for i := range d.vocab.tokens {
 		tok := &d.vocab.tokens[i]
 		if r, n := utf8.DecodeRuneInString(tok.text); tok.known && n == len(tok.text) && n > 0 {
-			if r < lowRunes {
-				s.low[r] = uint32(i)
-			} else {
-				s.high[r] = uint32(i)
+			p := &s.pages[r>>8]
+			if *p == empty {
+				full := *empty
+				*p = &full
 			}
+			(*p)[r&0xff] = uint32(i)
 		}
 	}
 	for b := range s.bytes {
@@ -56,15 +62,7 @@ func newSymbols(d *definition, unknown uint32) *symbols {
 }
 
 // of returns the symbol of a character, or None.
-func (s *symbols) of(r rune) uint32 {
-	if r < lowRunes {
-		return s.low[r]
-	}
-	if id, ok := s.high[r]; ok {
-		return id
-	}
-	return bpe.None
-}
+func (s *symbols) of(r rune) uint32 { return s.pages[r>>8][r&0xff] }
 
 // at returns the symbol of the character word[i:end].
 func (s *symbols) at(word string, i, end int, r rune) uint32 {

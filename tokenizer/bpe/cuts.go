@@ -10,8 +10,8 @@ import "unicode/utf8"
 //
 // Both sets may say yes too often, which costs speed and nothing else.
 type cuts struct {
-	joined filter // pairs of characters
-	loose  filter // last byte and first byte, of merges of symbols that begin or end within those characters
+	joined Filter // pairs of characters
+	loose  Filter // last byte and first byte, of merges of symbols that begin or end within those characters
 }
 
 // cutsOver is the length in bytes of words up to which cutting does not pay.
@@ -34,7 +34,7 @@ func newCuts(c *Config) *cuts {
 			return nil
 		}
 	}
-	k := &cuts{joined: newFilter(len(c.Merges)), loose: newFilter(len(c.Merges))}
+	k := &cuts{joined: NewFilter(len(c.Merges)), loose: NewFilter(len(c.Merges))}
 	for _, m := range c.Merges {
 		left, right, into := of(m.Left), of(m.Right), of(m.Into)
 		if left == "" || right == "" || len(into) != len(left)+len(right) || into[:len(left)] != left || into[len(left):] != right {
@@ -46,9 +46,9 @@ func newCuts(c *Config) *cuts {
 		before, beforeWidth := utf8.DecodeLastRuneInString(left)
 		after, afterWidth := utf8.DecodeRuneInString(right)
 		if (before == utf8.RuneError && beforeWidth == 1) || (after == utf8.RuneError && afterWidth == 1) {
-			k.loose.add(uint64(left[len(left)-1])<<8 | uint64(right[0]))
+			k.loose.Add(uint32(left[len(left)-1]), uint32(right[0]))
 		} else {
-			k.joined.add(uint64(before)<<32 | uint64(after))
+			k.joined.Add(uint32(before), uint32(after))
 		}
 	}
 	return k
@@ -84,7 +84,7 @@ func (k *cuts) next(word string, pos int) int {
 		var after rune
 		after, width = utf8.DecodeRuneInString(word[pos:])
 		ok := after != utf8.RuneError || width > 1
-		if valid && ok && !k.joined.has(uint64(before)<<32|uint64(after)) && !k.loose.has(uint64(word[pos-1])<<8|uint64(word[pos])) {
+		if valid && ok && !k.joined.Has(uint32(before), uint32(after)) && !k.loose.Has(uint32(word[pos-1]), uint32(word[pos])) {
 			return pos
 		}
 		before, valid = after, ok
@@ -92,28 +92,29 @@ func (k *cuts) next(word string, pos int) int {
 	return len(word)
 }
 
-// filter is a set of numbers that may hold more than was added: one bit for each of 16 times as many.
-type filter struct {
+// Filter is a set of pairs of numbers that may hold more than was added: one bit for each of 16 times as many.
+type Filter struct {
 	bits  []uint64
 	shift uint8
 }
 
-func newFilter(n int) filter {
+// NewFilter makes a set that n pairs will be added to.
+func NewFilter(n int) Filter {
 	size := 12
 	for 1<<size < 16*n {
 		size++
 	}
-	return filter{bits: make([]uint64, 1<<(size-6)), shift: uint8(64 - size)}
+	return Filter{bits: make([]uint64, 1<<(size-6)), shift: uint8(64 - size)}
 }
 
-func (f *filter) place(x uint64) uint64 { return mix(uint32(x>>32), uint32(x)) >> f.shift }
-
-func (f *filter) add(x uint64) {
-	i := f.place(x)
+// Add adds a pair.
+func (f *Filter) Add(a, b uint32) {
+	i := mix(a, b) >> f.shift
 	f.bits[i>>6] |= 1 << (i & 63)
 }
 
-func (f *filter) has(x uint64) bool {
-	i := f.place(x)
+// Has reports whether a pair was added, or is taken for one that was.
+func (f *Filter) Has(a, b uint32) bool {
+	i := mix(a, b) >> f.shift
 	return f.bits[i>>6]>>(i&63)&1 != 0
 }
