@@ -175,10 +175,11 @@ func (l byteLevelLink) apply(tokens []string) []string {
 	return []string{string(appendLossy(nil, all))}
 }
 
-// byteFallback turns runs of byte tokens into the text of their bytes, or, if they are no text, into a U+FFFD for each.
-type byteFallback struct{}
+// byteFallback turns runs of byte tokens into the text of their bytes. If they are no text, Hugging Face's makes a U+FFFD
+// of each; SentencePiece only of those bytes that are no part of a character.
+type byteFallback struct{ perByte bool }
 
-func (byteFallback) apply(tokens []string) []string {
+func (f byteFallback) apply(tokens []string) []string {
 	var out []string
 	var run []byte
 	for _, token := range tokens {
@@ -186,20 +187,23 @@ func (byteFallback) apply(tokens []string) []string {
 			run = append(run, b)
 			continue
 		}
-		out = appendRun(out, run)
+		out = f.appendRun(out, run)
 		run = run[:0]
 		out = append(out, token)
 	}
-	return appendRun(out, run)
+	return f.appendRun(out, run)
 }
 
 // appendRun appends the texts of a run of byte tokens.
-func appendRun(out []string, run []byte) []string {
+func (f byteFallback) appendRun(out []string, run []byte) []string {
 	if len(run) == 0 {
 		return out
 	}
 	if utf8.Valid(run) {
 		return append(out, string(run))
+	}
+	if f.perByte {
+		return append(out, string([]rune(string(run)))) // Go's conversion, too, replaces byte by byte
 	}
 	for range run {
 		out = append(out, "\ufffd")

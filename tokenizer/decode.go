@@ -59,6 +59,7 @@ type Decoder struct {
 
 	// Of decoders other than ByteLevel.
 	begun  bool     // a token came
+	marked bool     // stripMarks is done
 	passed bool     // a token came out of ByteFallback
 	left   int      // how often a final Strip has taken its character away on the left; -1: no more
 	tail   string   // what it may take away on the right
@@ -100,8 +101,8 @@ func (d *Decoder) Flush() string {
 	case c.spaced:
 	case c.streams:
 		for i, l := range c.list[:c.fused] {
-			if _, ok := l.(byteFallback); ok {
-				text = d.closeRun(c, i+1)
+			if f, ok := l.(byteFallback); ok {
+				text = d.closeRun(c, f, i+1)
 			}
 		}
 	default:
@@ -135,12 +136,16 @@ func (d *Decoder) stage(c *chain, i int, text string, first bool) string {
 			text = l(text, first)
 		case stripEnds:
 			text = l.strip(text)
+		case stripMarks:
+			if !d.marked {
+				text, d.marked = l.strip(text)
+			}
 		case byteFallback:
 			if b, ok := byteOf(text); ok {
 				d.open = append(d.open, b)
 				return ""
 			}
-			before := d.closeRun(c, i+1)
+			before := d.closeRun(c, l, i+1)
 			first, d.passed = !d.passed, true
 			return before + d.stage(c, i+1, text, first)
 		}
@@ -149,9 +154,9 @@ func (d *Decoder) stage(c *chain, i int, text string, first bool) string {
 }
 
 // closeRun ends a run of byte tokens, whose texts go on at the i-th link.
-func (d *Decoder) closeRun(c *chain, i int) string {
+func (d *Decoder) closeRun(c *chain, f byteFallback, i int) string {
 	var out strings.Builder
-	for _, piece := range appendRun(nil, d.open) {
+	for _, piece := range f.appendRun(nil, d.open) {
 		first := !d.passed
 		d.passed = true
 		out.WriteString(d.stage(c, i, piece, first))

@@ -42,6 +42,7 @@ type addedToken struct {
 	id         uint32
 	match      string // what is looked for: the content, or what the normalizer makes of it
 	decoded    string // what the decoder gets: the same, or what was looked for when it came before
+	exact      bool   // normalized text is searched for the content itself
 	hidden     bool   // another one that comes later has the same id
 }
 
@@ -113,31 +114,41 @@ func (d *definition) assignIDs() ([]addedToken, error) {
 	next := uint32(d.vocab.count)
 	var added []addedToken
 	at := map[string]int{}
+	normalized := map[uint32]string{} // by id; what another token of the id left here counts
 	for _, a := range d.added {
 		if a.Content == "" {
 			continue
 		}
-		a.match = a.Content
-		if a.Normalized && d.normalizer != nil {
-			if a.match = d.normalizer.Normalize(normalize.New(a.Content, 0, false)).Text; a.match == "" {
-				return nil, &UnsupportedError{Part: "added token", Name: fmt.Sprintf("%q, which the normalizer makes empty", a.Content)}
-			}
-		}
-		a.decoded = a.match
-		if i, ok := at[a.Content]; ok {
-			if a.match == a.Content {
-				a.decoded = added[i].decoded
-			}
+		i, again := at[a.Content]
+		id, known := d.vocab.find(a.Content)
+		switch {
+		case again:
 			a.id = added[i].id
 			a.Special = a.Special || added[i].Special
-			added[i] = a
-			continue
-		}
-		if id, ok := d.vocab.find(a.Content); ok {
+		case known:
 			a.id = id
-		} else {
+		default:
 			a.id = next
 			next++
+		}
+		if a.Normalized && !a.exact && d.normalizer != nil {
+			match := d.normalizer.Normalize(normalize.New(a.Content, 0, false)).Text
+			if match == "" {
+				return nil, &UnsupportedError{Part: "added token", Name: fmt.Sprintf("%q, which the normalizer makes empty", a.Content)}
+			}
+			if match != a.Content {
+				normalized[a.id] = match
+			}
+		}
+		a.match, a.decoded = a.Content, a.Content
+		if text, ok := normalized[a.id]; ok {
+			if a.decoded = text; a.Normalized {
+				a.match = text
+			}
+		}
+		if again {
+			added[i] = a
+			continue
 		}
 		at[a.Content] = len(added)
 		added = append(added, a)

@@ -2,9 +2,10 @@
 // against Hugging Face tokenizers 0.23, tiktoken 0.14 and llama.cpp's vocabularies.
 //
 // A [Tokenizer] comes from a file or a folder ([Load]), from the contents of a tokenizer.json ([FromJSON]), a tekken.json
-// ([FromTekken]), a file of tiktoken ranks ([FromTiktoken]) or a vocab.json with its merges.txt ([FromVocabMerges]), or
-// from a vocabulary given as values ([FromVocabulary]), such as the one in a GGUF file, which [Vocabulary.TokenizerJSON]
-// also writes out as a tokenizer.json. It is immutable and safe for concurrent use.
+// ([FromTekken]), a file of tiktoken ranks ([FromTiktoken]), a SentencePiece model ([FromSentencePiece]) or a vocab.json
+// with its merges.txt ([FromVocabMerges]), or from a vocabulary given as values ([FromVocabulary]), such as the one in a
+// GGUF file, which [Vocabulary.TokenizerJSON] also writes out as a tokenizer.json. It is immutable and safe for
+// concurrent use.
 //
 // # What a tokenizer.json may hold
 //

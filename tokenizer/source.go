@@ -9,14 +9,16 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/sluiceml/sluice/tokenizer/pretoken"
 )
 
 // Load reads a tokenizer from a file, or from a folder. A file is a tokenizer.json, a tekken.json or one of the known
-// files of tiktoken ranks (r50k_base, cl100k_base, o200k_base, Qwen's); which of them is told by its contents. In a
-// folder Load takes tokenizer.json, or else tekken.json, or else vocab.json with merges.txt, or else the one file whose
-// name ends with ".tiktoken". GGUF files hold more than a tokenizer: see [FromVocabulary].
+// files of tiktoken ranks (r50k_base, cl100k_base, o200k_base, Qwen's); which of them is told by its contents; or it is a
+// SentencePiece model, whose name must have ".model" in it. In a folder Load takes tokenizer.json, or else tekken.json, or
+// else tokenizer.model, or else vocab.json with merges.txt, or else the one file whose name ends with ".tiktoken". GGUF
+// files hold more than a tokenizer: see [FromVocabulary].
 func Load(path string) (*Tokenizer, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -34,7 +36,11 @@ func loadFile(path string) (*Tokenizer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: load: %w", err)
 	}
-	t, err := fromData(data)
+	read := fromData
+	if strings.Contains(filepath.Base(path), ".model") && isSentencePiece(data) {
+		read = FromSentencePiece
+	}
+	t, err := read(data)
 	if err != nil {
 		return nil, fmt.Errorf("%w (in %s)", err, path)
 	}
@@ -76,7 +82,7 @@ func isTekken(data []byte) bool {
 
 // loadFolder reads what it finds in a folder.
 func loadFolder(dir string) (*Tokenizer, error) {
-	for _, name := range []string{"tokenizer.json", "tekken.json"} {
+	for _, name := range []string{"tokenizer.json", "tekken.json", "tokenizer.model"} {
 		path := filepath.Join(dir, name)
 		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 			return loadFile(path)

@@ -115,12 +115,11 @@ func (v *Vocabulary) llama(d *definition) error {
 		return formatError("%d tokens and %d scores", len(v.Tokens), len(v.Scores))
 	}
 	replace := normalize.Replace{Pattern: normalize.Literal(" "), Content: string(separator)}
-	d.normalizer = replace
+	d.normalizer, d.decoder = replace, spaceChain(false)
 	if !v.NoSpacePrefix {
-		d.normalizer = normalize.Sequence{normalize.Prepend(" "), replace}
+		d.normalizer, d.decoder = normalize.Sequence{normalize.Prepend(" "), replace}, spaceChain(true)
 	}
 	d.byteFallback, d.fuseUnknown = true, true
-	d.decoder = spaceChain(!v.NoSpacePrefix)
 	if v.UNK != nil && uint64(*v.UNK) < uint64(len(v.Tokens)) {
 		d.unknown = &v.Tokens[*v.UNK]
 	}
@@ -140,21 +139,18 @@ func (v *Vocabulary) llama(d *definition) error {
 	return nil
 }
 
-// spaceChain is the decoder of vocabularies that write a space as "▁".
+// spaceChain is the decoder of vocabularies that write a space as "▁". Strip says that the text loses a space at its
+// beginning.
 func spaceChain(strip bool) chain {
-	c := chain{
-		list: []link{
-			each(func(token string, _ bool) string { return replaceSeparator(token) }),
-			byteFallback{},
-			fuse{},
-		},
-		fused: 2, streams: true,
-	}
+	c := chain{list: []link{each(spaced), byteFallback{}, fuse{}}, fused: 2, streams: true}
 	if strip {
 		c.list = append(c.list, stripEnds{content: " ", start: 1})
 	}
 	return c
 }
+
+// spaced writes a token's separators as spaces.
+func spaced(token string, _ bool) string { return replaceSeparator(token) }
 
 // readTokens enters the tokens and their types.
 func (v *Vocabulary) readTokens(d *definition, withBytes bool) error {
