@@ -72,12 +72,48 @@ type Graph struct {
 	PastValue    string `json:"past_value"`
 	PresentKey   string `json:"present_key"`
 	PresentValue string `json:"present_value"`
-	KVType       string `json:"kv_type"` // "float32"
+	KVType       string `json:"kv_type"` // "float32", or "int8" in a hybrid graph
+
+	Hybrid *HybridGraph `json:"hybrid,omitzero"` // nil: a graph that takes decode rows or a chunk
 
 	Layers    int `json:"layers"`
 	KVHeads   int `json:"kv_heads"`
 	HeadSize  int `json:"head_size"`
 	VocabSize int `json:"vocab_size"`
+}
+
+// HybridGraph describes what a graph has more that takes decode rows and a chunk of a prompt in one step, each with
+// keys and values of its own: the rows' are 8-bit numbers, the chunk's float32. The steps' tokens are one list, the rows'
+// first. InputIDs is [T] then, with T = B·R + S: R tokens for each of B rows, and S of the chunk. Neither part may be
+// empty.
+type HybridGraph struct {
+	Split     string `json:"split"`      // int64 [2]: B·R and S
+	RowsShape string `json:"rows_shape"` // int64 [3]: B, R, and the width of queries, keys and values together
+
+	SeqlensK            string `json:"chunk_seqlens_k"`             // int32 [1]: as the rows', of the chunk
+	TotalSequenceLength string `json:"chunk_total_sequence_length"` // int32 scalar
+
+	// The chunk's buffers, float32 [1, KVHeads, L, HeadSize]; each name has one %d for the layer.
+	PastKey      string `json:"chunk_past_key"`
+	PastValue    string `json:"chunk_past_value"`
+	PresentKey   string `json:"chunk_present_key"`
+	PresentValue string `json:"chunk_present_value"`
+
+	// ScalesOffset is where in the data file the scales of the 8-bit keys and values lie: for each layer KVHeads·HeadSize
+	// float32 of its keys, then as many of its values. A value is its scale times its code.
+	ScalesOffset int64 `json:"scales_offset"`
+	QKVWidth     int   `json:"qkv_width"` // the last number of RowsShape
+}
+
+// DefaultHybrid gives the names that Sluice's own builder uses.
+func DefaultHybrid(s Spec) *HybridGraph {
+	return &HybridGraph{
+		Split: "split", RowsShape: "rows_shape",
+		SeqlensK: "chunk_seqlens_k", TotalSequenceLength: "chunk_total_sequence_length",
+		PastKey: "chunk_past_key_values.%d.key", PastValue: "chunk_past_key_values.%d.value",
+		PresentKey: "chunk_present.%d.key", PresentValue: "chunk_present.%d.value",
+		QKVWidth: (s.Heads + 2*s.KVHeads) * s.HeadSize,
+	}
 }
 
 // NewManifest fills a manifest with what a Spec says. The writer of the graph adds Quantization, Options, Source and
@@ -196,34 +232,53 @@ func (m Manifest) Validate() error {
 	return errors.Join(append(faults, m.Graph.validate())...)
 }
 
+// named is a field of a graph.
+type named struct{ field, value string }
+
 // validate says what in the graph is missing or wrong.
 func (g Graph) validate() error {
 	var faults []error
 	fault := func(field, reason string) { faults = append(faults, fmt.Errorf("graph.%s: %s", field, reason)) }
-	for _, name := range []struct{ field, value string }{
+	plain := []named{
 		{"input_ids", g.InputIDs},
 		{"seqlens_k", g.SeqlensK},
 		{"total_sequence_length", g.TotalSequenceLength},
 		{"logits_indices", g.LogitsIndices},
 		{"logits", g.Logits},
-	} {
-		if name.value == "" {
-			fault(name.field, errMissing.Error())
-		}
 	}
-	for _, name := range []struct{ field, value string }{
+	layered := []named{
 		{"past_key", g.PastKey},
 		{"past_value", g.PastValue},
 		{"present_key", g.PresentKey},
 		{"present_value", g.PresentValue},
-	} {
+	}
+	kv := "float32"
+	if h := g.Hybrid; h != nil {
+		kv = "int8"
+		plain = append(plain, named{"hybrid.split", h.Split}, named{"hybrid.rows_shape", h.RowsShape},
+			named{"hybrid.chunk_seqlens_k", h.SeqlensK}, named{"hybrid.chunk_total_sequence_length", h.TotalSequenceLength})
+		layered = append(layered, named{"hybrid.chunk_past_key", h.PastKey}, named{"hybrid.chunk_past_value", h.PastValue},
+			named{"hybrid.chunk_present_key", h.PresentKey}, named{"hybrid.chunk_present_value", h.PresentValue})
+		if h.QKVWidth < 1 || h.QKVWidth > maxSize {
+			fault("hybrid.qkv_width", fmt.Sprintf("%d is not from 1 to %d", h.QKVWidth, maxSize))
+		}
+		if h.ScalesOffset < 0 || g.Data == "" {
+			fault("hybrid.scales_offset", "there is no such place in a data file")
+		}
+	}
+	for _, name := range plain {
+		if name.value == "" {
+			fault(name.field, errMissing.Error())
+		}
+	}
+	for _, name := range layered {
 		// The name is given to fmt with the layer: one %d and no other verb.
 		if strings.Count(name.value, "%") != 1 || !strings.Contains(name.value, "%d") {
 			fault(name.field, "it must hold one %d for the layer")
 		}
 	}
-	if g.KVType != "float32" {
-		fault("kv_type", fmt.Sprintf("%.20q is not supported, only \"float32\" is", g.KVType))
+	if g.KVType != kv {
+		fault("kv_type", fmt.Sprintf("%.20q is not supported in this kind of graph, only %q is", g.KVType, kv))
 	}
 	for _, file := range []struct{ field, value string }{{"file", g.File}, {"data", g.Data}} {
 		if file.value == "" && file.field == "data" {

@@ -35,15 +35,24 @@ const (
 	outLogits = 0
 )
 
-// newNames spells the names out, layer by layer, in the order of the cache's buffers: key and value of each in turn.
+// newNames spells the names out, layer by layer, in the order of the cache's buffers: key and value of each in turn; of
+// a hybrid graph the rows', and then the chunk's.
 func newNames(g model.Graph) *names {
 	n := &names{
 		inputs:  []string{inIDs: g.InputIDs, inLengths: g.SeqlensK, inTotal: g.TotalSequenceLength, inIndex: g.LogitsIndices},
 		outputs: []string{outLogits: g.Logits},
 	}
+	past := []string{g.PastKey, g.PastValue}
+	present := []string{g.PresentKey, g.PresentValue}
+	if h := g.Hybrid; h != nil {
+		n.inputs = append(n.inputs, h.Split, h.RowsShape, h.SeqlensK, h.TotalSequenceLength)
+		past, present = append(past, h.PastKey, h.PastValue), append(present, h.PresentKey, h.PresentValue)
+	}
 	for layer := range g.Layers {
-		n.inputs = append(n.inputs, fmt.Sprintf(g.PastKey, layer), fmt.Sprintf(g.PastValue, layer))
-		n.outputs = append(n.outputs, fmt.Sprintf(g.PresentKey, layer), fmt.Sprintf(g.PresentValue, layer))
+		for i := range past {
+			n.inputs = append(n.inputs, fmt.Sprintf(past[i], layer))
+			n.outputs = append(n.outputs, fmt.Sprintf(present[i], layer))
+		}
 	}
 	return n
 }

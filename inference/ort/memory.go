@@ -36,7 +36,7 @@ func reserveWith(size int, advise func([]byte) error) (*region, error) {
 }
 
 // carve takes the next n elements of a region, at the start of a page.
-func carve[T int32 | int64 | float32](r *region, n int) []T {
+func carve[T int8 | int32 | int64 | float32](r *region, n int) []T {
 	var zero T
 	size := n * int(unsafe.Sizeof(zero))
 	start := r.used
@@ -62,12 +62,13 @@ func (r *region) free() error {
 
 // discard gives the memory of the pages that lie wholly inside values, which are a part of the region, back to the
 // system.
-func (r *region) discard(values []float32) error {
+func discard[T kv](r *region, values []T) error {
+	var zero T
 	page := os.Getpagesize()
 	//nolint:gosec // the distance of two places in one mapping
 	start := int(uintptr(unsafe.Pointer(unsafe.SliceData(values))) - uintptr(unsafe.Pointer(unsafe.SliceData(r.bytes))))
 	first := (start + page - 1) / page * page
-	last := (start + len(values)*int(unsafe.Sizeof(float32(0)))) / page * page
+	last := (start + len(values)*int(unsafe.Sizeof(zero))) / page * page
 	if first >= last {
 		return nil
 	}

@@ -114,7 +114,7 @@ func (s *Session) newDecodeLane(n int) (*lane, error) {
 	lengths, err2 := newTensor(&s.tensors, b.decodeLengths, rows)
 	index, err3 := newTensor(&s.tensors, b.decodeIndex, rows)
 	logits, err4 := newTensor(&s.tensors, b.allLogits, rows, int64(s.config.Graph.VocabSize))
-	past, err5 := s.cacheTensors(0, n)
+	past, err5 := cacheTensors(s, s.cache, 0, n)
 	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		return nil, err
 	}
@@ -182,7 +182,7 @@ func (s *Session) wantRows(chunk *runner.Chunk) int {
 // newChunkLane binds a slot. Tokens and logits are bound as each chunk needs them.
 func (s *Session) newChunkLane(slot int) (*lane, error) {
 	b := s.buffers
-	past, err := s.cacheTensors(slot, slot+1)
+	past, err := cacheTensors(s, s.cache, slot, slot+1)
 	if err != nil {
 		return nil, err
 	}
@@ -199,12 +199,12 @@ func (s *Session) newChunkLane(slot int) (*lane, error) {
 }
 
 // cacheTensors makes tensors over slots from to to-1 of the keys and values of each layer.
-func (s *Session) cacheTensors(from, to int) ([]onnx.Value, error) {
+func cacheTensors[T kv](s *Session, c *cache[T], from, to int) ([]onnx.Value, error) {
 	g := s.config.Graph
-	values := make([]onnx.Value, len(s.cache.buffers))
+	values := make([]onnx.Value, len(c.buffers))
 	for i := range values {
 		var err error
-		values[i], err = newTensor(&s.tensors, s.cache.view(i, from, to),
+		values[i], err = newTensor(&s.tensors, c.view(i, from, to),
 			int64(to-from), int64(g.KVHeads), int64(s.config.MaxLength), int64(g.HeadSize))
 		if err != nil {
 			return nil, err

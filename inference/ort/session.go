@@ -34,7 +34,12 @@ func (c Config) validate() error {
 	}
 	g := c.Graph
 	need(c.Model != "", "Model is empty")
-	need(g.KVType == "float32", "Graph.KVType is %q, want float32", g.KVType)
+	if g.Hybrid == nil {
+		need(g.KVType == "float32", "Graph.KVType is %q, want float32", g.KVType)
+	} else {
+		need(g.KVType == "int8", "Graph.KVType is %q, want int8 in a hybrid graph", g.KVType)
+		need(c.Device.Provider == CPU, "Device.Provider is %q: a hybrid graph runs on the CPU only", c.Device.Provider)
+	}
 	need(g.Layers > 0 && g.KVHeads > 0 && g.HeadSize > 0 && g.VocabSize > 0,
 		"Graph has %d layers, %d heads of keys of %d values, %d tokens", g.Layers, g.KVHeads, g.HeadSize, g.VocabSize)
 	need(c.Device.Provider == CPU || c.Device.Provider == CUDA, "Device.Provider is %q", c.Device.Provider)
@@ -58,7 +63,8 @@ type Session struct {
 	config      Config
 	session     *onnx.DynamicAdvancedSession
 	names       *names
-	cache       *cache
+	hybrid      *hybrid // of a hybrid graph, which has no use for cache, buffers and lanes; nil: another graph
+	cache       *cache[float32]
 	store       *store // of prefixes; nil: none
 	buffers     *buffers
 	tensors     tensors
@@ -96,13 +102,7 @@ func (e *Environment) Open(config Config) (_ *Session, err error) {
 	if s.session, err = load(config, s.names); err != nil {
 		return nil, err
 	}
-	if s.cache, err = newCache(config.Slots, config.MaxLength, config.Graph); err != nil {
-		return nil, err
-	}
-	if s.store, err = newStore(config.PrefixBytes, s.cache); err != nil {
-		return nil, err
-	}
-	if s.buffers, err = newBuffers(config, &s.tensors); err != nil {
+	if err = s.reserve(); err != nil {
 		return nil, err
 	}
 	// Both paths of a step, so that the first request finds them warm.
@@ -116,6 +116,27 @@ func (e *Environment) Open(config Config) (_ *Session, err error) {
 	}
 	s.ReleaseSlot(0)
 	return s, nil
+}
+
+// reserve takes address space for keys, values, inputs and logits.
+func (s *Session) reserve() (err error) {
+	c := s.config
+	if c.Graph.Hybrid != nil {
+		s.hybrid = newHybrid(s)
+		if err := s.hybrid.reserve(); err != nil {
+			return err
+		}
+		s.store, err = newStore(c.PrefixBytes, s.hybrid.scratch)
+		return err
+	}
+	if s.cache, err = newCache[float32](c.Slots, c.MaxLength, c.Graph); err != nil {
+		return err
+	}
+	if s.store, err = newStore(c.PrefixBytes, s.cache); err != nil {
+		return err
+	}
+	s.buffers, err = newBuffers(c, &s.tensors)
+	return err
 }
 
 // load makes ONNX Runtime's session.
@@ -157,6 +178,13 @@ func (s *Session) Step(step runner.Step) (runner.Logits, error) {
 	}
 	if err := s.check(step); err != nil {
 		return runner.Logits{}, err
+	}
+	if s.hybrid != nil {
+		logits, err := s.hybrid.step(step)
+		if err != nil {
+			return runner.Logits{}, fmt.Errorf("running %d decode rows and a chunk (%t): %w", len(step.Decode), step.Chunk != nil, err)
+		}
+		return logits, nil
 	}
 	var logits runner.Logits
 	if rows := len(step.Decode); rows > 0 {
@@ -231,7 +259,11 @@ func (s *Session) CopySlot(dst, src, length int) error {
 	if dst < 0 || dst >= slots || src < 0 || src >= slots || length < 0 || length > s.config.MaxLength {
 		return fmt.Errorf("ort: copying %d positions of slot %d to slot %d: out of range", length, src, dst)
 	}
-	if dst != src {
+	switch {
+	case dst == src:
+	case s.hybrid != nil:
+		s.hybrid.copySlot(dst, src, length)
+	default:
 		s.cache.copySlot(dst, src, length)
 	}
 	return nil
@@ -247,9 +279,17 @@ func (s *Session) ReleaseSlot(slot int) {
 		_ = misuse(fmt.Errorf("there are %d", s.config.Slots), fmt.Sprintf("releasing slot %d", slot))
 		return
 	}
-	if err := s.cache.release(slot); err != nil && s.released == nil {
+	if err := s.discardSlot(slot); err != nil && s.released == nil {
 		s.released = fmt.Errorf("releasing slot %d: %w", slot, err) // the memory is only kept longer
 	}
+}
+
+// discardSlot gives a slot's memory back.
+func (s *Session) discardSlot(slot int) error {
+	if s.hybrid != nil {
+		return s.hybrid.slots.release(slot)
+	}
+	return s.cache.release(slot)
 }
 
 // SaveBlocks copies positions of a slot into the prefix store.
@@ -259,6 +299,9 @@ func (s *Session) SaveBlocks(slot, past int, blocks []int) error {
 	}
 	if err := s.checkBlocks(slot, past, blocks); err != nil {
 		return err
+	}
+	if s.hybrid != nil {
+		return s.hybrid.save(slot, past, blocks)
 	}
 	s.store.save(slot, past, blocks)
 	return nil
@@ -271,6 +314,10 @@ func (s *Session) LoadBlocks(slot int, blocks []int) error {
 	}
 	if err := s.checkBlocks(slot, 0, blocks); err != nil {
 		return err
+	}
+	if s.hybrid != nil {
+		s.hybrid.load(slot, blocks)
+		return nil
 	}
 	s.store.load(slot, blocks)
 	return nil
@@ -306,6 +353,9 @@ func (s *Session) Close() error {
 	for _, l := range s.chunk {
 		errs = errors.Join(errs, l.close())
 	}
+	if s.hybrid != nil {
+		errs = errors.Join(errs, s.hybrid.unbind())
+	}
 	errs = errors.Join(errs, s.tensors.close())
 	if s.session != nil {
 		errs = errors.Join(errs, s.session.Destroy())
@@ -318,6 +368,9 @@ func (s *Session) Close() error {
 	}
 	if s.cache != nil {
 		errs = errors.Join(errs, s.cache.free())
+	}
+	if s.hybrid != nil {
+		errs = errors.Join(errs, s.hybrid.free())
 	}
 	s.environment.release()
 	return errs

@@ -12,7 +12,7 @@ import (
 // first written, in large pages where the system has them, and keeps it: blocks are first taken in order, and one that
 // is forgotten is the next to be written.
 type store struct {
-	cache  *cache
+	cache  *cache[float32]
 	region *region
 	values []float32
 	blocks int
@@ -21,7 +21,7 @@ type store struct {
 }
 
 // newStore reserves as many blocks as fit into the given memory, or none: then the store is nil.
-func newStore(memory int, c *cache) (*store, error) {
+func newStore(memory int, c *cache[float32]) (*store, error) {
 	s := &store{cache: c, run: runner.BlockSize * c.width}
 	s.block = len(c.buffers) * (c.slot / c.head) * s.run
 	s.blocks = memory / s.bytes()

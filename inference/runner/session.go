@@ -21,7 +21,7 @@ type Session interface {
 	CopySlot(dst, src, length int) error
 	// ReleaseSlot says that a slot's contents are no longer needed, so that its memory may go back to the system.
 	ReleaseSlot(slot int)
-	// SaveBlocks copies positions of a slot into the prefix store: BlockSize of them, from past on, into each of the
+	// SaveBlocks copies positions of the slot whose prompt ran last into the prefix store: BlockSize of them, from past on, into each of the
 	// blocks in turn. What a block held is overwritten.
 	SaveBlocks(slot, past int, blocks []int) error
 	// LoadBlocks copies blocks of the prefix store into a slot, to the positions from 0 on.
@@ -57,7 +57,8 @@ type DecodeRow struct {
 	Past  int    // positions that the slot holds; the token's own position is Past, below MaxLength
 }
 
-// Chunk is the next part of one prompt.
+// Chunk is the next part of one prompt. The chunks of a prompt come one after another, from position 0 or the end of its
+// loaded blocks on, with none of another prompt between them.
 type Chunk struct {
 	Slot   int
 	Tokens []uint32 // 1 to MaxChunk of them

@@ -1,6 +1,8 @@
 """Runs a model folder that `sluice convert` wrote, in ONNX Runtime from Python: the judge's own engine.
 
-The cache of keys and values is one buffer per layer, bound as input and output at once, as Sluice's engine does.
+The cache of keys and values is one buffer per layer, bound as input and output at once, as Sluice's engine does. Of a
+hybrid graph only the decode rows are used, which read 8-bit keys and values: each token is computed as if it were
+generated. The chunk is one token that nobody asks for.
 """
 
 import json
@@ -25,12 +27,16 @@ class Folder:
             os.path.join(path, g["file"]), options, providers=["CPUExecutionProvider"]
         )
         self.vocab = g["vocab_size"]
+        self.hybrid = g.get("hybrid")
         shape = (rows, g["kv_heads"], length, g["head_size"])
-        self.cache = {}
+        self.cache, self.scratch = {}, {}
         for layer in range(g["layers"]):
-            for past, present in (("past_key", "present_key"), ("past_value", "present_value")):
-                buffer = np.full(shape, fill, np.float32)
-                self.cache[g[past] % layer, g[present] % layer] = buffer
+            for kind in ("key", "value"):
+                names = g["past_" + kind] % layer, g["present_" + kind] % layer
+                self.cache[names] = np.full(shape, fill, np.int8 if self.hybrid else np.float32)
+                if h := self.hybrid:
+                    names = h["chunk_past_" + kind] % layer, h["chunk_present_" + kind] % layer
+                    self.scratch[names] = np.zeros((1, g["kv_heads"], 1, g["head_size"]), np.float32)
 
     def step(self, tokens, lengths, first_row=0, wanted=None):
         """Runs tokens [B][S] on the rows from first_row on and returns logits [n, vocabulary].
@@ -49,13 +55,20 @@ class Folder:
             g["total_sequence_length"]: np.array(lengths.max(), np.int32),
             g["logits_indices"]: np.asarray(wanted, np.int64),
         }
+        if h := self.hybrid:
+            inputs[g["input_ids"]] = np.append(tokens.ravel(), 0)
+            inputs[h["split"]] = np.array([tokens.size, 1], np.int64)
+            inputs[h["rows_shape"]] = np.array([*tokens.shape, h["qkv_width"]], np.int64)
+            inputs[h["chunk_seqlens_k"]] = np.array([0], np.int32)
+            inputs[h["chunk_total_sequence_length"]] = np.array(1, np.int32)
         for name, value in inputs.items():
             io.bind_cpu_input(name, value)
-        for (past, present), buffer in self.cache.items():
-            view = buffer[first_row : first_row + rows]
-            assert view.flags.c_contiguous
-            io.bind_input(past, "cpu", 0, np.float32, view.shape, view.ctypes.data)
-            io.bind_output(present, "cpu", 0, np.float32, view.shape, view.ctypes.data)
+        for cache, first, last in ((self.cache, first_row, first_row + rows), (self.scratch, 0, 1)):
+            for (past, present), buffer in cache.items():
+                view = buffer[first:last]
+                assert view.flags.c_contiguous
+                io.bind_input(past, "cpu", 0, view.dtype.type, view.shape, view.ctypes.data)
+                io.bind_output(present, "cpu", 0, view.dtype.type, view.shape, view.ctypes.data)
         logits = np.empty((len(wanted), self.vocab), np.float32)
         io.bind_output(g["logits"], "cpu", 0, np.float32, logits.shape, logits.ctypes.data)
         self.session.run_with_iobinding(io)

@@ -77,6 +77,8 @@ func NewPlan(ctx context.Context, src model.Source, opts Options) (*Plan, error)
 			return nil, err
 		}
 		p.smooth = newSmoothing(seen, spec.Layers)
+		p.names = hybridNames(spec)
+		p.storeScales(seen)
 	}
 	if err := build(&p); err != nil {
 		return nil, fmt.Errorf("lay out %s: %w", spec.Architecture, err)

@@ -19,6 +19,7 @@ const maxCalibration = 256
 type calibration struct {
 	inputs  map[string][]float32 // by product: the largest magnitude of each input
 	weights map[string][]float32 // by product: the largest magnitude of each column of its weights
+	cache   [][]float32          // the largest magnitude of each channel of the keys of a layer, then of its values, by layer
 }
 
 // calibrator runs a Llama in float32, in Go: slowly, but without ONNX Runtime, and with the same result everywhere. It
@@ -37,7 +38,11 @@ func (p *plan) calibrate(ctx context.Context, texts [][]uint32, workers int) (*c
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.run(ctx); err != nil {
+	x, err := c.run(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.head(x); err != nil {
 		return nil, err
 	}
 	return &c.seen, nil
@@ -99,6 +104,28 @@ func (c *calibrator) embed() ([]float32, error) {
 	return x, nil
 }
 
+// head notes how large the inputs and the weights of the head are, without multiplying them.
+func (c *calibrator) head(x []float32) error {
+	s := &c.spec
+	n, err := c.norm(x, "model.norm")
+	if err != nil {
+		return err
+	}
+	t, err := c.tensor(c.headWeight()+".weight", s.VocabSize, s.HiddenSize)
+	if err != nil {
+		return err
+	}
+	row, columns := make([]float32, s.HiddenSize), make([]float32, s.HiddenSize)
+	for i := range s.VocabSize {
+		if err := model.Dequantize(row, t.Type, rowData(t, i, 1)); err != nil {
+			return err
+		}
+		columns = largest(columns, row, s.HiddenSize)
+	}
+	c.seen.inputs[headName], c.seen.weights[headName] = largest(nil, n, s.HiddenSize), columns
+	return nil
+}
+
 // layer adds a layer's two branches to x.
 func (c *calibrator) layer(ctx context.Context, i int, x []float32) error {
 	s := &c.spec
@@ -120,7 +147,9 @@ func (c *calibrator) layer(ctx context.Context, i int, x []float32) error {
 			return err
 		}
 	}
-	o, err := c.multiply(ctx, c.attend(qkv[0], qkv[1], qkv[2]), attention, "o_proj", "o_proj", s.HiddenSize, queries)
+	attended := c.attend(qkv[0], qkv[1], qkv[2])
+	c.seen.cache = append(c.seen.cache, largest(nil, qkv[1], keys), largest(nil, qkv[2], keys))
+	o, err := c.multiply(ctx, attended, attention, "o_proj", "o_proj", s.HiddenSize, queries)
 	if err != nil {
 		return err
 	}
@@ -179,7 +208,8 @@ func (c *calibrator) norm(x []float32, name string) ([]float32, error) {
 	return out, nil
 }
 
-// attend is causal attention with rotary positions, text by text: [tokens, queries].
+// attend is causal attention with rotary positions, text by text: [tokens, queries]. It turns the queries and keys in
+// place.
 func (c *calibrator) attend(q, k, v []float32) []float32 {
 	s := &c.spec
 	queries, keys, size := s.Heads*s.HeadSize, s.KVHeads*s.HeadSize, s.HeadSize

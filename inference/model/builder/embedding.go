@@ -38,10 +38,11 @@ func (p *plan) embed(tokens string) (string, error) {
 		onnx.Int("quantize_axis", 1)), nil
 }
 
-// head adds the product of the hidden states with the vocabulary.
+// head adds the product of the hidden states with the vocabulary. FormRow8 stores a table of its own for it, which a tied
+// embedding's lookup could not read.
 func (p *plan) head(hidden string) error {
 	s := &p.spec
-	if s.TiedEmbeddings {
+	if s.TiedEmbeddings && p.form != FormRow8 {
 		w := product{name: embeddingName, result: p.names.Logits, in: s.HiddenSize, out: s.VocabSize, bits: 8}
 		if p.form == FormNone {
 			w.bits = 0
@@ -50,10 +51,17 @@ func (p *plan) head(hidden string) error {
 		return nil
 	}
 	_, err := p.project(hidden, projection{
-		name: headName, result: p.names.Logits, weights: []string{headName}, outs: []int{s.VocabSize}, in: s.HiddenSize,
-		exact: true,
+		name: headName, result: p.names.Logits, weights: []string{p.headWeight()}, outs: []int{s.VocabSize}, in: s.HiddenSize,
 	})
 	return err
+}
+
+// headWeight is the name of the head's weight, without ".weight".
+func (p *plan) headWeight() string {
+	if p.spec.TiedEmbeddings {
+		return embeddingName
+	}
+	return headName
 }
 
 // alias names the bytes of a tensor in the data file once more, with other dimensions, and returns the name.

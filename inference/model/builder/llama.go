@@ -13,17 +13,18 @@ func (p *plan) llama() error {
 	s := &p.spec
 	p.signature()
 
-	flat := p.node("tokens", "", "Reshape", []string{p.names.InputIDs, p.constant("flat", -1)})
-	shape := p.node("input_shape", "", "Shape", []string{p.names.InputIDs})
-	l := llamaLayer{
-		plan: p,
-		cos:  p.ropeTable("rope.cos", s, math.Cos), sin: p.ropeTable("rope.sin", s, math.Sin),
-		qkvShape: p.node("qkv_shape", "", "Concat",
-			[]string{shape, p.constant("qkv_width", int64((s.Heads+2*s.KVHeads)*s.HeadSize))}, onnx.Int("axis", 0)),
-		rowShape: p.constant("attention_shape", -1, int64(s.Heads*s.HeadSize)),
+	tokens := p.names.InputIDs
+	l := llamaLayer{plan: p}
+	if p.names.Hybrid == nil {
+		tokens = p.node("tokens", "", "Reshape", []string{p.names.InputIDs, p.constant("flat", -1)})
+		shape := p.node("input_shape", "", "Shape", []string{p.names.InputIDs})
+		width := p.constant("qkv_width", int64((s.Heads+2*s.KVHeads)*s.HeadSize))
+		l.qkvShape = p.node("qkv_shape", "", "Concat", []string{shape, width}, onnx.Int("axis", 0))
 	}
+	l.cos, l.sin = p.ropeTable("rope.cos", s, math.Cos), p.ropeTable("rope.sin", s, math.Sin)
+	l.rowShape = p.constant("attention_shape", -1, int64(s.Heads*s.HeadSize))
 	var err error
-	if l.residual, err = p.embed(flat); err != nil {
+	if l.residual, err = p.embed(tokens); err != nil {
 		return err
 	}
 	for i := range s.Layers {
@@ -89,16 +90,41 @@ func (l *llamaLayer) add(i int) error {
 // attention adds the attention of one layer to the packed queries, keys and values [tokens, …] and returns
 // [tokens, queries].
 func (l *llamaLayer) attention(i int, prefix, qkv string) string {
-	s := &l.spec
+	if l.names.Hybrid != nil {
+		return l.hybridAttention(i, prefix, qkv)
+	}
 	rows := l.node(prefix+"self_attn.rows", "", "Reshape", []string{qkv, l.qkvShape})
-	out := l.nodes(prefix+"self_attn", domainMicrosoft, "GroupQueryAttention",
-		[]string{
-			rows, "", "", fmt.Sprintf(l.names.PastKey, i), fmt.Sprintf(l.names.PastValue, i), l.names.SeqlensK, l.names.TotalSequenceLength, l.cos, l.sin,
-		},
-		[]string{prefix + "self_attn", fmt.Sprintf(l.names.PresentKey, i), fmt.Sprintf(l.names.PresentValue, i)},
+	out := l.attend(prefix+"self_attn", attentionInputs{
+		qkv: rows, seqlens: l.names.SeqlensK, total: l.names.TotalSequenceLength,
+		pastKey: l.names.PastKey, pastValue: l.names.PastValue, presentKey: l.names.PresentKey, presentValue: l.names.PresentValue,
+	}, i)
+	return l.node(prefix+"self_attn.flat", "", "Reshape", []string{out, l.rowShape})
+}
+
+// attentionInputs are what one attention node reads besides the rotary tables. The names of keys and values have a %d for
+// the layer.
+type attentionInputs struct {
+	qkv, seqlens, total                          string
+	pastKey, pastValue, presentKey, presentValue string
+	keyScale, valueScale                         string // of 8-bit keys and values; "": they are float32
+}
+
+// attend adds an attention node.
+func (l *llamaLayer) attend(name string, in attentionInputs, layer int) string {
+	s := &l.spec
+	of := func(name string) string { return fmt.Sprintf(name, layer) }
+	inputs := []string{in.qkv, "", "", of(in.pastKey), of(in.pastValue), in.seqlens, in.total, l.cos, l.sin}
+	attributes := []onnx.Attribute{
 		onnx.Int("num_heads", s.Heads), onnx.Int("kv_num_heads", s.KVHeads),
-		onnx.Real("scale", float32(1/math.Sqrt(float64(s.HeadSize)))), onnx.Int("do_rotary", 1))
-	return l.node(prefix+"self_attn.flat", "", "Reshape", []string{out[0], l.rowShape})
+		onnx.Real("scale", float32(1/math.Sqrt(float64(s.HeadSize)))), onnx.Int("do_rotary", 1),
+	}
+	if in.keyScale != "" {
+		inputs = append(inputs, "", "", "", in.keyScale, in.valueScale)
+		attributes = append(attributes, onnx.Text("k_quant_type", "PER_CHANNEL"), onnx.Text("v_quant_type", "PER_CHANNEL"),
+			onnx.Int("kv_cache_bit_width", 8))
+	}
+	return l.nodes(name, domainMicrosoft, "GroupQueryAttention", inputs,
+		[]string{name, of(in.presentKey), of(in.presentValue)}, attributes...)[0]
 }
 
 // feedForward adds down(silu(gate(x)) · up(x)).
@@ -159,24 +185,33 @@ func (p *plan) epsilon() onnx.Attribute { return onnx.Real("epsilon", float32(p.
 
 // signature declares the graph's inputs and outputs.
 func (p *plan) signature() {
-	s := &p.spec
-	batch, cache := onnx.Named("batch"), func(name string) onnx.Value {
-		return onnx.Value{Name: name, Type: onnx.Float, Shape: []onnx.Dim{
-			onnx.Named("batch"), onnx.Fixed(s.KVHeads), onnx.Named("cache"), onnx.Fixed(s.HeadSize),
-		}}
+	if p.names.Hybrid != nil {
+		p.hybridSignature()
+		return
 	}
-	g := &p.graph
-	g.Inputs = []onnx.Value{
+	batch := onnx.Named("batch")
+	p.graph.Inputs = []onnx.Value{
 		{Name: p.names.InputIDs, Type: onnx.Int64, Shape: []onnx.Dim{batch, onnx.Named("sequence")}},
 		{Name: p.names.SeqlensK, Type: onnx.Int32, Shape: []onnx.Dim{batch}},
 		{Name: p.names.TotalSequenceLength, Type: onnx.Int32},
 		{Name: p.names.LogitsIndices, Type: onnx.Int64, Shape: []onnx.Dim{onnx.Named("wanted")}},
 	}
-	g.Outputs = []onnx.Value{
-		{Name: p.names.Logits, Type: onnx.Float, Shape: []onnx.Dim{onnx.Named("wanted"), onnx.Fixed(s.VocabSize)}},
+	p.declareLogits()
+	for i := range p.spec.Layers {
+		p.declareCache(onnx.Float, batch, onnx.Named("cache"), i, p.names.PastKey, p.names.PresentKey)
+		p.declareCache(onnx.Float, batch, onnx.Named("cache"), i, p.names.PastValue, p.names.PresentValue)
 	}
-	for i := range s.Layers {
-		g.Inputs = append(g.Inputs, cache(fmt.Sprintf(p.names.PastKey, i)), cache(fmt.Sprintf(p.names.PastValue, i)))
-		g.Outputs = append(g.Outputs, cache(fmt.Sprintf(p.names.PresentKey, i)), cache(fmt.Sprintf(p.names.PresentValue, i)))
-	}
+}
+
+func (p *plan) declareLogits() {
+	p.graph.Outputs = []onnx.Value{{
+		Name: p.names.Logits, Type: onnx.Float, Shape: []onnx.Dim{onnx.Named("wanted"), onnx.Fixed(p.spec.VocabSize)},
+	}}
+}
+
+// declareCache declares a layer's keys or values, as input and as output.
+func (p *plan) declareCache(typ onnx.DataType, batch, length onnx.Dim, layer int, past, present string) {
+	shape := []onnx.Dim{batch, onnx.Fixed(p.spec.KVHeads), length, onnx.Fixed(p.spec.HeadSize)}
+	p.graph.Inputs = append(p.graph.Inputs, onnx.Value{Name: fmt.Sprintf(past, layer), Type: typ, Shape: shape})
+	p.graph.Outputs = append(p.graph.Outputs, onnx.Value{Name: fmt.Sprintf(present, layer), Type: typ, Shape: shape})
 }

@@ -58,7 +58,6 @@ type projection struct {
 	outs    []int    // rows of each
 	in      int
 	bias    bool // every weight must have a bias; else it may
-	exact   bool // FormRow8 stores it as FormAuto does: the head, after which nothing makes up for an error
 }
 
 // value is an intermediate result: [tokens, width].
@@ -75,7 +74,7 @@ func (p *plan) project(x string, j projection) ([]value, error) {
 		if err != nil {
 			return nil, err
 		}
-		perToken := p.form == FormRow8 && !j.exact
+		perToken := p.form == FormRow8
 		part, bits := p.part(t, false)
 		if perToken {
 			part, bits = newPerToken(t)

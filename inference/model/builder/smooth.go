@@ -19,17 +19,17 @@ type smoothing struct {
 // newSmoothing finds the factors of a Llama.
 func newSmoothing(c *calibration, layers int) smoothing {
 	s := smoothing{columns: map[string][]float32{}, rows: map[string][]float32{}}
+	smooth := func(product, maker string) {
+		f := factors(c.inputs[product], c.weights[product])
+		s.columns[product], s.rows[maker] = f, f
+	}
 	for i := range layers {
 		prefix := fmt.Sprintf("model.layers.%d.", i)
-		for product, maker := range map[string]string{
-			"self_attn.qkv_proj": "input_layernorm",
-			"mlp.gate_up_proj":   "post_attention_layernorm",
-			"mlp.down_proj":      "mlp.up_proj",
-		} {
-			f := factors(c.inputs[prefix+product], c.weights[prefix+product])
-			s.columns[prefix+product], s.rows[prefix+maker] = f, f
-		}
+		smooth(prefix+"self_attn.qkv_proj", prefix+"input_layernorm")
+		smooth(prefix+"mlp.gate_up_proj", prefix+"post_attention_layernorm")
+		smooth(prefix+"mlp.down_proj", prefix+"mlp.up_proj")
 	}
+	smooth(headName, "model.norm")
 	return s
 }
 

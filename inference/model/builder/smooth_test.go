@@ -47,7 +47,7 @@ func TestSmoothingIsExact(t *testing.T) {
 		t.Fatal(err)
 	}
 	smooth := p.plan.smooth
-	if n := len(smooth.columns); n != 3*tinySpec().Layers {
+	if n := len(smooth.columns); n != 3*tinySpec().Layers+1 {
 		t.Errorf("%d products are smoothed", n)
 	}
 	for product, maker := range map[string]string{
