@@ -13,8 +13,8 @@ import (
 // SentencePiece kind that is nearly every place before a "▁": a text becomes words, which are short and come again.
 type junctions struct {
 	symbols *symbols
-	joined  bpe.Filter
-	// common answers for pairs of ASCII characters and the separator: a bit for each second one by the first.
+	joined  bpe.Filter // but for pairs of common characters
+	// common says which pairs of ASCII characters and the separator can be parted: a bit for each second one by the first.
 	common [commonRunes][(commonRunes + 63) / 64]uint64
 	bytes  bool // characters without a token become bytes, each by itself
 }
@@ -48,8 +48,9 @@ func newJunctions(d *definition, s *symbols, unknown uint32) *junctions {
 			opaque[id] = true
 		}
 	}
-	j := &junctions{symbols: s, joined: bpe.NewFilter(len(d.merges))}
-	j.bytes = d.byteFallback && !slices.Contains(s.bytes[:], bpe.None)
+	j := &junctions{symbols: s, bytes: d.byteFallback && !slices.Contains(s.bytes[:], bpe.None)}
+	var joined [commonRunes][commonRunes]bool
+	var others [][2]rune
 	for _, m := range d.merges {
 		if opaque[m.Left] || opaque[m.Right] {
 			return nil
@@ -58,18 +59,28 @@ func newJunctions(d *definition, s *symbols, unknown uint32) *junctions {
 		if left == "" || right == "" {
 			return nil
 		}
-		j.joined.Add(uint32(lastRune(left)), uint32(firstRune(right)))
+		before, after := lastRune(left), firstRune(right)
+		a, ok1 := commonRune(before)
+		b, ok2 := commonRune(after)
+		if ok1 && ok2 {
+			joined[a][b] = true
+		} else {
+			others = append(others, [2]rune{before, after})
+		}
 	}
-	for a := range rune(commonRunes) {
-		for b := range rune(commonRunes) {
-			before, after := a, b
-			if a == utf8.RuneSelf {
-				before = separator
-			}
-			if b == utf8.RuneSelf {
-				after = separator
-			}
-			if j.parts(before, after) {
+	j.joined = bpe.NewFilter(len(others))
+	for _, pair := range others {
+		j.joined.Add(uint32(pair[0]), uint32(pair[1]))
+	}
+	runeAt := func(place int) rune {
+		if place == utf8.RuneSelf {
+			return separator
+		}
+		return rune(place)
+	}
+	for a := range joined {
+		for b := range joined[a] {
+			if !joined[a][b] && j.known(runeAt(a), runeAt(b)) {
 				j.common[a][b/64] |= 1 << (b % 64)
 			}
 		}
@@ -77,12 +88,9 @@ func newJunctions(d *definition, s *symbols, unknown uint32) *junctions {
 	return j
 }
 
-// parts reports whether a text can be cut between two characters. The second one has a token, so that a run of unknown
-// ones is not cut, and the first one if it might make nothing else, so that its neighbours meet.
-func (j *junctions) parts(before, after rune) bool {
-	if j.joined.Has(uint32(before), uint32(after)) {
-		return false
-	}
+// known reports whether the symbols of two characters are their own. The second one has a token, so that a run of
+// unknown ones is not cut, and the first one too if it might make nothing else, so that its neighbours meet.
+func (j *junctions) known(before, after rune) bool {
 	return j.bytes || (j.symbols.of(after) != bpe.None && (j.symbols.unknown != bpe.None || j.symbols.of(before) != bpe.None))
 }
 
@@ -101,7 +109,7 @@ func (j *junctions) next(text string, start int) int {
 			if j.common[left][right/64]>>(right%64)&1 != 0 {
 				return i
 			}
-		} else if j.parts(before, after) {
+		} else if !j.joined.Has(uint32(before), uint32(after)) && j.known(before, after) {
 			return i
 		}
 		before, left, common = after, right, ok

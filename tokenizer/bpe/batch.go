@@ -17,7 +17,7 @@ type batch struct {
 func (m *Model) AppendWords(dst []uint32, text string, start int, ends []int, s *Scratch) []uint32 {
 	for len(s.short) > 0 && len(ends) > 0 {
 		some := ends[:min(len(ends), BatchSize)]
-		s.look(m, text, start, some)
+		s.look(&s.batch, m, text, start, some, 0)
 		for i, end := range some {
 			if word := text[start:end]; len(word) <= maxShortWord {
 				dst = m.appendShort(dst, word, s.batch.keys[i], s.batch.hashes[i], s)
@@ -35,25 +35,27 @@ func (m *Model) AppendWords(dst []uint32, text string, start int, ends []int, s 
 	return dst
 }
 
-// look notes the keys of short words and reads what their look-ups will.
-func (s *Scratch) look(m *Model, text string, start int, ends []int) {
-	b, mask, touched := &s.batch, uint64(len(s.short)-1), uint32(0)
+// look notes the keys of short words and reads what their look-ups will. Tag is what their lengths are marked with.
+func (s *Scratch) look(b *batch, m *Model, text string, start int, ends []int, tag int) {
+	mask, touched := uint64(len(s.short)-1), uint32(0)
 	pos := start
 	for i, end := range ends {
 		if n := end - pos; n <= maxShortWord {
 			k := keyAt(text, pos, n)
-			hash := k.hash(n)
+			hash := k.hash(n | tag)
 			b.keys[i], b.hashes[i] = k, hash
 			touched += s.short[hash&mask][0].ids[0]
 		}
 		pos = end
 	}
-	pos = start
-	for i, end := range ends {
-		if n := end - pos; n <= maxShortWord && s.short[b.hashes[i]&mask].find(b.keys[i], n) == nil {
-			touched += m.words.short[b.hashes[i]>>m.words.shortShift].id
+	if tag == 0 { // others are not asked for among the words
+		pos = start
+		for i, end := range ends {
+			if n := end - pos; n <= maxShortWord && s.short[b.hashes[i]&mask].find(b.keys[i], n) == nil {
+				touched += m.words.short[b.hashes[i]>>m.words.shortShift].id
+			}
+			pos = end
 		}
-		pos = end
 	}
 	b.touched = touched
 }

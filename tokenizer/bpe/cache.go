@@ -6,8 +6,8 @@ import "math/bits"
 // two such words to a cache line, which is what the processor's own caches hold most of, and a smaller one for the rest.
 // Nearly every word that a text repeats is found in one of them, and one line of memory is all that it takes.
 const (
-	// cacheSets is the size of the cache of short words: 2 MiB.
-	cacheSets = 1 << 15
+	// cacheSets is the size of the cache of short words: 4 MiB.
+	cacheSets = 1 << 16
 	// maxShortWord is the length in bytes of the longest word in it.
 	maxShortWord = 16
 	// maxShortIDs is the number of tokens of a word in it.

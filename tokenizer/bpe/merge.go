@@ -12,7 +12,7 @@ const maxHeap = 1 << 10
 // maxKept is the length in symbols of the longest word whose buffers a Scratch keeps (24 bytes a symbol).
 const maxKept = 1 << 16
 
-// Scratch holds the buffers of one encoding goroutine and its word caches, which are bounded (2.5 MiB). It serves one
+// Scratch holds the buffers of one encoding goroutine and its word caches, which are bounded (4.5 MiB). It serves one
 // model, and is not safe for concurrent use. The zero value is ready, and has no caches.
 type Scratch struct {
 	short   []shortSet
@@ -23,7 +23,8 @@ type Scratch struct {
 	prev, next []int32
 	heap       []uint64
 	agenda     agenda // of the very long ones
-	batch      batch
+	batch      batch  // of words
+	parts      batch  // of pieces of a word
 }
 
 // NewScratch returns a Scratch with word caches.
@@ -67,12 +68,13 @@ func (m *Model) appendShort(dst []uint32, word string, k key, hash uint64, s *Sc
 	return dst
 }
 
-// appendLong encodes a longer word.
+// appendLong encodes a longer word. One that can be cut is not cached whole: its pieces are.
 func (m *Model) appendLong(dst []uint32, word string, s *Scratch) []uint32 {
 	n := len(word)
-	if n > maxCached || len(s.long) == 0 {
-		if n <= m.words.longest {
-			if id := m.words.findLong(hashLong(word), word); id != None {
+	cut := m.cuts != nil && len(s.short) > 0 && m.cuts.next(word, 0) < n
+	if cut || n > maxCached || len(s.long) == 0 {
+		if m.ignoreMerges || !cut { // else it is no token, since its pieces are never joined
+			if id := m.words.findAny(word); id != None {
 				return append(dst, id)
 			}
 		}
@@ -103,25 +105,40 @@ func (m *Model) pieces(dst []uint32, word string, s *Scratch) []uint32 {
 	if m.cuts == nil || len(word) <= cutsOver || len(s.short) == 0 {
 		return m.merge(dst, word, s)
 	}
-	for pos := 0; pos < len(word); {
-		end := m.cuts.next(word, pos)
-		switch piece := word[pos:end]; {
-		case len(piece) > maxCached || len(piece) == len(word):
-			dst = m.merge(dst, piece, s)
-		case len(piece) > maxShortWord:
-			dst = m.longPiece(dst, piece, s)
-		default:
-			dst = m.shortPiece(dst, piece, keyAt(word, pos, len(piece)), s)
+	tag := 0
+	if m.ignoreMerges {
+		tag = isPiece
+	}
+	var ends [BatchSize]int
+	for start := 0; start < len(word); {
+		n, pos := 0, start
+		for n < len(ends) && pos < len(word) {
+			pos = m.cuts.next(word, pos)
+			ends[n] = pos
+			n++
 		}
-		pos = end
+		if n == 1 && pos-start == len(word) {
+			return m.merge(dst, word, s)
+		}
+		s.look(&s.parts, m, word, start, ends[:n], tag)
+		for i, end := range ends[:n] {
+			switch piece := word[start:end]; {
+			case len(piece) <= maxShortWord:
+				dst = m.shortPiece(dst, piece, tag, s.parts.keys[i], s.parts.hashes[i], s)
+			case len(piece) <= maxCached:
+				dst = m.longPiece(dst, piece, tag, s)
+			default:
+				dst = m.merge(dst, piece, s)
+			}
+			start = end
+		}
 	}
 	return dst
 }
 
 // shortPiece encodes a piece of at most maxShortWord bytes.
-func (m *Model) shortPiece(dst []uint32, piece string, k key, s *Scratch) []uint32 {
-	tag := m.pieceTag(piece)
-	hash := k.hash(tag)
+func (m *Model) shortPiece(dst []uint32, piece string, tag int, k key, hash uint64, s *Scratch) []uint32 {
+	tag |= len(piece)
 	set := &s.short[hash&uint64(len(s.short)-1)]
 	if slot := set.find(k, tag); slot != nil {
 		return slot.appendTo(dst)
@@ -141,8 +158,8 @@ func (m *Model) shortPiece(dst []uint32, piece string, k key, s *Scratch) []uint
 }
 
 // longPiece encodes a longer piece that the cache can hold.
-func (m *Model) longPiece(dst []uint32, piece string, s *Scratch) []uint32 {
-	tag := m.pieceTag(piece)
+func (m *Model) longPiece(dst []uint32, piece string, tag int, s *Scratch) []uint32 {
+	tag |= len(piece)
 	k := longKeyOf(piece)
 	hash := k.hash(tag)
 	slot := &s.long[hash&uint64(len(s.long)-1)]
@@ -163,16 +180,15 @@ func (m *Model) longPiece(dst []uint32, piece string, s *Scratch) []uint32 {
 	return dst
 }
 
-// pieceTag is what a piece is cached under.
-func (m *Model) pieceTag(piece string) int {
-	if m.ignoreMerges {
-		return len(piece) | isPiece
-	}
-	return len(piece)
-}
-
 // merge encodes a word by its merges alone.
 func (m *Model) merge(dst []uint32, word string, s *Scratch) []uint32 {
+	if m.characters != nil && len(word) <= maxCached {
+		var ok bool
+		s.symbols, s.ranks, ok = m.appendCharacters(s.symbols[:0], s.ranks[:0], word)
+		if ok {
+			return append(dst, m.mergeShort(s.symbols, s.ranks)...)
+		}
+	}
 	s.symbols = m.appendSymbols(s.symbols[:0], word)
 	if n := len(s.symbols); n <= maxShort {
 		s.ranks = s.ranks[:0]

@@ -51,7 +51,8 @@ type Model struct {
 	pairs       []uint32 // the ranks of pairs of bytes; nil if the symbols are not those of bytes
 	into        []uint32 // by rank
 	words       wordTable
-	cuts        *cuts // nil: words are not cut
+	cuts        *cuts       // nil: words are not cut
+	characters  *characters // nil: merging begins with bytes
 
 	ignoreMerges bool
 }
@@ -61,7 +62,7 @@ func New(c Config) (*Model, error) {
 	if len(c.Merges) >= math.MaxInt32 {
 		return nil, fmt.Errorf("bpe: %d merges are too many", len(c.Merges))
 	}
-	m := &Model{symbols: c.Symbols, bytes: c.Bytes, unknown: c.Unknown, fuseUnknown: c.FuseUnknown, cuts: newCuts(&c), ignoreMerges: c.IgnoreMerges}
+	m := &Model{symbols: c.Symbols, bytes: c.Bytes, unknown: c.Unknown, fuseUnknown: c.FuseUnknown, ignoreMerges: c.IgnoreMerges}
 	symbol, rank := uint32(0), uint32(len(c.Merges))
 	for _, merge := range c.Merges {
 		symbol = max(symbol, merge.Left, merge.Right)
@@ -77,6 +78,12 @@ func New(c Config) (*Model, error) {
 		m.into[rank] = merge.Into
 	}
 	m.pairs = m.bytePairs()
+	if c.Symbols == nil {
+		texts := textsOf(c.Words)
+		if m.cuts = newCuts(&c, texts); m.cuts != nil && m.pairs != nil {
+			m.characters = m.newCharacters(&c, texts)
+		}
+	}
 	var reached []bool // nil: all words count
 	if !c.IgnoreMerges {
 		reached = m.reachable(c.Words)

@@ -110,6 +110,7 @@ type wordTable struct {
 	shortShift uint8
 	long       []longWord
 	longShift  uint8
+	longEnds   Filter // what the long words begin and end with
 	// longest is the length in bytes of the longest word.
 	longest int
 }
@@ -141,6 +142,7 @@ func newWordTable(words []Word, kept []bool) wordTable {
 	t := wordTable{
 		short: make([]wordSlot, 1<<size(short)), shortShift: uint8(64 - size(short)),
 		long: make([]longWord, 1<<size(long)), longShift: uint8(64 - size(long)),
+		longEnds: NewFilter(long),
 	}
 	for i, w := range words {
 		if w.Text != "" && (kept == nil || kept[i]) {
@@ -163,6 +165,7 @@ func (t *wordTable) set(w Word) {
 			}
 		}
 	}
+	t.longEnds.Add(load32(w.Text), load32(w.Text[n-4:]))
 	hash := hashLong(w.Text)
 	for i := hash >> t.longShift; ; i = (i + 1) & uint64(len(t.long)-1) {
 		if s := &t.long[i]; s.text == "" || s.text == w.Text {
@@ -183,6 +186,14 @@ func (t *wordTable) findShort(hash uint64, k key, n int) uint32 {
 			return None
 		}
 	}
+}
+
+// findAny returns the token of a word of more than maxShortWord bytes, or None. Few are hashed in vain.
+func (t *wordTable) findAny(text string) uint32 {
+	if len(text) > t.longest || !t.longEnds.Has(load32(text), load32(text[len(text)-4:])) {
+		return None
+	}
+	return t.findLong(hashLong(text), text)
 }
 
 // findLong returns the token of a longer word, or None.
