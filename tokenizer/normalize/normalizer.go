@@ -60,6 +60,10 @@ func (n Replace) Normalize(s String) String {
 	if s.Text == "" { // where the reference finds nothing, not even a match of nothing
 		return s
 	}
+	if literal, ok := n.Pattern.(Literal); ok && !s.tracked {
+		s.Text = strings.ReplaceAll(s.Text, string(literal), n.Content)
+		return s
+	}
 	var b *builder
 	n.Pattern.Match(s.Text, func(start, end int) bool {
 		if b == nil {
