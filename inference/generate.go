@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
@@ -48,7 +49,7 @@ func (m *Model) admit(ctx context.Context, request *Request, call *account) (*St
 	if err := replica.Engine.Refusal(); err != nil {
 		return nil, fromEngine(err)
 	}
-	prompt, err := m.tokenize(ctx, request.Input)
+	prompt, err := m.prompt(ctx, request)
 	if err != nil {
 		return nil, err
 	}
@@ -60,28 +61,60 @@ func (m *Model) admit(ctx context.Context, request *Request, call *account) (*St
 	if err != nil {
 		return nil, err
 	}
+	decoder := m.config.Tokenizer.NewDecoder(request.Output.SkipSpecialTokens)
+	echo := ""
+	if request.Output.Echo {
+		echo = decodeAll(decoder, prompt) // the output goes on in the same decoder
+	}
+	if !request.Cache.Bypass && !request.Output.PromptLogprobs.Wanted { // which leave the prefix cache aside
+		if replica = m.pool.pickFor(request.Cache.Salt, prompt); replica == nil {
+			return nil, &UnavailableError{Reason: ReasonFailed, RetryAfter: retryAfter}
+		}
+	}
 	output, err := replica.Engine.Submit(ctx, engine.Request{
-		ID:           request.ID,
-		Prompt:       prompt,
-		MaxTokens:    maxTokens,
-		Sampling:     params,
-		Stop:         engine.Stop(request.Stop),
-		EOS:          m.config.EOSTokenIDs,
-		IgnoreEOS:    request.Sampling.IgnoreEOS,
-		Decoder:      m.config.Tokenizer.NewDecoder(request.Output.SkipSpecialTokens),
-		TokenText:    m.tokenText,
-		WantTokenIDs: request.Output.TokenIDs,
-		Arrival:      request.Arrival,
+		ID:             request.ID,
+		Prompt:         prompt,
+		MaxTokens:      maxTokens,
+		Sampling:       params,
+		Stop:           engine.Stop(request.Stop),
+		EOS:            m.config.EOSTokenIDs,
+		IgnoreEOS:      request.Sampling.IgnoreEOS,
+		Decoder:        decoder,
+		TokenText:      m.tokenText,
+		WantTokenIDs:   request.Output.TokenIDs,
+		Logprobs:       engine.Logprobs(request.Output.Logprobs),
+		PromptLogprobs: engine.Logprobs(request.Output.PromptLogprobs),
+		Cache:          engine.Cache(request.Cache),
+		Arrival:        request.Arrival,
 	})
 	if err != nil {
 		return nil, fromEngine(err)
 	}
-	return &Stream{output: output, account: call, seed: request.Sampling.Seed}, nil
+	return &Stream{output: output, account: call, seed: request.Sampling.Seed, echo: echo}, nil
+}
+
+// prompt is the token ids that a request continues.
+func (m *Model) prompt(ctx context.Context, request *Request) ([]uint32, error) {
+	keep := request.TruncatePrompt
+	ids, err := m.tokenize(ctx, request.Input, keep > 0)
+	if err != nil || keep == 0 {
+		return ids, err
+	}
+	return ids[max(0, len(ids)-keep):], nil
+}
+
+// decodeAll is the text that tokens complete; what they leave open stays in the decoder.
+func decodeAll(decoder *tokenizer.Decoder, ids []uint32) string {
+	var text strings.Builder
+	for _, id := range ids {
+		text.WriteString(decoder.Add(id))
+	}
+	return text.String()
 }
 
 // CountTokens counts the prompt tokens that Generate would report. Errors as those of Generate.
 func (m *Model) CountTokens(ctx context.Context, input Input) (int, error) {
-	ids, err := m.tokenize(ctx, input)
+	ids, err := m.tokenize(ctx, input, false)
 	return len(ids), err
 }
 
@@ -117,8 +150,9 @@ func field(input Input) string {
 	panic(fmt.Sprintf("inference: unknown input %T", input))
 }
 
-// tokenize turns an input into the prompt's token ids; texts take turns.
-func (m *Model) tokenize(ctx context.Context, input Input) (ids []uint32, err error) {
+// tokenize turns an input into the prompt's token ids; texts take turns. Only one that will be truncated may be longer
+// than the context.
+func (m *Model) tokenize(ctx context.Context, input Input, truncated bool) (ids []uint32, err error) {
 	if tokens, ok := input.(Tokens); ok {
 		return tokens, nil
 	}
@@ -139,8 +173,10 @@ func (m *Model) tokenize(ctx context.Context, input Input) (ids []uint32, err er
 		if !input.ParseSpecial {
 			options.Special = tokenizer.SpecialAsText
 		}
-		if err := m.hopeless(input.Text, options); err != nil {
-			return nil, err
+		if !truncated {
+			if err := m.hopeless(input.Text, options); err != nil {
+				return nil, err
+			}
 		}
 		ids, err = m.config.Tokenizer.Encode(input.Text, options)
 	case Chat:

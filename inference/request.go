@@ -11,14 +11,24 @@ type Request struct {
 	ID string
 	// Input is what to continue: Prompt, Tokens or Chat.
 	Input Input
+	// TruncatePrompt is how many tokens of the prompt are kept, its last ones; 0: all.
+	TruncatePrompt int
 	// Sampling says how tokens are chosen.
 	Sampling Sampling
 	// Stop says where the output ends besides the end token.
 	Stop Stop
 	// Output says what is reported besides text.
 	Output Output
+	// Cache says how the prefix cache may be used.
+	Cache Cache
 	// Arrival is when the request reached the server; time to first token counts from it.
 	Arrival time.Time
+}
+
+// Cache says how a request may use the prefix cache. Whatever it says, the output is the same.
+type Cache struct {
+	Bypass bool   // neither read nor fill it
+	Salt   string // share only with requests of the same salt
 }
 
 // Input is one of Prompt, Tokens and Chat.
@@ -80,6 +90,15 @@ type Stop struct {
 type Output struct {
 	TokenIDs          bool
 	SkipSpecialTokens bool
+	Echo              bool     // the text begins with the prompt's
+	Logprobs          Logprobs // of the generated tokens
+	PromptLogprobs    Logprobs // of the prompt's tokens
+}
+
+// Logprobs asks for the log-probability of each token and of the Top most likely ones at its position.
+type Logprobs struct {
+	Wanted bool
+	Top    int // 0 or more
 }
 
 // Defaults are a model's values for what a request leaves unset: its generation_config.json over the server's own.
@@ -99,10 +118,26 @@ const (
 
 // Update is what became of one output since the last Update.
 type Update struct {
-	Index    int      // which output
-	Text     string   // whole UTF-8 characters
-	TokenIDs []uint32 // if Output.TokenIDs was set
-	Finish   *Finish  // set on the output's last Update
+	Index    int             // which output
+	Text     string          // whole UTF-8 characters
+	TokenIDs []uint32        // if Output.TokenIDs was set
+	Logprobs []TokenLogprobs // one for each token, if Output.Logprobs asked for them
+	Prompt   []TokenLogprobs // of the next tokens of the prompt, if Output.PromptLogprobs asked for them
+	Finish   *Finish         // set on the output's last Update
+}
+
+// TokenLogprobs is what the model thought of one position.
+type TokenLogprobs struct {
+	Token Logprob   // of the token there
+	Top   []Logprob // of the most likely ones, best first
+}
+
+// Logprob is a token's log-probability in the model's own distribution, before any sampling parameter.
+type Logprob struct {
+	ID    uint32
+	Bytes []byte // what the token stands for
+	Value float32
+	Rank  int // 1 and how many tokens are more likely; 0 for the first token of a prompt, which has no probability
 }
 
 // Finish says how an output ended.

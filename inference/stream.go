@@ -19,6 +19,7 @@ type Stream struct {
 	output  *engine.Output
 	account *account
 	seed    uint64
+	echo    string // the prompt's text, until it has been given
 	reason  FinishReason
 	done    bool
 }
@@ -41,7 +42,13 @@ func (s *Stream) Next(ctx context.Context) (Update, error) {
 		s.finish(ctx, err)
 		return Update{}, err
 	}
-	result := Update{Text: update.Text, TokenIDs: update.TokenIDs}
+	result := Update{
+		Text:     s.echo + update.Text,
+		TokenIDs: update.TokenIDs,
+		Logprobs: s.account.model.logprobs(update.Logprobs),
+		Prompt:   s.account.model.logprobs(update.Prompt),
+	}
+	s.echo = ""
 	if update.Finish != nil {
 		s.reason = finishReason(update.Finish.Reason)
 		result.Finish = &Finish{Reason: s.reason, StopSequence: update.Finish.StopSequence, Seed: s.seed}
@@ -103,6 +110,7 @@ func (a *account) end(ctx context.Context, s Summary, reason FinishReason, err e
 		a.span.SetAttributes(
 			semconv.GenAIUsageInputTokens.Int(s.Usage.PromptTokens),
 			semconv.GenAIUsageOutputTokens.Int(s.Usage.CompletionTokens),
+			semconv.GenAIUsageCachedTokens.Int(s.Usage.CachedTokens),
 		)
 		if reason != 0 {
 			a.span.SetAttributes(semconv.GenAIResponseFinishReasons.StringSlice([]string{reason.String()}))

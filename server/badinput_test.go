@@ -42,6 +42,16 @@ func TestBadInput(t *testing.T) {
 		{"several", sampling(func(s *sluicev1.Sampling) {
 			s.TopP, s.MinP, s.N = proto.Float32(0), new(float32(math.Inf(1))), proto.Uint32(3)
 		}), codes.InvalidArgument, "sampling.top_p sampling.min_p sampling.n"},
+		{"logprobs 21", func() *sluicev1.GenerateRequest {
+			in := greedy("hi", 4)
+			in.Output = &sluicev1.OutputOptions{Logprobs: proto.Uint32(21), PromptLogprobs: proto.Uint32(21)}
+			return in
+		}(), codes.InvalidArgument, "output.logprobs output.prompt_logprobs"},
+		{"truncate_prompt_tokens 0", func() *sluicev1.GenerateRequest {
+			in := greedy("hi", 4)
+			in.TruncatePromptTokens = proto.Uint32(0)
+			return in
+		}(), codes.InvalidArgument, "truncate_prompt_tokens"},
 		{"typical_p 0", sampling(func(s *sluicev1.Sampling) { s.TypicalP = proto.Float32(0) }), codes.InvalidArgument, "sampling.typical_p"},
 		{"bias 101", sampling(func(s *sluicev1.Sampling) { s.LogitBias = map[uint32]float32{5: 101} }), codes.InvalidArgument, "sampling.logit_bias[5]"},
 		{"allowed outside", sampling(func(s *sluicev1.Sampling) {

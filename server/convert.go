@@ -21,11 +21,13 @@ const (
 	maxRequestID      = 128 // bytes
 	maxModelName      = 256 // bytes
 	maxRole           = 64  // bytes
+	maxSalt           = 256 // bytes
 	maxStopStrings    = 16
 	maxStopBytes      = 256 // of one stop string
 	maxStopIDs        = 64
 	maxLogitBias      = 1024
 	maxBadWords       = 128
+	maxLogprobs       = 20
 	maxBadWordBytes   = 256 // of one bad word
 	maxBytesPerToken  = 256 // no vocabulary has a longer token, so that a longer text cannot fit the context
 	maxTokenizeBytes  = 1 << 20
@@ -64,17 +66,16 @@ type draws struct {
 func (l limits) request(in *sluicev1.GenerateRequest, arrival time.Time, draw draws) (inference.Request, error) {
 	var v violations
 	out := inference.Request{
-		ID:       requestID(&v, in.GetRequestId()),
-		Input:    l.generateInput(&v, in),
-		Sampling: l.sampling(&v, in.GetSampling()),
-		Stop:     l.stop(&v, in.GetStop()),
-		Output:   output(&v, in.GetOutput()),
-		Arrival:  arrival,
+		ID:             requestID(&v, in.GetRequestId()),
+		Input:          l.generateInput(&v, in),
+		TruncatePrompt: l.truncatePrompt(&v, in.TruncatePromptTokens),
+		Sampling:       l.sampling(&v, in.GetSampling()),
+		Stop:           l.stop(&v, in.GetStop()),
+		Output:         output(&v, in.GetOutput()),
+		Cache:          cache(&v, in.GetCache()),
+		Arrival:        arrival,
 	}
-	v.unsupported("truncate_prompt_tokens", in.TruncatePromptTokens != nil)
 	v.unsupported("constraint", in.GetConstraint() != nil)
-	v.unsupported("cache.bypass", in.GetCache().GetBypass())
-	v.unsupported("cache.salt", in.GetCache().GetSalt() != "")
 	v.unsupported("priority", in.GetPriority() != 0)
 	v.unsupported("adapter", in.GetAdapter() != "")
 	if err := v.err(); err != nil {
@@ -87,6 +88,14 @@ func (l limits) request(in *sluicev1.GenerateRequest, arrival time.Time, draw dr
 		out.Sampling.Seed = draw.seed()
 	}
 	return out, nil
+}
+
+// cache converts how the prefix cache may be used.
+func cache(v *violations, in *sluicev1.CacheOptions) inference.Cache {
+	if len(in.GetSalt()) > maxSalt {
+		v.addf("cache.salt", "must have at most %d bytes", maxSalt)
+	}
+	return inference.Cache{Bypass: in.GetBypass(), Salt: in.GetSalt()}
 }
 
 // requestID checks the caller's name for a request.
@@ -104,13 +113,44 @@ func requestID(v *violations, id string) string {
 	return id
 }
 
+// truncatePrompt is the number of tokens of the prompt that are kept; 0: all.
+func (l limits) truncatePrompt(v *violations, value *uint32) int {
+	switch {
+	case value == nil:
+		return 0
+	case *value == 0:
+		v.addf("truncate_prompt_tokens", "must be at least 1")
+		return 0
+	case int64(*value) > int64(l.context):
+		v.addf("truncate_prompt_tokens", "must be at most the model's context of %d tokens", l.context)
+		return 0
+	default:
+		return int(*value)
+	}
+}
+
 // output converts what the answer carries besides text.
 func output(v *violations, in *sluicev1.OutputOptions) inference.Output {
-	v.unsupported("output.logprobs", in != nil && in.Logprobs != nil)
-	v.unsupported("output.prompt_logprobs", in != nil && in.PromptLogprobs != nil)
-	v.unsupported("output.echo", in.GetEcho())
-	return inference.Output{
+	out := inference.Output{
 		TokenIDs:          in.GetTokenIds(),
 		SkipSpecialTokens: in == nil || in.SkipSpecialTokens == nil || in.GetSkipSpecialTokens(),
+		Echo:              in.GetEcho(),
 	}
+	if in != nil {
+		out.Logprobs = logprobs(v, "output.logprobs", in.Logprobs)
+		out.PromptLogprobs = logprobs(v, "output.prompt_logprobs", in.PromptLogprobs)
+	}
+	return out
+}
+
+// logprobs converts how many log-probabilities of each position are wanted, if any.
+func logprobs(v *violations, field string, value *uint32) inference.Logprobs {
+	if value == nil {
+		return inference.Logprobs{}
+	}
+	if *value > maxLogprobs {
+		v.addf(field, "must be at most %d", maxLogprobs)
+		return inference.Logprobs{}
+	}
+	return inference.Logprobs{Wanted: true, Top: int(*value)}
 }

@@ -109,6 +109,15 @@ func handled() map[string]struct {
 		"stop.token_ids":         {`stop { token_ids: 5 }`, func(r *inference.Request) { r.Stop.TokenIDs = []uint32{5} }},
 		"stop.include_in_output": {`stop { include_in_output: true }`, func(r *inference.Request) { r.Stop.IncludeInOutput = true }},
 
+		"cache.bypass": {`cache { bypass: true }`, func(r *inference.Request) { r.Cache.Bypass = true }},
+		"cache.salt":   {`cache { salt: "s" }`, func(r *inference.Request) { r.Cache.Salt = "s" }},
+
+		"truncate_prompt_tokens": {`truncate_prompt_tokens: 4`, func(r *inference.Request) { r.TruncatePrompt = 4 }},
+		"output.logprobs":        {`output { logprobs: 0 }`, func(r *inference.Request) { r.Output.Logprobs.Wanted = true }},
+		"output.prompt_logprobs": {`output { prompt_logprobs: 3 }`, func(r *inference.Request) {
+			r.Output.PromptLogprobs = inference.Logprobs{Wanted: true, Top: 3}
+		}},
+		"output.echo":                {`output { echo: true }`, func(r *inference.Request) { r.Output.Echo = true }},
 		"output.token_ids":           {`output { token_ids: true }`, func(r *inference.Request) { r.Output.TokenIDs = true }},
 		"output.skip_special_tokens": {`output { skip_special_tokens: false }`, func(r *inference.Request) { r.Output.SkipSpecialTokens = false }},
 	}
@@ -125,16 +134,10 @@ func refused() map[string]string {
 		"chat.messages.name":          `chat { messages { role: "user" name: "bob" } }`,
 		"chat.messages.tool_calls":    `chat { messages { role: "user" tool_calls {} } }`,
 		"chat.messages.tool_call_id":  `chat { messages { role: "user" tool_call_id: "1" } }`,
-		"truncate_prompt_tokens":      `truncate_prompt_tokens: 4`,
 		"constraint":                  `constraint { regex: "a+" }`,
-		"cache.bypass":                `cache { bypass: true }`,
-		"cache.salt":                  `cache { salt: "s" }`,
 		"priority":                    `priority: -1`,
 		"adapter":                     `adapter: "lora"`,
 		"sampling.n":                  `sampling { n: 2 }`,
-		"output.logprobs":             `output { logprobs: 0 }`,
-		"output.prompt_logprobs":      `output { prompt_logprobs: 3 }`,
-		"output.echo":                 `output { echo: true }`,
 	}
 }
 

@@ -13,7 +13,7 @@ func (l limits) generateInput(v *violations, in *sluicev1.GenerateRequest) infer
 	case *sluicev1.GenerateRequest_Prompt:
 		return l.prompt(v, input.Prompt, in.ParseSpecial)
 	case *sluicev1.GenerateRequest_Tokens:
-		return l.tokens(v, input.Tokens)
+		return l.tokens(v, input.Tokens, in.TruncatePromptTokens != nil)
 	case *sluicev1.GenerateRequest_Chat:
 		return l.conversation(v, input.Chat)
 	default:
@@ -47,12 +47,13 @@ func (l limits) prompt(v *violations, text string, parseSpecial *bool) inference
 	return inference.Prompt{Text: text, ParseSpecial: parseSpecial == nil || *parseSpecial}
 }
 
-func (l limits) tokens(v *violations, in *sluicev1.Tokens) inference.Input {
+// tokens converts token ids. More than the context holds are allowed only where most will be cut off.
+func (l limits) tokens(v *violations, in *sluicev1.Tokens, truncated bool) inference.Input {
 	ids := in.GetIds()
 	switch {
 	case len(ids) == 0:
 		v.addf("tokens.ids", "must not be empty")
-	case len(ids) > l.context:
+	case len(ids) > l.context && !truncated:
 		v.addf("tokens.ids", "has %d tokens, more than the model's context of %d", len(ids), l.context)
 	default:
 		l.checkIDs(v, "tokens.ids", ids)

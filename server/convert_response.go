@@ -40,6 +40,25 @@ func timings(in inference.Timings) *sluicev1.Timings {
 	}
 }
 
+// tokenLogprobs puts log-probabilities on the wire.
+func tokenLogprobs(in []inference.TokenLogprobs) []*sluicev1.TokenLogprobs {
+	if len(in) == 0 {
+		return nil
+	}
+	out := make([]*sluicev1.TokenLogprobs, len(in))
+	for i, position := range in {
+		out[i] = &sluicev1.TokenLogprobs{Chosen: tokenLogprob(position.Token)}
+		for _, token := range position.Top {
+			out[i].Top = append(out[i].Top, tokenLogprob(token))
+		}
+	}
+	return out
+}
+
+func tokenLogprob(in inference.Logprob) *sluicev1.TokenLogprob {
+	return &sluicev1.TokenLogprob{TokenId: in.ID, Logprob: in.Value, Token: in.Bytes, Rank: count(in.Rank)}
+}
+
 func modelState(state inference.State) sluicev1.ModelState {
 	switch state {
 	case inference.StateLoading:

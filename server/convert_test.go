@@ -41,6 +41,17 @@ func biased(from, n uint32, value float32) *sluicev1.GenerateRequest {
 	})
 }
 
+// truncated makes a request keep n tokens of its prompt.
+func truncated(n uint32, in *sluicev1.GenerateRequest) *sluicev1.GenerateRequest {
+	in.TruncatePromptTokens = &n
+	return in
+}
+
+// reported makes a request with options of its output.
+func reported(out *sluicev1.OutputOptions) *sluicev1.GenerateRequest {
+	return &sluicev1.GenerateRequest{Input: &sluicev1.GenerateRequest_Prompt{Prompt: "hi"}, Output: out}
+}
+
 // Every number is tried at its ends, just beyond them, and where it is no number.
 func TestNumberRanges(t *testing.T) {
 	t.Parallel()
@@ -144,6 +155,11 @@ func TestLimits(t *testing.T) {
 		in.RequestId = id
 		return in
 	}
+	salted := func(n int) *sluicev1.GenerateRequest {
+		in := prompt("hi")
+		in.Cache = &sluicev1.CacheOptions{Salt: strings.Repeat("s", n)}
+		return in
+	}
 	user := &sluicev1.Message{Role: "user", Content: "hi"}
 	many := func(n int) []*sluicev1.Message {
 		out := make([]*sluicev1.Message, n)
@@ -197,6 +213,8 @@ func TestLimits(t *testing.T) {
 		{"longer id", named(strings.Repeat("i", maxRequestID+1)), "request_id"},
 		{"id of two lines", named("a\nb"), "request_id"},
 		{"id not ASCII", named("né"), "request_id"},
+		{"longest salt", salted(maxSalt), ""},
+		{"longer salt", salted(maxSalt + 1), "cache.salt"},
 		{"max_tokens 0", sampled(func(s *sluicev1.Sampling) { s.MaxTokens = proto.Uint32(0) }), "sampling.max_tokens"},
 		{"max_tokens all", sampled(func(s *sluicev1.Sampling) { s.MaxTokens = proto.Uint32(64) }), ""},
 		{"max_tokens more", sampled(func(s *sluicev1.Sampling) { s.MaxTokens = proto.Uint32(65) }), "sampling.max_tokens"},
@@ -237,6 +255,14 @@ func TestLimits(t *testing.T) {
 			"longer bad word", sampled(func(s *sluicev1.Sampling) { s.BadWords = []string{strings.Repeat("x", maxBadWordBytes+1)} }),
 			"sampling.bad_words[0]",
 		},
+		{"truncate 0", truncated(0, prompt("hi")), "truncate_prompt_tokens"},
+		{"truncate all", truncated(64, prompt("hi")), ""},
+		{"truncate more", truncated(65, prompt("hi")), "truncate_prompt_tokens"},
+		{"truncate a long prompt", truncated(3, tokens(repeat(5000)...)), ""},
+		{"truncate an unknown token", truncated(3, tokens(2000, 1, 1, 1)), "tokens.ids[0]"},
+		{"most logprobs", reported(&sluicev1.OutputOptions{Logprobs: proto.Uint32(20), PromptLogprobs: proto.Uint32(20)}), ""},
+		{"more logprobs", reported(&sluicev1.OutputOptions{Logprobs: proto.Uint32(21)}), "output.logprobs"},
+		{"more prompt logprobs", reported(&sluicev1.OutputOptions{PromptLogprobs: proto.Uint32(21)}), "output.prompt_logprobs"},
 		{"n 0", sampled(func(s *sluicev1.Sampling) { s.N = proto.Uint32(0) }), "sampling.n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -279,7 +305,7 @@ func TestViolationsDoNotRepeatTheRequest(t *testing.T) {
 		}},
 		Stop:      &sluicev1.Stop{Strings: []string{secret + strings.Repeat("x", maxStopBytes)}},
 		Sampling:  &sluicev1.Sampling{BadWords: []string{secret + strings.Repeat("x", maxBadWordBytes)}},
-		RequestId: secret + "\n", Adapter: secret, Cache: &sluicev1.CacheOptions{Salt: secret},
+		RequestId: secret + "\n", Adapter: secret, Cache: &sluicev1.CacheOptions{Salt: secret + strings.Repeat("x", maxSalt)},
 	}
 	for _, violation := range violationsOf(t, in) {
 		if strings.Contains(violation.Field+violation.Description, secret) {

@@ -42,6 +42,8 @@ func (s *inferenceService) Generate(ctx context.Context, in *sluicev1.GenerateRe
 		Outputs: all.outputs(),
 		Usage:   usage(summary.Usage),
 		Timings: timings(summary.Timings),
+
+		PromptLogprobs: tokenLogprobs(all.prompted),
 	}, nil
 }
 
@@ -87,6 +89,8 @@ type updates interface {
 
 // sink takes the updates of a request.
 type sink interface {
+	// prompt takes what the model thought of the next tokens of the prompt, before the first delta.
+	prompt(logprobs []inference.TokenLogprobs) error
 	// delta takes new text or tokens of an output.
 	delta(update inference.Update) error
 	// finished takes the end of an output, after its last delta.
@@ -109,7 +113,12 @@ func pump(ctx context.Context, from updates, to sink) error {
 		case err != nil:
 			return fmt.Errorf("generate: %w", err)
 		}
-		if update.Text != "" || len(update.TokenIDs) > 0 {
+		if len(update.Prompt) > 0 {
+			if err := to.prompt(update.Prompt); err != nil {
+				return err
+			}
+		}
+		if update.Text != "" || len(update.TokenIDs) > 0 || len(update.Logprobs) > 0 {
 			if err := to.delta(update); err != nil {
 				return err
 			}
@@ -124,12 +133,16 @@ func pump(ctx context.Context, from updates, to sink) error {
 }
 
 // collector is a sink that joins the updates into whole outputs.
-type collector struct{ parts []*part }
+type collector struct {
+	prompted []inference.TokenLogprobs
+	parts    []*part
+}
 
 type part struct {
-	text   strings.Builder
-	ids    []uint32
-	finish inference.Finish
+	text     strings.Builder
+	ids      []uint32
+	logprobs []inference.TokenLogprobs
+	finish   inference.Finish
 }
 
 // at returns the part of an output; the parts are as many as the highest index seen so far says.
@@ -140,10 +153,16 @@ func (c *collector) at(index int) *part {
 	return c.parts[index]
 }
 
+func (c *collector) prompt(logprobs []inference.TokenLogprobs) error {
+	c.prompted = append(c.prompted, logprobs...)
+	return nil
+}
+
 func (c *collector) delta(update inference.Update) error {
 	p := c.at(update.Index)
 	p.text.WriteString(update.Text)
 	p.ids = append(p.ids, update.TokenIDs...)
+	p.logprobs = append(p.logprobs, update.Logprobs...)
 	return nil
 }
 
@@ -159,6 +178,7 @@ func (c *collector) outputs() []*sluicev1.Output {
 			Index:        count(i),
 			Text:         p.text.String(),
 			TokenIds:     p.ids,
+			Logprobs:     tokenLogprobs(p.logprobs),
 			FinishReason: finishReason(p.finish.Reason),
 			StopSequence: p.finish.StopSequence,
 			Seed:         p.finish.Seed,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"google.golang.org/grpc"
 
@@ -48,6 +49,9 @@ func (r running) send(ctx context.Context, to sender) error {
 	return to.summary(r.updates.Summary())
 }
 
+// maxPromptPart is the number of the prompt's tokens that one event tells about.
+const maxPromptPart = 512
+
 // sender is a sink that sends each update as events.
 type sender struct {
 	ctx  context.Context //nolint:containedctx // lives as long as the one call that it belongs to
@@ -60,9 +64,25 @@ func (s sender) started(id, model string) error {
 	}})
 }
 
+// prompt sends in pieces what may be too much for one message: a token with 20 others is about a kilobyte.
+func (s sender) prompt(logprobs []inference.TokenLogprobs) error {
+	for part := range slices.Chunk(logprobs, maxPromptPart) {
+		err := s.event(&sluicev1.GenerateStreamResponse{Event: &sluicev1.GenerateStreamResponse_Prompt{
+			Prompt: &sluicev1.PromptPart{Logprobs: tokenLogprobs(part)},
+		}})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (s sender) delta(update inference.Update) error {
 	return s.event(&sluicev1.GenerateStreamResponse{Event: &sluicev1.GenerateStreamResponse_Delta{
-		Delta: &sluicev1.Delta{Index: count(update.Index), Text: update.Text, TokenIds: update.TokenIDs},
+		Delta: &sluicev1.Delta{
+			Index: count(update.Index), Text: update.Text, TokenIds: update.TokenIDs,
+			Logprobs: tokenLogprobs(update.Logprobs),
+		},
 	}})
 }
 

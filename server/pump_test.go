@@ -109,9 +109,14 @@ func TestEvents(t *testing.T) {
 	finish := inference.Finish{Reason: inference.FinishStopSequence, StopSequence: "END", Seed: 7}
 	from := func() *script {
 		return &script{updates: []inference.Update{
+			{Prompt: []inference.TokenLogprobs{{Token: inference.Logprob{ID: 9}}, {
+				Token: inference.Logprob{ID: 8, Bytes: []byte("b"), Value: -2, Rank: 1},
+				Top:   []inference.Logprob{{ID: 8, Bytes: []byte("b"), Value: -2, Rank: 1}},
+			}}},
 			{Text: "one "},
 			{}, // nothing to tell
 			{TokenIDs: []uint32{1, 2}},
+			{Logprobs: []inference.TokenLogprobs{{Token: inference.Logprob{ID: 4, Value: -1, Rank: 2}}}},
 			{Text: "two", TokenIDs: []uint32{3}, Finish: &finish},
 		}, end: io.EOF}
 	}
@@ -128,8 +133,16 @@ func TestEvents(t *testing.T) {
 			Delta: &sluicev1.Delta{Text: text, TokenIds: ids},
 		}}
 	}
+	b := &sluicev1.TokenLogprob{TokenId: 8, Token: []byte("b"), Logprob: -2, Rank: 1}
+	prompt := []*sluicev1.TokenLogprobs{
+		{Chosen: &sluicev1.TokenLogprob{TokenId: 9}}, {Chosen: b, Top: []*sluicev1.TokenLogprob{b}},
+	}
+	logprobs := []*sluicev1.TokenLogprobs{{Chosen: &sluicev1.TokenLogprob{TokenId: 4, Logprob: -1, Rank: 2}}}
 	want := []*sluicev1.GenerateStreamResponse{
-		delta("one "), delta("", 1, 2), delta("two", 3),
+		{Event: &sluicev1.GenerateStreamResponse_Prompt{Prompt: &sluicev1.PromptPart{Logprobs: prompt}}},
+		delta("one "), delta("", 1, 2),
+		{Event: &sluicev1.GenerateStreamResponse_Delta{Delta: &sluicev1.Delta{Logprobs: logprobs}}},
+		delta("two", 3),
 		{Event: &sluicev1.GenerateStreamResponse_Finished{Finished: &sluicev1.Finished{
 			FinishReason: sluicev1.FinishReason_FINISH_REASON_STOP_SEQUENCE, StopSequence: "END", Seed: 7,
 		}}},
@@ -144,9 +157,12 @@ func TestEvents(t *testing.T) {
 	}
 	if diff := cmp.Diff([]*sluicev1.Output{{
 		Text: "one two", TokenIds: []uint32{1, 2, 3}, FinishReason: sluicev1.FinishReason_FINISH_REASON_STOP_SEQUENCE,
-		StopSequence: "END", Seed: 7,
+		StopSequence: "END", Seed: 7, Logprobs: logprobs,
 	}}, all.outputs(), protocmp.Transform()); diff != "" {
 		t.Errorf("outputs (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(prompt, tokenLogprobs(all.prompted), protocmp.Transform()); diff != "" {
+		t.Errorf("prompt (-want +got):\n%s", diff)
 	}
 }
 

@@ -61,6 +61,8 @@ type told struct {
 	started  *sluicev1.Started
 	text     string
 	ids      []uint32
+	prompt   []*sluicev1.TokenLogprobs
+	logprobs []*sluicev1.TokenLogprobs
 	deltas   []string
 	finished *sluicev1.Finished
 	summary  *sluicev1.Summary
@@ -95,7 +97,13 @@ func (all *told) read(t *testing.T, stream grpc.ServerStreamingClient[sluicev1.G
 			}
 			all.text += event.Delta.GetText()
 			all.ids = append(all.ids, event.Delta.GetTokenIds()...)
+			all.logprobs = append(all.logprobs, event.Delta.GetLogprobs()...)
 			all.deltas = append(all.deltas, event.Delta.GetText())
+		case *sluicev1.GenerateStreamResponse_Prompt:
+			if all.started == nil || all.deltas != nil || all.finished != nil {
+				t.Error("a part of the prompt out of place")
+			}
+			all.prompt = append(all.prompt, event.Prompt.GetLogprobs()...)
 		case *sluicev1.GenerateStreamResponse_Finished:
 			if all.finished != nil {
 				t.Error("finished twice")

@@ -152,17 +152,24 @@ func TestStream(t *testing.T) {
 
 func TestStreamEventsLeaveOutUnknownOnes(t *testing.T) {
 	t.Parallel()
-	client := dial(t, send(nil, started("r1"), &sluicev1.GenerateStreamResponse{}, delta("a"), summary(1)))
+	part := &sluicev1.GenerateStreamResponse{Event: &sluicev1.GenerateStreamResponse_Prompt{
+		Prompt: &sluicev1.PromptPart{Logprobs: []*sluicev1.TokenLogprobs{{}, {}}},
+	}}
+	client := dial(t, send(nil, started("r1"), &sluicev1.GenerateStreamResponse{}, part, part, delta("a"), summary(1)))
+	stream := client.Stream(t.Context(), sluice.Prompt("x"))
 	var kinds []string
-	for event, err := range client.Stream(t.Context(), sluice.Prompt("x")).Events() {
+	for event, err := range stream.Events() {
 		if err != nil {
 			t.Fatal(err)
 		}
 		field := event.ProtoReflect().WhichOneof(event.ProtoReflect().Descriptor().Oneofs().ByName("event"))
 		kinds = append(kinds, string(field.Name()))
 	}
-	if diff := cmp.Diff([]string{"started", "delta", "summary"}, kinds); diff != "" {
+	if diff := cmp.Diff([]string{"started", "prompt", "prompt", "delta", "summary"}, kinds); diff != "" {
 		t.Error(diff)
+	}
+	if n := len(stream.PromptLogprobs()); n != 4 {
+		t.Errorf("the log-probabilities of %d tokens", n)
 	}
 }
 

@@ -158,8 +158,10 @@ func TestServerJoinedStreamEqualsUnary(t *testing.T) {
 		if got != output.GetText() {
 			t.Errorf("%q:\nstream %q\nunary  %q", prompt, got, output.GetText())
 		}
-		if !proto.Equal(stream.Summary().GetUsage(), want.GetUsage()) {
-			t.Errorf("usage: stream %v, unary %v", stream.Summary().GetUsage(), want.GetUsage())
+		usage := stream.Summary().GetUsage()
+		usage.CachedTokens = want.GetUsage().GetCachedTokens() // the first call has left the prompt in the cache
+		if !proto.Equal(usage, want.GetUsage()) {
+			t.Errorf("usage: stream %v, unary %v", usage, want.GetUsage())
 		}
 		if stream.Started().GetModel() != model || stream.Started().GetId() == "" {
 			t.Errorf("started: %v", stream.Started())

@@ -23,6 +23,7 @@ type Stream struct {
 	used bool
 
 	started  *sluicev1.Started
+	prompt   []*sluicev1.TokenLogprobs
 	finished []*sluicev1.Finished
 	summary  *sluicev1.Summary
 }
@@ -60,7 +61,7 @@ func (s *Stream) Deltas() iter.Seq2[*sluicev1.Delta, error] {
 	}
 }
 
-// Events yields every event of the stream: started, deltas, finished, summary. It leaves out events that this version
+// Events yields every event of the stream: started, parts of the prompt, deltas, finished, summary. It leaves out events that this version
 // of the package does not know. A failure is an [*Error], yielded last with a nil event.
 func (s *Stream) Events() iter.Seq2[*sluicev1.GenerateStreamResponse, error] {
 	return func(yield func(*sluicev1.GenerateStreamResponse, error) bool) {
@@ -100,6 +101,8 @@ func (s *Stream) note(event *sluicev1.GenerateStreamResponse) bool {
 	switch e := event.GetEvent().(type) {
 	case *sluicev1.GenerateStreamResponse_Started:
 		s.started = e.Started
+	case *sluicev1.GenerateStreamResponse_Prompt:
+		s.prompt = append(s.prompt, e.Prompt.GetLogprobs()...)
 	case *sluicev1.GenerateStreamResponse_Delta:
 	case *sluicev1.GenerateStreamResponse_Finished:
 		s.finished = append(s.finished, e.Finished)
@@ -113,6 +116,10 @@ func (s *Stream) note(event *sluicev1.GenerateStreamResponse) bool {
 
 // Started returns the request's id and the model's name: nil until the request is admitted.
 func (s *Stream) Started() *sluicev1.Started { return s.started }
+
+// PromptLogprobs are what the model thought of the prompt's tokens, if output.prompt_logprobs was set: complete from the
+// first delta on.
+func (s *Stream) PromptLogprobs() []*sluicev1.TokenLogprobs { return s.prompt }
 
 // Finished says of each output that has ended why it did, in the order of their ends.
 func (s *Stream) Finished() []*sluicev1.Finished { return s.finished }

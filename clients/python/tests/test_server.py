@@ -49,7 +49,8 @@ def test_joined_stream_equals_unary(client: Client, prompt: str) -> None:
         texts = [delta.text for delta in stream]
     assert "".join(texts) == whole.text
     assert len(texts) > 1 and all(texts)
-    assert stream.usage == whole.usage
+    assert stream.usage and stream.usage.prompt_tokens == whole.usage.prompt_tokens
+    assert stream.usage.completion_tokens == whole.usage.completion_tokens
     assert stream.model == MODEL and stream.id
     assert [f.finish_reason for f in stream.finished] == [FinishReason.LENGTH]
 
@@ -70,6 +71,38 @@ def test_stop(client: Client) -> None:
     assert answer.outputs[0].finish_reason is FinishReason.STOP_SEQUENCE
     assert answer.outputs[0].stop_sequence == "seven"
     assert "seven" not in answer.text
+
+
+def test_logprobs(client: Client) -> None:
+    request = build_request(
+        PROMPTS[0], max_tokens=4, temperature=0, logprobs=2, prompt_logprobs=0, return_token_ids=True, echo=True
+    )
+    answer = client.generate(request=request)
+    output = answer.outputs[0]
+    assert answer.text.startswith(PROMPTS[0])
+    assert [p.chosen.token_id for p in output.logprobs] == list(output.token_ids)
+    assert all(p.chosen == p.top[0] and len(p.top) == 2 and p.chosen.logprob < 0 for p in output.logprobs)
+    assert b"".join(p.chosen.token for p in answer.prompt_logprobs) == PROMPTS[0].encode()
+    with client.stream(request=request) as stream:
+        deltas = list(stream)
+    assert "".join(d.text for d in deltas) == answer.text
+    assert tuple(p for d in deltas for p in d.logprobs) == output.logprobs
+    assert tuple(stream.prompt_logprobs) == answer.prompt_logprobs
+
+
+def test_exclusions(client: Client) -> None:
+    def ids(**options: object) -> tuple[int, ...]:
+        answer = client.generate(
+            PROMPTS[0], max_tokens=12, temperature=0, return_token_ids=True, **options  # type: ignore[arg-type]
+        )
+        return answer.outputs[0].token_ids
+
+    first = ids()[0]
+    assert first not in ids(logit_bias={first: -100})
+    assert first not in ids(bad_words=["Paris"])
+    assert set(ids(allowed_token_ids=[30, 28], min_tokens=12)) <= {28, 30}
+    assert len(set(ids(no_repeat_ngram_size=1, typical_p=0.9))) == len(ids(no_repeat_ngram_size=1, typical_p=0.9))
+    assert client.generate(PROMPTS[0], max_tokens=1, truncate_prompt_tokens=2).usage.prompt_tokens == 2
 
 
 def test_tokens(client: Client) -> None:

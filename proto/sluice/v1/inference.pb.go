@@ -168,8 +168,8 @@ type GenerateRequest struct {
 	ParseSpecial *bool `protobuf:"varint,5,opt,name=parse_special,json=parseSpecial,proto3,oneof" json:"parse_special,omitempty"`
 	// How the next token is chosen, and how many.
 	Sampling *Sampling `protobuf:"bytes,6,opt,name=sampling,proto3" json:"sampling,omitempty"`
-	// Keep only the last N tokens of the prompt, N ≥ 1. Unset: no truncation; a prompt over the context is an
-	// error. Not supported yet.
+	// Keep only the last N tokens of the prompt, a begin token that the model adds not excepted; 1 to the model's
+	// context length. Unset: no truncation; a prompt over the context is an error.
 	TruncatePromptTokens *uint32 `protobuf:"varint,7,opt,name=truncate_prompt_tokens,json=truncatePromptTokens,proto3,oneof" json:"truncate_prompt_tokens,omitempty"`
 	// Where generation stops besides the model's own end token.
 	Stop *Stop `protobuf:"bytes,8,opt,name=stop,proto3" json:"stop,omitempty"`
@@ -177,7 +177,7 @@ type GenerateRequest struct {
 	Output *OutputOptions `protobuf:"bytes,9,opt,name=output,proto3" json:"output,omitempty"`
 	// What the text must conform to. Not supported yet.
 	Constraint *Constraint `protobuf:"bytes,10,opt,name=constraint,proto3" json:"constraint,omitempty"`
-	// How the prefix cache may be used. Not supported yet.
+	// How the prefix cache may be used.
 	Cache *CacheOptions `protobuf:"bytes,11,opt,name=cache,proto3" json:"cache,omitempty"`
 	// The caller's name for this request, returned as `id` and used in logs and traces: at most 128 printable
 	// ASCII characters. Default: one that the server makes.
@@ -795,13 +795,16 @@ func (*ToolChoice_Name) isToolChoice_Choice() {}
 type OutputOptions struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Report the N most likely tokens of each step with their log-probabilities, 0 to 20; 0 reports the chosen
-	// token's alone. Unset: none. Not supported yet.
+	// token's alone. They are those of the model itself (the float32 log-softmax of its logits), before temperature,
+	// penalties and exclusions. Unset: none.
 	Logprobs *uint32 `protobuf:"varint,1,opt,name=logprobs,proto3,oneof" json:"logprobs,omitempty"`
-	// The same for each token of the prompt. Unset: none. Not supported yet.
+	// The same for each token of the prompt, which is then computed in small steps and without the prefix cache.
+	// Unset: none.
 	PromptLogprobs *uint32 `protobuf:"varint,2,opt,name=prompt_logprobs,json=promptLogprobs,proto3,oneof" json:"prompt_logprobs,omitempty"`
 	// List every generated token's id, special tokens and the end token included. Default false.
 	TokenIds bool `protobuf:"varint,3,opt,name=token_ids,json=tokenIds,proto3" json:"token_ids,omitempty"`
-	// Begin the text with the prompt. Default false. Not supported yet.
+	// Begin the text of each output with the prompt's, as its tokens decode; the token ids, the log-probabilities of
+	// generated tokens and the stop strings do not count it. Default false.
 	Echo bool `protobuf:"varint,4,opt,name=echo,proto3" json:"echo,omitempty"`
 	// Leave special tokens out of the text. Default true.
 	SkipSpecialTokens *bool `protobuf:"varint,5,opt,name=skip_special_tokens,json=skipSpecialTokens,proto3,oneof" json:"skip_special_tokens,omitempty"`
@@ -1058,12 +1061,14 @@ func (x *Choice) GetChoices() []string {
 	return nil
 }
 
-// CacheOptions says how the prefix cache may be used.
+// CacheOptions says how the prefix cache may be used: the store of keys and values of earlier prompts, which a prompt
+// that begins alike need not compute again. It changes how long an answer takes and never what it says.
 type CacheOptions struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Neither read nor fill the cache. Default false.
 	Bypass bool `protobuf:"varint,1,opt,name=bypass,proto3" json:"bypass,omitempty"`
-	// Requests share cached prefixes only with requests of the same salt. Default empty.
+	// Requests share cached prefixes only with requests of the same salt: how long an answer takes then tells nothing of
+	// other prompts. At most 256 bytes. Default empty.
 	Salt          string `protobuf:"bytes,2,opt,name=salt,proto3" json:"salt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1125,9 +1130,12 @@ type GenerateResponse struct {
 	// Tokens counted.
 	Usage *Usage `protobuf:"bytes,4,opt,name=usage,proto3" json:"usage,omitempty"`
 	// Where the time went.
-	Timings       *Timings `protobuf:"bytes,5,opt,name=timings,proto3" json:"timings,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Timings *Timings `protobuf:"bytes,5,opt,name=timings,proto3" json:"timings,omitempty"`
+	// One entry per token of the prompt, if output.prompt_logprobs was set. The first token follows nothing: its entry
+	// has rank 0, logprob 0 and no `top`.
+	PromptLogprobs []*TokenLogprobs `protobuf:"bytes,6,rep,name=prompt_logprobs,json=promptLogprobs,proto3" json:"prompt_logprobs,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *GenerateResponse) Reset() {
@@ -1191,6 +1199,13 @@ func (x *GenerateResponse) GetUsage() *Usage {
 func (x *GenerateResponse) GetTimings() *Timings {
 	if x != nil {
 		return x.Timings
+	}
+	return nil
+}
+
+func (x *GenerateResponse) GetPromptLogprobs() []*TokenLogprobs {
+	if x != nil {
+		return x.PromptLogprobs
 	}
 	return nil
 }
@@ -1298,7 +1313,7 @@ func (x *Output) GetSeed() uint64 {
 // TokenLogprobs is what the model thought of one position.
 type TokenLogprobs struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The token at this position.
+	// The token at this position, whether or not it is among the most likely ones.
 	Chosen *TokenLogprob `protobuf:"bytes,1,opt,name=chosen,proto3" json:"chosen,omitempty"`
 	// The most likely tokens, best first.
 	Top           []*TokenLogprob `protobuf:"bytes,2,rep,name=top,proto3" json:"top,omitempty"`
@@ -1358,7 +1373,9 @@ type TokenLogprob struct {
 	// Natural logarithm of its probability under the model, before any sampling parameter.
 	Logprob float32 `protobuf:"fixed32,2,opt,name=logprob,proto3" json:"logprob,omitempty"`
 	// The bytes that the token stands for; not always valid UTF-8.
-	Token         []byte `protobuf:"bytes,3,opt,name=token,proto3" json:"token,omitempty"`
+	Token []byte `protobuf:"bytes,3,opt,name=token,proto3" json:"token,omitempty"`
+	// 1 and the number of tokens that are more likely. 0 for a prompt's first token, which has no probability.
+	Rank          uint32 `protobuf:"varint,4,opt,name=rank,proto3" json:"rank,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1414,6 +1431,13 @@ func (x *TokenLogprob) GetToken() []byte {
 	return nil
 }
 
+func (x *TokenLogprob) GetRank() uint32 {
+	if x != nil {
+		return x.Rank
+	}
+	return 0
+}
+
 // Usage counts tokens.
 type Usage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1421,7 +1445,7 @@ type Usage struct {
 	PromptTokens uint32 `protobuf:"varint,1,opt,name=prompt_tokens,json=promptTokens,proto3" json:"prompt_tokens,omitempty"`
 	// Tokens generated over all outputs, special tokens and end tokens included.
 	CompletionTokens uint32 `protobuf:"varint,2,opt,name=completion_tokens,json=completionTokens,proto3" json:"completion_tokens,omitempty"`
-	// Prompt tokens whose keys and values came from the prefix cache.
+	// Prompt tokens whose keys and values came from the prefix cache: a part of prompt_tokens, and never all of them.
 	CachedTokens  uint32 `protobuf:"varint,3,opt,name=cached_tokens,json=cachedTokens,proto3" json:"cached_tokens,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1562,6 +1586,7 @@ type GenerateStreamResponse struct {
 	//	*GenerateStreamResponse_Delta
 	//	*GenerateStreamResponse_Finished
 	//	*GenerateStreamResponse_Summary
+	//	*GenerateStreamResponse_Prompt
 	Event         isGenerateStreamResponse_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1640,6 +1665,15 @@ func (x *GenerateStreamResponse) GetSummary() *Summary {
 	return nil
 }
 
+func (x *GenerateStreamResponse) GetPrompt() *PromptPart {
+	if x != nil {
+		if x, ok := x.Event.(*GenerateStreamResponse_Prompt); ok {
+			return x.Prompt
+		}
+	}
+	return nil
+}
+
 type isGenerateStreamResponse_Event interface {
 	isGenerateStreamResponse_Event()
 }
@@ -1664,6 +1698,12 @@ type GenerateStreamResponse_Summary struct {
 	Summary *Summary `protobuf:"bytes,4,opt,name=summary,proto3,oneof"`
 }
 
+type GenerateStreamResponse_Prompt struct {
+	// What the model thought of the next tokens of the prompt, if output.prompt_logprobs was set. One or more, before
+	// the first delta.
+	Prompt *PromptPart `protobuf:"bytes,5,opt,name=prompt,proto3,oneof"`
+}
+
 func (*GenerateStreamResponse_Started) isGenerateStreamResponse_Event() {}
 
 func (*GenerateStreamResponse_Delta) isGenerateStreamResponse_Event() {}
@@ -1671,6 +1711,8 @@ func (*GenerateStreamResponse_Delta) isGenerateStreamResponse_Event() {}
 func (*GenerateStreamResponse_Finished) isGenerateStreamResponse_Event() {}
 
 func (*GenerateStreamResponse_Summary) isGenerateStreamResponse_Event() {}
+
+func (*GenerateStreamResponse_Prompt) isGenerateStreamResponse_Event() {}
 
 // Started says that the request was admitted.
 type Started struct {
@@ -1727,6 +1769,52 @@ func (x *Started) GetModel() string {
 	return ""
 }
 
+// PromptPart tells about some tokens of the prompt; all parts together about each.
+type PromptPart struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One entry per token, as GenerateResponse.prompt_logprobs.
+	Logprobs      []*TokenLogprobs `protobuf:"bytes,1,rep,name=logprobs,proto3" json:"logprobs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PromptPart) Reset() {
+	*x = PromptPart{}
+	mi := &file_sluice_v1_inference_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PromptPart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PromptPart) ProtoMessage() {}
+
+func (x *PromptPart) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_inference_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PromptPart.ProtoReflect.Descriptor instead.
+func (*PromptPart) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *PromptPart) GetLogprobs() []*TokenLogprobs {
+	if x != nil {
+		return x.Logprobs
+	}
+	return nil
+}
+
 // Delta is more text of one output. A slow reader gets fewer, longer ones.
 type Delta struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1744,7 +1832,7 @@ type Delta struct {
 
 func (x *Delta) Reset() {
 	*x = Delta{}
-	mi := &file_sluice_v1_inference_proto_msgTypes[19]
+	mi := &file_sluice_v1_inference_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1756,7 +1844,7 @@ func (x *Delta) String() string {
 func (*Delta) ProtoMessage() {}
 
 func (x *Delta) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_inference_proto_msgTypes[19]
+	mi := &file_sluice_v1_inference_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1769,7 +1857,7 @@ func (x *Delta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delta.ProtoReflect.Descriptor instead.
 func (*Delta) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{19}
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Delta) GetIndex() uint32 {
@@ -1817,7 +1905,7 @@ type Finished struct {
 
 func (x *Finished) Reset() {
 	*x = Finished{}
-	mi := &file_sluice_v1_inference_proto_msgTypes[20]
+	mi := &file_sluice_v1_inference_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1829,7 +1917,7 @@ func (x *Finished) String() string {
 func (*Finished) ProtoMessage() {}
 
 func (x *Finished) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_inference_proto_msgTypes[20]
+	mi := &file_sluice_v1_inference_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1842,7 +1930,7 @@ func (x *Finished) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finished.ProtoReflect.Descriptor instead.
 func (*Finished) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{20}
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Finished) GetIndex() uint32 {
@@ -1886,7 +1974,7 @@ type Summary struct {
 
 func (x *Summary) Reset() {
 	*x = Summary{}
-	mi := &file_sluice_v1_inference_proto_msgTypes[21]
+	mi := &file_sluice_v1_inference_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1898,7 +1986,7 @@ func (x *Summary) String() string {
 func (*Summary) ProtoMessage() {}
 
 func (x *Summary) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_inference_proto_msgTypes[21]
+	mi := &file_sluice_v1_inference_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1911,7 +1999,7 @@ func (x *Summary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Summary.ProtoReflect.Descriptor instead.
 func (*Summary) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{21}
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Summary) GetUsage() *Usage {
@@ -2012,13 +2100,14 @@ const file_sluice_v1_inference_proto_rawDesc = "" +
 	"\achoices\x18\x01 \x03(\tR\achoices\":\n" +
 	"\fCacheOptions\x12\x16\n" +
 	"\x06bypass\x18\x01 \x01(\bR\x06bypass\x12\x12\n" +
-	"\x04salt\x18\x02 \x01(\tR\x04salt\"\xbb\x01\n" +
+	"\x04salt\x18\x02 \x01(\tR\x04salt\"\xfe\x01\n" +
 	"\x10GenerateResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05model\x18\x02 \x01(\tR\x05model\x12+\n" +
 	"\aoutputs\x18\x03 \x03(\v2\x11.sluice.v1.OutputR\aoutputs\x12&\n" +
 	"\x05usage\x18\x04 \x01(\v2\x10.sluice.v1.UsageR\x05usage\x12,\n" +
-	"\atimings\x18\x05 \x01(\v2\x12.sluice.v1.TimingsR\atimings\"\xfc\x01\n" +
+	"\atimings\x18\x05 \x01(\v2\x12.sluice.v1.TimingsR\atimings\x12A\n" +
+	"\x0fprompt_logprobs\x18\x06 \x03(\v2\x18.sluice.v1.TokenLogprobsR\x0epromptLogprobs\"\xfc\x01\n" +
 	"\x06Output\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x1b\n" +
@@ -2029,11 +2118,12 @@ const file_sluice_v1_inference_proto_rawDesc = "" +
 	"\x04seed\x18\a \x01(\x04R\x04seed\"k\n" +
 	"\rTokenLogprobs\x12/\n" +
 	"\x06chosen\x18\x01 \x01(\v2\x17.sluice.v1.TokenLogprobR\x06chosen\x12)\n" +
-	"\x03top\x18\x02 \x03(\v2\x17.sluice.v1.TokenLogprobR\x03top\"Y\n" +
+	"\x03top\x18\x02 \x03(\v2\x17.sluice.v1.TokenLogprobR\x03top\"m\n" +
 	"\fTokenLogprob\x12\x19\n" +
 	"\btoken_id\x18\x01 \x01(\rR\atokenId\x12\x18\n" +
 	"\alogprob\x18\x02 \x01(\x02R\alogprob\x12\x14\n" +
-	"\x05token\x18\x03 \x01(\fR\x05token\"~\n" +
+	"\x05token\x18\x03 \x01(\fR\x05token\x12\x12\n" +
+	"\x04rank\x18\x04 \x01(\rR\x04rank\"~\n" +
 	"\x05Usage\x12#\n" +
 	"\rprompt_tokens\x18\x01 \x01(\rR\fpromptTokens\x12+\n" +
 	"\x11completion_tokens\x18\x02 \x01(\rR\x10completionTokens\x12#\n" +
@@ -2042,16 +2132,20 @@ const file_sluice_v1_inference_proto_rawDesc = "" +
 	"\x05queue\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05queue\x123\n" +
 	"\aprefill\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\aprefill\x12H\n" +
 	"\x13time_to_first_token\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x10timeToFirstToken\x121\n" +
-	"\x06decode\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x06decode\"\xde\x01\n" +
+	"\x06decode\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x06decode\"\x8f\x02\n" +
 	"\x16GenerateStreamResponse\x12.\n" +
 	"\astarted\x18\x01 \x01(\v2\x12.sluice.v1.StartedH\x00R\astarted\x12(\n" +
 	"\x05delta\x18\x02 \x01(\v2\x10.sluice.v1.DeltaH\x00R\x05delta\x121\n" +
 	"\bfinished\x18\x03 \x01(\v2\x13.sluice.v1.FinishedH\x00R\bfinished\x12.\n" +
-	"\asummary\x18\x04 \x01(\v2\x12.sluice.v1.SummaryH\x00R\asummaryB\a\n" +
+	"\asummary\x18\x04 \x01(\v2\x12.sluice.v1.SummaryH\x00R\asummary\x12/\n" +
+	"\x06prompt\x18\x05 \x01(\v2\x15.sluice.v1.PromptPartH\x00R\x06promptB\a\n" +
 	"\x05event\"/\n" +
 	"\aStarted\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
-	"\x05model\x18\x02 \x01(\tR\x05model\"\x84\x01\n" +
+	"\x05model\x18\x02 \x01(\tR\x05model\"B\n" +
+	"\n" +
+	"PromptPart\x124\n" +
+	"\blogprobs\x18\x01 \x03(\v2\x18.sluice.v1.TokenLogprobsR\blogprobs\"\x84\x01\n" +
 	"\x05Delta\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x1b\n" +
@@ -2095,7 +2189,7 @@ func file_sluice_v1_inference_proto_rawDescGZIP() []byte {
 }
 
 var file_sluice_v1_inference_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_sluice_v1_inference_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_sluice_v1_inference_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_sluice_v1_inference_proto_goTypes = []any{
 	(ToolChoiceMode)(0),            // 0: sluice.v1.ToolChoiceMode
 	(FinishReason)(0),              // 1: sluice.v1.FinishReason
@@ -2118,18 +2212,19 @@ var file_sluice_v1_inference_proto_goTypes = []any{
 	(*Timings)(nil),                // 18: sluice.v1.Timings
 	(*GenerateStreamResponse)(nil), // 19: sluice.v1.GenerateStreamResponse
 	(*Started)(nil),                // 20: sluice.v1.Started
-	(*Delta)(nil),                  // 21: sluice.v1.Delta
-	(*Finished)(nil),               // 22: sluice.v1.Finished
-	(*Summary)(nil),                // 23: sluice.v1.Summary
-	(*Sampling)(nil),               // 24: sluice.v1.Sampling
-	(*Stop)(nil),                   // 25: sluice.v1.Stop
-	(*durationpb.Duration)(nil),    // 26: google.protobuf.Duration
+	(*PromptPart)(nil),             // 21: sluice.v1.PromptPart
+	(*Delta)(nil),                  // 22: sluice.v1.Delta
+	(*Finished)(nil),               // 23: sluice.v1.Finished
+	(*Summary)(nil),                // 24: sluice.v1.Summary
+	(*Sampling)(nil),               // 25: sluice.v1.Sampling
+	(*Stop)(nil),                   // 26: sluice.v1.Stop
+	(*durationpb.Duration)(nil),    // 27: google.protobuf.Duration
 }
 var file_sluice_v1_inference_proto_depIdxs = []int32{
 	3,  // 0: sluice.v1.GenerateRequest.tokens:type_name -> sluice.v1.Tokens
 	4,  // 1: sluice.v1.GenerateRequest.chat:type_name -> sluice.v1.Chat
-	24, // 2: sluice.v1.GenerateRequest.sampling:type_name -> sluice.v1.Sampling
-	25, // 3: sluice.v1.GenerateRequest.stop:type_name -> sluice.v1.Stop
+	25, // 2: sluice.v1.GenerateRequest.sampling:type_name -> sluice.v1.Sampling
+	26, // 3: sluice.v1.GenerateRequest.stop:type_name -> sluice.v1.Stop
 	9,  // 4: sluice.v1.GenerateRequest.output:type_name -> sluice.v1.OutputOptions
 	10, // 5: sluice.v1.GenerateRequest.constraint:type_name -> sluice.v1.Constraint
 	12, // 6: sluice.v1.GenerateRequest.cache:type_name -> sluice.v1.CacheOptions
@@ -2142,31 +2237,34 @@ var file_sluice_v1_inference_proto_depIdxs = []int32{
 	14, // 13: sluice.v1.GenerateResponse.outputs:type_name -> sluice.v1.Output
 	17, // 14: sluice.v1.GenerateResponse.usage:type_name -> sluice.v1.Usage
 	18, // 15: sluice.v1.GenerateResponse.timings:type_name -> sluice.v1.Timings
-	15, // 16: sluice.v1.Output.logprobs:type_name -> sluice.v1.TokenLogprobs
-	1,  // 17: sluice.v1.Output.finish_reason:type_name -> sluice.v1.FinishReason
-	16, // 18: sluice.v1.TokenLogprobs.chosen:type_name -> sluice.v1.TokenLogprob
-	16, // 19: sluice.v1.TokenLogprobs.top:type_name -> sluice.v1.TokenLogprob
-	26, // 20: sluice.v1.Timings.queue:type_name -> google.protobuf.Duration
-	26, // 21: sluice.v1.Timings.prefill:type_name -> google.protobuf.Duration
-	26, // 22: sluice.v1.Timings.time_to_first_token:type_name -> google.protobuf.Duration
-	26, // 23: sluice.v1.Timings.decode:type_name -> google.protobuf.Duration
-	20, // 24: sluice.v1.GenerateStreamResponse.started:type_name -> sluice.v1.Started
-	21, // 25: sluice.v1.GenerateStreamResponse.delta:type_name -> sluice.v1.Delta
-	22, // 26: sluice.v1.GenerateStreamResponse.finished:type_name -> sluice.v1.Finished
-	23, // 27: sluice.v1.GenerateStreamResponse.summary:type_name -> sluice.v1.Summary
-	15, // 28: sluice.v1.Delta.logprobs:type_name -> sluice.v1.TokenLogprobs
-	1,  // 29: sluice.v1.Finished.finish_reason:type_name -> sluice.v1.FinishReason
-	17, // 30: sluice.v1.Summary.usage:type_name -> sluice.v1.Usage
-	18, // 31: sluice.v1.Summary.timings:type_name -> sluice.v1.Timings
-	2,  // 32: sluice.v1.InferenceService.Generate:input_type -> sluice.v1.GenerateRequest
-	2,  // 33: sluice.v1.InferenceService.GenerateStream:input_type -> sluice.v1.GenerateRequest
-	13, // 34: sluice.v1.InferenceService.Generate:output_type -> sluice.v1.GenerateResponse
-	19, // 35: sluice.v1.InferenceService.GenerateStream:output_type -> sluice.v1.GenerateStreamResponse
-	34, // [34:36] is the sub-list for method output_type
-	32, // [32:34] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	15, // 16: sluice.v1.GenerateResponse.prompt_logprobs:type_name -> sluice.v1.TokenLogprobs
+	15, // 17: sluice.v1.Output.logprobs:type_name -> sluice.v1.TokenLogprobs
+	1,  // 18: sluice.v1.Output.finish_reason:type_name -> sluice.v1.FinishReason
+	16, // 19: sluice.v1.TokenLogprobs.chosen:type_name -> sluice.v1.TokenLogprob
+	16, // 20: sluice.v1.TokenLogprobs.top:type_name -> sluice.v1.TokenLogprob
+	27, // 21: sluice.v1.Timings.queue:type_name -> google.protobuf.Duration
+	27, // 22: sluice.v1.Timings.prefill:type_name -> google.protobuf.Duration
+	27, // 23: sluice.v1.Timings.time_to_first_token:type_name -> google.protobuf.Duration
+	27, // 24: sluice.v1.Timings.decode:type_name -> google.protobuf.Duration
+	20, // 25: sluice.v1.GenerateStreamResponse.started:type_name -> sluice.v1.Started
+	22, // 26: sluice.v1.GenerateStreamResponse.delta:type_name -> sluice.v1.Delta
+	23, // 27: sluice.v1.GenerateStreamResponse.finished:type_name -> sluice.v1.Finished
+	24, // 28: sluice.v1.GenerateStreamResponse.summary:type_name -> sluice.v1.Summary
+	21, // 29: sluice.v1.GenerateStreamResponse.prompt:type_name -> sluice.v1.PromptPart
+	15, // 30: sluice.v1.PromptPart.logprobs:type_name -> sluice.v1.TokenLogprobs
+	15, // 31: sluice.v1.Delta.logprobs:type_name -> sluice.v1.TokenLogprobs
+	1,  // 32: sluice.v1.Finished.finish_reason:type_name -> sluice.v1.FinishReason
+	17, // 33: sluice.v1.Summary.usage:type_name -> sluice.v1.Usage
+	18, // 34: sluice.v1.Summary.timings:type_name -> sluice.v1.Timings
+	2,  // 35: sluice.v1.InferenceService.Generate:input_type -> sluice.v1.GenerateRequest
+	2,  // 36: sluice.v1.InferenceService.GenerateStream:input_type -> sluice.v1.GenerateRequest
+	13, // 37: sluice.v1.InferenceService.Generate:output_type -> sluice.v1.GenerateResponse
+	19, // 38: sluice.v1.InferenceService.GenerateStream:output_type -> sluice.v1.GenerateStreamResponse
+	37, // [37:39] is the sub-list for method output_type
+	35, // [35:37] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_sluice_v1_inference_proto_init() }
@@ -2198,6 +2296,7 @@ func file_sluice_v1_inference_proto_init() {
 		(*GenerateStreamResponse_Delta)(nil),
 		(*GenerateStreamResponse_Finished)(nil),
 		(*GenerateStreamResponse_Summary)(nil),
+		(*GenerateStreamResponse_Prompt)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2205,7 +2304,7 @@ func file_sluice_v1_inference_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sluice_v1_inference_proto_rawDesc), len(file_sluice_v1_inference_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -48,8 +48,8 @@ type InferenceServiceClient interface {
 	// buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
 	// Both Generates take one request message: one to learn, one to validate.
 	Generate(ctx context.Context, in *GenerateRequest, opts ...grpc.CallOption) (*GenerateResponse, error)
-	// GenerateStream runs a request and sends its text as it comes: one `started`, then `delta`s, one
-	// `finished` per output and a `summary` at the end. The deltas of an output concatenate to exactly the text
+	// GenerateStream runs a request and sends its text as it comes: one `started`, then `prompt` if it was asked
+	// for, `delta`s, one `finished` per output and a `summary` at the end. The deltas of an output concatenate to exactly the text
 	// that Generate returns, and none splits a UTF-8 character. Admission is decided before the first message,
 	// so a refused request fails without one. Errors are those of Generate.
 	//
@@ -115,8 +115,8 @@ type InferenceServiceServer interface {
 	// buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
 	// Both Generates take one request message: one to learn, one to validate.
 	Generate(context.Context, *GenerateRequest) (*GenerateResponse, error)
-	// GenerateStream runs a request and sends its text as it comes: one `started`, then `delta`s, one
-	// `finished` per output and a `summary` at the end. The deltas of an output concatenate to exactly the text
+	// GenerateStream runs a request and sends its text as it comes: one `started`, then `prompt` if it was asked
+	// for, `delta`s, one `finished` per output and a `summary` at the end. The deltas of an output concatenate to exactly the text
 	// that Generate returns, and none splits a UTF-8 character. Admission is decided before the first message,
 	// so a refused request fails without one. Errors are those of Generate.
 	//

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NotRequired, TypedDict, Unpack
 
 from sluice_client.v1.inference_pb2 import Chat, GenerateRequest, Tokens
@@ -42,8 +42,12 @@ class Options(TypedDict, total=False):
 
     model: str | None
     """Name of the served model; default the server's first."""
+    truncate_prompt_tokens: int | None
+    """Keep only the last so many tokens of the prompt."""
     max_tokens: int | None
     """Most tokens to generate."""
+    min_tokens: int | None
+    """Fewest tokens before the end token, a stop id or a stop string may end the output."""
     temperature: float | None
     """0 takes the most likely token each time."""
     top_k: int | None
@@ -52,12 +56,22 @@ class Options(TypedDict, total=False):
     """Keep the most likely tokens whose probabilities sum to p."""
     min_p: float | None
     """Drop tokens less likely than min_p times the most likely one."""
+    typical_p: float | None
+    """Keep the tokens nearest to the expected information whose probabilities sum to typical_p."""
     repetition_penalty: float | None
     """Divides positive and multiplies negative logits of tokens seen in prompt or output."""
     presence_penalty: float | None
     """Subtracted from the logits of tokens seen in the output."""
     frequency_penalty: float | None
     """Subtracted once per occurrence from the logits of tokens seen in the output."""
+    no_repeat_ngram_size: int | None
+    """Never repeat a run of so many tokens."""
+    logit_bias: Mapping[int, float] | None
+    """Added to the logits of token ids, each -100 to 100."""
+    allowed_token_ids: Iterable[int] | None
+    """Only these token ids may be drawn."""
+    bad_words: Iterable[str] | None
+    """Texts that must not appear."""
     seed: int | None
     """The same seed and request give the same tokens. Default: drawn by the server and returned."""
     ignore_eos: bool | None
@@ -70,6 +84,12 @@ class Options(TypedDict, total=False):
     """Keep the text that ended the output at its end."""
     return_token_ids: bool | None
     """List every generated token's id."""
+    logprobs: int | None
+    """Report so many of the most likely tokens of each step with their log-probabilities; 0: the chosen one's alone."""
+    prompt_logprobs: int | None
+    """The same for each token of the prompt."""
+    echo: bool | None
+    """Begin the text with the prompt's."""
     skip_special_tokens: bool | None
     """Leave special tokens out of the text; default True."""
     parse_special: bool | None
@@ -80,17 +100,21 @@ class Options(TypedDict, total=False):
 
 _SAMPLING: Final = (
     "max_tokens",
+    "min_tokens",
     "temperature",
     "top_k",
     "top_p",
     "min_p",
+    "typical_p",
     "repetition_penalty",
     "presence_penalty",
     "frequency_penalty",
+    "no_repeat_ngram_size",
     "seed",
     "ignore_eos",
 )
-_TOP: Final = ("model", "parse_special", "request_id")
+_TOP: Final = ("model", "parse_special", "request_id", "truncate_prompt_tokens")
+_OUTPUT: Final = ("logprobs", "prompt_logprobs", "echo", "skip_special_tokens")
 
 
 def build_request(
@@ -143,12 +167,16 @@ def _apply(request: GenerateRequest, options: dict[str, Any]) -> None:
     for name in _SAMPLING:
         if name in options:
             setattr(request.sampling, name, options.pop(name))
+    request.sampling.logit_bias.update(options.pop("logit_bias", {}))
+    request.sampling.allowed_token_ids.extend(options.pop("allowed_token_ids", ()))
+    request.sampling.bad_words.extend(options.pop("bad_words", ()))
     stop = options.pop("stop", ())
     request.stop.strings.extend([stop] if isinstance(stop, str) else stop)
     request.stop.token_ids.extend(options.pop("stop_token_ids", ()))
     request.stop.include_in_output = options.pop("include_stop_in_output", False)
     request.output.token_ids = options.pop("return_token_ids", False)
-    if "skip_special_tokens" in options:
-        request.output.skip_special_tokens = options.pop("skip_special_tokens")
+    for name in _OUTPUT:
+        if name in options:
+            setattr(request.output, name, options.pop(name))
     if options:
         raise TypeError(f"unknown arguments: {', '.join(sorted(options))}")

@@ -74,6 +74,8 @@ class Output:
     """The stop string, or the stop token's text, that ended the output."""
     seed: int
     """The seed that was used."""
+    logprobs: tuple[pb.TokenLogprobs, ...] = ()
+    """One for each token, if logprobs was set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,11 @@ class Generation:
         """The text of the first output."""
         return self.outputs[0].text if self.outputs else ""
 
+    @property
+    def prompt_logprobs(self) -> tuple[pb.TokenLogprobs, ...]:
+        """One for each token of the prompt, if prompt_logprobs was set; the first has rank 0."""
+        return tuple(self.message.prompt_logprobs)
+
 
 @dataclass(frozen=True, slots=True)
 class Delta:
@@ -104,6 +111,8 @@ class Delta:
     text: str
     token_ids: tuple[int, ...]
     """The tokens since the last delta, if return_token_ids was set."""
+    logprobs: tuple[pb.TokenLogprobs, ...] = ()
+    """One for each token since the last delta, if logprobs was set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +144,9 @@ def timings_of(timings: pb.Timings) -> Timings:
 
 def generation_of(response: pb.GenerateResponse) -> Generation:
     outputs = tuple(
-        Output(o.index, o.text, tuple(o.token_ids), reason_of(o.finish_reason), o.stop_sequence, o.seed)
+        Output(
+            o.index, o.text, tuple(o.token_ids), reason_of(o.finish_reason), o.stop_sequence, o.seed, tuple(o.logprobs)
+        )
         for o in response.outputs
     )
     return Generation(
@@ -144,7 +155,7 @@ def generation_of(response: pb.GenerateResponse) -> Generation:
 
 
 def delta_of(delta: pb.Delta) -> Delta:
-    return Delta(delta.index, delta.text, tuple(delta.token_ids))
+    return Delta(delta.index, delta.text, tuple(delta.token_ids), tuple(delta.logprobs))
 
 
 def finished_of(finished: pb.Finished) -> Finished:

@@ -10,6 +10,7 @@ import grpc
 
 from sluice_client._errors import from_rpc, make_error
 from sluice_client._results import Delta, Finished, Timings, Usage, delta_of, finished_of, timings_of, usage_of
+from sluice_client.v1.inference_pb2 import TokenLogprobs
 
 
 class Stream(Iterator[Delta]):
@@ -28,6 +29,9 @@ class Stream(Iterator[Delta]):
         """The request's id, once it is admitted: from the first delta on."""
         self.model = ""
         """Name of the model that answers, once the request is admitted."""
+        self.prompt_logprobs: list[TokenLogprobs] = []
+        """What the model thought of each token of the prompt, if prompt_logprobs was set: complete from the first delta
+        on."""
         self.finished: list[Finished] = []
         """Why each output ended, in the order of their ends."""
         self.usage: Usage | None = None
@@ -58,6 +62,8 @@ class Stream(Iterator[Delta]):
                 return delta_of(event.delta)
             if kind == "started":
                 self.id, self.model = event.started.id, event.started.model
+            elif kind == "prompt":
+                self.prompt_logprobs.extend(event.prompt.logprobs)
             elif kind == "finished":
                 self.finished.append(finished_of(event.finished))
             elif kind == "summary":

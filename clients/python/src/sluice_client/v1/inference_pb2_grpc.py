@@ -70,8 +70,8 @@ class InferenceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GenerateStream(self, request, context):
-        """GenerateStream runs a request and sends its text as it comes: one `started`, then `delta`s, one
-        `finished` per output and a `summary` at the end. The deltas of an output concatenate to exactly the text
+        """GenerateStream runs a request and sends its text as it comes: one `started`, then `prompt` if it was asked
+        for, `delta`s, one `finished` per output and a `summary` at the end. The deltas of an output concatenate to exactly the text
         that Generate returns, and none splits a UTF-8 character. Admission is decided before the first message,
         so a refused request fails without one. Errors are those of Generate.
 
