@@ -107,6 +107,13 @@ func (d *definition) build() (*Tokenizer, error) {
 	return t, nil
 }
 
+// maxAddedToken bounds the bytes of an added token, since a text is compared with it again and again, and maxAddedBytes
+// those of all, each of which takes much memory to find.
+const (
+	maxAddedToken = 1 << 12
+	maxAddedBytes = 8 << 20
+)
+
 // assignIDs gives the added tokens their ids as the reference does: a token of the vocabulary keeps its id, others
 // follow after the vocabulary's length. The ids that a file states are not looked at. A token that comes twice counts
 // as it came last, and of two that get the same id, as can happen if a vocabulary has gaps, only the last is found.
@@ -115,9 +122,13 @@ func (d *definition) assignIDs() ([]addedToken, error) {
 	var added []addedToken
 	at := map[string]int{}
 	normalized := map[uint32]string{} // by id; what another token of the id left here counts
+	room := maxAddedBytes
 	for _, a := range d.added {
 		if a.Content == "" {
 			continue
+		}
+		if room -= len(a.Content); len(a.Content) > maxAddedToken || room < 0 {
+			return nil, &UnsupportedError{Part: "added tokens", Name: fmt.Sprintf("of more than %d bytes each, or %d in all", maxAddedToken, maxAddedBytes)}
 		}
 		i, again := at[a.Content]
 		id, known := d.vocab.find(a.Content)

@@ -1,7 +1,6 @@
 package tokenizer
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,7 +12,7 @@ import (
 )
 
 // maxFile is the size in bytes of the largest file that Load reads. The largest tokenizer.json in use have some 35 MB.
-const maxFile = 512 << 20
+const maxFile = 128 << 20
 
 func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
@@ -111,16 +110,18 @@ func readJSON(data []byte) (*file, error) {
 			f.Model, err = readModel(s, len(f.AddedTokens))
 			return err
 		}
+		if name == "added_tokens" && s.space() == '[' {
+			return f.readAdded(s)
+		}
 		value, err := s.value()
 		if err != nil {
 			return err
 		}
-		var other any
-		var into any = &other
+		var into any
 		switch name {
 		case "version":
 			into = &f.Version
-		case "added_tokens":
+		case "added_tokens": // null
 			f.AddedTokens = nil
 			into = &f.AddedTokens
 		case "truncation":
@@ -136,7 +137,7 @@ func readJSON(data []byte) (*file, error) {
 		case "decoder":
 			into = &f.Decoder
 		}
-		if err := json.Unmarshal(value, into); err != nil {
+		if err := unmarshal(value, into); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		return nil
@@ -145,6 +146,25 @@ func readJSON(data []byte) (*file, error) {
 		return nil, err
 	}
 	return f, s.end()
+}
+
+// readAdded reads the added tokens one by one. Empty ones, which are never found, take no memory.
+func (f *file) readAdded(s *jsonScanner) error {
+	f.AddedTokens = nil
+	return s.array(func() error {
+		value, err := s.value()
+		if err != nil {
+			return err
+		}
+		var a addedToken
+		if err := json.Unmarshal(value, &a); err != nil {
+			return fmt.Errorf("added_tokens: %w", err)
+		}
+		if a.Content != "" {
+			f.AddedTokens = append(f.AddedTokens, a)
+		}
+		return nil
+	})
 }
 
 // readModel reads the model. The vocabularies of other models than BPE have other shapes, so the type must be known
@@ -214,13 +234,22 @@ func (m *model) field(name string, s *jsonScanner) error {
 	case "merges":
 		m.Merges = value
 		return nil
-	default:
-		into = new(any)
 	}
-	if err := json.Unmarshal(value, into); err != nil {
+	if err := unmarshal(value, into); err != nil {
 		return fmt.Errorf("model: %s: %w", name, err)
 	}
 	return m.checkType()
+}
+
+// unmarshal reads a value, or only checks it if it is of no interest: other values can be large.
+func unmarshal(value []byte, into any) error {
+	if into != nil {
+		return json.Unmarshal(value, into)
+	}
+	if !json.Valid(value) {
+		return errJSON
+	}
+	return nil
 }
 
 // checkType refuses other models.
@@ -302,89 +331,4 @@ func (f *file) definition() (*definition, error) {
 		}
 	}
 	return d, nil
-}
-
-// readVocab reads the object of texts and ids. The texts are copied into few large pieces of memory.
-func (m *model) readVocab(s *jsonScanner) error {
-	entries := make([]entry, 0, min(len(s.data)/64, maxPrealloc))
-	var texts arena
-	err := s.object(func(key []byte) error {
-		text := texts.copy(key)
-		id, err := s.id()
-		entries = append(entries, entry{text, id})
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("model: vocab: %w", err)
-	}
-	if len(entries) >= maxTokens {
-		return formatError("%d tokens are too many", len(entries))
-	}
-	m.vocab, err = newVocab(entries, m.more)
-	return err
-}
-
-// maxPrealloc bounds what is allocated on a guess.
-const maxPrealloc = 1 << 18
-
-// arena holds many small texts in few pieces of memory.
-type arena struct{ buf []byte }
-
-func (a *arena) copy(text []byte) string {
-	if cap(a.buf)-len(a.buf) < len(text) {
-		a.buf = make([]byte, 0, max(len(text), 1<<16))
-	}
-	start := len(a.buf)
-	a.buf = append(a.buf, text...)
-	return stringOf(a.buf[start:len(a.buf):len(a.buf)])
-}
-
-// readMerges reads the list of merges: pairs of tokens, written as arrays or, before 2024, as one string with a space
-// between them.
-func (m *model) readMerges(s *jsonScanner) error {
-	m.skipped = len(m.prefix())
-	r := merger{vocab: m.vocab, skip: m.skipped, merges: make([]bpe.Merge, 0, min(len(s.data)/32, maxPrealloc))}
-	var left []byte
-	err := s.array(func() error {
-		if s.space() != '[' {
-			line, err := s.text()
-			if err != nil {
-				return err
-			}
-			return r.addLine(line)
-		}
-		parts := 0
-		var right []byte
-		err := s.array(func() error {
-			text, err := s.text()
-			switch parts++; parts {
-			case 1:
-				left = append(left[:0], text...)
-			default:
-				right = text
-			}
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		if parts != 2 {
-			return formatError("merge %d has %d tokens", len(r.merges), parts)
-		}
-		return r.add(left, right)
-	})
-	m.merges = r.merges
-	if err != nil {
-		return fmt.Errorf("model: merges: %w", err)
-	}
-	return nil
-}
-
-// addLine enters a merge that is written as one string.
-func (m *merger) addLine(line []byte) error {
-	left, right, ok := bytes.Cut(line, []byte{' '})
-	if !ok || bytes.IndexByte(right, ' ') >= 0 {
-		return formatError("merge %d, %q, is not two tokens with a space between", len(m.merges), line)
-	}
-	return m.add(left, right)
 }

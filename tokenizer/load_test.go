@@ -1,6 +1,7 @@
 package tokenizer_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"os"
@@ -196,4 +197,39 @@ func FuzzFromJSON(f *testing.F) {
 			_ = tok.Decode(ids, true)
 		}
 	})
+}
+
+// TestLimits: a file of moderate size does not take immoderate memory or time.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	const model = `"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}`
+	long := strings.Repeat("a", 5000)
+	for name, file := range map[string]string{
+		"components":          `{"normalizer": {"type": "Sequence", "normalizers": [` + strings.Repeat(`{"type": "NFC"},`, 300) + `{"type": "NFC"}]}, ` + model + `}`,
+		"bytes each":          `{"added_tokens": [{"content": "` + long + `"}], ` + model + `}`,
+		"adds more than":      `{"post_processor": {"type": "TemplateProcessing", "single": [` + strings.Repeat(`{"SpecialToken": {"id": "x"}},`, 200) + `{"Sequence": {"id": "A"}}], "special_tokens": {"x": {"ids": [` + strings.Repeat("0,", 200) + `0]}}}, ` + model + `}`,
+		"a pattern of":        `{"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "` + long + long + `"}, "behavior": "Isolated"}, ` + model + `}`,
+		"too deep":            `{"x": ` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + `, ` + model + `}`,
+		"id 70000 is too":     `{"model": {"type": "BPE", "vocab": {"a": 70000}, "merges": []}}`,
+		"Sequence is not":     `{"normalizer": ` + strings.Repeat(`{"type": "Sequence", "normalizers": [`, 20) + strings.Repeat("]}", 20) + `, ` + model + `}`,
+		"malformed JSON":      `{"x": [1, 2,], ` + model + `}`,
+		"is not two tokens":   `{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": ["aa"]}}`,
+		"is not supported":    `{"added_tokens": [` + strings.TrimSuffix(strings.Repeat(`{"content": "`+long[:4000]+`"},`, 2200), ",") + `], ` + model + `}`,
+		"unknown token \"?\"": `{"model": {"type": "BPE", "unk_token": "?", "vocab": {"a": 0}, "merges": []}}`,
+	} {
+		if _, err := tokenizer.FromJSON([]byte(file)); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %.200v", name, err)
+		}
+	}
+	if _, err := tokenizer.FromTiktoken([]byte(base64.StdEncoding.EncodeToString([]byte(long))+" 0\n"), tokenizer.Tiktoken{Pattern: `\s+|\S+`}); err == nil {
+		t.Error("ranks with a token of 5000 bytes load")
+	}
+	if _, err := tokenizer.FromTekken([]byte(`{"config": {"pattern": "a", "default_vocab_size": 2000000001, "default_num_special_tokens": 2000000000}, "vocab": [{"rank": 0, "token_bytes": "YQ=="}]}`)); err == nil {
+		t.Error("a tekken.json of two thousand million special tokens loads")
+	}
+	for _, vocab := range []string{"{\"a\": 0, \"\xff\": 1}", `{"a": 0} x`} {
+		if _, err := tokenizer.FromVocabMerges([]byte(vocab), nil); err == nil {
+			t.Errorf("%q loads", vocab)
+		}
+	}
 }

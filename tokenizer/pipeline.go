@@ -98,7 +98,8 @@ func parseComponent(part string, data json.RawMessage, known ...string) ([]compo
 		return nil, nil
 	}
 	var c component
-	if err := checkKinds(part, data, known, 0); err != nil {
+	count := 0
+	if err := checkKinds(part, data, known, 0, &count); err != nil {
 		return nil, err
 	}
 	if err := json.Unmarshal(data, &c); err != nil {
@@ -107,11 +108,18 @@ func parseComponent(part string, data json.RawMessage, known ...string) ([]compo
 	return c.flatten(nil), nil
 }
 
-// maxNesting bounds how deep sequences lie in each other.
-const maxNesting = 16
+// maxNesting bounds how deep sequences lie in each other, and maxComponents how many components a part has: each of a
+// few bytes takes much more memory, and every text goes through all.
+const (
+	maxNesting    = 16
+	maxComponents = 256
+)
 
-// checkKinds refuses types that are not known, in sequences too.
-func checkKinds(part string, data json.RawMessage, known []string, depth int) error {
+// checkKinds refuses types that are not known, in sequences too. It counts the components.
+func checkKinds(part string, data json.RawMessage, known []string, depth int, count *int) error {
+	if *count++; *count > maxComponents {
+		return &UnsupportedError{Part: part, Name: fmt.Sprintf("of more than %d components", maxComponents)}
+	}
 	var c struct {
 		kind
 		PreTokenizers []json.RawMessage `json:"pretokenizers"`
@@ -134,7 +142,7 @@ func checkKinds(part string, data json.RawMessage, known []string, depth int) er
 	}
 	for _, list := range [][]json.RawMessage{c.PreTokenizers, c.Processors, c.Decoders, c.Normalizers} {
 		for _, inner := range list {
-			if err := checkKinds(part, inner, known, depth+1); err != nil {
+			if err := checkKinds(part, inner, known, depth+1, count); err != nil {
 				return err
 			}
 		}

@@ -2,6 +2,7 @@ package tokenizer
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 )
 
@@ -16,6 +17,9 @@ type encodedPart struct {
 	before, after []uint32
 	text          bool
 }
+
+// maxAdded bounds how many tokens are added around a text: a template can name a long list of them again and again.
+const maxAdded = 1 << 12
 
 // postProcessor reads the ids that are put before and after a text, and what is done to offsets. Post-processors in a
 // sequence work on parts, as the reference's do: a template makes several of one, and what comes after it treats each
@@ -56,8 +60,16 @@ func (d *definition) postProcessor(data json.RawMessage) error {
 			parts[i].after = append(slices.Clip(parts[i].after), c.Sep.id)
 		}
 	}
-	passed := false
+	return d.addAround(parts)
+}
+
+// addAround notes the ids of the parts before the text and of those after it.
+func (d *definition) addAround(parts []encodedPart) error {
+	passed, added := false, 0
 	for _, p := range parts {
+		if added += len(p.before) + len(p.after); added > maxAdded {
+			return &UnsupportedError{Part: "post_processor", Name: fmt.Sprintf("that adds more than %d tokens", maxAdded)}
+		}
 		if !passed {
 			d.prefix = append(d.prefix, p.before...)
 		} else {

@@ -2,6 +2,7 @@ package tokenizer
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/sluiceml/sluice/tokenizer/bpe"
@@ -17,11 +18,18 @@ type rankedPiece struct {
 	id   uint32
 }
 
+// maxImplied bounds the length in bytes of a piece whose merges are found: every way to cut it is looked at, which is
+// quadratic. The longest of the field have 256 bytes.
+const maxImplied = 1 << 10
+
 // impliedMerges returns the merges of pieces, best first, and their ranks. Cut reports whether a text may be cut at a
 // place.
-func impliedMerges(pieces []rankedPiece, cut func(text string, at int) bool) (merges []bpe.Merge, ranks []uint32) {
+func impliedMerges(pieces []rankedPiece, cut func(text string, at int) bool) (merges []bpe.Merge, ranks []uint32, err error) {
 	ids := make(map[string]uint32, len(pieces))
 	for _, p := range pieces {
+		if len(p.text) > maxImplied {
+			return nil, nil, &UnsupportedError{Part: "vocabulary", Name: fmt.Sprintf("with a token of %d bytes", len(p.text))}
+		}
 		ids[p.text] = p.id
 	}
 	for rank, p := range pieces {
@@ -39,7 +47,7 @@ func impliedMerges(pieces []rankedPiece, cut func(text string, at int) bool) (me
 			}
 		}
 	}
-	return merges, compact(ranks)
+	return merges, compact(ranks), nil
 }
 
 // compact renumbers ranks in order, so that all lie below their number.

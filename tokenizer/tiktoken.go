@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/sluiceml/sluice/tokenizer/bpe"
 	"github.com/sluiceml/sluice/tokenizer/normalize"
@@ -84,7 +86,9 @@ func (o Tiktoken) build(tokens []rankedPiece, prefix []uint32) (*Tokenizer, erro
 	if d.vocab, err = newVocab(entries, 0); err != nil {
 		return nil, err
 	}
-	d.merges, d.ranks = impliedMerges(tokens, func(string, int) bool { return true })
+	if d.merges, d.ranks, err = impliedMerges(tokens, func(string, int) bool { return true }); err != nil {
+		return nil, err
+	}
 	return d.build()
 }
 
@@ -132,7 +136,7 @@ func FromTekken(data []byte) (*Tokenizer, error) {
 	}
 	special, size := f.Config.NumSpecial, f.Config.VocabSize
 	inner := size - special
-	if special < 0 || inner <= 0 || inner > len(f.Vocab) {
+	if special < 0 || special > maxSparse || inner <= 0 || inner > len(f.Vocab) {
 		return nil, formatError("tekken.json: %d tokens, %d of them special, of %d ranks", size, special, len(f.Vocab))
 	}
 	o := Tiktoken{Pattern: f.Config.Pattern, Special: make(map[string]uint32, special)}
@@ -185,8 +189,12 @@ func tekkenSpecial() []string {
 // in the vocabulary.
 func FromVocabMerges(vocabJSON, mergesTXT []byte) (*Tokenizer, error) {
 	m := &model{}
-	if err := m.readVocab(&jsonScanner{data: vocabJSON}); err != nil {
-		return nil, fmt.Errorf("tokenizer: %w", err)
+	if !utf8.Valid(vocabJSON) {
+		return nil, formatError("vocab.json is not valid UTF-8")
+	}
+	scanner := &jsonScanner{data: vocabJSON}
+	if err := errors.Join(m.readVocab(scanner), scanner.end()); err != nil {
+		return nil, fmt.Errorf("tokenizer: vocab.json: %w", err)
 	}
 	s, _ := pretoken.Lookup(pretoken.GPT2)
 	d := &definition{vocab: m.vocab, byteLevel: true, decoder: byteLevelChain(), steps: []step{scan{s}}}

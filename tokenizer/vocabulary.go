@@ -135,8 +135,9 @@ func (v *Vocabulary) llama(d *definition) error {
 		pieces = append(pieces, rankedPiece{text, uint32(i)})
 	}
 	byScore(pieces, v.Scores)
-	d.merges, d.ranks = impliedMerges(pieces, func(text string, at int) bool { return utf8.RuneStart(text[at]) })
-	return nil
+	var err error
+	d.merges, d.ranks, err = impliedMerges(pieces, func(text string, at int) bool { return utf8.RuneStart(text[at]) })
+	return err
 }
 
 // spaceChain is the decoder of vocabularies that write a space as "▁". Strip says that the text loses a space at its

@@ -9,8 +9,14 @@ import (
 // Regexp is a compiled pattern. It is immutable and safe for concurrent use.
 type Regexp struct{ re *regexp2.Regexp }
 
+// maxPattern bounds the length of a pattern in bytes.
+const maxPattern = 1 << 13
+
 // Compile translates a pattern of Oniguruma. What it does not know is a [SyntaxError].
 func Compile(pattern string) (*Regexp, error) {
+	if len(pattern) > maxPattern {
+		return nil, &SyntaxError{Pattern: pattern[:64] + "…", Reason: fmt.Sprintf("a pattern of %d bytes", len(pattern))}
+	}
 	translated, err := translate(pattern)
 	if err != nil {
 		return nil, err

@@ -68,7 +68,8 @@ func TestRefused(t *testing.T) {
 	for _, p := range []string{
 		`(?x) a`, `(?<name>a)`, `(a)\1`, `\G`, `\K`, `\X`, `[[:alpha:]]`, `[a&&b]`, `[]`, `[`, `[z-a]`, `a{2}+`, `{`, `\p{Foo}`, `\p{`,
 		`\x{110000}`, `\xff`, `(?#c)`, `\`, "\xff", `[\`, strings.Repeat("[", 20), `(`, `)`, `*`,
-		`(?i)\p{L}`, `(?i:[^a])`, `(?i:ss)`, `(?i)s(?:t)`, `(?i:\u00e9)`, "(?i)\u00df", `(?<!\R)`, strings.Repeat("(", 5000) + strings.Repeat(")", 5000),
+		`(?i)\p{L}`, `(?i:[^a])`, `(?i:ss)`, `(?i)s(?:t)`, `(?i:\u00e9)`, "(?i)\u00df", `(?<!\R)`, strings.Repeat("(", 500) + strings.Repeat(")", 500), strings.Repeat(`\b`, 200),
+		strings.Repeat("a", 10000),
 	} {
 		if _, err := pattern.Compile(p); err == nil {
 			t.Errorf("%q is accepted", p)

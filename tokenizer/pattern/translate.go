@@ -58,12 +58,19 @@ func (t *translator) fail(reason string, at int) error {
 	return &SyntaxError{Pattern: t.in, Reason: reason, Offset: at}
 }
 
+// maxTranslated bounds the length in bytes of what a pattern becomes. A class of a few characters can become thousands,
+// and regexp2 takes time for each.
+const maxTranslated = 1 << 18
+
 // translate does the whole pattern.
 func translate(pattern string) (string, error) {
 	t := translator{in: pattern, groups: []group{{}}}
 	for t.pos < len(t.in) {
 		if err := t.item(); err != nil {
 			return "", err
+		}
+		if t.out.Len() > maxTranslated {
+			return "", t.fail("so many classes of characters", t.pos)
 		}
 	}
 	t.close()
