@@ -6,8 +6,8 @@ import "slices"
 // than the heap, and quadratic only in this constant.
 const maxShort = 48
 
-// maxHeap is the length in symbols from which on an agenda is faster than a heap of all pairs.
-const maxHeap = 1 << 10
+// maxHeap is the length in symbols of the longest word that is merged at once, see windows.go.
+const maxHeap = 2 * windowSize
 
 // maxKept is the length in symbols of the longest word whose buffers a Scratch keeps (24 bytes a symbol).
 const maxKept = 1 << 16
@@ -19,12 +19,13 @@ type Scratch struct {
 	long    []longSlot
 	symbols []uint32
 	ranks   []uint32
+	batch   batch // of words
+	parts   batch // of pieces of a word
 	// The linked list and the heap of the long words.
 	prev, next []int32
 	heap       []uint64
-	agenda     agenda // of the very long ones
-	batch      batch  // of words
-	parts      batch  // of pieces of a word
+	part       []uint32 // of the symbols of a very long one
+	windows    [2]window
 }
 
 // NewScratch returns a Scratch with word caches.
@@ -206,7 +207,9 @@ func (m *Model) merge(dst []uint32, word string, s *Scratch) []uint32 {
 	if len(s.symbols) <= maxHeap {
 		return m.mergeLong(dst, s)
 	}
-	return m.mergeHuge(dst, s)
+	dst = m.mergeWindows(dst, s.symbols, s)
+	s.shrink()
+	return dst
 }
 
 // appendSymbols appends the first symbols of a word.
@@ -258,12 +261,22 @@ func (m *Model) mergeShort(symbols, ranks []uint32) []uint32 {
 	return symbols
 }
 
-// mergeLong merges s.symbols through a heap of (rank, position) over a linked list: O(n log n). An entry of the heap
-// is out of date if the rank noted for its position has changed; a rank makes one token only.
+// mergeLong merges s.symbols.
 func (m *Model) mergeLong(dst []uint32, s *Scratch) []uint32 {
-	n := len(s.symbols)
-	s.grow(n)
-	symbols, ranks, prev, next := s.symbols, s.ranks[:n], s.prev[:n], s.next[:n]
+	s.grow(len(s.symbols))
+	m.mergeList(s.symbols, s)
+	for i := int32(0); int(i) < len(s.symbols); i = s.next[i] {
+		dst = append(dst, s.symbols[i])
+	}
+	return dst
+}
+
+// mergeList merges symbols through a heap of (rank, position) over a linked list: O(n log n). An entry of the heap is
+// out of date if the rank noted for its position has changed; a rank makes one token only. What is left of the symbols
+// are those that s.next leads to from the first on. The Scratch must have grown to their number.
+func (m *Model) mergeList(symbols []uint32, s *Scratch) {
+	n := len(symbols)
+	ranks, prev, next := s.ranks[:n], s.prev[:n], s.next[:n]
 	heap := s.heap[:0]
 	for i := range n {
 		prev[i], next[i] = int32(i-1), int32(i+1)
@@ -318,11 +331,6 @@ func (m *Model) mergeLong(dst []uint32, s *Scratch) []uint32 {
 		}
 	}
 	s.heap = heap[:0]
-	for i := int32(0); int(i) < n; i = next[i] {
-		dst = append(dst, symbols[i])
-	}
-	s.shrink()
-	return dst
 }
 
 // grow makes room for a long word.
@@ -333,11 +341,14 @@ func (s *Scratch) grow(n int) {
 	if cap(s.next) < n {
 		s.prev, s.next = make([]int32, n), make([]int32, n)
 	}
+	if cap(s.part) < n {
+		s.part = make([]uint32, n)
+	}
 }
 
 // shrink drops the buffers of a word so long that few others need them.
 func (s *Scratch) shrink() {
 	if cap(s.symbols) > maxKept {
-		s.symbols, s.ranks, s.prev, s.next, s.heap, s.agenda = nil, nil, nil, nil, nil, agenda{}
+		s.symbols, s.ranks, s.prev, s.next, s.heap, s.part = nil, nil, nil, nil, nil, nil
 	}
 }

@@ -108,7 +108,7 @@ func TestNaiveTwin(t *testing.T) {
 			check(t, c, m, s, randomWord(rng, n))
 		}
 		check(t, c, m, s, strings.Repeat("a", 700)) // through the heap
-		check(t, c, m, s, randomWord(rng, 1100))    // through the agenda
+		check(t, c, m, s, randomWord(rng, 1100))    // through windows
 	}
 }
 
