@@ -17,7 +17,6 @@ type preType struct {
 	punctuation  bool     // runs of punctuation are words
 	patterns     []string // one after another, each isolated
 	ignoreMerges bool
-	addBOS       bool // unless the file says otherwise
 	spaces       bool // spaces are written "▁", and tokens are characters, not bytes
 }
 
@@ -30,6 +29,11 @@ const (
 	exaoneMoE = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+`
 	jais2     = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s{512}(?!\S)|\s{256}(?!\S)|\s{128}(?!\S)|\s{64}(?!\S)|\s{32}(?!\S)|\s{16}(?!\S)|\s{8}(?!\S)|\s{4}(?!\S)|\s{1,2}(?!\S)|\s{1}`
 	lines     = `[^\n]+|[\n]+`
+	tinyAya   = `\d{1,3}(?=(?:\d{3})*\b)`
+	spark25   = `[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_` + "`" + `{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+|[\r\n]|\s+(?!\S)|\s+`
+	youtuCJK  = `[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-ゟ゠-ヿ]+`
+	youtu     = `[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])?|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`
+	chameleon = `[\p{P}!-/:-@\[-` + "`" + `{-~]`
 )
 
 // preTypeNamed finds a pre-tokenizer by its name.
@@ -41,7 +45,7 @@ func preTypeNamed(name string) (preType, bool) {
 	case "smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b", "mellum2":
 		return preType{digits: true, patterns: []string{pretoken.GPT2}}, true
 	case "llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "jina-v5-nano":
-		return preType{patterns: []string{pretoken.CL100K}, ignoreMerges: true, addBOS: true}, true
+		return preType{patterns: []string{pretoken.CL100K}, ignoreMerges: true}, true
 	case "dbrx", "smaug-bpe", "chatglm-bpe":
 		return preType{patterns: []string{pretoken.CL100K}}, true
 	case "glm4", "glm5":
@@ -69,7 +73,7 @@ func preTypeNamed(name string) (preType, bool) {
 	case "viking":
 		return preType{patterns: []string{pretoken.Bloom, `\p{N}`}}, true
 	case "tekken":
-		return preType{patterns: []string{pretoken.Tekken}, ignoreMerges: true, addBOS: true}, true
+		return preType{patterns: []string{pretoken.Tekken}, ignoreMerges: true}, true
 	case "gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2":
 		return preType{patterns: []string{pretoken.O200K}}, true
 	case "kimi-k2":
@@ -82,6 +86,18 @@ func preTypeNamed(name string) (preType, bool) {
 		return preType{patterns: []string{`\p{N}{1,3}`, miniCPM5}, ignoreMerges: true}, true
 	case "ufakzeka":
 		return preType{patterns: []string{ufakzeka}}, true
+	case "granite-embed-multi-97m":
+		return preType{patterns: []string{pretoken.O200K}, ignoreMerges: true}, true
+	case "tiny_aya", "cohere2moe":
+		return preType{patterns: []string{tinyAya, pretoken.O200K}}, true
+	case "superbpe":
+		return preType{patterns: []string{`\p{N}+`, `(?=(\d{3})+(?!\d))`}}, true
+	case "spark2_5":
+		return preType{patterns: []string{pretoken.DeepSeekNumbers, pretoken.DeepSeekKana, spark25, `\p{N}`}}, true
+	case "youtu":
+		return preType{patterns: []string{youtuCJK, youtu}, ignoreMerges: true}, true
+	case "chameleon":
+		return preType{patterns: []string{`<sentinel:[0-9]+>`, `(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z`, `([\t\n]|    |  )`, `\p{N}`, chameleon, pretoken.GPT2}}, true
 	case "exaone-moe":
 		return preType{patterns: []string{exaoneMoE}}, true
 	case "jais-2":
