@@ -96,7 +96,9 @@ func (e *encoder) run(text string, o EncodeOptions) error {
 	if broken {
 		text, e.literal = repair(text, o.Literal)
 	}
-	e.literal = disjoint(e.literal)
+	if len(e.literal) > 0 {
+		e.literal = disjoint(e.literal)
+	}
 	if o.AddSpecialTokens {
 		e.dst = append(e.dst, e.t.prefix...)
 	}

@@ -1,6 +1,8 @@
 package tokenizer
 
 import (
+	"strings"
+
 	"github.com/sluiceml/sluice/tokenizer/normalize"
 	"github.com/sluiceml/sluice/tokenizer/pretoken"
 )
@@ -95,6 +97,12 @@ type part struct {
 
 // apply cuts. One part is kept back, since the next may join it.
 func (d delimiter) apply(s normalize.String, next func(normalize.String)) {
+	if literal, ok := d.match.(normalize.Literal); ok && !d.invert && !strings.Contains(s.Text, string(literal)) {
+		if s.Text != "" {
+			next(s)
+		}
+		return
+	}
 	c := cutter{text: s, next: next, behavior: d.behavior}
 	done := 0
 	d.match.Match(s.Text, func(start, end int) bool {
