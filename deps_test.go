@@ -26,6 +26,7 @@ tokenizer/pretoken, tokenizer/bpe, tokenizer/normalize, tokenizer/pattern < toke
 
 # Pure leaves and the loop that owns them.
 inference/kvcache < inference/sched < inference/runner
+inference/speculate < inference/engine
 inference/runner, inference/sampling, inference/stop, inference/semconv < inference/engine
 
 # Models on disk. The session reads the folder that it runs.
@@ -64,7 +65,7 @@ var restricted = map[string][]string{
 
 // pure are the packages that decide and must stay free of clocks, goroutines' contexts, logs and I/O.
 var pure = []string{
-	"inference/sched", "inference/kvcache", "inference/sampling", "inference/stop", "inference/runner",
+	"inference/sched", "inference/kvcache", "inference/speculate", "inference/sampling", "inference/stop", "inference/runner",
 	"tokenizer", "tokenizer/bpe", "tokenizer/pretoken", "tokenizer/normalize", "tokenizer/pattern",
 }
 

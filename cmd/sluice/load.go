@@ -119,6 +119,8 @@ func (a *app) loadReplicas(
 		e, err := engine.New(session, engine.Config{
 			Model:          f.name,
 			QueueLimit:     a.options.Queue,
+			RidingSize:     a.options.RidingTokens,
+			NoSpeculation:  a.options.NoSpeculation,
 			ReaderTimeout:  a.options.ReaderTimeout,
 			TracerProvider: a.telemetry.tracers,
 			MeterProvider:  a.telemetry.meters,

@@ -18,6 +18,13 @@ type Config struct {
 	QueueLimit int
 	// ChunkSize is how many tokens of a prompt run in one step, at most the session's MaxChunk, which is the default.
 	ChunkSize int
+	// RidingSize is how many tokens of a prompt run in one step beside sequences that decode, while no other prompt could
+	// run: fewer keep those sequences smooth. Default: 16, or 32 if the session runs the two one after the other; at most
+	// ChunkSize.
+	RidingSize int
+	// NoSpeculation turns speculation off: by default the next tokens of a request that runs alone are guessed from what
+	// its prompt and output repeat, and checked together, if the session can. It never changes the tokens.
+	NoSpeculation bool
 	// ReaderTimeout is how long a reader may leave output untaken before it loses its slot. Default 30 s.
 	ReaderTimeout time.Duration
 	// TracerProvider makes the spans. Default: none.
@@ -30,6 +37,8 @@ type Config struct {
 const (
 	defaultQueueLimit    = 256
 	defaultReaderTimeout = 30 * time.Second
+	mixedRiding          = 16
+	separateRiding       = 32
 )
 
 // withDefaults fills in what is unset and reports the first field that is out of range.
@@ -39,6 +48,12 @@ func (c Config) withDefaults(l runner.Limits) (Config, error) {
 	}
 	if c.ChunkSize == 0 {
 		c.ChunkSize = l.MaxChunk
+	}
+	if c.RidingSize == 0 {
+		c.RidingSize = separateRiding
+		if l.Mixes {
+			c.RidingSize = mixedRiding
+		}
 	}
 	if c.ReaderTimeout == 0 {
 		c.ReaderTimeout = defaultReaderTimeout
@@ -50,6 +65,8 @@ func (c Config) withDefaults(l runner.Limits) (Config, error) {
 		return c, fmt.Errorf("engine: QueueLimit is %d, below 0", c.QueueLimit)
 	case c.ChunkSize < 0 || c.ChunkSize > l.MaxChunk:
 		return c, fmt.Errorf("engine: ChunkSize is %d, not 1 to the session's %d", c.ChunkSize, l.MaxChunk)
+	case c.RidingSize < 0:
+		return c, fmt.Errorf("engine: RidingSize is %d, below 0", c.RidingSize)
 	case c.ReaderTimeout < 0:
 		return c, fmt.Errorf("engine: ReaderTimeout is %s, below 0", c.ReaderTimeout)
 	}

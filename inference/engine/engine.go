@@ -11,6 +11,7 @@ import (
 	"github.com/sluiceml/sluice/inference/runner"
 	"github.com/sluiceml/sluice/inference/sampling"
 	"github.com/sluiceml/sluice/inference/sched"
+	"github.com/sluiceml/sluice/inference/speculate"
 )
 
 // Engine runs the requests of one session. Submit, Refusal, Drain and Stats may be called from any goroutine; what is
@@ -59,7 +60,7 @@ func New(session runner.Session, cfg Config) (*Engine, error) {
 		session: session,
 		sched: sched.New(sched.Config{
 			Slots: limits.Slots, MaxLength: limits.MaxLength, ChunkSize: cfg.ChunkSize, Blocks: limits.Blocks,
-			Linger: lingerSteps,
+			Linger: lingerSteps, RidingSize: cfg.RidingSize,
 		}),
 		scratch: sampling.NewScratch(limits.VocabSize),
 		tracer:  newStepTracer(cfg),
@@ -90,27 +91,50 @@ func (e *Engine) Refusal() error { return e.inbox.refusal() }
 // *FailedError, or the cause of ctx. The request ends when ctx ends, at the latest; ctx also holds the span that is
 // the parent of the request's spans. The Output must be read to its end or closed.
 func (e *Engine) Submit(ctx context.Context, r Request) (*Output, error) {
+	outputs, err := e.submit(ctx, []Request{r})
+	if err != nil {
+		return nil, err
+	}
+	return outputs[0], nil
+}
+
+// submit admits requests that have one reader, all or none.
+func (e *Engine) submit(ctx context.Context, requests []Request) ([]*Output, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	if err := e.inbox.refusal(); err != nil {
 		return nil, err
 	}
-	j, err := newJob(r, e.limits, time.Now())
-	if err != nil {
+	now, trace := time.Now(), e.tracer.job(ctx)
+	jobs, outputs := make([]*job, len(requests)), make([]*Output, len(requests))
+	for i, r := range requests {
+		j, err := newJob(r, e.limits, now)
+		if err != nil {
+			return nil, err
+		}
+		if e.limits.MaxDraft > 0 && !e.cfg.NoSpeculation {
+			j.lookup = speculate.New(r.Prompt, j.limit)
+		}
+		j.trace = trace.another()
+		if deadline, ok := ctx.Deadline(); ok {
+			j.seq.Deadline = max(1, int64(deadline.Sub(e.epoch)))
+		}
+		j.out.abort = func(cause error) { e.abort(j, cause) }
+		jobs[i], outputs[i] = j, j.out
+		j.out.signals = outputs[0].signals
+	}
+	if err := e.inbox.add(jobs...); err != nil {
 		return nil, err
 	}
-	j.trace = e.tracer.job(ctx)
-	if deadline, ok := ctx.Deadline(); ok {
-		j.seq.Deadline = max(1, int64(deadline.Sub(e.epoch)))
+	for _, j := range jobs {
+		j.out.watch(context.AfterFunc(ctx, func() { e.abort(j, context.Cause(ctx)) }))
 	}
-	j.out.abort = func(cause error) { e.abort(j, cause) }
-	if err := e.inbox.add(j); err != nil {
-		return nil, err
-	}
-	j.out.watch(context.AfterFunc(ctx, func() { e.abort(j, context.Cause(ctx)) }))
-	return j.out, nil
+	return outputs, nil
 }
+
+// Capacity is how many sequences can be admitted at once: outputs of requests, running and waiting.
+func (e *Engine) Capacity() int { return e.inbox.capacity }
 
 // abort ends a job from outside: at once if it waits, at the next boundary if it runs.
 func (e *Engine) abort(j *job, cause error) {

@@ -32,14 +32,14 @@ func newInbox(slots, queue int) *inbox {
 func (in *inbox) refusal() error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return in.refusalLocked()
+	return in.refusalLocked(1)
 }
 
-func (in *inbox) refusalLocked() error {
+func (in *inbox) refusalLocked(jobs int) error {
 	if in.mu.refusal != nil {
 		return in.mu.refusal
 	}
-	if in.mu.admitted >= in.capacity {
+	if in.mu.admitted+jobs > in.capacity {
 		return &QueueFullError{Limit: in.queue, RetryAfter: in.retryAfterLocked()}
 	}
 	return nil
@@ -55,15 +55,15 @@ func (in *inbox) retryAfterLocked() time.Duration {
 	return min(max(in.mu.service/time.Duration(in.slots), least), most)
 }
 
-// add admits a job or refuses it: the check and the count are one.
-func (in *inbox) add(j *job) error {
+// add admits jobs, all or none: the check and the count are one.
+func (in *inbox) add(jobs ...*job) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if err := in.refusalLocked(); err != nil {
+	if err := in.refusalLocked(len(jobs)); err != nil {
 		return err
 	}
-	in.mu.admitted++
-	in.mu.added = append(in.mu.added, j)
+	in.mu.admitted += len(jobs)
+	in.mu.added = append(in.mu.added, jobs...)
 	in.poke()
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/sluiceml/sluice/inference/runner"
 	"github.com/sluiceml/sluice/inference/sampling"
 	"github.com/sluiceml/sluice/inference/sched"
+	"github.com/sluiceml/sluice/inference/speculate"
 	"github.com/sluiceml/sluice/inference/stop"
 )
 
@@ -27,6 +28,9 @@ type job struct {
 	eos, stop stop.Tokens
 	limit     int // tokens to generate at most
 	count     int // tokens generated
+
+	lookup *speculate.Lookup // nil: nothing is guessed
+	draft  []uint32          // of this step
 
 	entries []sampling.Logprob // of the latest token, if they are wanted; used again
 
@@ -99,6 +103,9 @@ func (j *job) next(row []float32, scratch *sampling.Scratch) (uint32, error) {
 		}
 	}
 	j.sampler.Accept(id)
+	if j.lookup != nil {
+		j.lookup.Append(id)
+	}
 	j.count++
 	return id, nil
 }

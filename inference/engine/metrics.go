@@ -15,7 +15,7 @@ import (
 
 const scope = "github.com/sluiceml/sluice/inference/engine"
 
-// ObserveStats reports the gauges and the counters of the prefix store of a model, which has one or more engines: stats is called at each collection and
+// ObserveStats reports the gauges and the counters of the prefix store and of speculation of a model, which has one or more engines: stats is called at each collection and
 // adds up their figures. The function it returns ends that.
 func ObserveStats(provider metric.MeterProvider, model string, stats func() Stats) (stop func() error, err error) {
 	m := provider.Meter(scope)
@@ -33,7 +33,11 @@ func ObserveStats(provider metric.MeterProvider, model string, stats func() Stat
 		metric.WithDescription("Blocks of the prefix cache that made room for others"))
 	size, err7 := m.Int64ObservableGauge(semconv.MetricPrefixSize, metric.WithUnit("By"),
 		metric.WithDescription("Memory that the prefix cache holds"))
-	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7); err != nil {
+	drafted, err8 := m.Int64ObservableCounter(semconv.MetricDraftTokens, metric.WithUnit("{token}"),
+		metric.WithDescription("Guesses of next tokens that were checked"))
+	accepted, err9 := m.Int64ObservableCounter(semconv.MetricAcceptedTokens, metric.WithUnit("{token}"),
+		metric.WithDescription("Guesses of next tokens that were right"))
+	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7, err8, err9); err != nil {
 		return nil, fmt.Errorf("engine: gauges: %w", err)
 	}
 	attrs := metric.WithAttributeSet(attribute.NewSet(semconv.Model.String(model)))
@@ -46,8 +50,10 @@ func ObserveStats(provider metric.MeterProvider, model string, stats func() Stat
 		o.ObserveInt64(hits, int64(s.CachedTokens), attrs)
 		o.ObserveInt64(evictions, int64(s.Evictions), attrs)
 		o.ObserveInt64(size, int64(s.PrefixBytes), attrs)
+		o.ObserveInt64(drafted, int64(s.DraftedTokens), attrs)
+		o.ObserveInt64(accepted, int64(s.AcceptedTokens), attrs)
 		return nil
-	}, running, waiting, usage, queries, hits, evictions, size)
+	}, running, waiting, usage, queries, hits, evictions, size, drafted, accepted)
 	if err != nil {
 		return nil, fmt.Errorf("engine: gauges: %w", err)
 	}

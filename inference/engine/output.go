@@ -12,9 +12,9 @@ import (
 // Output is the reader's end of a request. One goroutine at a time may call Next; the other methods may be called
 // from any.
 type Output struct {
-	ready   chan struct{} // holds a token if the reader has something to look at
-	stalled chan struct{} // closed when the output ends with ErrSlowReader
-	abort   func(cause error)
+	*signals
+
+	abort func(cause error)
 
 	submitted time.Time
 
@@ -33,6 +33,17 @@ type Output struct {
 		summary Summary
 		unwatch func() bool // stops watching the context of Submit
 	}
+}
+
+// signals are how outputs that have one reader wake it.
+type signals struct {
+	ready   chan struct{} // holds a token if the reader has something to look at
+	stalled chan struct{} // closed when an output ends with ErrSlowReader
+	stall   sync.Once     // closes it
+}
+
+func newSignals() *signals {
+	return &signals{ready: make(chan struct{}, 1), stalled: make(chan struct{})}
 }
 
 // pending is what the reader takes next.
@@ -65,7 +76,7 @@ const (
 
 func newOutput(r *Request, submitted time.Time) *Output {
 	o := &Output{
-		ready: make(chan struct{}, 1), stalled: make(chan struct{}), submitted: submitted,
+		signals: newSignals(), submitted: submitted,
 		wantIDs: r.WantTokenIDs, logprobs: r.Logprobs, promptLogprobs: r.PromptLogprobs,
 	}
 	o.mu.summary.Usage.PromptTokens = len(r.Prompt)
@@ -209,7 +220,7 @@ func (o *Output) endLocked(finish *Finish, err error, summary Summary) bool {
 		o.mu.pending = pending{}
 	}
 	if err == ErrSlowReader { //nolint:errorlint // our own, never wrapped
-		close(o.stalled)
+		o.stall.Do(func() { close(o.stalled) })
 	}
 	if o.mu.unwatch != nil {
 		o.mu.unwatch()
@@ -255,9 +266,9 @@ func (o *Output) watch(unwatch func() bool) {
 }
 
 // signal wakes the reader.
-func (o *Output) signal() {
+func (s *signals) signal() {
 	select {
-	case o.ready <- struct{}{}:
+	case s.ready <- struct{}{}:
 	default:
 	}
 }

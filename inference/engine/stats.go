@@ -17,6 +17,10 @@ type Stats struct {
 	CachedTokens  int // those of them that were found
 	Evictions     int // blocks that made room for others
 	PrefixBytes   int // memory of the blocks that hold something now
+
+	// Of speculation, since the engine was made:
+	DraftedTokens  int // guesses that were checked
+	AcceptedTokens int // those of them that were right
 }
 
 // Add is the sum of two engines' figures.
@@ -30,6 +34,9 @@ func (s Stats) Add(o Stats) Stats {
 		CachedTokens:  s.CachedTokens + o.CachedTokens,
 		Evictions:     s.Evictions + o.Evictions,
 		PrefixBytes:   s.PrefixBytes + o.PrefixBytes,
+
+		DraftedTokens:  s.DraftedTokens + o.DraftedTokens,
+		AcceptedTokens: s.AcceptedTokens + o.AcceptedTokens,
 	}
 }
 
@@ -49,6 +56,8 @@ type counters struct {
 	cached    atomic.Int64
 	evictions atomic.Int64
 	blocks    atomic.Int64
+	drafted   atomic.Int64
+	accepted  atomic.Int64
 }
 
 // publish copies the scheduler's figures; nil stands for an engine that has ended.
@@ -77,5 +86,8 @@ func (e *Engine) Stats() Stats {
 		CachedTokens:  int(e.stats.cached.Load()),
 		Evictions:     int(e.stats.evictions.Load()),
 		PrefixBytes:   int(e.stats.blocks.Load()) * e.limits.BlockBytes,
+
+		DraftedTokens:  int(e.stats.drafted.Load()),
+		AcceptedTokens: int(e.stats.accepted.Load()),
 	}
 }

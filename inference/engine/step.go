@@ -30,6 +30,7 @@ func (e *Engine) step(ctx context.Context) (ran bool, err error) {
 
 	started := time.Now()
 	e.admit(plan.Chunk, started)
+	e.speculate(plan)
 	batch := e.batch.Build(plan)
 	if c := plan.Chunk; c.Sequence != nil {
 		batch.Chunk.Rows = jobOf(c.Sequence).req.PromptLogprobs.Wanted
@@ -53,7 +54,7 @@ func (e *Engine) step(ctx context.Context) (ran bool, err error) {
 	now := stepTimes{started: started, ended: ended}
 	e.results = e.results[:0]
 	for i, q := range plan.Decode {
-		e.results = append(e.results, e.advance(q, logits.Decode[i], batch, now))
+		e.results = append(e.results, e.advanceDrafted(q, logits.Decode[i], logits.Draft, batch, now))
 	}
 	var chunk sched.Result
 	if c := plan.Chunk; c.Sequence != nil {
@@ -164,9 +165,14 @@ func checkShape(batch runner.Step, logits runner.Logits, vocab int) error {
 	if len(logits.Decode) != len(batch.Decode) {
 		return fmt.Errorf("%d rows of logits for %d decode rows", len(logits.Decode), len(batch.Decode))
 	}
-	for i, row := range logits.Decode {
-		if len(row) != vocab {
-			return fmt.Errorf("row %d has %d logits, not %d", i, len(row), vocab)
+	if len(batch.Decode) == 1 && len(logits.Draft) != len(batch.Decode[0].Draft) {
+		return fmt.Errorf("%d rows of logits for a draft of %d", len(logits.Draft), len(batch.Decode[0].Draft))
+	}
+	for _, rows := range [...][][]float32{logits.Decode, logits.Draft} {
+		for i, row := range rows {
+			if len(row) != vocab {
+				return fmt.Errorf("row %d has %d logits, not %d", i, len(row), vocab)
+			}
 		}
 	}
 	c := batch.Chunk

@@ -93,6 +93,14 @@ type jobTrace struct {
 	ended  bool
 }
 
+// another is the same for another output of the request.
+func (jt *jobTrace) another() *jobTrace {
+	if jt == nil {
+		return nil
+	}
+	return &jobTrace{parent: jt.parent}
+}
+
 // queue is the span from submission to the first step.
 func (jt *jobTrace) queue(t *stepTracer, j *job, now time.Time) {
 	if jt == nil {
@@ -134,7 +142,7 @@ func (jt *jobTrace) token(t *stepTracer, j *job, q *sched.Sequence, batch runner
 		semconv.Tokens.Int(1),
 		semconv.BatchSize.Int(batch.Sequences()),
 		semconv.Slot.Int(q.Slot()),
-		semconv.ContextLength.Int(q.Past()+1))
+		semconv.ContextLength.Int(len(j.req.Prompt)+j.count-1))
 }
 
 // end makes the spans that the end of the job completes, once.

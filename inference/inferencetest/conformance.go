@@ -37,6 +37,7 @@ func TestSession(t *testing.T, open func() runner.Session) {
 		{"a copied slot", c.testCopySlot},
 		{"a released slot", c.testReleaseSlot},
 		{"saved and loaded blocks", c.testBlocks},
+		{"drafts", c.testDrafts},
 		{"logits changed in place", c.testChangedLogits},
 		{"a full slot", c.testFullSlot},
 	} {

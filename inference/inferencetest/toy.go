@@ -32,15 +32,17 @@ type Toy struct {
 	blocks []toySlot   // each of BlockSize positions
 	rows   [][]float32 // one for each slot, then those of the chunk
 	decode [][]float32
+	drafts [][]float32
 	steps  int
 	failed bool
 	closed bool
 }
 
 type toySlot struct {
-	held   int      // positions that are valid
-	keys   []uint64 // hash of token and position
-	tokens []uint32 // for Script
+	held    int      // positions that are valid
+	drafted int      // of which may be forgotten: those of the last step's draft
+	keys    []uint64 // hash of token and position
+	tokens  []uint32 // for Script
 }
 
 // Sessions must be what the name says.
@@ -61,8 +63,11 @@ func NewToy(cfg ToyConfig) *Toy {
 		t.blocks[i].tokens = make([]uint32, runner.BlockSize)
 	}
 	t.rows = make([][]float32, cfg.Limits.Slots+runner.MaxRows)
-	for i := range t.rows {
-		t.rows[i] = make([]float32, cfg.Limits.VocabSize)
+	t.drafts = make([][]float32, cfg.Limits.MaxDraft)
+	for _, rows := range [][][]float32{t.rows, t.drafts} {
+		for i := range rows {
+			rows[i] = make([]float32, cfg.Limits.VocabSize)
+		}
 	}
 	return t
 }
@@ -105,7 +110,10 @@ func (t *Toy) Step(step runner.Step) (runner.Logits, error) {
 		panic(err)
 	}
 	for i, r := range step.Decode {
-		if r.Past != t.slots[i].held {
+		if drafted := t.slots[i].drafted; r.Past <= t.slots[i].held && r.Past >= t.slots[i].held-drafted {
+			t.slots[i].held = r.Past // what was not accepted is forgotten
+		}
+		if t.slots[i].drafted = len(r.Draft); r.Past != t.slots[i].held {
 			panic(fmt.Sprintf("toy: decode row %d says past %d, its slot holds %d", i, r.Past, t.slots[i].held))
 		}
 	}
@@ -132,10 +140,17 @@ func (t *Toy) run(step runner.Step) runner.Logits {
 		t.slots[i].write(r.Past, r.Token)
 		t.logits(&t.slots[i], t.rows[i])
 		t.decode = append(t.decode, t.rows[i])
+		for n, id := range r.Draft {
+			row := t.drafts[n]
+			t.slots[i].write(r.Past+1+n, id)
+			t.logits(&t.slots[i], row)
+			out.Draft = append(out.Draft, row)
+		}
 	}
 	out.Decode = t.decode
 	if c := step.Chunk; c != nil {
 		s := &t.slots[c.Slot]
+		s.drafted = 0
 		for i, id := range c.Tokens {
 			s.write(c.Past+i, id)
 			if c.Rows {
@@ -163,7 +178,7 @@ func (t *Toy) CopySlot(dst, src, length int) error {
 	d.spoil(length)
 	copy(d.keys[:length], s.keys)
 	copy(d.tokens[:length], s.tokens)
-	d.held = length
+	d.held, d.drafted = length, 0
 	return nil
 }
 

@@ -12,7 +12,7 @@ import (
 
 func TestToyConforms(t *testing.T) {
 	inferencetest.TestSession(t, func() runner.Session {
-		return inferencetest.NewToy(inferencetest.ToyConfig{Limits: runner.Limits{Blocks: 3}})
+		return inferencetest.NewToy(inferencetest.ToyConfig{Limits: runner.Limits{Blocks: 3, MaxDraft: 5}})
 	})
 }
 

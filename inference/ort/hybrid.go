@@ -62,12 +62,17 @@ const (
 	inChunkTotal
 )
 
+// maxDraft is the most tokens of a draft. One row with a draft is given to the graph as a row of several tokens: 8-bit
+// attention gives each the bits that it would have alone.
+const maxDraft = 16
+
+// newHybrid makes what runs a session's steps; reserve gives it memory.
 func newHybrid(s *Session) *hybrid {
 	c := s.config
 	h := &hybrid{
 		session: s, graph: c.Graph.Hybrid, owner: -1,
-		idTensors: make([]onnx.Value, c.Slots+max(c.MaxChunk, 2)+1),
-		wanted:    make([][2]onnx.Value, c.Slots+runner.MaxRows+1),
+		idTensors: make([]onnx.Value, max(c.Slots, 1+maxDraft)+max(c.MaxChunk, 2)+1),
+		wanted:    make([][2]onnx.Value, max(c.Slots, 1+maxDraft)+runner.MaxRows+1),
 	}
 	for i := range h.lanes {
 		h.lanes[i] = make([]*lane, c.Slots+1)
@@ -122,7 +127,7 @@ func readScales(c Config) (_ [][]float32, err error) {
 // newBuffers reserves inputs and logits.
 func (h *hybrid) newBuffers() error {
 	c := h.session.config
-	rows, tokens := c.Slots+runner.MaxRows, len(h.idTensors)
+	rows, tokens := len(h.wanted), len(h.idTensors)
 	size, ok := product(rows, c.Graph.VocabSize, 4)
 	if !ok {
 		return fmt.Errorf("%d rows of %d logits do not fit into memory", rows, c.Graph.VocabSize)
@@ -190,13 +195,13 @@ func (h *hybrid) step(step runner.Step) (runner.Logits, error) {
 	}
 	var logits runner.Logits
 	if n := len(step.Decode); n > 0 {
-		logits.Decode = h.rows[:n]
+		logits.Decode, logits.Draft = h.rows[:n], h.rows[n:n+len(step.Decode[0].Draft)]
 	}
 	if step.Chunk == nil {
 		return logits, nil
 	}
 	h.round(step.Chunk.Slot, step.Chunk.Past, chunk)
-	of := h.rows[len(step.Decode):wanted]
+	of := h.rows[len(logits.Decode)+len(logits.Draft) : wanted]
 	if step.Chunk.Rows {
 		logits.Rows = of
 	}
@@ -206,7 +211,7 @@ func (h *hybrid) step(step runner.Step) (runner.Logits, error) {
 	return logits, nil
 }
 
-// setRows fills in the decode rows, or one that nobody asks for, and says how many there are.
+// setRows fills in the decode rows, or one that nobody asks for, and says how many tokens they are.
 func (h *hybrid) setRows(decode []runner.DecodeRow) int {
 	total, rows := 1, max(1, len(decode))
 	h.ids[0], h.lengths[0] = 0, 0
@@ -215,9 +220,18 @@ func (h *hybrid) setRows(decode []runner.DecodeRow) int {
 		h.lengths[i] = int32(row.Past) // the length after the run, minus one
 		total = max(total, row.Past+1)
 	}
+	tokens := 1 // of each row
+	if len(decode) == 1 {
+		for i, token := range decode[0].Draft {
+			h.ids[1+i] = int64(token)
+		}
+		n := len(decode[0].Draft)
+		tokens, total = tokens+n, total+n
+		h.lengths[0] += int32(n)
+	}
 	h.totals[0] = int32(total)
-	h.shape[0], h.shape[1], h.shape[2] = int64(rows), 1, int64(h.graph.QKVWidth)
-	return rows
+	h.shape[0], h.shape[1], h.shape[2] = int64(rows), int64(tokens), int64(h.graph.QKVWidth)
+	return rows * tokens
 }
 
 // setChunk fills in the chunk's tokens behind the rows', or one that nobody asks for. It says how many tokens the chunk
@@ -247,8 +261,10 @@ func (h *hybrid) setChunk(c *runner.Chunk, rows int) (tokens, padded int, err er
 // want lists the tokens whose logits are wanted: those of the rows, then the chunk's. It returns their number.
 func (h *hybrid) want(step runner.Step, rows int) int {
 	n := 0
-	for ; n < len(step.Decode); n++ {
-		h.index[n] = int64(n)
+	if len(step.Decode) > 0 {
+		for ; n < rows; n++ {
+			h.index[n] = int64(n)
+		}
 	}
 	c := step.Chunk
 	switch {

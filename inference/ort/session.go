@@ -165,6 +165,10 @@ func (s *Session) Limits() runner.Limits {
 		MaxChunk:  s.config.MaxChunk,
 		VocabSize: s.config.Graph.VocabSize,
 	}
+	if s.hybrid != nil {
+		limits.Mixes = true
+		limits.MaxDraft = min(maxDraft, s.config.MaxLength-1)
+	}
 	if s.store != nil {
 		limits.Blocks, limits.BlockBytes = s.store.blocks, s.store.bytes()
 	}
@@ -224,6 +228,9 @@ func (s *Session) check(step runner.Step) error {
 		if row.Past < 0 || row.Past >= s.config.MaxLength {
 			return fmt.Errorf("ort: decode row %d is at position %d of %d", i, row.Past, s.config.MaxLength)
 		}
+		if err := s.checkDraft(row, len(step.Decode)); err != nil {
+			return err
+		}
 	}
 	chunk := step.Chunk
 	if chunk == nil {
@@ -245,6 +252,23 @@ func (s *Session) check(step runner.Step) error {
 	for i, token := range chunk.Tokens {
 		if int64(token) >= int64(s.config.Graph.VocabSize) {
 			return fmt.Errorf("ort: token %d of a chunk, %d, is not in the vocabulary", i, token)
+		}
+	}
+	return nil
+}
+
+// checkDraft refuses a draft outside the limits.
+func (s *Session) checkDraft(row runner.DecodeRow, rows int) error {
+	n := len(row.Draft)
+	if n == 0 {
+		return nil
+	}
+	if rows > 1 || n > s.Limits().MaxDraft || row.Past+1+n > s.config.MaxLength {
+		return fmt.Errorf("ort: a draft of %d tokens at position %d of %d, in a step of %d rows", n, row.Past+1, s.config.MaxLength, rows)
+	}
+	for i, token := range row.Draft {
+		if int64(token) >= int64(s.config.Graph.VocabSize) {
+			return fmt.Errorf("ort: token %d of a draft, %d, is not in the vocabulary", i, token)
 		}
 	}
 	return nil

@@ -17,7 +17,7 @@ type Batch struct {
 func (b *Batch) Build(plan *sched.Plan) Step {
 	b.step.Decode = b.step.Decode[:0]
 	for _, q := range plan.Decode {
-		b.step.Decode = append(b.step.Decode, DecodeRow{Token: q.Next(), Past: q.Past()})
+		b.step.Decode = append(b.step.Decode, DecodeRow{Token: q.Next(), Past: q.Past(), Draft: q.Draft})
 	}
 	b.step.Chunk = nil
 	if c := plan.Chunk; c.Sequence != nil {
@@ -30,6 +30,9 @@ func (b *Batch) Build(plan *sched.Plan) Step {
 // Tokens is the number of tokens that the step feeds.
 func (s Step) Tokens() int {
 	n := len(s.Decode)
+	for _, r := range s.Decode {
+		n += len(r.Draft)
+	}
 	if s.Chunk != nil {
 		n += len(s.Chunk.Tokens)
 	}
@@ -61,11 +64,32 @@ func (s Step) Validate(l Limits) error {
 		if r.Past < 1 || r.Past >= l.MaxLength {
 			return fmt.Errorf("runner: decode row %d: past %d, slots of %d", i, r.Past, l.MaxLength)
 		}
+		if err := r.validateDraft(len(s.Decode), l); err != nil {
+			return fmt.Errorf("runner: decode row %d: %w", i, err)
+		}
 	}
 	if s.Chunk == nil {
 		return nil
 	}
 	return s.Chunk.validate(len(s.Decode), l)
+}
+
+func (r *DecodeRow) validateDraft(rows int, l Limits) error {
+	n := len(r.Draft)
+	switch {
+	case n == 0:
+		return nil
+	case rows > 1:
+		return fmt.Errorf("it has a draft beside %d other rows", rows-1)
+	case n > l.MaxDraft || r.Past+1+n > l.MaxLength:
+		return fmt.Errorf("a draft of %d tokens after %d, at most %d in slots of %d", n, r.Past+1, l.MaxDraft, l.MaxLength)
+	}
+	for i, id := range r.Draft {
+		if int(id) >= l.VocabSize {
+			return fmt.Errorf("token %d of its draft is %d, vocabulary of %d", i, id, l.VocabSize)
+		}
+	}
+	return nil
 }
 
 func (c *Chunk) validate(rows int, l Limits) error {

@@ -37,6 +37,9 @@ type Limits struct {
 	MaxChunk  int // most tokens of a prompt chunk
 	VocabSize int // width of a row of logits
 
+	Mixes    bool // decode rows and a chunk share one pass: together they take less time than one after the other
+	MaxDraft int  // most tokens of a decode row's draft; 0: the session checks none
+
 	Blocks     int // blocks of the prefix store; 0: there is none
 	BlockBytes int // memory of one block
 }
@@ -55,6 +58,9 @@ type Step struct {
 type DecodeRow struct {
 	Token uint32 // below VocabSize
 	Past  int    // positions that the slot holds; the token's own position is Past, below MaxLength
+	// Draft are guesses of the tokens that follow, for a row that is alone: MaxDraft at most, and all within MaxLength.
+	// They are fed as well. Of what the slot holds after the step, only as much counts as the next step's Past says.
+	Draft []uint32
 }
 
 // Chunk is the next part of one prompt. The chunks of a prompt come one after another, from position 0 or the end of its
@@ -74,6 +80,7 @@ const MaxRows = 16
 // Step; the caller may change them in place.
 type Logits struct {
 	Decode [][]float32 // one per decode row, in order
+	Draft  [][]float32 // those after each token of the draft
 	Chunk  []float32   // nil unless the chunk asked for it
 	Rows   [][]float32 // one per token of the chunk, if it asked for them; the last one is Chunk too
 }

@@ -12,8 +12,12 @@ type Config struct {
 	Slots     int // sequences that run at once, at least 1
 	MaxLength int // positions of a slot, at least 2
 	ChunkSize int // most tokens of a prompt chunk, at least 1
-	Blocks    int // blocks of the prefix store; 0: there is none
-	Linger    int // steps for which a free slot keeps its memory, for the next sequence that needs it
+	// RidingSize is the most tokens of a chunk that rides along with sequences that decode, while no other prompt waits
+	// for its turn and has a slot to run in; 0: as ChunkSize. A lone prompt then hardly slows the others down, and
+	// several at once still run at full speed.
+	RidingSize int
+	Blocks     int // blocks of the prefix store; 0: there is none
+	Linger     int // steps for which a free slot keeps its memory, for the next sequence that needs it
 }
 
 // Scheduler plans the steps of one session. It is not safe for concurrent use. Its methods panic if they are called
@@ -68,8 +72,9 @@ func (p *Plan) Empty() bool { return len(p.Decode) == 0 && p.Chunk.Sequence == n
 
 // Result is what became of one sequence in a step.
 type Result struct {
-	Token uint32 // the token that was drawn
-	Done  bool   // the sequence ends here
+	Token    uint32 // the token that was drawn, the last one if there were several
+	Accepted int    // tokens of the draft that were drawn before it
+	Done     bool   // the sequence ends here
 }
 
 // New makes a scheduler.
@@ -186,6 +191,9 @@ func (s *Scheduler) nextChunk() Chunk {
 	}
 	c.Sequence, c.Tokens, c.Past = q, q.Prompt[q.past:], q.past
 	size := s.cfg.ChunkSize
+	if s.cfg.RidingSize > 0 && len(s.decode) > 0 && (len(s.waiting) == 0 || len(s.decode)+1 >= s.cfg.Slots) {
+		size = min(size, s.cfg.RidingSize)
+	}
 	if q.ChunkLimit > 0 {
 		size = min(size, q.ChunkLimit)
 	}
@@ -209,7 +217,7 @@ func (s *Scheduler) Update(decode []Result, chunk Result) {
 	rows := s.decode
 	kept := s.decode[:0]
 	for i, q := range rows {
-		s.extend(q, 1)
+		s.extend(q, 1+decode[i].Accepted)
 		if s.settle(q, decode[i]) {
 			kept = append(kept, q)
 		}

@@ -16,6 +16,8 @@ type Sequence struct {
 	// its own.
 	ChunkLimit int
 
+	// Draft are guesses of what follows Next. The owner may set them for a plan's step, before it is run.
+	Draft []uint32
 	Owner any // the caller's own record of the sequence; the scheduler does not look at it
 
 	state state

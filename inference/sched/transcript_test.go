@@ -14,7 +14,7 @@ import (
 
 // TestTranscripts runs testdata, one file for each rule. The commands are
 //
-//	new slots=N length=N chunk=N [blocks=N] [linger=N]
+//	new slots=N length=N chunk=N [riding=N] [blocks=N] [linger=N]
 //	                                 a new scheduler, with a prefix store if there are blocks
 //	add NAME prompt=N [deadline=N]   a sequence into the queue
 //	add NAME prompt=LETTERS[+N] [salt=TEXT] [bypass]
@@ -53,6 +53,7 @@ func (w *world) run(t *testing.T, d *datadriven.TestData) string {
 		d.ScanArgs(t, "chunk", &c.ChunkSize)
 		d.MaybeScanArgs(t, "blocks", &c.Blocks)
 		d.MaybeScanArgs(t, "linger", &c.Linger)
+		d.MaybeScanArgs(t, "riding", &c.RidingSize)
 		*w = world{s: sched.New(c), slots: c.Slots, named: map[string]*sched.Sequence{}}
 		return ""
 	case "add":

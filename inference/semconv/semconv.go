@@ -81,10 +81,12 @@ const (
 	MetricRequestsWaiting = "sluice_requests_waiting" // gauge
 	MetricKVCacheUsage    = "sluice_kv_cache_usage"   // gauge, 0 to 1
 
-	MetricPrefixQueries   = "sluice_prefix_cache_queries"   // counter, unit {token}: prompt tokens that were looked up
-	MetricPrefixHits      = "sluice_prefix_cache_hits"      // counter, unit {token}: those of them that were found
-	MetricPrefixEvictions = "sluice_prefix_cache_evictions" // counter, unit {block}
-	MetricPrefixSize      = "sluice_prefix_cache_size"      // gauge, unit By; Prometheus adds "_bytes"
+	MetricDraftTokens     = "sluice_speculation_draft_tokens"    // counter, unit {token}: guesses that were checked
+	MetricAcceptedTokens  = "sluice_speculation_accepted_tokens" // counter, unit {token}: those of them that were right
+	MetricPrefixQueries   = "sluice_prefix_cache_queries"        // counter, unit {token}: prompt tokens that were looked up
+	MetricPrefixHits      = "sluice_prefix_cache_hits"           // counter, unit {token}: those of them that were found
+	MetricPrefixEvictions = "sluice_prefix_cache_evictions"      // counter, unit {block}
+	MetricPrefixSize      = "sluice_prefix_cache_size"           // gauge, unit By; Prometheus adds "_bytes"
 
 	MetricStepDuration  = "sluice_step_duration"   // histogram, unit s; Prometheus adds "_seconds"
 	MetricStepBatchSize = "sluice_step_batch_size" // histogram, unit {request}

@@ -1,0 +1,42 @@
+package engine
+
+import (
+	"github.com/sluiceml/sluice/inference/runner"
+	"github.com/sluiceml/sluice/inference/sched"
+)
+
+// speculate gives the one sequence that decodes a draft of what may follow. Beside others there is none: a step of
+// several rows already uses the processor well, and attention takes several tokens of one sequence only.
+func (e *Engine) speculate(plan *sched.Plan) {
+	for _, q := range plan.Decode {
+		q.Draft = nil
+	}
+	if len(plan.Decode) != 1 || plan.Chunk.Sequence != nil {
+		return
+	}
+	q := plan.Decode[0]
+	j := jobOf(q)
+	if j.lookup == nil {
+		return
+	}
+	most := min(e.limits.MaxDraft, j.limit-j.count-1, e.limits.MaxLength-q.Past()-1)
+	j.draft = j.lookup.Propose(j.draft[:0], most)
+	q.Draft = j.draft
+}
+
+// advanceDrafted draws a sequence's next token, and as many more as its draft has right: each is drawn from the logits
+// after the one before it, as it would be in a step of its own.
+func (e *Engine) advanceDrafted(q *sched.Sequence, row []float32, drafted [][]float32, batch runner.Step, now stepTimes) sched.Result {
+	r := e.advance(q, row, batch, now)
+	if len(q.Draft) == 0 {
+		return r
+	}
+	accepted := 0
+	for ; accepted < len(q.Draft) && !r.Done && r.Token == q.Draft[accepted]; accepted++ {
+		r = e.advance(q, drafted[accepted], batch, now)
+	}
+	e.stats.drafted.Add(int64(len(q.Draft)))
+	e.stats.accepted.Add(int64(accepted))
+	r.Accepted = accepted
+	return r
+}
