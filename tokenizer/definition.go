@@ -285,30 +285,6 @@ func (d *definition) textWords(n int) []bpe.Word {
 	return words
 }
 
-// merger resolves merges, which are given as texts.
-type merger struct {
-	vocab  *vocab
-	skip   int // bytes of the right token that the merged one lacks: continuing_subword_prefix
-	merges []bpe.Merge
-	joined []byte
-}
-
-// add enters the next merge by rank.
-func (m *merger) add(left, right []byte) error {
-	if m.skip > len(right) {
-		return formatError("merge %d, %q and %q: the second token is shorter than continuing_subword_prefix", len(m.merges), left, right)
-	}
-	m.joined = append(append(m.joined[:0], left...), right[m.skip:]...)
-	l, ok1 := m.vocab.findBytes(left)
-	r, ok2 := m.vocab.findBytes(right)
-	into, ok3 := m.vocab.findBytes(m.joined)
-	if !ok1 || !ok2 || !ok3 {
-		return formatError("merge %d, %q and %q: a token of it is not in the vocabulary", len(m.merges), left, right)
-	}
-	m.merges = append(m.merges, bpe.Merge{Left: l, Right: r, Into: into})
-	return nil
-}
-
 // lastRune and firstRune return the characters at the ends of a text that is not empty.
 func lastRune(text string) rune {
 	r, _ := utf8.DecodeLastRuneInString(text)

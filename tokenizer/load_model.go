@@ -1,11 +1,6 @@
 package tokenizer
 
-import (
-	"bytes"
-	"fmt"
-
-	"github.com/sluiceml/sluice/tokenizer/bpe"
-)
+import "fmt"
 
 // readVocab reads the object of texts and ids. The texts are copied into few large pieces of memory.
 func (m *model) readVocab(s *jsonScanner) error {
@@ -46,7 +41,7 @@ func (a *arena) copy(text []byte) string {
 // between them.
 func (m *model) readMerges(s *jsonScanner) error {
 	m.skipped = len(m.prefix())
-	r := merger{vocab: m.vocab, skip: m.skipped, merges: make([]bpe.Merge, 0, min(len(s.data)/32, maxPrealloc))}
+	r := newMerger(m.vocab, m.skipped, min(len(s.data)/32, maxPrealloc))
 	var left []byte
 	err := s.array(func() error {
 		if s.space() != '[' {
@@ -72,22 +67,17 @@ func (m *model) readMerges(s *jsonScanner) error {
 			return err
 		}
 		if parts != 2 {
-			return formatError("merge %d has %d tokens", len(r.merges), parts)
+			return formatError("merge %d has %d tokens", r.count(), parts)
 		}
 		return r.add(left, right)
 	})
-	m.merges = r.merges
+	merges, err2 := r.list()
+	m.merges = merges
+	if err2 != nil { // what was held came first
+		err = err2
+	}
 	if err != nil {
 		return fmt.Errorf("model: merges: %w", err)
 	}
 	return nil
-}
-
-// addLine enters a merge that is written as one string.
-func (m *merger) addLine(line []byte) error {
-	left, right, ok := bytes.Cut(line, []byte{' '})
-	if !ok || bytes.IndexByte(right, ' ') >= 0 {
-		return formatError("merge %d, %q, is not two tokens with a space between", len(m.merges), line)
-	}
-	return m.add(left, right)
 }

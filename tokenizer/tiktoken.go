@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"unicode/utf8"
 
-	"github.com/sluiceml/sluice/tokenizer/bpe"
 	"github.com/sluiceml/sluice/tokenizer/normalize"
 	"github.com/sluiceml/sluice/tokenizer/pattern"
 	"github.com/sluiceml/sluice/tokenizer/pretoken"
@@ -198,7 +197,7 @@ func FromVocabMerges(vocabJSON, mergesTXT []byte) (*Tokenizer, error) {
 	}
 	s, _ := pretoken.Lookup(pretoken.GPT2)
 	d := &definition{vocab: m.vocab, byteLevel: true, decoder: byteLevelChain(), steps: []step{scan{s}}}
-	r := merger{vocab: m.vocab, merges: make([]bpe.Merge, 0, m.vocab.count)}
+	r := newMerger(m.vocab, 0, m.vocab.count)
 	for line := range bytes.Lines(mergesTXT) {
 		line = bytes.TrimRight(line, "\r\n")
 		if len(line) == 0 || bytes.HasPrefix(line, []byte("#version")) {
@@ -208,7 +207,10 @@ func FromVocabMerges(vocabJSON, mergesTXT []byte) (*Tokenizer, error) {
 			return nil, err
 		}
 	}
-	d.merges = r.merges
+	var err error
+	if d.merges, err = r.list(); err != nil {
+		return nil, err
+	}
 	const end = "<|endoftext|>"
 	if _, ok := m.vocab.find(end); ok {
 		d.added = []addedToken{{Content: end, Special: true}}

@@ -114,9 +114,8 @@ func (v *vocab) find(text string) (uint32, bool) {
 	return v.findHashed(hash, text)
 }
 
-// findBytes is find for bytes.
-func (v *vocab) findBytes(text []byte) (uint32, bool) {
-	hash := uint32(maphash.Bytes(v.seed, text))
+// findHashedBytes is findHashed for bytes, but not among the shadowed texts.
+func (v *vocab) findHashedBytes(hash uint32, text []byte) (uint32, bool) {
 	mask := len(v.slots) - 1
 	for i := int(hash) & mask; ; i = (i + 1) & mask {
 		s := v.slots[i]

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"unicode/utf8"
 
-	"github.com/sluiceml/sluice/tokenizer/bpe"
 	"github.com/sluiceml/sluice/tokenizer/normalize"
 )
 
@@ -99,14 +98,15 @@ func (v *Vocabulary) gpt2(d *definition) error {
 	if err := v.readTokens(d, pre.spaces); err != nil {
 		return err
 	}
-	m := merger{vocab: d.vocab, merges: make([]bpe.Merge, 0, len(v.Merges))}
+	m := newMerger(d.vocab, 0, len(v.Merges))
 	for _, line := range v.Merges {
 		if err := m.addLine([]byte(line)); err != nil {
 			return err
 		}
 	}
-	d.merges = m.merges
-	return nil
+	var err error
+	d.merges, err = m.list()
+	return err
 }
 
 // llama reads a vocabulary with scores.
