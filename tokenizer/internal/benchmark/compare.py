@@ -4,6 +4,7 @@
     python compare.py speed TEXTS NAME=TOKENIZER.json...         # MB/s by text
     python compare.py runs NAME=TOKENIZER.json...                # texts that are made to be slow
     python compare.py load NAME=TOKENIZER.json...                # time and memory of loading
+    python compare.py table RUN.json...                          # one table of what several runs wrote with --json
     python compare.py gpt2 ENCODER.json VOCAB.bpe OUT.json       # GPT-2's files as a tokenizer.json
     python compare.py cl100k RANKS.tiktoken OUT.json             # the ranks of cl100k_base as one (needs transformers)
 
@@ -180,17 +181,18 @@ def speed(a, ours, rust):
 
 
 def speed_markdown(table):
-    yield "| tokenizer | text | Sluice cold | Sluice warm | Hugging Face | tiktoken | bpe-openai | cold to Hugging Face | cold to the best |"
+    yield "| tokenizer | text | Sluice cold | Sluice warm | Hugging Face | tiktoken | bpe-openai | to Hugging Face | to the best |"
     yield "|---|---|---|---|---|---|---|---|---|"
     for row in table:
-        best = max(row[k]["median"] for k in OTHERS if k in row)
+        others = [row[k]["median"] for k in OTHERS if k in row]
         cells = [written(row[k]) if k in row else "" for k in ("cold", "warm", *OTHERS)]
-        ratios = [f"{row['cold']['median'] / x:.1f}" for x in (row["hf"]["median"], best)] if "hf" in row else ["", ""]
-        yield "| " + " | ".join([row["tokenizer"], row["text"], *cells, *ratios]) + " |"
+        for peer in ([row["hf"]["median"]] if "hf" in row else []), others:
+            cells.append(", ".join(f"{row[k]['median'] / max(peer):.1f}" for k in ("cold", "warm")) if peer else "")
+        yield "| " + " | ".join([row["tokenizer"], row["text"], *cells]) + " |"
 
 
 def runs(a, ours):
-    """Sluice's speed on texts that are made to be slow, and Hugging Face's on those that it ends in time."""
+    """Sluice's speed on texts that are made to be slow."""
     table = []
     for name, path in a.tokenizers:
         seen = {}
@@ -243,6 +245,13 @@ def load_markdown(table):
         yield "| " + " | ".join(cells) + " |"
 
 
+def markdown(table):
+    """The table of a run, of whichever kind."""
+    if "text" in table[0]:
+        return speed_markdown(table)
+    return load_markdown(table) if "sluice" in table[0] else runs_markdown(table)
+
+
 def gpt2(encoder, merges, out):
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
@@ -257,13 +266,22 @@ def cl100k(ranks, out):
     TikTokenConverter(vocab_file=ranks, pattern=CL100K).converted().save(out)
 
 
+def report(a, table):
+    if a.json:
+        a.json.write_text(json.dumps(table, indent=1))
+    lines = "\n".join(markdown(table))
+    if a.markdown:
+        a.markdown.write_text(lines + "\n")
+    print(lines)
+
+
 def main():
     tools = {"worker": worker, "gpt2": gpt2, "cl100k": cl100k}
     if len(sys.argv) > 1 and sys.argv[1] in tools:
         tools[sys.argv[1]](*sys.argv[2:])
         return
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("what", choices=["speed", "runs", "load"])
+    p.add_argument("what", choices=["speed", "runs", "load", "table"])
     p.add_argument("names", nargs="+", metavar="[TEXTS] NAME=TOKENIZER.json")
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--only", nargs="+", choices=["none", "hf", "tiktoken"], help="which of the others take part")
@@ -271,6 +289,9 @@ def main():
     p.add_argument("--markdown", type=pathlib.Path)
     p.add_argument("--json", type=pathlib.Path)
     a = p.parse_args()
+    if a.what == "table":
+        report(a, [row for name in a.names for row in json.loads(pathlib.Path(name).read_text())])
+        return
     a.texts = pathlib.Path(a.names.pop(0)) if a.what == "speed" else None
     a.tokenizers = [n.split("=", 1) for n in a.names]
     with tempfile.TemporaryDirectory() as folder:
@@ -280,12 +301,7 @@ def main():
             subprocess.run(["cargo", "build", "--quiet", "--release", "--locked"], check=True, cwd=HERE / "bpe_openai")
             rust = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", HERE / "bpe_openai" / "target")) / "release" / "bpe_openai_benchmark"
         table = {"speed": lambda: speed(a, ours, rust), "runs": lambda: runs(a, ours), "load": lambda: load(a, ours)}[a.what]()
-    if a.json:
-        a.json.write_text(json.dumps(table, indent=1))
-    lines = "\n".join({"speed": speed_markdown, "runs": runs_markdown, "load": load_markdown}[a.what](table))
-    if a.markdown:
-        a.markdown.write_text(lines + "\n")
-    print(lines)
+    report(a, table)
 
 
 main()
