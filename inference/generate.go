@@ -31,7 +31,7 @@ func (m *Model) Generate(ctx context.Context, request Request) (*Stream, error) 
 	}
 	stream, err := m.admit(ctx, &request, call)
 	if err != nil {
-		call.end(ctx, Summary{}, 0, err)
+		call.end(ctx, Summary{}, nil, err)
 		return nil, err
 	}
 	return stream, nil
@@ -61,17 +61,14 @@ func (m *Model) admit(ctx context.Context, request *Request, call *account) (*St
 	if err != nil {
 		return nil, err
 	}
-	decoder := m.config.Tokenizer.NewDecoder(request.Output.SkipSpecialTokens)
-	echo := ""
-	if request.Output.Echo {
-		echo = decodeAll(decoder, prompt) // the output goes on in the same decoder
-	}
 	if !request.Cache.Bypass && !request.Output.PromptLogprobs.Wanted { // which leave the prefix cache aside
 		if replica = m.pool.pickFor(request.Cache.Salt, prompt); replica == nil {
 			return nil, &UnavailableError{Reason: ReasonFailed, RetryAfter: retryAfter}
 		}
 	}
-	output, err := replica.Engine.Submit(ctx, engine.Request{
+	n := max(1, request.Sampling.N)
+	decoders, echo := m.decoders(n, request, prompt)
+	outputs, err := replica.Engine.SubmitGroup(ctx, engine.Request{
 		ID:             request.ID,
 		Prompt:         prompt,
 		MaxTokens:      maxTokens,
@@ -79,18 +76,33 @@ func (m *Model) admit(ctx context.Context, request *Request, call *account) (*St
 		Stop:           engine.Stop(request.Stop),
 		EOS:            m.config.EOSTokenIDs,
 		IgnoreEOS:      request.Sampling.IgnoreEOS,
-		Decoder:        decoder,
 		TokenText:      m.tokenText,
 		WantTokenIDs:   request.Output.TokenIDs,
 		Logprobs:       engine.Logprobs(request.Output.Logprobs),
 		PromptLogprobs: engine.Logprobs(request.Output.PromptLogprobs),
 		Cache:          engine.Cache(request.Cache),
 		Arrival:        request.Arrival,
-	})
+	}, decoders)
 	if err != nil {
 		return nil, fromEngine(err)
 	}
-	return &Stream{output: output, account: call, seed: request.Sampling.Seed, echo: echo}, nil
+	return &Stream{
+		outputs: outputs, account: call, seed: request.Sampling.Seed, echo: echo, reasons: make([]FinishReason, n),
+	}, nil
+}
+
+// decoders are those of n outputs, and the text that each begins with. With echo, an output goes on in the decoder that
+// has read the prompt.
+func (m *Model) decoders(n int, request *Request, prompt []uint32) (decoders []engine.Decoder, echo []string) {
+	decoders, echo = make([]engine.Decoder, n), make([]string, n)
+	for i := range n {
+		decoder := m.config.Tokenizer.NewDecoder(request.Output.SkipSpecialTokens)
+		if request.Output.Echo {
+			echo[i] = decodeAll(decoder, prompt)
+		}
+		decoders[i] = decoder
+	}
+	return decoders, echo
 }
 
 // prompt is the token ids that a request continues.

@@ -37,6 +37,7 @@ type Config struct {
 	ContextLength int      // positions that prompt and output share
 	EOSTokenIDs   []uint32 // ids that end an output
 	Defaults      Defaults // for what a request leaves unset
+	MaxOutputs    int      // outputs of one request; 0: 16
 
 	Tokenizer          *tokenizer.Tokenizer
 	Template           *chat.Template // nil: no chat input
@@ -47,6 +48,9 @@ type Config struct {
 	TracerProvider trace.TracerProvider // nil: no spans
 	MeterProvider  metric.MeterProvider // nil: no metrics
 }
+
+// defaultMaxOutputs is the default of Config.MaxOutputs.
+const defaultMaxOutputs = 16
 
 // Replica is an engine of a model and the device that it runs on.
 type Replica struct {
@@ -96,8 +100,13 @@ func NewModel(config Config) (*Model, error) {
 		return nil, fmt.Errorf("model %q: no replica", config.Name)
 	case config.ContextLength < 2:
 		return nil, fmt.Errorf("model %q: a context of %d tokens cannot hold a prompt and an output", config.Name, config.ContextLength)
+	case config.MaxOutputs < 0:
+		return nil, fmt.Errorf("model %q: MaxOutputs is %d, below 0", config.Name, config.MaxOutputs)
 	case config.Defaults.Sampling.MaxTokens < 1:
 		return nil, fmt.Errorf("model %q: the default of max_tokens is %d, not at least 1", config.Name, config.Defaults.Sampling.MaxTokens)
+	}
+	if config.MaxOutputs == 0 {
+		config.MaxOutputs = defaultMaxOutputs
 	}
 	if config.TracerProvider == nil {
 		config.TracerProvider = tracenoop.NewTracerProvider()
@@ -147,6 +156,15 @@ func (m *Model) HasChat() bool { return m.config.Template != nil }
 
 // Defaults are the values of what a request leaves unset.
 func (m *Model) Defaults() Defaults { return m.config.Defaults }
+
+// MaxOutputs is how many outputs a request may ask for: what was configured, or what an engine can hold if that is less.
+func (m *Model) MaxOutputs() int {
+	n := m.config.MaxOutputs
+	for _, replica := range m.config.Replicas {
+		n = min(n, replica.Engine.Capacity())
+	}
+	return n
+}
 
 // Tokenizer is the model's tokenizer.
 func (m *Model) Tokenizer() *tokenizer.Tokenizer { return m.config.Tokenizer }

@@ -76,6 +76,7 @@ type Sampling struct {
 	AllowedTokenIDs   []uint32           // the only ones that may be drawn, ascending, below the vocabulary size; nil: all
 	BadWords          []string           // none empty
 	Seed              uint64
+	N                 int // outputs, at most Model.MaxOutputs; output i uses Seed + i; 0 is 1
 	IgnoreEOS         bool
 }
 

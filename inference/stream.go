@@ -14,61 +14,69 @@ import (
 	"github.com/sluiceml/sluice/inference/semconv"
 )
 
-// Stream is the output of a running request. It is not safe for concurrent use.
+// Stream is what a running request gives: its outputs. It is not safe for concurrent use.
 type Stream struct {
-	output  *engine.Output
+	outputs *engine.Group
 	account *account
 	seed    uint64
-	echo    string // the prompt's text, until it has been given
-	reason  FinishReason
+	echo    []string       // the prompt's text for each output, until it has been given
+	reasons []FinishReason // of each output, 0 until it has ended
 	done    bool
 }
 
-// Next returns what became of the output since the last call, waiting for it if there is nothing yet. After the last
-// update it returns io.EOF. Other errors end the request: ctx's own, *ExpiredError, *UnavailableError when the server
+// Next returns what became of an output since the last call, waiting for it if there is nothing yet; of several the
+// outputs take turns. After the last update of the last output it returns io.EOF. Other errors end the request: ctx's own, *ExpiredError, *UnavailableError when the server
 // stopped, and whatever broke the engine.
 func (s *Stream) Next(ctx context.Context) (Update, error) {
 	if s.done {
 		return Update{}, io.EOF
 	}
-	update, err := s.next(ctx)
+	index, update, err := s.next(ctx)
 	switch {
 	case errors.Is(err, io.EOF):
 		s.finish(ctx, nil)
 		return Update{}, io.EOF
 	case err != nil:
 		err = fromEngine(err)
-		s.output.Close()
+		s.outputs.Close()
 		s.finish(ctx, err)
 		return Update{}, err
 	}
 	result := Update{
-		Text:     s.echo + update.Text,
+		Index:    index,
+		Text:     s.echo[index] + update.Text,
 		TokenIDs: update.TokenIDs,
 		Logprobs: s.account.model.logprobs(update.Logprobs),
 		Prompt:   s.account.model.logprobs(update.Prompt),
 	}
-	s.echo = ""
+	s.echo[index] = ""
 	if update.Finish != nil {
-		s.reason = finishReason(update.Finish.Reason)
-		result.Finish = &Finish{Reason: s.reason, StopSequence: update.Finish.StopSequence, Seed: s.seed}
+		s.reasons[index] = finishReason(update.Finish.Reason)
+		result.Finish = &Finish{
+			Reason: s.reasons[index], StopSequence: update.Finish.StopSequence, Seed: s.seed + uint64(index),
+		}
 	}
 	return result, nil
 }
 
-// next is the output's next update. A deadline that passes while the request still waits is noticed here and by the
-// engine; whoever is first, the answer names the queue.
-func (s *Stream) next(ctx context.Context) (engine.Update, error) {
-	update, err := s.output.Next(ctx)
-	if errors.Is(err, context.DeadlineExceeded) && !s.output.Started() {
-		return engine.Update{}, &ExpiredError{Waited: time.Since(s.output.Submitted())}
+// next is the next update of an output. A deadline that passes while the request still waits is noticed here and by the
+// engine; whoever is first, the answer names the queue. Once an output has been in a step, the request has run, even if
+// another still waits.
+func (s *Stream) next(ctx context.Context) (int, engine.Update, error) {
+	index, update, err := s.outputs.Next(ctx)
+	_, waited := errors.AsType[*engine.ExpiredError](err)
+	switch started := s.outputs.Started(); {
+	case waited && started:
+		return 0, engine.Update{}, context.DeadlineExceeded
+	case errors.Is(err, context.DeadlineExceeded) && !started:
+		return 0, engine.Update{}, &ExpiredError{Waited: time.Since(s.outputs.Submitted())}
 	}
-	return update, err
+	return index, update, err
 }
 
 // Summary is the account of the request. It is complete once Next has returned io.EOF.
 func (s *Stream) Summary() Summary {
-	summary := s.output.Summary()
+	summary := s.outputs.Summary()
 	return Summary{
 		Usage:   Usage(summary.Usage),
 		Timings: Timings(summary.Timings),
@@ -78,12 +86,12 @@ func (s *Stream) Summary() Summary {
 // Stalled is closed when the request has lost its slot because nothing of its output was taken for too long, for a
 // reader that is blocked elsewhere. Next returns a *SlowReaderError then, after what came before. Unlike the other
 // methods it may be called from any goroutine.
-func (s *Stream) Stalled() <-chan struct{} { return s.output.Stalled() }
+func (s *Stream) Stalled() <-chan struct{} { return s.outputs.Stalled() }
 
 // Close cancels the request if it still runs; its slot is free within one step. It may be called at any time, also
 // more than once.
 func (s *Stream) Close() {
-	s.output.Close()
+	s.outputs.Close()
 	s.finish(context.Background(), context.Canceled)
 }
 
@@ -91,7 +99,7 @@ func (s *Stream) Close() {
 func (s *Stream) finish(ctx context.Context, err error) {
 	if !s.done {
 		s.done = true
-		s.account.end(ctx, s.Summary(), s.reason, err)
+		s.account.end(ctx, s.Summary(), s.reasons, err)
 	}
 }
 
@@ -104,7 +112,7 @@ type account struct {
 }
 
 // end closes the request's span and counts it.
-func (a *account) end(ctx context.Context, s Summary, reason FinishReason, err error) {
+func (a *account) end(ctx context.Context, s Summary, reasons []FinishReason, err error) {
 	failure := failureType(err)
 	if a.span.IsRecording() {
 		a.span.SetAttributes(
@@ -112,8 +120,14 @@ func (a *account) end(ctx context.Context, s Summary, reason FinishReason, err e
 			semconv.GenAIUsageOutputTokens.Int(s.Usage.CompletionTokens),
 			semconv.GenAIUsageCachedTokens.Int(s.Usage.CachedTokens),
 		)
-		if reason != 0 {
-			a.span.SetAttributes(semconv.GenAIResponseFinishReasons.StringSlice([]string{reason.String()}))
+		var names []string
+		for _, reason := range reasons {
+			if reason != 0 {
+				names = append(names, reason.String())
+			}
+		}
+		if names != nil {
+			a.span.SetAttributes(semconv.GenAIResponseFinishReasons.StringSlice(names))
 		}
 		if failure != "" {
 			a.span.SetAttributes(semconv.ErrorType.String(failure))

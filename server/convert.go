@@ -38,6 +38,7 @@ const (
 type limits struct {
 	context  int // positions that prompt and output share
 	vocab    int // number of token ids
+	outputs  int // most outputs of a request
 	chat     bool
 	defaults inference.Defaults
 }
@@ -47,6 +48,7 @@ func limitsOf(model *inference.Model) limits {
 	return limits{
 		context:  model.ContextLength(),
 		vocab:    model.Tokenizer().Size(),
+		outputs:  model.MaxOutputs(),
 		chat:     model.HasChat(),
 		defaults: model.Defaults(),
 	}

@@ -23,7 +23,7 @@ func testDraws() draws {
 }
 
 func testLimits() limits {
-	return limits{context: 64, vocab: 1000, chat: true, defaults: inference.Defaults{Sampling: inference.Sampling{
+	return limits{context: 64, vocab: 1000, outputs: 16, chat: true, defaults: inference.Defaults{Sampling: inference.Sampling{
 		MaxTokens: 16, Temperature: 0.6, TopK: 40, TopP: 0.9, MinP: 0.05, RepetitionPenalty: 1.1,
 	}}}
 }
@@ -103,6 +103,7 @@ func handled() map[string]struct {
 		},
 		"sampling.bad_words":  {`sampling { bad_words: "x" }`, func(r *inference.Request) { r.Sampling.BadWords = []string{"x"} }},
 		"sampling.seed":       {`sampling { seed: 0 }`, func(r *inference.Request) { r.Sampling.Seed = 0 }},
+		"sampling.n":          {`sampling { n: 3 }`, func(r *inference.Request) { r.Sampling.N = 3 }},
 		"sampling.ignore_eos": {`sampling { ignore_eos: true }`, func(r *inference.Request) { r.Sampling.IgnoreEOS = true }},
 
 		"stop.strings":           {`stop { strings: "a" strings: "b" }`, func(r *inference.Request) { r.Stop.Strings = []string{"a", "b"} }},
@@ -137,7 +138,6 @@ func refused() map[string]string {
 		"constraint":                  `constraint { regex: "a+" }`,
 		"priority":                    `priority: -1`,
 		"adapter":                     `adapter: "lora"`,
-		"sampling.n":                  `sampling { n: 2 }`,
 	}
 }
 
@@ -268,7 +268,7 @@ func TestAllViolationsTogether(t *testing.T) {
 func TestInertValues(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
-		`sampling { min_tokens: 0 no_repeat_ngram_size: 0 n: 1 }`,
+		`sampling { min_tokens: 0 no_repeat_ngram_size: 0 }`,
 		`cache {}`,
 		`output { echo: false }`,
 		`priority: 0 adapter: ""`,

@@ -65,6 +65,7 @@ func checkPromises(t *testing.T, bounds limits, out inference.Request) {
 		0 <= s.NoRepeatNGram && s.NoRepeatNGram <= bounds.context,
 		len(s.LogitBias) <= maxLogitBias && len(s.BadWords) <= maxBadWords && len(s.AllowedTokenIDs) <= bounds.vocab,
 		slices.IsSorted(s.AllowedTokenIDs) && (s.AllowedTokenIDs == nil || len(s.AllowedTokenIDs) > 0),
+		0 <= s.N && s.N <= bounds.outputs && (s.N <= 1 || s.Temperature > 0),
 		0 <= out.TruncatePrompt && out.TruncatePrompt <= bounds.context,
 		0 <= out.Output.Logprobs.Top && out.Output.Logprobs.Top <= maxLogprobs,
 		0 <= out.Output.PromptLogprobs.Top && out.Output.PromptLogprobs.Top <= maxLogprobs,

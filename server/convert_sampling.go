@@ -43,7 +43,7 @@ func (l limits) sampling(v *violations, in *sluicev1.Sampling) inference.Samplin
 	out.LogitBias = l.logitBias(v, in.GetLogitBias())
 	out.AllowedTokenIDs = l.allowedIDs(v, in.GetAllowedTokenIds())
 	out.BadWords = badWords(v, in.GetBadWords())
-	l.unsupportedSampling(v, in)
+	out.N = l.outputCount(v, in.N, out.Temperature)
 	return out
 }
 
@@ -129,17 +129,21 @@ func badWords(v *violations, in []string) []string {
 	return in
 }
 
-// unsupportedSampling notes the fields whose effect does not exist yet.
-func (l limits) unsupportedSampling(v *violations, in *sluicev1.Sampling) {
-	if in.N != nil {
-		switch n := in.GetN(); n {
-		case 0:
-			v.addf("sampling.n", "must be at least 1")
-		case 1:
-		default:
-			v.addf("sampling.n", "more than 1 is not supported yet")
-		}
+// outputCount is the number of outputs; 0 is the default, 1. All outputs of greedy sampling would be the same.
+func (l limits) outputCount(v *violations, value *uint32, temperature float32) int {
+	switch {
+	case value == nil:
+		return 0
+	case *value == 0:
+		v.addf("sampling.n", "must be at least 1")
+	case int64(*value) > int64(l.outputs):
+		v.addf("sampling.n", "must be at most %d", l.outputs)
+	case *value > 1 && temperature == 0:
+		v.addf("sampling.n", "must be 1 with a temperature of 0: all outputs would be the same")
+	default:
+		return int(*value)
 	}
+	return 0
 }
 
 // stop converts where an output ends besides the model's end token.

@@ -264,6 +264,11 @@ func TestLimits(t *testing.T) {
 		{"more logprobs", reported(&sluicev1.OutputOptions{Logprobs: proto.Uint32(21)}), "output.logprobs"},
 		{"more prompt logprobs", reported(&sluicev1.OutputOptions{PromptLogprobs: proto.Uint32(21)}), "output.prompt_logprobs"},
 		{"n 0", sampled(func(s *sluicev1.Sampling) { s.N = proto.Uint32(0) }), "sampling.n"},
+		{"n 1, greedy", sampled(func(s *sluicev1.Sampling) { s.N, s.Temperature = proto.Uint32(1), proto.Float32(0) }), ""},
+		{"n 2, greedy", sampled(func(s *sluicev1.Sampling) { s.N, s.Temperature = proto.Uint32(2), proto.Float32(0) }), "sampling.n"},
+		{"n most", sampled(func(s *sluicev1.Sampling) { s.N = proto.Uint32(16) }), ""},
+		{"n more", sampled(func(s *sluicev1.Sampling) { s.N = proto.Uint32(17) }), "sampling.n"},
+		{"n by far", sampled(func(s *sluicev1.Sampling) { s.N = proto.Uint32(math.MaxUint32) }), "sampling.n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -32,7 +32,7 @@ func (s *inferenceService) Generate(ctx context.Context, in *sluicev1.GenerateRe
 	}
 	defer run.updates.Close()
 	var all collector
-	if err := pump(ctx, run.updates, &all); err != nil {
+	if err := pump(ctx, run.updates, &all, run.outputs()); err != nil {
 		return nil, err
 	}
 	summary := run.updates.Summary()
@@ -75,6 +75,9 @@ func (s *inferenceService) start(ctx context.Context, in *sluicev1.GenerateReque
 	return running{model: name, request: request, updates: stream}, nil
 }
 
+// outputs is the number of its outputs.
+func (r running) outputs() int { return max(1, r.request.Sampling.N) }
+
 // updates is what a running request gives. *inference.Stream implements it.
 type updates interface {
 	// Next returns what became of an output since its last update, and io.EOF after the last.
@@ -100,13 +103,12 @@ type sink interface {
 // errUnfinished is the error of a stream that ended before its output did; it must never look like success.
 var errUnfinished = errors.New("the stream of updates ended before the output had finished")
 
-// pump moves the updates of a request to a sink, until the last or until ctx ends.
-func pump(ctx context.Context, from updates, to sink) error {
-	finished := false
+// pump moves the updates of a request with n outputs to a sink, until the last or until ctx ends.
+func pump(ctx context.Context, from updates, to sink, n int) error {
 	for {
 		update, err := from.Next(ctx)
 		switch {
-		case errors.Is(err, io.EOF) && finished:
+		case errors.Is(err, io.EOF) && n == 0:
 			return nil
 		case errors.Is(err, io.EOF):
 			return errUnfinished
@@ -124,7 +126,7 @@ func pump(ctx context.Context, from updates, to sink) error {
 			}
 		}
 		if update.Finish != nil {
-			finished = true
+			n--
 			if err := to.finished(update.Index, *update.Finish); err != nil {
 				return err
 			}

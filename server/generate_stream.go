@@ -43,7 +43,7 @@ func (r running) send(ctx context.Context, to sender) error {
 	if err := to.started(r.request.ID, r.model); err != nil {
 		return err
 	}
-	if err := pump(ctx, r.updates, to); err != nil {
+	if err := pump(ctx, r.updates, to, r.outputs()); err != nil {
 		return err
 	}
 	return to.summary(r.updates.Summary())

@@ -52,20 +52,23 @@ func TestPumpNeverEndsEarlyInSuccess(t *testing.T) {
 	text := inference.Update{Text: "so far"}
 	finish := inference.Update{Finish: &inference.Finish{Reason: inference.FinishStop}}
 	for _, test := range []struct {
-		name string
-		from script
-		want error
+		name    string
+		outputs int
+		from    script
+		want    error
 	}{
-		{"whole", script{[]inference.Update{text, finish}, io.EOF}, nil},
-		{"broken at once", script{nil, errBroken}, errBroken},
-		{"broken after text", script{[]inference.Update{text}, errBroken}, errBroken},
-		{"broken after the finish", script{[]inference.Update{text, finish}, errBroken}, errBroken},
-		{"no finish", script{[]inference.Update{text}, io.EOF}, errUnfinished},
+		{"whole", 1, script{[]inference.Update{text, finish}, io.EOF}, nil},
+		{"broken at once", 1, script{nil, errBroken}, errBroken},
+		{"broken after text", 1, script{[]inference.Update{text}, errBroken}, errBroken},
+		{"broken after the finish", 1, script{[]inference.Update{text, finish}, errBroken}, errBroken},
+		{"no finish", 1, script{[]inference.Update{text}, io.EOF}, errUnfinished},
+		{"two outputs", 2, script{[]inference.Update{finish, text, finish}, io.EOF}, nil},
+		{"one of two outputs", 2, script{[]inference.Update{text, finish}, io.EOF}, errUnfinished},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			var all collector
-			if err := pump(t.Context(), &test.from, &all); !errors.Is(err, test.want) {
+			if err := pump(t.Context(), &test.from, &all, test.outputs); !errors.Is(err, test.want) {
 				t.Errorf("got %v, want %v", err, test.want)
 			}
 		})
@@ -78,14 +81,14 @@ func TestPumpStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		err := pump(ctx, &script{updates: []inference.Update{{Text: "a"}}}, &collector{})
+		err := pump(ctx, &script{updates: []inference.Update{{Text: "a"}}}, &collector{}, 1)
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 	})
 	gone := errors.New("gone")
 	to := sender{ctx: t.Context(), send: func(*sluicev1.GenerateStreamResponse) error { return gone }}
-	if err := pump(t.Context(), &script{updates: []inference.Update{{Text: "a"}}}, to); !errors.Is(err, gone) {
+	if err := pump(t.Context(), &script{updates: []inference.Update{{Text: "a"}}}, to, 1); !errors.Is(err, gone) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -125,7 +128,7 @@ func TestEvents(t *testing.T) {
 		events = append(events, event)
 		return nil
 	}}
-	if err := pump(t.Context(), from(), to); err != nil {
+	if err := pump(t.Context(), from(), to, 1); err != nil {
 		t.Fatal(err)
 	}
 	delta := func(text string, ids ...uint32) *sluicev1.GenerateStreamResponse {
@@ -152,7 +155,7 @@ func TestEvents(t *testing.T) {
 	}
 
 	var all collector
-	if err := pump(t.Context(), from(), &all); err != nil {
+	if err := pump(t.Context(), from(), &all, 1); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]*sluicev1.Output{{

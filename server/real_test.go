@@ -86,6 +86,8 @@ func TestRealModel(t *testing.T) {
 	}
 	together.Wait()
 
+	checkOutputs(t, client, "My three favourite rivers are", 4) // on two slots
+
 	ctx, cancel := context.WithCancel(t.Context())
 	in := greedy("Once upon a time", 2000)
 	in.Sampling.IgnoreEos = new(true)
