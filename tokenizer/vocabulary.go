@@ -26,7 +26,7 @@ const (
 // but for a few names. The kind "llama", that of SentencePiece, has a score for each token; any two neighbours merge
 // that make a token, the best score first, and a character without a token becomes the tokens of its bytes.
 type Vocabulary struct {
-	Model  string      // "gpt2", or empty, or "llama": tokenizer.ggml.model
+	Model  string      // "gpt2", or empty, or "gemma4", which is one such, or "llama": tokenizer.ggml.model
 	Tokens []string    // by id, as the vocabulary writes them ("Ġthe", "▁the"): tokenizer.ggml.tokens
 	Types  []TokenType // by id; nil: all are normal: tokenizer.ggml.token_type
 	Scores []float32   // by id, of the kind "llama": tokenizer.ggml.scores
@@ -64,7 +64,7 @@ func (v *Vocabulary) definition() (*definition, error) {
 	d := &definition{}
 	var err error
 	switch v.Model {
-	case "", "gpt2", "gemma4":
+	case "", "gpt2", gemma4:
 		err = v.gpt2(d)
 	case "llama":
 		err = v.llama(d)
@@ -83,7 +83,7 @@ func (v *Vocabulary) definition() (*definition, error) {
 
 // gpt2 reads a vocabulary with merges.
 func (v *Vocabulary) gpt2(d *definition) error {
-	pre, ok := preTypeNamed(v.Pre)
+	pre, ok := v.preType()
 	if !ok {
 		return &UnsupportedError{Part: "pre-tokenizer", Name: fmt.Sprintf("%q", v.Pre)}
 	}
@@ -108,6 +108,17 @@ func (v *Vocabulary) gpt2(d *definition) error {
 	d.merges, err = m.list()
 	return err
 }
+
+// preType finds the pre-tokenizer. A vocabulary of the kind "gemma4" need not name one.
+func (v *Vocabulary) preType() (preType, bool) {
+	if v.Model == gemma4 && v.Pre == "" {
+		return preTypeNamed(gemma4)
+	}
+	return preTypeNamed(v.Pre)
+}
+
+// gemma4 is the name of a kind of vocabulary and of its pre-tokenizer.
+const gemma4 = "gemma4"
 
 // llama reads a vocabulary with scores.
 func (v *Vocabulary) llama(d *definition) error {

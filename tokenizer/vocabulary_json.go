@@ -103,7 +103,7 @@ func (v *Vocabulary) parts() (pipelineParts, error) {
 		}}}
 		return p, nil
 	}
-	pre, ok := preTypeNamed(v.Pre)
+	pre, ok := v.preType()
 	if !ok {
 		return pipelineParts{}, &UnsupportedError{Part: "pre-tokenizer", Name: fmt.Sprintf("%q", v.Pre)}
 	}
