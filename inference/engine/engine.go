@@ -38,6 +38,8 @@ type Engine struct {
 	aborted   []*job
 	sequences []*sched.Sequence
 	results   []sched.Result
+	forks     []sched.Result
+	row       []float32 // a copy of the logits after a prompt, for its forks
 	text      []byte
 }
 
@@ -124,6 +126,7 @@ func (e *Engine) submit(ctx context.Context, requests []Request) ([]*Output, err
 		jobs[i], outputs[i] = j, j.out
 		j.out.signals = outputs[0].signals
 	}
+	pair(jobs)
 	if err := e.inbox.add(jobs...); err != nil {
 		return nil, err
 	}

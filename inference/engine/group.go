@@ -4,6 +4,9 @@ import (
 	"context"
 	"io"
 	"time"
+
+	"github.com/sluiceml/sluice/inference/runner"
+	"github.com/sluiceml/sluice/inference/sched"
 )
 
 // Group is the reader's end of several outputs of one request. Each is a sequence of its own, and they end together only
@@ -112,4 +115,25 @@ func (g *Group) Close() {
 	for _, o := range g.outputs {
 		o.Close()
 	}
+}
+
+// pair makes the sequences of several outputs twins, so that their prompt is run once.
+func pair(jobs []*job) {
+	if len(jobs) == 1 {
+		return
+	}
+	twins := make([]*sched.Sequence, len(jobs))
+	for i, j := range jobs {
+		twins[i] = &j.seq
+		j.seq.Twins = twins
+	}
+}
+
+// fork starts a job with the logits after its twin's prompt and draws its first token.
+func (e *Engine) fork(q *sched.Sequence, row []float32, batch runner.Step, now stepTimes) sched.Result {
+	j := jobOf(q)
+	j.started, j.prefilled, j.forked = now.started, now.ended, true
+	j.out.start(j.summary(now.started))
+	j.trace.queue(e.tracer, j, now.started)
+	return e.advance(q, row, batch, now)
 }

@@ -127,6 +127,62 @@ func TestGroupEqualsAlone(t *testing.T) {
 	}
 }
 
+// TestGroupRunsThePromptOnce: where there are slots, the steps are those of one request.
+func TestGroupRunsThePromptOnce(t *testing.T) {
+	for slots, want := range map[int]int{8: 20, 3: 2 * 20, 1: 5 * 20} { // five outputs at once, three and two, one by one
+		synctest.Test(t, func(t *testing.T) {
+			prompted, ran := 0, 0
+			h := start(t, inferencetest.ToyConfig{
+				Limits: runner.Limits{Slots: slots, MaxChunk: 7},
+				BeforeStep: func(st runner.Step) error {
+					if ran++; st.Chunk != nil {
+						prompted += len(st.Chunk.Tokens)
+					}
+					elapse(time.Millisecond)
+					return nil
+				},
+			}, engine.Config{})
+			r := sampled(1, 6, counting(1, 20)...)
+			r.EOS = nil
+			got, err := readGroup(t, group(context.Background(), t, h.Engine, r, 5), 5)
+			if err != nil || prompted != want {
+				t.Errorf("%d slots: %d prompt tokens, want %d; %v", slots, prompted, want, err)
+			}
+			if slots == 8 && ran != 3+5 {
+				t.Errorf("%d steps, want three for the prompt and five for the tokens after the first", ran)
+			}
+			for i := range got {
+				if len(got[i].ids) != 6 {
+					t.Errorf("output %d has %d tokens", i, len(got[i].ids))
+				}
+			}
+		})
+	}
+}
+
+// TestGroupOfABrokenPrompt: NaN in the logits of a prompt's last chunk, which others wait for.
+func TestGroupOfABrokenPrompt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		session := &brokenRows{Toy: inferencetest.NewToy(inferencetest.ToyConfig{Limits: runner.Limits{MaxLength: 128}})}
+		h := startOn(t, session, engine.Config{})
+		r := sampled(1, 3, counting(1, 14)...)
+		r.PromptLogprobs.Wanted = true
+		g := group(context.Background(), t, h.Engine, r, 4)
+		var failed *engine.FailedError
+		if _, err := readGroup(t, g, 4); !errors.As(err, &failed) {
+			t.Errorf("got %v", err)
+		}
+		g.Close()
+		if got := read(t, submit(t, h.Engine, greedy(3, 1))); got.err != nil || len(got.ids) != 3 {
+			t.Errorf("the next request: %+v", got)
+		}
+		synctest.Wait()
+		if s := h.Stats(); s.Running != 0 || s.Waiting != 0 {
+			t.Errorf("stats %+v", s)
+		}
+	})
+}
+
 // TestGroupTakesTurns: a reader of many outputs sees all of them advance.
 func TestGroupTakesTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -34,6 +34,7 @@ type job struct {
 
 	entries []sampling.Logprob // of the latest token, if they are wanted; used again
 
+	forked    bool // its prompt was run by a twin
 	submitted time.Time
 	started   time.Time // of the first step; zero before
 	prefilled time.Time // end of the last chunk's run

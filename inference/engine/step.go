@@ -52,7 +52,7 @@ func (e *Engine) step(ctx context.Context) (ran bool, err error) {
 	}
 
 	now := stepTimes{started: started, ended: ended}
-	e.results = e.results[:0]
+	e.results, e.forks = e.results[:0], e.forks[:0]
 	for i, q := range plan.Decode {
 		e.results = append(e.results, e.advanceDrafted(q, logits.Decode[i], logits.Draft, batch, now))
 	}
@@ -65,7 +65,7 @@ func (e *Engine) step(ctx context.Context) (ran bool, err error) {
 			return false, &FailedError{Err: fmt.Errorf("save %d blocks: %w", len(c.Save), err)}
 		}
 	}
-	e.sched.Update(e.results, chunk)
+	e.sched.Update(e.results, chunk, e.forks...)
 	e.stats.publish(e.sched)
 	return true, nil
 }
@@ -89,6 +89,10 @@ func (e *Engine) advanceChunk(c sched.Chunk, logits runner.Logits, batch runner.
 	j := jobOf(c.Sequence)
 	if err := e.scorePrompt(j, c, logits.Rows, now.ended); err != nil {
 		e.end(j, nil, err)
+		for _, q := range c.Forks { // other outputs of the same request
+			e.end(jobOf(q), nil, err)
+			e.forks = append(e.forks, sched.Result{Done: true})
+		}
 		return sched.Result{Done: true}
 	}
 	if !c.Last {
@@ -96,7 +100,15 @@ func (e *Engine) advanceChunk(c sched.Chunk, logits runner.Logits, batch runner.
 		return sched.Result{}
 	}
 	j.prefilled = now.ended
-	return e.advance(c.Sequence, logits.Chunk, batch, now)
+	if len(c.Forks) > 0 {
+		e.row = append(e.row[:0], logits.Chunk...) // drawing changes the logits
+	}
+	result := e.advance(c.Sequence, logits.Chunk, batch, now)
+	for _, q := range c.Forks {
+		copy(logits.Chunk, e.row)
+		e.forks = append(e.forks, e.fork(q, logits.Chunk, batch, now))
+	}
+	return result
 }
 
 // scorePrompt hands the log-probabilities of the prompt's tokens to the reader, if there are rows for them. The error is

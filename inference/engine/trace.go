@@ -133,6 +133,9 @@ func (jt *jobTrace) token(t *stepTracer, j *job, q *sched.Sequence, batch runner
 	}
 	now := time.Now()
 	index := semconv.TokenIndex.Int(j.count - 1)
+	if j.count == 1 && j.forked { // the span is its twin's
+		return
+	}
 	if j.count == 1 {
 		jt.prefill(t, j, batch, from, now, index)
 		return

@@ -163,3 +163,31 @@ func TestStepSpanOfAFailure(t *testing.T) {
 		t.Error("no engine.step with the error")
 	})
 }
+
+// TestSpansOfAGroup: the prompt that several outputs share has its spans once, and each token after an output's first a
+// decode span.
+func TestSpansOfAGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		recorder := tracetest.NewSpanRecorder()
+		provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder))
+		h := start(t, inferencetest.ToyConfig{Limits: runner.Limits{Slots: 3}}, engine.Config{TracerProvider: provider})
+		ctx, parent := provider.Tracer("test").Start(t.Context(), "parent")
+		r := sampled(1, 5, counting(1, 12)...) // two chunks
+		r.EOS = nil
+		if _, err := readGroup(t, group(ctx, t, h.Engine, r, 3), 3); err != nil {
+			t.Fatal(err)
+		}
+		parent.End()
+		synctest.Wait()
+		spans := map[string]int{}
+		for _, s := range recorder.Ended() {
+			if s.Parent().SpanID() == parent.SpanContext().SpanID() {
+				spans[s.Name()]++
+			}
+		}
+		want := map[string]int{"queue": 3, "prefill": 2, "decode": 3 * 4, "detokenize": 3}
+		if diff := cmp.Diff(want, spans); diff != "" {
+			t.Errorf("spans: want (-), got (+):\n%s", diff)
+		}
+	})
+}

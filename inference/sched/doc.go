@@ -25,6 +25,8 @@
 //   - The whole blocks of a prompt go into the prefix store as its chunks run, and outlive it there. A prompt that
 //     starts takes from the store what it shares with earlier ones and computes only the rest, at least its last token.
 //     Generated tokens are not stored: their keys and values have other bits than a prompt's would (ADR 3).
+//   - Sequences with the same prompt run it once: where its last chunk has run, the twins that wait take copies of the
+//     slot, as many as there are free slots. Those that find none run the prompt themselves later, and may be copied then.
 //   - A sequence ends where its results say so, or by Cancel. Its slot is free for the very next step.
 //   - The memory of a free slot goes back after some steps, not at once: the next sequence takes the same slot, and
 //     memory that is given back and taken again costs more than what is written into it.

@@ -13,6 +13,7 @@ import (
 type shadow struct {
 	slots  []shadowSlot
 	blocks map[int][]uint32
+	forked map[int]*sched.Sequence // by the slot that the next plan has to copy to
 }
 
 // shadowSlot is whose sequence a slot holds, how much of it, and the part of its prompt.
@@ -28,6 +29,15 @@ func (s shadow) apply(t *testing.T, p *sched.Plan, cfg sched.Config) {
 	m := s.slots
 	touched := map[int]bool{}
 	for _, c := range p.Copies {
+		if twin := s.forked[c.Dst]; twin != nil {
+			if len(touched) > 0 || m[c.Src].length != c.Length || c.Length != len(twin.Prompt) {
+				t.Fatalf("fork %v of %+v, among %v", c, m[c.Src], p.Copies)
+			}
+			m[c.Dst] = m[c.Src]
+			m[c.Dst].owner = twin
+			delete(s.forked, c.Dst)
+			continue
+		}
 		if touched[c.Src] || touched[c.Dst] {
 			t.Fatalf("a slot appears twice in %v", p.Copies)
 		}
@@ -36,6 +46,9 @@ func (s shadow) apply(t *testing.T, p *sched.Plan, cfg sched.Config) {
 			t.Fatalf("copy %v of a slot that holds %d", c, m[c.Src].length)
 		}
 		m[c.Dst] = m[c.Src]
+	}
+	if len(s.forked) > 0 {
+		t.Fatalf("forks %v are not copied by %v", s.forked, p.Copies)
 	}
 	for _, i := range p.Release {
 		m[i] = shadowSlot{}
@@ -86,13 +99,17 @@ func TestRandom(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		cfg := sched.Config{Slots: 1 + rng.IntN(6), MaxLength: 20 + rng.IntN(20), ChunkSize: 1 + rng.IntN(7)}
 		s := sched.New(cfg)
-		m := shadow{slots: make([]shadowSlot, cfg.Slots)}
+		m := shadow{slots: make([]shadowSlot, cfg.Slots), forked: map[int]*sched.Sequence{}}
 		var queue, all []*sched.Sequence
 		for range 300 {
 			if rng.IntN(3) == 0 {
-				q := &sched.Sequence{Prompt: make([]uint32, 1+rng.IntN(15))}
-				queue, all = append(queue, q), append(all, q)
-				s.Add(q)
+				twins := make([]*sched.Sequence, 1+max(0, rng.IntN(8)-4))
+				prompt := make([]uint32, 1+rng.IntN(15))
+				for i := range twins {
+					twins[i] = &sched.Sequence{Prompt: prompt, Twins: twins}
+					s.Add(twins[i])
+				}
+				queue, all = append(queue, twins...), append(all, twins...)
 			}
 			if len(all) > 0 && rng.IntN(8) == 0 {
 				q := all[rng.IntN(len(all))]
@@ -125,7 +142,7 @@ func TestRandomPrefixes(t *testing.T) {
 			Slots: 1 + rng.IntN(4), MaxLength: 100, ChunkSize: 1 + rng.IntN(40), Blocks: 1 + rng.IntN(12),
 		}
 		s := sched.New(cfg)
-		m := shadow{slots: make([]shadowSlot, cfg.Slots), blocks: map[int][]uint32{}}
+		m := shadow{slots: make([]shadowSlot, cfg.Slots), blocks: map[int][]uint32{}, forked: map[int]*sched.Sequence{}}
 		var queue, all []*sched.Sequence
 		for range 200 {
 			if rng.IntN(2) == 0 {
@@ -205,7 +222,21 @@ func runOne(t *testing.T, s *sched.Scheduler, m shadow, cfg sched.Config, queue 
 	for i, q := range p.Decode {
 		results[i] = sched.Result{Done: ends() || q.Past()+1 >= cfg.MaxLength-1}
 	}
-	s.Update(results, sched.Result{Done: ends()})
+	forks := make([]sched.Result, len(p.Chunk.Forks))
+	for i, twin := range p.Chunk.Forks {
+		if !twin.Waiting() || !p.Chunk.Last || s.Running()+i >= cfg.Slots {
+			t.Fatalf("fork %d of %+v, with %d of %d slots taken", i, p.Chunk, s.Running(), cfg.Slots)
+		}
+		forks[i].Done = ends()
+		queue = deleteOne(queue, twin)
+	}
+	twins := slices.Clone(p.Chunk.Forks)
+	s.Update(results, sched.Result{Done: ends()}, forks...)
+	for _, twin := range twins {
+		if twin.Running() {
+			m.forked[twin.Slot()] = twin
+		}
+	}
 	return queue
 }
 

@@ -32,13 +32,16 @@ type Scheduler struct {
 	freed   []freed     // slots that may have memory to give back
 	steps   int         // plans with work so far
 	flush   bool        // the next plan releases all free slots
+	forks   []Copy      // of the sequences that were forked since the last plan
+	twins   []*Sequence // memory of Chunk.Forks
 	plan    Plan
 	planned bool // a plan with work is out: Update is due
 }
 
 // Plan is what the next step does. It belongs to the scheduler and holds until the next Schedule.
 type Plan struct {
-	// Copies are the slots to copy before anything else. No slot appears twice.
+	// Copies are the slots to copy before anything else, in this order: first the beginnings of forked sequences, then
+	// the moves of decode rows, among which no slot appears twice.
 	Copies []Copy
 	// Release are the slots whose contents nobody needs any more and which this step doesn't use.
 	Release []int
@@ -48,7 +51,7 @@ type Plan struct {
 	Chunk Chunk
 }
 
-// Copy moves a sequence of Length positions from slot Src to slot Dst.
+// Copy is of the first Length positions of slot Src to slot Dst.
 type Copy struct{ Dst, Src, Length int }
 
 // Chunk is the next part of a prompt.
@@ -58,6 +61,10 @@ type Chunk struct {
 	Past     int      // positions that the slot holds before it
 	First    bool     // the prompt's first: the sequence was waiting until now
 	Last     bool     // the prompt's last: the logits after it give the first token
+
+	// Forks are waiting twins of the sequence, for which there are slots: the logits after the last chunk give each of
+	// them its first token too.
+	Forks []*Sequence
 
 	// Load are the blocks of the prefix store that hold the prompt's first Past positions: what has to be copied into
 	// the slot before the chunk runs. Only a prompt's first chunk has them.
@@ -113,7 +120,8 @@ func (s *Scheduler) Schedule() *Plan {
 		panic("sched: Schedule without Update")
 	}
 	p := &s.plan
-	p.Copies, p.Release = p.Copies[:0], p.Release[:0]
+	p.Copies, p.Release = append(p.Copies[:0], s.forks...), p.Release[:0]
+	s.forks = s.forks[:0]
 	s.compact(p)
 	p.Decode = s.decode
 	p.Chunk = s.nextChunk()
@@ -201,16 +209,19 @@ func (s *Scheduler) nextChunk() Chunk {
 	if !c.Last {
 		c.Tokens = c.Tokens[:size]
 	}
+	if c.Last {
+		c.Forks = s.waitingTwins(q)
+	}
 	c.Save, c.SaveFrom = s.prefix.extend(q, c.Past+len(c.Tokens))
 	return c
 }
 
 // Update takes the results of the last plan: one for each of its decode rows, and, if it held the last chunk of a
-// prompt, one for that; of another chunk's only Done counts.
-func (s *Scheduler) Update(decode []Result, chunk Result) {
-	if !s.planned || len(decode) != len(s.decode) {
-		panic(fmt.Sprintf("sched: Update with %d results for %d rows, planned %t",
-			len(decode), len(s.decode), s.planned))
+// prompt, one for that; of another chunk's only Done counts. There is one more for each of the chunk's forks.
+func (s *Scheduler) Update(decode []Result, chunk Result, forks ...Result) {
+	if !s.planned || len(decode) != len(s.decode) || len(forks) != len(s.plan.Chunk.Forks) {
+		panic(fmt.Sprintf("sched: Update with %d results for %d rows and %d for %d forks, planned %t",
+			len(decode), len(s.decode), len(forks), len(s.plan.Chunk.Forks), s.planned))
 	}
 	s.planned = false
 
@@ -226,6 +237,11 @@ func (s *Scheduler) Update(decode []Result, chunk Result) {
 		s.extend(q, len(s.plan.Chunk.Tokens))
 		if s.plan.Chunk.Last || chunk.Done {
 			s.prefill = nil
+			for i, twin := range s.plan.Chunk.Forks { // before q may leave its slot
+				if s.fork(twin, q, forks[i]) {
+					kept = append(kept, twin)
+				}
+			}
 			if s.settle(q, chunk) {
 				q.state = stateDecode
 				kept = append(kept, q)

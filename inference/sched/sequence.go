@@ -18,6 +18,10 @@ type Sequence struct {
 
 	// Draft are guesses of what follows Next. The owner may set them for a plan's step, before it is run.
 	Draft []uint32
+	// Twins are sequences with the same prompt, this one among them. Where one of them has run it, those that wait take
+	// copies of its keys and values as far as there are slots, instead of running it again.
+	Twins []*Sequence
+
 	Owner any // the caller's own record of the sequence; the scheduler does not look at it
 
 	state state

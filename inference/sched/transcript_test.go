@@ -17,6 +17,7 @@ import (
 //	new slots=N length=N chunk=N [riding=N] [blocks=N] [linger=N]
 //	                                 a new scheduler, with a prefix store if there are blocks
 //	add NAME prompt=N [deadline=N]   a sequence into the queue
+//	add twins=(NAME,…) prompt=N      sequences with one prompt
 //	add NAME prompt=LETTERS[+N] [salt=TEXT] [bypass]
 //	                                 the same with a block of tokens for each letter, and N more
 //	step [N] [end=(NAME,…)]          N steps (default 1): plan, run, results; the named end with their token
@@ -80,6 +81,9 @@ func (w *world) run(t *testing.T, d *datadriven.TestData) string {
 
 func (w *world) add(t *testing.T, d *datadriven.TestData) string {
 	t.Helper()
+	if name := d.CmdArgs[0].Key; name == "twins" {
+		return w.addTwins(t, d)
+	}
 	name := d.CmdArgs[0].Key
 	var prompt string
 	d.ScanArgs(t, "prompt", &prompt)
@@ -93,6 +97,21 @@ func (w *world) add(t *testing.T, d *datadriven.TestData) string {
 	}
 	w.named[name] = q
 	w.s.Add(q)
+	return ""
+}
+
+func (w *world) addTwins(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	var prompt string
+	d.ScanArgs(t, "prompt", &prompt)
+	twins := make([]*sched.Sequence, len(d.CmdArgs[0].Vals))
+	for i, name := range d.CmdArgs[0].Vals {
+		twins[i] = &sched.Sequence{Prompt: spell(t, prompt), Owner: name, Twins: twins}
+		w.named[name] = twins[i]
+	}
+	for _, q := range twins {
+		w.s.Add(q)
+	}
 	return ""
 }
 
@@ -146,7 +165,11 @@ func (w *world) steps(t *testing.T, d *datadriven.TestData) string {
 		if p.Chunk.Last {
 			chunk = w.result(p.Chunk.Sequence, ends)
 		}
-		w.s.Update(decode, chunk)
+		forks := make([]sched.Result, len(p.Chunk.Forks))
+		for i, q := range p.Chunk.Forks {
+			forks[i] = w.result(q, ends)
+		}
+		w.s.Update(decode, chunk, forks...)
 	}
 	return b.String()
 }
@@ -178,6 +201,9 @@ func describe(p *sched.Plan) string {
 		}
 		if c.Last {
 			chunk += " last"
+		}
+		if len(c.Forks) > 0 {
+			chunk += " for" + names(c.Forks)
 		}
 		if len(c.Load) > 0 {
 			chunk = fmt.Sprintf("load %d; %s", c.Load, chunk)

@@ -1,0 +1,39 @@
+package sched
+
+import "slices"
+
+// waitingTwins are the twins of a sequence that can begin when it has run its prompt: as many as there are slots.
+func (s *Scheduler) waitingTwins(q *Sequence) []*Sequence {
+	s.twins = s.twins[:0]
+	free := s.cfg.Slots - s.ledger.Used()
+	for _, twin := range q.Twins {
+		if len(s.twins) == free {
+			break
+		}
+		if twin.state == stateWaiting {
+			s.twins = append(s.twins, twin)
+		}
+	}
+	return s.twins
+}
+
+// fork lets a waiting twin of a sequence that has just run its prompt go on from there, and says whether it does. Its
+// keys and values are copied by the next plan before anything else happens to a slot, so that the sequence may leave
+// its own slot meanwhile. The first free slot spares moves.
+func (s *Scheduler) fork(twin, from *Sequence, r Result) bool {
+	i := slices.Index(s.waiting, twin)
+	s.waiting = slices.Delete(s.waiting, i, i+1)
+	if r.Done {
+		twin.state = stateDone
+		return false
+	}
+	slot := 0
+	for s.ledger.Taken(slot) {
+		slot++
+	}
+	s.ledger.Take(slot)
+	twin.state, twin.slot, twin.past, twin.next = stateDecode, slot, 0, r.Token
+	s.extend(twin, from.past)
+	s.forks = append(s.forks, Copy{Dst: slot, Src: from.slot, Length: from.past})
+	return true
+}
