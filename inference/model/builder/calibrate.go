@@ -19,7 +19,7 @@ const maxCalibration = 256
 type calibration struct {
 	inputs  map[string][]float32 // by product: the largest magnitude of each input
 	weights map[string][]float32 // by product: the largest magnitude of each column of its weights
-	cache   [][]float32          // the largest magnitude of each channel of the keys of a layer, then of its values, by layer
+	cache   [][]float32          // the largest magnitude of each channel of a layer's keys, at any position, then of its values
 }
 
 // calibrator runs a Llama in float32, in Go: slowly, but without ONNX Runtime, and with the same result everywhere. It
@@ -148,7 +148,7 @@ func (c *calibrator) layer(ctx context.Context, i int, x []float32) error {
 		}
 	}
 	attended := c.attend(qkv[0], qkv[1], qkv[2])
-	c.seen.cache = append(c.seen.cache, largest(nil, qkv[1], keys), largest(nil, qkv[2], keys))
+	c.seen.cache = append(c.seen.cache, largestTurned(qkv[1], keys, s.HeadSize), largest(nil, qkv[2], keys))
 	o, err := c.multiply(ctx, attended, attention, "o_proj", "o_proj", s.HiddenSize, queries)
 	if err != nil {
 		return err
@@ -343,6 +343,23 @@ func largest(columns, x []float32, width int) []float32 {
 	for at := 0; at < len(x); at += width {
 		for i, v := range x[at : at+width] {
 			columns[i] = max(columns[i], max(v, -v))
+		}
+	}
+	return columns
+}
+
+// largestTurned are the magnitudes that the columns of keys can reach at any position: turning takes a key's value i into
+// its value i + half and back, so both can become as large as the two together.
+func largestTurned(keys []float32, width, headSize int) []float32 {
+	columns := make([]float32, width)
+	half := headSize / 2
+	for at := 0; at < len(keys); at += width {
+		row := keys[at : at+width]
+		for head := 0; head < width; head += headSize {
+			for i := head; i < head+half; i++ {
+				r := float32(math.Hypot(float64(row[i]), float64(row[i+half])))
+				columns[i], columns[i+half] = max(columns[i], r), max(columns[i+half], r)
+			}
 		}
 	}
 	return columns

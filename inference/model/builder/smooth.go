@@ -10,7 +10,8 @@ import (
 // factor, and the column of the weights that meets it is multiplied by the same. The division costs nothing: it goes
 // into what makes the input, a norm's weight or the rows of up_proj.
 //
-// Factors are powers of two, so that they change no product: weights and norms are scaled exactly.
+// Factors are rounded to quarter powers of two, so that the last bits of logarithms, in which processors differ, do not
+// show in a model's bytes.
 type smoothing struct {
 	columns map[string][]float32 // by product: what the columns of its weights are multiplied by
 	rows    map[string][]float32 // by weight, without ".weight": what its rows, or a norm's values, are divided by
@@ -37,6 +38,8 @@ func newSmoothing(c *calibration, layers int) smoothing {
 // alpha of one half), relative to their geometric mean.
 func factors(inputs, weights []float32) []float32 {
 	const least = 1e-5 // an input that no text has shown
+	// 2^(n/4).
+	quarters := [...]float64{1, 1.189207115002721, math.Sqrt2, 1.681792830507429}
 	exponents := make([]float64, len(inputs))
 	var mean float64
 	for i := range inputs {
@@ -45,7 +48,8 @@ func factors(inputs, weights []float32) []float32 {
 	}
 	f := make([]float32, len(inputs))
 	for i, e := range exponents {
-		f[i] = float32(math.Ldexp(1, int(min(10, max(-10, math.RoundToEven(e-mean))))))
+		n := int(math.RoundToEven(4 * min(10, max(-10, e-mean))))
+		f[i] = float32(math.Ldexp(quarters[n&3], n>>2))
 	}
 	return f
 }
