@@ -83,6 +83,7 @@ func (a *app) loadModel(
 		ContextLength:  length,
 		EOSTokenIDs:    eos,
 		Defaults:       defaults(f.folder.GenerationConfig, a.options.DefaultMaxTokens, length),
+		MaxOutputs:     a.options.MaxOutputs,
 		Tokenizer:      tok,
 		Template:       template,
 		BOSToken:       f.folder.BOSToken,

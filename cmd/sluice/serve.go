@@ -28,6 +28,7 @@ type serveCmd struct {
 	ChunkTokens      int `help:"Most tokens of a prompt in one step: fewer keep running streams smoother, more fill prompts faster." default:"128" placeholder:"N"`
 	RidingTokens     int `help:"Most tokens of a lone prompt in one step while others generate, so that they hardly slow down; 0: 16, or 32 for a model whose graph runs the two one after the other." default:"0" placeholder:"N"`
 	DefaultMaxTokens int `help:"max_tokens of a request that sets none, for a model whose generation_config.json has no max_new_tokens." default:"256" placeholder:"N"`
+	MaxOutputs       int `help:"Outputs that one request may ask for (sampling.n)." default:"16" placeholder:"N"`
 
 	NoSpeculation bool `help:"Do not guess the next tokens of a request that runs alone; guessing never changes them, and needs a model of the form row8."`
 
@@ -79,6 +80,7 @@ func (c *serveCmd) Validate() error {
 	need(c.MaxContext == 0 || c.MaxContext >= 2, "--max-context must be 0 or at least 2, not %d", c.MaxContext)
 	need(c.ChunkTokens >= 1, "--chunk-tokens must be at least 1, not %d", c.ChunkTokens)
 	need(c.DefaultMaxTokens >= 1, "--default-max-tokens must be at least 1, not %d", c.DefaultMaxTokens)
+	need(c.MaxOutputs >= 1, "--max-outputs must be at least 1, not %d", c.MaxOutputs)
 	need(c.DrainDelay >= 0, "--drain-delay must not be negative")
 	need(c.DrainTimeout >= 0, "--drain-timeout must not be negative")
 	need(c.MaxRequestDuration >= 0, "--max-request-duration must not be negative")

@@ -105,6 +105,18 @@ def test_exclusions(client: Client) -> None:
     assert client.generate(PROMPTS[0], max_tokens=1, truncate_prompt_tokens=2).usage.prompt_tokens == 2
 
 
+def test_several_outputs(client: Client) -> None:
+    request = build_request(PROMPTS[0], max_tokens=8, temperature=1, seed=3, n=3)
+    answer = client.generate(request=request)
+    assert [(o.index, o.seed) for o in answer.outputs] == [(0, 3), (1, 4), (2, 5)]
+    with client.stream(request=request) as stream:
+        deltas = list(stream)
+    for output in answer.outputs:
+        assert "".join(d.text for d in deltas if d.index == output.index) == output.text
+        assert output.text == client.generate(PROMPTS[0], max_tokens=8, temperature=1, seed=output.seed).text
+    assert len(stream.finished) == 3
+
+
 def test_tokens(client: Client) -> None:
     text = "你好 👩‍👩‍👧‍👦!"
     tokens = client.tokenize(text, add_special_tokens=False)

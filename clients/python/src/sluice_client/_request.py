@@ -74,6 +74,8 @@ class Options(TypedDict, total=False):
     """Texts that must not appear."""
     seed: int | None
     """The same seed and request give the same tokens. Default: drawn by the server and returned."""
+    n: int | None
+    """Number of outputs; output i uses seed + i."""
     ignore_eos: bool | None
     """Go on after the end token."""
     stop: str | Iterable[str] | None
@@ -111,6 +113,7 @@ _SAMPLING: Final = (
     "frequency_penalty",
     "no_repeat_ngram_size",
     "seed",
+    "n",
     "ignore_eos",
 )
 _TOP: Final = ("model", "parse_special", "request_id", "truncate_prompt_tokens")
