@@ -93,8 +93,10 @@ func TestStreamEqualsUnary(t *testing.T) {
 
 // TestTogetherEqualsAlone runs 32 requests of mixed lengths one after another and all at once, and demands the same
 // tokens.
-func TestTogetherEqualsAlone(t *testing.T) {
-	s := serve(t, nil, "--slots", "32")
+func TestTogetherEqualsAlone(t *testing.T) { testTogether(t, serve(t, nil, "--slots", "32")) }
+
+func testTogether(t *testing.T, s *server) {
+	t.Helper()
 	ctx := deadline(t)
 	words := strings.Fields(strings.Repeat("the quick brown fox jumps over a lazy dog while seven wizards quietly mix potions in the old tower ", 30))
 	requests := make([]*sluicev1.GenerateRequest, 32)

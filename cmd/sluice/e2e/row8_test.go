@@ -1,0 +1,65 @@
+package e2e_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
+)
+
+// TestRow8 serves the default model in the form row8, whose graph is a hybrid one: prompts ride along with decode rows, and
+// requests that run alone are speculated on. None of it shows in the tokens.
+func TestRow8(t *testing.T) {
+	folder := convert(t, "row8")
+	s := serve(t, nil, "--model", "row8="+folder, "--slots", "32")
+	t.Run("together equals alone", func(t *testing.T) { testTogether(t, s) })
+	t.Run("prefix cache", func(t *testing.T) { testPrefixCache(t, s) })
+	t.Run("speculation", func(t *testing.T) {
+		testSpeculation(t, s, serve(t, nil, "--model", "row8="+folder, "--no-speculation"))
+	})
+}
+
+// copying are prompts whose answers repeat much of them, and two that do not.
+func copying() []*sluicev1.GenerateRequest {
+	list := "apples, pears, plums, cherries, quinces, figs, grapes, melons, lemons, limes, oranges, bananas"
+	code := "func add(a, b int) int {\n\treturn a + b\n}\n\nfunc sub(a, b int) int {\n\treturn a - b\n}\n\n"
+	warm, seed := float32(0.7), uint64(11)
+	sampled := greedy(64)
+	sampled.Temperature, sampled.Seed = &warm, &seed
+	return []*sluicev1.GenerateRequest{
+		prompt("The list: "+list+".\nThe list again: "+list+".\nOnce more, the list:", greedy(96)),
+		prompt(code+code+code, greedy(96)),
+		prompt(code+code+code, sampled),
+		prompt(strings.Repeat("1 2 3 4 5 6 7 8 9 10 ", 4), greedy(64)),
+		prompt("A short poem about the sea:", greedy(48)),
+		prompt("Q: Why is the sky blue?\nA:", sampled),
+	}
+}
+
+func testSpeculation(t *testing.T, with, without *server) {
+	t.Helper()
+	ctx := deadline(t)
+	for i, request := range copying() {
+		want, err := without.Generate(ctx, request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := with.Generate(ctx, request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, b := want.GetOutputs()[0], got.GetOutputs()[0]
+		if !slices.Equal(a.GetTokenIds(), b.GetTokenIds()) || a.GetText() != b.GetText() || a.GetFinishReason() != b.GetFinishReason() {
+			t.Errorf("request %d:\nwith speculation    %v %q\nwithout speculation %v %q", i, b.GetTokenIds(), b.GetText(), a.GetTokenIds(), a.GetText())
+		}
+	}
+	drafted, accepted := with.metric("sluice_speculation_draft_tokens_total"), with.metric("sluice_speculation_accepted_tokens_total")
+	t.Logf("%v of %v guesses were right", accepted, drafted)
+	if accepted < 20 || accepted > drafted {
+		t.Errorf("%v of %v guesses were right", accepted, drafted)
+	}
+	if n := without.metric("sluice_speculation_draft_tokens_total"); n != 0 {
+		t.Errorf("%v guesses with speculation off", n)
+	}
+}
