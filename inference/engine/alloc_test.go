@@ -93,7 +93,7 @@ func (s *idle) Step(st runner.Step) (runner.Logits, error) {
 func (s *idle) CopySlot(_, _, _ int) error         { return nil }
 func (s *idle) ReleaseSlot(int)                    {}
 func (s *idle) SaveBlocks(_, _ int, _ []int) error { return nil }
-func (s *idle) LoadBlocks(int, []int) error        { return nil }
+func (s *idle) LoadBlocks(int, []int, int) error   { return nil }
 func (s *idle) Close() error                       { return nil }
 
 // BenchmarkStep is what a step costs beside the session's run: 16 greedy rows over SmolLM2's vocabulary.

@@ -36,7 +36,7 @@ func (e *Engine) step(ctx context.Context) (ran bool, err error) {
 		batch.Chunk.Rows = jobOf(c.Sequence).req.PromptLogprobs.Wanted
 	}
 	if c := plan.Chunk; len(c.Load) > 0 {
-		if err := e.session.LoadBlocks(c.Sequence.Slot(), c.Load); err != nil {
+		if err := e.session.LoadBlocks(c.Sequence.Slot(), c.Load, c.Past); err != nil {
 			return false, &FailedError{Err: fmt.Errorf("load %d blocks: %w", len(c.Load), err)}
 		}
 	}

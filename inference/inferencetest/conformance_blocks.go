@@ -7,7 +7,7 @@ import (
 )
 
 // testBlocks saves the beginning of a prompt, spoils the slot, and goes on from what was saved: in other slots, from
-// one block and from both, with rests of every length. Whether a prefix was computed or loaded must not show.
+// whole blocks and parts of them, with rests of every length. Whether a prefix was computed or loaded must not show.
 func (c *conformance) testBlocks(t *testing.T) {
 	l, other := c.newLine(t, 101, 2*runner.BlockSize+7, 4), c.newLine(t, 102, 40, 1)
 	prompt := l.tokens[:l.prompt]
@@ -24,18 +24,17 @@ func (c *conformance) testBlocks(t *testing.T) {
 	}
 	c.session.ReleaseSlot(1)
 
-	for _, n := range []int{2, 1} {
+	for _, length := range []int{2 * runner.BlockSize, runner.BlockSize, 2*runner.BlockSize - 1, runner.BlockSize + 3, 1} {
 		for _, size := range []int{1, 2, 5, c.limits.MaxChunk} {
-			slot := c.limits.Slots - n
+			slot := c.limits.Slots - 1 - length%2
 			prefill(t, c.session, slot, other.tokens[:other.prompt], c.limits.MaxChunk)
-			c.load(t, slot, blocks[:n])
-			what := name("after %d blocks, chunks of %d", n, size)
-			l.check(t, what, 0, prefillFrom(t, c.session, slot, prompt, n*runner.BlockSize, size))
+			c.load(t, slot, blocks, length)
+			what := name("after %d positions, chunks of %d", length, size)
+			l.check(t, what, 0, prefillFrom(t, c.session, slot, prompt, length, size))
 		}
 	}
-	c.load(t, 0, blocks)
 	for end := 2*runner.BlockSize + 1; end <= l.prompt; end++ { // a rest of one token is the delicate one
-		c.load(t, 0, blocks)
+		c.load(t, 0, blocks, 2*runner.BlockSize)
 		want := clone(prefill(t, c.alone, 0, prompt[:end], c.limits.MaxChunk))
 		rest := &line{want: [][]float32{want}}
 		rest.check(t, name("a rest of %d", end-2*runner.BlockSize), 0,
@@ -44,9 +43,11 @@ func (c *conformance) testBlocks(t *testing.T) {
 	c.decodeAlone(t, "after loaded blocks", l)
 }
 
-func (c *conformance) load(t *testing.T, slot int, blocks []int) {
+// load copies as many of the blocks as hold the first positions.
+func (c *conformance) load(t *testing.T, slot int, blocks []int, length int) {
 	t.Helper()
-	if err := c.session.LoadBlocks(slot, blocks); err != nil {
+	blocks = blocks[:(length+runner.BlockSize-1)/runner.BlockSize]
+	if err := c.session.LoadBlocks(slot, blocks, length); err != nil {
 		t.Fatalf("load: %v", err)
 	}
 }

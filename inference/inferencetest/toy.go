@@ -204,9 +204,12 @@ func (t *Toy) SaveBlocks(slot, past int, blocks []int) error {
 	return nil
 }
 
-// LoadBlocks implements runner.Session. What the slot holds beyond the blocks becomes garbage.
-func (t *Toy) LoadBlocks(slot int, blocks []int) error {
+// LoadBlocks implements runner.Session. What the slot holds beyond length becomes garbage.
+func (t *Toy) LoadBlocks(slot int, blocks []int, length int) error {
 	t.mustBeOpen("LoadBlocks")
+	if length < 1 || (length+runner.BlockSize-1)/runner.BlockSize != len(blocks) {
+		panic(fmt.Sprintf("toy: load of %d positions from %d blocks", length, len(blocks)))
+	}
 	s := &t.slots[slot]
 	s.spoil(0)
 	for i, id := range blocks {
@@ -216,8 +219,9 @@ func (t *Toy) LoadBlocks(slot int, blocks []int) error {
 		}
 		copy(s.keys[from:], b.keys)
 		copy(s.tokens[from:], b.tokens)
-		s.held = from + runner.BlockSize
 	}
+	s.held = length
+	s.spoil(length)
 	return nil
 }
 

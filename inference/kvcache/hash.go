@@ -2,9 +2,9 @@ package kvcache
 
 import "math/bits"
 
-// BlockSize is the number of prompt tokens in a block of the prefix store. A prompt finds whole blocks only, so on
-// average half a block of what it shares with another is computed again; a smaller block costs more bookkeeping and
-// makes the copies shorter than a page of memory.
+// BlockSize is the number of prompt tokens in a block of the prefix store. Only whole blocks are stored, so that up to
+// a block of a prompt's end is computed each time; a smaller block costs more bookkeeping and makes the copies shorter
+// than a page of memory.
 const BlockSize = 16
 
 // Hash names a block of a prompt together with everything before it: two blocks of one hash are almost certainly the

@@ -32,6 +32,8 @@ type block struct {
 	tokens       [BlockSize]uint32
 	salt         string // of the first block of a prompt
 	parent       int    // the block before it in the prompt, or none
+	children     int    // the newest of the blocks behind it in prompts, or none
+	elder, later int    // the neighbours among the blocks behind the same one, or none
 	newer, older int    // the neighbours in the order of use, or none
 	generation   uint32 // changes whenever the block holds something else
 }
@@ -65,10 +67,20 @@ func (p *Prefix) Evictions() int { return p.evictions }
 // Directory tells other goroutines what the store holds.
 func (p *Prefix) Directory() *Directory { return p.directory }
 
-// Match appends the blocks that hold the beginning of a prompt to dst, in order, as many as there are, and counts that
-// as their use. hashes are the prompt's first ones, made with the same salt. last names the last of the blocks.
-func (p *Prefix) Match(dst []int, salt string, prompt []uint32, hashes []Hash) (blocks []int, last Ref) {
+// Match is what the store holds of the beginning of a prompt.
+type Match struct {
+	Blocks []int // where it is, in order
+	Length int   // tokens of the prompt; the last block may hold more, of another prompt
+	Whole  int   // blocks that hold nothing else
+	Last   Ref   // the last of those
+}
+
+// Match finds as much of a prompt as there is, but for its last token, and counts that as a use. hashes are the
+// prompt's, made with the same salt. The blocks are appended to dst.
+func (p *Prefix) Match(dst []int, salt string, prompt []uint32, hashes []Hash) Match {
 	first, parent := len(dst), none
+	prompt = prompt[:max(0, len(prompt)-1)]
+	hashes = hashes[:min(len(hashes), len(prompt)/BlockSize)]
 	for i, hash := range hashes {
 		id, ok := p.byHash[hash]
 		if !ok || !p.holds(id, parent, salt, prompt[i*BlockSize:]) {
@@ -76,11 +88,46 @@ func (p *Prefix) Match(dst []int, salt string, prompt []uint32, hashes []Hash) (
 		}
 		dst, parent = append(dst, id), id
 	}
-	for _, id := range slices.Backward(dst[first:]) { // the beginning last: it stays longest
+	m := Match{Whole: len(dst) - first, Last: p.ref(parent)}
+	m.Length = m.Whole * BlockSize
+	if id, n := p.part(parent, prompt[m.Length:]); n > 0 {
+		dst = append(dst, id)
+		m.Length += n
+	}
+	m.Blocks = dst[first:]
+	for _, id := range slices.Backward(m.Blocks) { // the beginning last: it stays longest
 		p.unlink(id)
 		p.link(id, none)
 	}
-	return dst, p.ref(parent)
+	return m
+}
+
+// mostCompared bounds the blocks that are compared with the tokens where a prompt leaves those that are known.
+const mostCompared = 64
+
+// part finds the block behind another that begins like the given tokens for longest, and says for how long.
+func (p *Prefix) part(parent int, tokens []uint32) (id, length int) {
+	if parent == none {
+		return none, 0
+	}
+	id = none
+	child := p.blocks[parent].children
+	for n := 0; child != none && n < mostCompared; n++ {
+		if same := common(p.blocks[child].tokens[:], tokens); same > length {
+			id, length = child, same
+		}
+		child = p.blocks[child].elder
+	}
+	return id, length
+}
+
+// common is the number of tokens with which both begin.
+func common(a, b []uint32) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
 }
 
 // Add gives the next block of a prompt a place in the store. after is the block before it, the zero Ref for the first;
@@ -114,6 +161,7 @@ func (p *Prefix) Add(after Ref, salt string, hash Hash, tokens []uint32) (id int
 	copy(b.tokens[:], tokens[:BlockSize])
 	b.generation++
 	p.byHash[hash] = id
+	p.adopt(id)
 	p.link(id, parent)
 	p.directory.add(hash)
 	return id, p.ref(id), true
@@ -134,6 +182,7 @@ func (p *Prefix) evict(stays int) int {
 	b := &p.blocks[id]
 	delete(p.byHash, b.hash)
 	p.directory.remove(b.hash)
+	p.orphan(id)
 	p.unlink(id)
 	p.evictions++
 	return id
@@ -144,6 +193,33 @@ func (p *Prefix) ref(id int) Ref {
 		return Ref{}
 	}
 	return Ref{number: id + 1, generation: p.blocks[id].generation}
+}
+
+// adopt puts a block among those behind its parent.
+func (p *Prefix) adopt(id int) {
+	b := &p.blocks[id]
+	b.children, b.elder, b.later = none, none, none
+	if b.parent == none {
+		return
+	}
+	parent := &p.blocks[b.parent]
+	if b.elder = parent.children; b.elder != none {
+		p.blocks[b.elder].later = id
+	}
+	parent.children = id
+}
+
+// orphan takes a block from those behind its parent.
+func (p *Prefix) orphan(id int) {
+	b := &p.blocks[id]
+	if b.later != none {
+		p.blocks[b.later].elder = b.elder
+	} else if b.parent != none {
+		p.blocks[b.parent].children = b.elder
+	}
+	if b.elder != none {
+		p.blocks[b.elder].later = b.later
+	}
 }
 
 // link puts a block into the order of use: as the newest, or right behind another.

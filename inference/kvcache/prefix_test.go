@@ -22,8 +22,9 @@ func prompt(blocks string, rest int) []uint32 {
 
 // store adds what is missing of a prompt, as the scheduler does, and says how much was there and how much is new.
 func store(p *kvcache.Prefix, salt string, tokens []uint32, hashes []kvcache.Hash) (found, added int) {
-	blocks, ref := p.Match(nil, salt, tokens, hashes)
-	for i := len(blocks); i < len(hashes); i++ {
+	m := p.Match(nil, salt, tokens, hashes)
+	ref := m.Last
+	for i := m.Whole; i < len(hashes); i++ {
 		var fresh bool
 		if _, ref, fresh = p.Add(ref, salt, hashes[i], tokens[i*kvcache.BlockSize:]); ref == (kvcache.Ref{}) {
 			break
@@ -32,7 +33,7 @@ func store(p *kvcache.Prefix, salt string, tokens []uint32, hashes []kvcache.Has
 			added++
 		}
 	}
-	return len(blocks), added
+	return m.Whole, added
 }
 
 func TestPrefix(t *testing.T) {
@@ -57,6 +58,45 @@ func TestPrefix(t *testing.T) {
 	}
 	if p.Held() != 6 || p.Evictions() != 2 {
 		t.Errorf("%d held, %d evicted, want 6 and 2", p.Held(), p.Evictions())
+	}
+}
+
+// TestPartOfABlock leaves known prompts in the middle of a block.
+func TestPartOfABlock(t *testing.T) {
+	p := kvcache.NewPrefix(8)
+	known := make([]uint32, 3*kvcache.BlockSize)
+	for i := range known {
+		known[i] = uint32(i)
+	}
+	add := func(tokens []uint32) { store(p, "", tokens, kvcache.Hashes(nil, "", tokens)) }
+	add(known)
+	for _, at := range []int{17, 20, 31} { // more blocks behind the first one
+		other := slices.Clone(known[:2*kvcache.BlockSize])
+		other[at] = 999
+		add(other)
+	}
+	for n := range known {
+		left := slices.Clone(known)
+		left[n] = 1000
+		want := n
+		if n < kvcache.BlockSize {
+			want = 0 // the first block has to be there
+		}
+		for _, tokens := range [][]uint32{left, left[:n+1]} {
+			m := p.Match(nil, "", tokens, kvcache.Hashes(nil, "", tokens))
+			if m.Length != want || m.Whole != want/kvcache.BlockSize || len(m.Blocks) != (want+kvcache.BlockSize-1)/kvcache.BlockSize {
+				t.Errorf("a prompt of %d that leaves after %d: %+v", len(tokens), n, m)
+			}
+		}
+		if m := p.Match(nil, "salt", left, kvcache.Hashes(nil, "salt", left)); m.Length != 0 {
+			t.Errorf("under another salt %d tokens are found", m.Length)
+		}
+	}
+	if m := p.Match(nil, "", known, kvcache.Hashes(nil, "", known)); m.Length != len(known)-1 || m.Whole != 2 {
+		t.Errorf("a prompt that is all there: %+v", m)
+	}
+	if m := p.Match(nil, "", nil, nil); m.Length != 0 || len(m.Blocks) != 0 {
+		t.Errorf("no prompt at all: %+v", m)
 	}
 }
 
@@ -97,19 +137,20 @@ func TestCollisions(t *testing.T) {
 		hits := 0
 		for range 3000 {
 			salt, blocks := []string{"", "s"}[rng.IntN(2)], letters(rng, 1+rng.IntN(5))
-			tokens := prompt(blocks, 0)
+			tokens := prompt(blocks, 1)
 			hashes := kvcache.Hashes(nil, salt, tokens)
 			for i := range hashes {
 				hashes[i] = kvcache.Hash(uint64(hashes[i]) % kinds)
 			}
-			found, ref := p.Match(nil, salt, tokens, hashes)
-			for i, id := range found {
+			found := p.Match(nil, salt, tokens, hashes)
+			ref := found.Last
+			for i, id := range found.Blocks {
 				hits++
 				if want := salt + "|" + blocks[:i+1]; held[id] != want {
 					t.Fatalf("%d hashes: asked for %q, got %q", kinds, want, held[id])
 				}
 			}
-			for i := len(found); i < len(hashes); i++ {
+			for i := found.Whole; i < len(hashes); i++ {
 				id, next, fresh := p.Add(ref, salt, hashes[i], tokens[i*kvcache.BlockSize:])
 				if next == (kvcache.Ref{}) {
 					break
@@ -175,7 +216,7 @@ func TestTwin(t *testing.T) {
 		p := kvcache.NewPrefix(w.capacity)
 		for i := range 400 {
 			salt, blocks := fmt.Sprint(rng.IntN(2)), letters(rng, 1+rng.IntN(5))
-			tokens := prompt(blocks, rng.IntN(kvcache.BlockSize))
+			tokens := prompt(blocks, 1+rng.IntN(kvcache.BlockSize-1))
 			hashes := kvcache.Hashes(nil, salt, tokens)
 			key := salt + "|" + blocks
 			if got, want := p.Directory().Leading(hashes), leading(w.held, key); got > want {

@@ -375,10 +375,10 @@ func roundRows(dst []int8, src, inverse []float32) {
 }
 
 // load takes a prompt's beginning from the prefix store.
-func (h *hybrid) load(slot int, blocks []int) {
+func (h *hybrid) load(slot int, blocks []int, length int) {
 	h.owner = slot
-	h.session.store.load(0, blocks)
-	h.round(slot, 0, len(blocks)*runner.BlockSize)
+	h.session.prefixes.exact.load(0, blocks, length)
+	h.session.prefixes.rounded.load(slot, blocks, length)
 }
 
 // copySlot copies positions of a slot, and with them the prompt that is running.
@@ -394,7 +394,8 @@ func (h *hybrid) save(slot, past int, blocks []int) error {
 	if h.owner != slot {
 		return fmt.Errorf("ort: saving positions of slot %d, but the last prompt is in slot %d", slot, h.owner)
 	}
-	h.session.store.save(0, past, blocks)
+	h.session.prefixes.exact.save(0, past, blocks)
+	h.session.prefixes.rounded.save(slot, past, blocks)
 	return nil
 }
 

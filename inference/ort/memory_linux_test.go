@@ -67,7 +67,7 @@ func TestStoreTakesWhatIsSaved(t *testing.T) {
 	config.PrefixBytes = 64 << 20
 	s := openSession(t, env, config)
 	prefill(t, s, 0, 0, prompt(rand.New(rand.NewPCG(1, 1)), s.config.Graph.VocabSize, 64), 64)
-	if n := resident(t, s.store.region.bytes); n != 0 {
+	if n := resident(t, s.prefixes.exact.region.bytes); n != 0 {
 		t.Errorf("an unused store takes %d bytes", n)
 	}
 	for range 2 { // the second time over the same blocks
@@ -77,8 +77,8 @@ func TestStoreTakesWhatIsSaved(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		least := blocks * s.store.bytes()
-		if n := resident(t, s.store.region.bytes); n < least || n > least+2*largePage {
+		least := blocks * s.prefixes.bytes
+		if n := resident(t, s.prefixes.exact.region.bytes); n < least || n > least+2*largePage {
 			t.Errorf("%d blocks take %d bytes, want %d", blocks, n, least)
 		}
 	}

@@ -65,7 +65,7 @@ type Session struct {
 	names       *names
 	hybrid      *hybrid // of a hybrid graph, which has no use for cache, buffers and lanes; nil: another graph
 	cache       *cache[float32]
-	store       *store // of prefixes; nil: none
+	prefixes    prefixes
 	buffers     *buffers
 	tensors     tensors
 	decode      []*lane      // by the number of rows; made when first needed
@@ -126,13 +126,13 @@ func (s *Session) reserve() (err error) {
 		if err := s.hybrid.reserve(); err != nil {
 			return err
 		}
-		s.store, err = newStore(c.PrefixBytes, s.hybrid.scratch)
+		s.prefixes, err = reservePrefixes(c.PrefixBytes, s.hybrid.scratch, s.hybrid.slots)
 		return err
 	}
 	if s.cache, err = newCache[float32](c.Slots, c.MaxLength, c.Graph); err != nil {
 		return err
 	}
-	if s.store, err = newStore(c.PrefixBytes, s.cache); err != nil {
+	if s.prefixes, err = reservePrefixes(c.PrefixBytes, s.cache, nil); err != nil {
 		return err
 	}
 	s.buffers, err = newBuffers(c, &s.tensors)
@@ -169,8 +169,8 @@ func (s *Session) Limits() runner.Limits {
 		limits.Mixes = true
 		limits.MaxDraft = min(maxDraft, s.config.MaxLength-1)
 	}
-	if s.store != nil {
-		limits.Blocks, limits.BlockBytes = s.store.blocks, s.store.bytes()
+	if s.prefixes.blocks > 0 {
+		limits.Blocks, limits.BlockBytes = s.prefixes.blocks, s.prefixes.bytes
 	}
 	return limits
 }
@@ -321,44 +321,45 @@ func (s *Session) SaveBlocks(slot, past int, blocks []int) error {
 	if s.closed {
 		return misuse(ErrClosed, "saving blocks")
 	}
-	if err := s.checkBlocks(slot, past, blocks); err != nil {
+	if err := s.checkBlocks(slot, past, len(blocks)*runner.BlockSize, blocks); err != nil {
 		return err
 	}
 	if s.hybrid != nil {
 		return s.hybrid.save(slot, past, blocks)
 	}
-	s.store.save(slot, past, blocks)
+	s.prefixes.exact.save(slot, past, blocks)
 	return nil
 }
 
-// LoadBlocks copies blocks of the prefix store into a slot.
-func (s *Session) LoadBlocks(slot int, blocks []int) error {
+// LoadBlocks copies positions that blocks of the prefix store hold into a slot.
+func (s *Session) LoadBlocks(slot int, blocks []int, length int) error {
 	if s.closed {
 		return misuse(ErrClosed, "loading blocks")
 	}
-	if err := s.checkBlocks(slot, 0, blocks); err != nil {
+	if err := s.checkBlocks(slot, 0, length, blocks); err != nil {
 		return err
 	}
 	if s.hybrid != nil {
-		s.hybrid.load(slot, blocks)
+		s.hybrid.load(slot, blocks, length)
 		return nil
 	}
-	s.store.load(slot, blocks)
+	s.prefixes.exact.load(slot, blocks, length)
 	return nil
 }
 
 // checkBlocks refuses what lies outside the slots or the store.
-func (s *Session) checkBlocks(slot, past int, blocks []int) error {
-	if s.store == nil {
+func (s *Session) checkBlocks(slot, past, length int, blocks []int) error {
+	if s.prefixes.blocks == 0 {
 		return errors.New("ort: there is no prefix store")
 	}
 	if slot < 0 || slot >= s.config.Slots || past < 0 || past > s.config.MaxLength ||
-		len(blocks) > (s.config.MaxLength-past)/runner.BlockSize {
-		return fmt.Errorf("ort: %d blocks at position %d of slot %d: out of range", len(blocks), past, slot)
+		length < 0 || length > s.config.MaxLength-past || (length+runner.BlockSize-1)/runner.BlockSize != len(blocks) {
+		return fmt.Errorf("ort: %d positions of %d blocks at position %d of slot %d: out of range",
+			length, len(blocks), past, slot)
 	}
 	for _, id := range blocks {
-		if id < 0 || id >= s.store.blocks {
-			return fmt.Errorf("ort: there are %d blocks in the prefix store, no number %d", s.store.blocks, id)
+		if id < 0 || id >= s.prefixes.blocks {
+			return fmt.Errorf("ort: there are %d blocks in the prefix store, no number %d", s.prefixes.blocks, id)
 		}
 	}
 	return nil
@@ -387,9 +388,7 @@ func (s *Session) Close() error {
 	if s.buffers != nil {
 		errs = errors.Join(errs, s.buffers.region.free())
 	}
-	if s.store != nil {
-		errs = errors.Join(errs, s.store.free())
-	}
+	errs = errors.Join(errs, s.prefixes.exact.free(), s.prefixes.rounded.free())
 	if s.cache != nil {
 		errs = errors.Join(errs, s.cache.free())
 	}

@@ -194,8 +194,13 @@ func TestBadBlocks(t *testing.T) {
 		if bad.past != 0 {
 			continue
 		}
-		if err := s.LoadBlocks(bad.slot, bad.blocks); err == nil {
+		if err := s.LoadBlocks(bad.slot, bad.blocks, 16*len(bad.blocks)); err == nil {
 			t.Errorf("LoadBlocks(%d, %v) is accepted", bad.slot, bad.blocks)
+		}
+	}
+	for _, length := range []int{-1, 0, 16, 33, math.MaxInt} {
+		if err := s.LoadBlocks(0, []int{0, 1}, length); err == nil {
+			t.Errorf("%d positions of two blocks are accepted", length)
 		}
 	}
 	config := tinyConfig()
@@ -204,7 +209,7 @@ func TestBadBlocks(t *testing.T) {
 	if n := none.Limits().Blocks; n != 0 {
 		t.Errorf("%d blocks in less memory than one takes", n)
 	}
-	if none.SaveBlocks(0, 0, nil) == nil || none.LoadBlocks(0, nil) == nil {
+	if none.SaveBlocks(0, 0, nil) == nil || none.LoadBlocks(0, nil, 0) == nil {
 		t.Error("a session without a store takes blocks")
 	}
 }
@@ -308,7 +313,7 @@ func TestUseAfterClose(t *testing.T) {
 	}
 	wantMisuse(t, "closing twice", ErrClosed, s.Close)
 	wantMisuse(t, "saving", ErrClosed, func() error { return s.SaveBlocks(0, 0, []int{1}) })
-	wantMisuse(t, "loading", ErrClosed, func() error { return s.LoadBlocks(0, []int{1}) })
+	wantMisuse(t, "loading", ErrClosed, func() error { return s.LoadBlocks(0, []int{1}, 16) })
 	wantMisuse(t, "copying", ErrClosed, func() error { return s.CopySlot(0, 1, 1) })
 	wantMisuse(t, "a step", ErrClosed, func() error {
 		_, err := s.Step(runner.Step{Decode: []runner.DecodeRow{{}}})

@@ -8,62 +8,66 @@ import (
 )
 
 // store is the memory in which the keys and values of prompts outlive their sequences: blocks of runner.BlockSize
-// positions, each with all that a slot holds of them, buffer by buffer and head by head. It takes memory as blocks are
+// positions, each with all that a cache holds of them, buffer by buffer and head by head. It takes memory as blocks are
 // first written, in large pages where the system has them, and keeps it: blocks are first taken in order, and one that
 // is forgotten is the next to be written.
-type store struct {
-	cache  *cache[float32]
+type store[T kv] struct {
+	cache  *cache[T]
 	region *region
-	values []float32
+	values []T
 	blocks int
 	block  int // values of one block
 	run    int // values of one head of one buffer in a block
 }
 
-// newStore reserves as many blocks as fit into the given memory, or none: then the store is nil.
-func newStore(memory int, c *cache[float32]) (*store, error) {
-	s := &store{cache: c, run: runner.BlockSize * c.width}
-	s.block = len(c.buffers) * (c.slot / c.head) * s.run
-	s.blocks = memory / s.bytes()
-	if s.blocks == 0 {
-		return nil, nil //nolint:nilnil // nil is the store that holds nothing
-	}
-	size, ok := product(s.blocks, s.bytes())
+// newStore reserves blocks for what a cache holds.
+func newStore[T kv](blocks int, c *cache[T]) (*store[T], error) {
+	s := &store[T]{cache: c, blocks: blocks, block: blockValues(c), run: runner.BlockSize * c.width}
+	size, ok := product(blocks, blockBytes(c))
 	if !ok {
-		return nil, fmt.Errorf("a prefix store of %d bytes does not fit into an address space", memory)
+		return nil, fmt.Errorf("a prefix store of %d blocks of %d bytes does not fit into an address space", blocks, blockBytes(c))
 	}
 	var err error
 	if s.region, err = reserveDense(size); err != nil {
 		return nil, err
 	}
-	s.values = carve[float32](s.region, s.blocks*s.block)
+	s.values = carve[T](s.region, blocks*s.block)
 	return s, nil
 }
 
-// bytes is the memory of one block.
-func (s *store) bytes() int { return s.block * int(unsafe.Sizeof(float32(0))) }
-
-// save copies positions of a slot, from past on, into blocks. Both it and load go through the slot in order, head by
-// head: that is where the long runs of memory are.
-func (s *store) save(slot, past int, blocks []int) {
-	s.each(slot, past, blocks, func(positions, block []float32) { copy(block, positions) })
+// blockValues is the number of values in a block of what a cache holds.
+func blockValues[T kv](c *cache[T]) int {
+	return len(c.buffers) * (c.slot / c.head) * runner.BlockSize * c.width
 }
 
-// load copies blocks into a slot, from position 0 on.
-func (s *store) load(slot int, blocks []int) {
-	s.each(slot, 0, blocks, func(positions, block []float32) { copy(positions, block) })
+// blockBytes is the memory of such a block.
+func blockBytes[T kv](c *cache[T]) int {
+	var zero T
+	return blockValues(c) * int(unsafe.Sizeof(zero))
 }
 
-// each calls f with the places of the same positions in a slot and in a block.
-func (s *store) each(slot, past int, blocks []int, f func(positions, block []float32)) {
+// save copies positions of a slot, from past on, into blocks.
+func (s *store[T]) save(slot, past int, blocks []int) {
+	s.each(slot, past, len(blocks)*runner.BlockSize, blocks, func(positions, block []T) { copy(block, positions) })
+}
+
+// load copies the first length positions that blocks hold into a slot, from its position 0 on.
+func (s *store[T]) load(slot int, blocks []int, length int) {
+	s.each(slot, 0, length, blocks, func(positions, block []T) { copy(positions, block) })
+}
+
+// each calls f with the places of the same positions in a slot and in a block, for length positions from past on. It
+// goes through the slot in order, head by head: that is where the long runs of memory are.
+func (s *store[T]) each(slot, past, length int, blocks []int, f func(positions, block []T)) {
 	c, at := s.cache, 0 // at: within a block
 	for _, b := range c.buffers {
 		held := b[slot*c.slot : (slot+1)*c.slot]
 		for head := 0; head < c.slot; head += c.head {
-			from := head + past*c.width
+			from, left := head+past*c.width, length*c.width
 			for _, id := range blocks {
-				f(held[from:from+s.run], s.values[id*s.block+at:][:s.run])
-				from += s.run
+				n := min(s.run, left)
+				f(held[from:from+n], s.values[id*s.block+at:][:n])
+				from, left = from+n, left-n
 			}
 			at += s.run
 		}
@@ -71,4 +75,34 @@ func (s *store) each(slot, past int, blocks []int, f func(positions, block []flo
 }
 
 // free gives the memory back.
-func (s *store) free() error { return s.region.free() }
+func (s *store[T]) free() error {
+	if s == nil {
+		return nil
+	}
+	return s.region.free()
+}
+
+// prefixes are the stores of a session: of its slots, or of a hybrid graph's scratch and of its 8-bit slots, so that what
+// was rounded once need not be rounded again.
+type prefixes struct {
+	blocks  int // 0: there are none
+	bytes   int // of one block
+	exact   *store[float32]
+	rounded *store[int8] // nil: no hybrid graph
+}
+
+// reservePrefixes takes address space for as many blocks as fit into the given memory.
+func reservePrefixes(memory int, exact *cache[float32], rounded *cache[int8]) (p prefixes, err error) {
+	p.bytes = blockBytes(exact)
+	if rounded != nil {
+		p.bytes += blockBytes(rounded)
+	}
+	if p.blocks = memory / p.bytes; p.blocks == 0 {
+		return p, nil
+	}
+	if p.exact, err = newStore(p.blocks, exact); err != nil || rounded == nil {
+		return p, err
+	}
+	p.rounded, err = newStore(p.blocks, rounded)
+	return p, err
+}

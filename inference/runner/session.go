@@ -24,8 +24,9 @@ type Session interface {
 	// SaveBlocks copies positions of the slot whose prompt ran last into the prefix store: BlockSize of them, from past on, into each of the
 	// blocks in turn. What a block held is overwritten.
 	SaveBlocks(slot, past int, blocks []int) error
-	// LoadBlocks copies blocks of the prefix store into a slot, to the positions from 0 on.
-	LoadBlocks(slot int, blocks []int) error
+	// LoadBlocks copies the first length positions that blocks of the prefix store hold into a slot, from its position 0
+	// on. The last block may hold more.
+	LoadBlocks(slot int, blocks []int, length int) error
 	// Close frees the session. It must be called exactly once, after the last Step has returned.
 	Close() error
 }

@@ -18,16 +18,14 @@ type prefix struct {
 
 func newPrefix(blocks int) *prefix { return &prefix{index: kvcache.NewPrefix(blocks)} }
 
-// start looks a prompt up and returns the blocks that hold its beginning. At least its last token is left: its logits
+// start looks a prompt up and returns the blocks that hold its beginning. At least its last token is left, whose logits
 // are not in the store.
 func (p *prefix) start(q *Sequence) []int {
 	if p == nil || len(q.Hashes) == 0 {
 		return nil
 	}
-	usable := min(len(q.Hashes), (len(q.Prompt)-1)/kvcache.BlockSize)
-	p.load, q.last = p.index.Match(p.load[:0], q.Salt, q.Prompt, q.Hashes[:usable])
-	q.stored = len(p.load)
-	q.cached = q.stored * kvcache.BlockSize
+	found := p.index.Match(p.load[:0], q.Salt, q.Prompt, q.Hashes)
+	p.load, q.last, q.stored, q.cached = found.Blocks, found.Last, found.Whole, found.Length
 	p.asked += len(q.Prompt)
 	p.cached += q.cached
 	return p.load

@@ -72,7 +72,8 @@ func (s shadow) apply(t *testing.T, p *sched.Plan, cfg sched.Config) {
 		for _, id := range c.Load {
 			m[i].prompt = append(m[i].prompt, s.blocks[id]...)
 		}
-		m[i].length = len(m[i].prompt)
+		m[i].length = c.Past
+		m[i].prompt = m[i].prompt[:c.Past:c.Past]
 		if !slices.Equal(m[i].prompt, c.Sequence.Prompt[:m[i].length]) || m[i].length != c.Sequence.Cached() {
 			t.Fatalf("a prompt %v of which %v is cached", c.Sequence.Prompt, m[i].prompt)
 		}
@@ -175,18 +176,26 @@ func TestRandomPrefixes(t *testing.T) {
 	}
 }
 
-// sharing is a prompt of a few blocks out of three, with a rest. Each salt has blocks of its own, so that shadow would
+// sharing is a prompt of a few blocks out of three, some of them changed at the end, with a rest. Each salt has blocks of its own, so that shadow would
 // see another salt's; one prompt in five stays away from the store.
 func sharing(rng *rand.Rand) *sched.Sequence {
 	q := &sched.Sequence{Salt: []string{"", "salt"}[rng.IntN(2)]}
 	for range rng.IntN(5) {
 		token := uint32(rng.IntN(3) + 10*len(q.Salt))
-		for range kvcache.BlockSize {
+		same := kvcache.BlockSize
+		if rng.IntN(3) == 0 { // the block leaves its like somewhere
+			same = rng.IntN(same)
+		}
+		for i := range kvcache.BlockSize {
+			if i == same {
+				token += 5
+			}
 			q.Prompt = append(q.Prompt, token)
 		}
 	}
+	rest := uint32(rng.IntN(4) + 10*len(q.Salt))
 	for range rng.IntN(kvcache.BlockSize) {
-		q.Prompt = append(q.Prompt, 3)
+		q.Prompt = append(q.Prompt, rest)
 	}
 	if len(q.Prompt) == 0 {
 		q.Prompt = []uint32{4}

@@ -66,8 +66,8 @@ type Chunk struct {
 	// them its first token too.
 	Forks []*Sequence
 
-	// Load are the blocks of the prefix store that hold the prompt's first Past positions: what has to be copied into
-	// the slot before the chunk runs. Only a prompt's first chunk has them.
+	// Load are the blocks of the prefix store that hold the prompt's first Past positions, the last of them perhaps more:
+	// what has to be copied into the slot before the chunk runs. Only a prompt's first chunk has them.
 	Load []int
 	// Save are the blocks in which positions of the slot have to be kept after the chunk has run, from SaveFrom on.
 	Save     []int
