@@ -259,6 +259,9 @@ func (m *Model) requestAttributes(operation string, request *Request) []attribut
 		semconv.GenAIResponseID.String(request.ID),
 		semconv.GenAIResponseModel.String(m.config.Name),
 	}
+	if s.N > 1 {
+		attributes = append(attributes, semconv.GenAIRequestChoiceCount.Int(s.N))
+	}
 	if s.MaxTokens > 0 {
 		attributes = append(attributes, semconv.GenAIRequestMaxTokens.Int(s.MaxTokens))
 	}

@@ -75,6 +75,7 @@ func TestGroupEqualsAlone(t *testing.T) {
 		{Slots: 3, MaxLength: 128, MaxChunk: 16},
 		{Slots: 1, MaxLength: 128, MaxChunk: 16},
 		{Slots: 4, MaxLength: 128, MaxChunk: 16, Blocks: 20, BlockBytes: 64},
+		{Slots: 3, MaxLength: 128, MaxChunk: 16, MaxDraft: 4}, // the last outputs, and those alone, guess
 	} {
 		t.Run(fmt.Sprintf("%+v", limits), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

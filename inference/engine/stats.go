@@ -8,7 +8,7 @@ import (
 
 // Stats are figures of an engine at a step boundary, or sums of several engines'.
 type Stats struct {
-	Running int // requests that hold a slot
+	Running int // requests that hold a slot; each of several outputs of one counts
 	Waiting int // requests that have been admitted and hold none
 	Slots   int // requests that can run at once
 

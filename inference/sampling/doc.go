@@ -20,6 +20,8 @@
 //
 // If a request excludes every token, nothing can be drawn: ErrExcluded.
 //
+// Log-probabilities (Scratch.Logprobs) are those of the row as the model gave it, before all processors, as in vLLM.
+//
 // # Determinism
 //
 // A draw depends on the row, the parameters, the history, and one random number that is a function of the seed, the

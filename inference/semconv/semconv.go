@@ -22,6 +22,7 @@ const (
 	GenAIRequestPresencePenalty  attribute.Key = "gen_ai.request.presence_penalty"
 	GenAIRequestFrequencyPenalty attribute.Key = "gen_ai.request.frequency_penalty"
 	GenAIRequestSeed             attribute.Key = "gen_ai.request.seed"
+	GenAIRequestChoiceCount      attribute.Key = "gen_ai.request.choice.count"
 	GenAIResponseID              attribute.Key = "gen_ai.response.id"
 	GenAIResponseModel           attribute.Key = "gen_ai.response.model" // the served model's real name
 	GenAIResponseFinishReasons   attribute.Key = "gen_ai.response.finish_reasons"

@@ -22,6 +22,7 @@ func TestNames(t *testing.T) {
 		semconv.GenAIRequestPresencePenalty:  conventions.GenAIRequestPresencePenaltyKey,
 		semconv.GenAIRequestFrequencyPenalty: conventions.GenAIRequestFrequencyPenaltyKey,
 		semconv.GenAIRequestSeed:             conventions.GenAIRequestSeedKey,
+		semconv.GenAIRequestChoiceCount:      conventions.GenAIRequestChoiceCountKey,
 		semconv.GenAIResponseID:              conventions.GenAIResponseIDKey,
 		semconv.GenAIResponseModel:           conventions.GenAIResponseModelKey,
 		semconv.GenAIResponseFinishReasons:   conventions.GenAIResponseFinishReasonsKey,

@@ -1225,7 +1225,7 @@ type Output struct {
 	FinishReason FinishReason `protobuf:"varint,5,opt,name=finish_reason,json=finishReason,proto3,enum=sluice.v1.FinishReason" json:"finish_reason,omitempty"`
 	// The stop string that matched, or the text of the stop token id, for FINISH_REASON_STOP_SEQUENCE.
 	StopSequence string `protobuf:"bytes,6,opt,name=stop_sequence,json=stopSequence,proto3" json:"stop_sequence,omitempty"`
-	// The seed that was used: the request's or the one that the server drew.
+	// The seed that was used: the request's or the one that the server drew, plus the output's index.
 	Seed          uint64 `protobuf:"varint,7,opt,name=seed,proto3" json:"seed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1897,7 +1897,7 @@ type Finished struct {
 	FinishReason FinishReason `protobuf:"varint,2,opt,name=finish_reason,json=finishReason,proto3,enum=sluice.v1.FinishReason" json:"finish_reason,omitempty"`
 	// The stop string that matched, or the text of the stop token id, for FINISH_REASON_STOP_SEQUENCE.
 	StopSequence string `protobuf:"bytes,3,opt,name=stop_sequence,json=stopSequence,proto3" json:"stop_sequence,omitempty"`
-	// The seed that was used: the request's or the one that the server drew.
+	// The seed that was used: the request's or the one that the server drew, plus the output's index.
 	Seed          uint64 `protobuf:"varint,4,opt,name=seed,proto3" json:"seed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

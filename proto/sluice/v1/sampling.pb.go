@@ -67,7 +67,8 @@ type Sampling struct {
 	// and returned.
 	Seed *uint64 `protobuf:"varint,15,opt,name=seed,proto3,oneof" json:"seed,omitempty"`
 	// Number of outputs, 1 to the server's --max-outputs (16); output i uses seed + i, and is what a request of its own with that seed would give.
-	// Greedy sampling (a temperature of 0) allows 1. The prompt counts once. Default 1.
+	// Greedy sampling (a temperature of 0) allows 1. The prompt is run and counted once; each output takes a slot or a
+	// place in the queue. Default 1.
 	N *uint32 `protobuf:"varint,16,opt,name=n,proto3,oneof" json:"n,omitempty"`
 	// Go on after the end token, which may still be drawn. Default false.
 	IgnoreEos     *bool `protobuf:"varint,17,opt,name=ignore_eos,json=ignoreEos,proto3,oneof" json:"ignore_eos,omitempty"`
