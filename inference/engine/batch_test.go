@@ -91,6 +91,7 @@ func TestConcurrentEqualsAlone(t *testing.T) {
 					t.Errorf("after the last request: %+v", s)
 				}
 				elapse(time.Minute) // free slots keep their memory for a while
+				synctest.Wait()
 				for slot := range limits.Slots {
 					if n := h.toy.Held(slot); n != 0 {
 						t.Errorf("slot %d still holds %d positions", slot, n)

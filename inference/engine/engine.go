@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"runtime"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -32,6 +33,7 @@ type Engine struct {
 	sched     *sched.Scheduler
 	batch     runner.Batch
 	scratch   *sampling.Scratch
+	drawers   drawers
 	tracer    *stepTracer
 	meter     *stepMeter
 	added     []*job
@@ -175,6 +177,10 @@ func (e *Engine) Run(ctx context.Context) (err error) {
 		}
 		e.shutDown(err)
 	}()
+	if runtime.GOMAXPROCS(0) > 1 {
+		e.drawers.begin(e.limits.VocabSize)
+		defer e.drawers.end()
+	}
 	for {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)

@@ -135,5 +135,5 @@ func (e *Engine) fork(q *sched.Sequence, row []float32, batch runner.Step, now s
 	j.started, j.prefilled, j.forked = now.started, now.ended, true
 	j.out.start(j.summary(now.started))
 	j.trace.queue(e.tracer, j, now.started)
-	return e.advance(q, row, batch, now)
+	return e.advance(q, draw(jobOf(q), row, e.scratch), batch, now)
 }

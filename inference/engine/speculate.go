@@ -26,14 +26,14 @@ func (e *Engine) speculate(plan *sched.Plan) {
 
 // advanceDrafted draws a sequence's next token, and as many more as its draft has right: each is drawn from the logits
 // after the one before it, as it would be in a step of its own.
-func (e *Engine) advanceDrafted(q *sched.Sequence, row []float32, drafted [][]float32, batch runner.Step, now stepTimes) sched.Result {
-	r := e.advance(q, row, batch, now)
+func (e *Engine) advanceDrafted(q *sched.Sequence, d drawing, drafted [][]float32, batch runner.Step, now stepTimes) sched.Result {
+	r := e.advance(q, d, batch, now)
 	if len(q.Draft) == 0 {
 		return r
 	}
 	accepted := 0
 	for ; accepted < len(q.Draft) && !r.Done && r.Token == q.Draft[accepted]; accepted++ {
-		r = e.advance(q, drafted[accepted], batch, now)
+		r = e.advance(q, draw(jobOf(q), drafted[accepted], e.scratch), batch, now)
 	}
 	e.stats.drafted.Add(int64(len(q.Draft)))
 	e.stats.accepted.Add(int64(accepted))

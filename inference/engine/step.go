@@ -53,8 +53,9 @@ func (e *Engine) step(ctx context.Context) (ran bool, err error) {
 
 	now := stepTimes{started: started, ended: ended}
 	e.results, e.forks = e.results[:0], e.forks[:0]
+	drawn := e.drawAll(plan.Decode, logits.Decode)
 	for i, q := range plan.Decode {
-		e.results = append(e.results, e.advanceDrafted(q, logits.Decode[i], logits.Draft, batch, now))
+		e.results = append(e.results, e.advanceDrafted(q, drawn[i], logits.Draft, batch, now))
 	}
 	var chunk sched.Result
 	if c := plan.Chunk; c.Sequence != nil {
@@ -103,7 +104,7 @@ func (e *Engine) advanceChunk(c sched.Chunk, logits runner.Logits, batch runner.
 	if len(c.Forks) > 0 {
 		e.row = append(e.row[:0], logits.Chunk...) // drawing changes the logits
 	}
-	result := e.advance(c.Sequence, logits.Chunk, batch, now)
+	result := e.advance(c.Sequence, draw(j, logits.Chunk, e.scratch), batch, now)
 	for _, q := range c.Forks {
 		copy(logits.Chunk, e.row)
 		e.forks = append(e.forks, e.fork(q, logits.Chunk, batch, now))
@@ -127,9 +128,9 @@ func (e *Engine) scorePrompt(j *job, c sched.Chunk, rows [][]float32, now time.T
 	return nil
 }
 
-// advance draws a job's next token and hands it to the reader. A fault of this job alone, a panic of its decoder
-// included, ends it and leaves the others unharmed.
-func (e *Engine) advance(q *sched.Sequence, row []float32, batch runner.Step, now stepTimes) (r sched.Result) {
+// advance hands a job's next token to the reader. A fault of this job alone, a panic of its sampler or decoder included,
+// ends it and leaves the others unharmed.
+func (e *Engine) advance(q *sched.Sequence, d drawing, batch runner.Step, now stepTimes) (r sched.Result) {
 	j := jobOf(q)
 	defer func() {
 		if p := recover(); p != nil {
@@ -140,7 +141,7 @@ func (e *Engine) advance(q *sched.Sequence, row []float32, batch runner.Step, no
 		}
 	}()
 
-	id, err := j.next(row, e.scratch)
+	id, err := d.id, d.err
 	if errors.Is(err, sampling.ErrExcluded) {
 		e.end(j, nil, &ExcludedError{Token: j.count})
 		return sched.Result{Done: true}
