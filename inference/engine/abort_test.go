@@ -75,6 +75,7 @@ func TestCancelDuringPrefill(t *testing.T) {
 			t.Errorf("it took %s", took)
 		}
 		elapse(time.Minute) // a free slot keeps its memory for a while
+		synctest.Wait()
 		if h.toy.Steps() != 4 || h.toy.Held(0) != 0 {
 			t.Errorf("%d steps, slot 0 holds %d", h.toy.Steps(), h.toy.Held(0))
 		}
