@@ -12,7 +12,6 @@ import (
 	"github.com/sluiceml/sluice/inference/runner"
 	"github.com/sluiceml/sluice/inference/sampling"
 	"github.com/sluiceml/sluice/inference/sched"
-	"github.com/sluiceml/sluice/inference/speculate"
 )
 
 // Engine runs the requests of one session. Submit, Refusal, Drain and Stats may be called from any goroutine; what is
@@ -116,9 +115,6 @@ func (e *Engine) submit(ctx context.Context, requests []Request) ([]*Output, err
 		j, err := newJob(r, e.limits, now)
 		if err != nil {
 			return nil, err
-		}
-		if e.limits.MaxDraft > 0 && !e.cfg.NoSpeculation {
-			j.lookup = speculate.New(r.Prompt, j.limit)
 		}
 		j.trace = trace.another()
 		if deadline, ok := ctx.Deadline(); ok {

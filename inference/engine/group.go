@@ -133,6 +133,7 @@ func pair(jobs []*job) {
 func (e *Engine) fork(q *sched.Sequence, row []float32, batch runner.Step, now stepTimes) sched.Result {
 	j := jobOf(q)
 	j.started, j.prefilled, j.forked = now.started, now.ended, true
+	e.prepareGuesses(j)
 	j.out.start(j.summary(now.started))
 	j.trace.queue(e.tracer, j, now.started)
 	return e.advance(q, draw(jobOf(q), row, e.scratch), batch, now)

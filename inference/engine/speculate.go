@@ -3,7 +3,15 @@ package engine
 import (
 	"github.com/sluiceml/sluice/inference/runner"
 	"github.com/sluiceml/sluice/inference/sched"
+	"github.com/sluiceml/sluice/inference/speculate"
 )
+
+// prepareGuesses takes memory for guesses of a job that gets a slot, up to 50 bytes for each of its tokens.
+func (e *Engine) prepareGuesses(j *job) {
+	if e.limits.MaxDraft > 0 && !e.cfg.NoSpeculation {
+		j.lookup = speculate.New(j.req.Prompt, j.limit)
+	}
+}
 
 // speculate gives the one sequence that decodes a draft of what may follow. Beside others there is none: a step of
 // several rows already uses the processor well, and attention takes several tokens of one sequence only.

@@ -81,6 +81,7 @@ func (e *Engine) admit(c sched.Chunk, now time.Time) {
 	}
 	j := jobOf(c.Sequence)
 	j.started = now
+	e.prepareGuesses(j)
 	j.out.start(j.summary(now))
 	j.trace.queue(e.tracer, j, now)
 }

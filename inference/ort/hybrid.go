@@ -389,6 +389,16 @@ func (h *hybrid) copySlot(dst, src, length int) {
 	}
 }
 
+// release gives a slot's memory back, and that of the prompt in the scratch if it was the slot's.
+func (h *hybrid) release(slot int) error {
+	err := h.slots.release(slot)
+	if h.owner == slot {
+		h.owner = -1
+		err = errors.Join(err, h.scratch.release(0))
+	}
+	return err
+}
+
 // save copies the prompt that is running, or ran last, into the prefix store.
 func (h *hybrid) save(slot, past int, blocks []int) error {
 	if h.owner != slot {

@@ -311,7 +311,7 @@ func (s *Session) ReleaseSlot(slot int) {
 // discardSlot gives a slot's memory back.
 func (s *Session) discardSlot(slot int) error {
 	if s.hybrid != nil {
-		return s.hybrid.slots.release(slot)
+		return s.hybrid.release(slot)
 	}
 	return s.cache.release(slot)
 }
