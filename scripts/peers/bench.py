@@ -19,6 +19,7 @@ import sys
 import install
 import machine
 import table
+import weights
 from peers import Failed, Setup, Workload, all_peers
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -61,8 +62,10 @@ def parse():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--timeout", type=float, default=1800, help="seconds for one measurement")
-    parser.add_argument("--busy", type=float, default=0.25, help="repeat what was measured while others kept more cores busy than this")
+    parser.add_argument("--quality", metavar="TEXT", help="also say how far the weights are from float32 on this text of 12,288 tokens or more")
+    parser.add_argument("--busy", type=float, default=0.25, help="cores that others may keep busy: what was measured beside more is measured again")
     parser.add_argument("--repeats", type=int, default=2, help="how often; the calmest counts")
+    parser.add_argument("--patience", type=float, default=60, help="seconds to wait before a measurement until no more cores are busy than that")
     parser.add_argument("--install-only", action="store_true")
     parser.add_argument("--out", help="file for the Markdown")
     parser.add_argument("--json", help="file for all figures")
@@ -94,6 +97,7 @@ def calmest(args, measure, workload, number):
     """Measures, again if others had the machine, and returns the measurement that was disturbed least."""
     best = None
     for repeat in range(args.repeats + 1):
+        machine.wait_for_calm(args.busy, args.patience)
         # No server sees the same prompts twice.
         figures = measure(workload, 1 + number * (args.repeats + 1) + repeat)
         if best is None or (figures["foreign_cores"] or 0) < (best["foreign_cores"] or 0):
@@ -150,7 +154,10 @@ def main():
         timeout=args.timeout,
         objectives=("--slo-ttft", args.slo_ttft, "--slo-itl", args.slo_itl),
     )
+    quality: list[dict] = []
     try:
+        if args.quality:
+            quality = weights.measure(setup, peers, os.path.abspath(args.quality), failures)
         measure_all(args, setup, peers, workloads, results, failures)
     except KeyboardInterrupt:
         print("interrupted: these are the figures until then", file=sys.stderr)
@@ -162,7 +169,7 @@ def main():
         "threads": args.threads,
         "versions": {"sluice": version.removeprefix("sluice "), **install.VERSIONS},
     }
-    text = table.document(report, peers, workloads, results, failures)
+    text = table.document(report, peers, workloads, results, quality, failures)
     print(text)
     if args.out:
         with open(args.out, "w", encoding="utf-8") as f:
@@ -170,7 +177,7 @@ def main():
     if args.json:
         report["failures"] = [{"peer": p, "workload": w, "reason": r} for (p, w), r in failures.items()]
         with open(args.json, "w", encoding="utf-8") as f:
-            json.dump({**report, "results": results}, f, indent=2)
+            json.dump({**report, "quality": quality, "results": results}, f, indent=2)
 
 
 if __name__ == "__main__":

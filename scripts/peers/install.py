@@ -11,6 +11,7 @@ import tarfile
 VERSIONS = {
     "llama-cpp-python": "0.3.36",
     "onnxruntime-genai": "0.18.0",
+    "onnxruntime": "1.32.0",
     "onnx": "1.23.2",
     "onnx-ir": "1.1.0",
     "openvino-genai": "2026.4.1.0",
@@ -108,7 +109,7 @@ def torch_python(store):
 def genai_python(store):
     """onnxruntime-genai, whose builder needs torch and transformers: it shares their environment."""
     torch_python(store)
-    return virtualenv(store, "venv-torch", pinned("onnxruntime-genai", "onnx", "onnx-ir"), step="venv-torch-genai")
+    return virtualenv(store, "venv-torch", pinned("onnxruntime-genai", "onnxruntime", "onnx", "onnx-ir"), step="venv-torch-genai")
 
 
 def openvino_python(store):
@@ -198,6 +199,19 @@ def llama_q4_0(store):
     command = [quantize, "--allow-requantize", store.gguf, out, "Q4_0", "2"]
     store.once("q4_0", command, lambda: store.run("q4_0", *command))
     return out
+
+
+def openvino_gguf(store):
+    """Returns a path to the GGUF in a folder of its own, since OpenVINO writes what it made of it beside the file."""
+    folder = store.path("openvino-model")
+    link = os.path.join(folder, "model.gguf")
+
+    def make():
+        os.makedirs(fresh(folder))
+        os.symlink(store.gguf, link)
+
+    store.once("openvino-model", store.gguf, make)
+    return link
 
 
 def default_gguf(home):

@@ -4,6 +4,7 @@ import glob
 import os
 import platform
 import resource
+import time
 
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -75,6 +76,16 @@ class Usage:
             except OSError:  # not Linux, or it has ended
                 continue
         return total // 1000 or None
+
+
+def wait_for_calm(cores, patience):
+    """Waits until all processes together keep no more cores busy than that, at most so many seconds."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        before, start = cpu_of_all(), time.monotonic()
+        time.sleep(2)
+        if before is None or (cpu_of_all() - before) / (time.monotonic() - start) <= cores:
+            return
 
 
 def describe():

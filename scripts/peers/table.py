@@ -71,7 +71,7 @@ def workload_table(workload, peers, results, failures):
     heads = columns(workload)
     lines.append(row(["", "weights", "through", *heads]))
     lines.append(row(["---"] * 3 + ["---:"] * len(heads)))
-    base = None
+    base = {}  # Sluice's speed in each round
     for peer in peers:
         if not peer.takes(workload):
             continue
@@ -80,19 +80,28 @@ def workload_table(workload, peers, results, failures):
             reason = failures.get((peer.name, workload.name)) or ((peer.name, None) in failures and "see below")
             lines.append(row([peer.name, peer.weights, peer.through, reason or "not measured"] + ["–"] * (len(heads) - 1)))
             continue
-        speed = median([r["tokens_per_s"] for r in mine])
-        base = speed if peer is peers[0] else base
-        ratio = f"{speed / base:.2f}" if base else "–"
-        cells = [ratio if head == RATIO else cell(mine) for head, cell in heads.items()]
+        if peer is peers[0]:
+            base = {r["round"]: r["tokens_per_s"] for r in mine}
+        ratio = median([r["tokens_per_s"] / base[r["round"]] for r in mine if base.get(r["round"])])
+        cells = [("–" if ratio is None else f"{ratio:.2f}") if head == RATIO else cell(mine) for head, cell in heads.items()]
         lines.append(row([peer.name, peer.weights, peer.through, *cells]))
     return "\n".join(lines) + "\n"
 
 
-def document(report, peers, workloads, results, failures):
+def quality_table(quality):
+    """How far the weights are from float32."""
+    lines = ["### Weights", "", f"Against the same weights in float32, {quality[0]['positions']} positions of one text.", ""]
+    lines += [row(["", "weights", "KL", "same best token", "perplexity"]), row(["---"] * 2 + ["---:"] * 3)]
+    for q in quality:
+        lines.append(row([q["peer"], q["weights"], f"{q['kl']:.4f}", f"{q['same_top']} %", f"{q['perplexity']:.2f}"]))
+    return "\n".join(lines) + "\n"
+
+
+def document(report, peers, workloads, results, quality, failures):
     parts = [
         "# Peers\n",
         f"{report['machine']}; {report['rounds']} interleaved rounds, {report['threads']} threads, {report['date']}. "
-        "Medians with the range of the rounds. All start from the same GGUF.\n",
+        "Medians with the range of the rounds; ratios are medians of the rounds' own. All start from the same GGUF.\n",
         "Servers are put under load by `sluice bench`, which runs on the same processors; what runs in process has no "
         "server and no client to pay for and gets all prompts of a batch at once. Tokens a second are those of the answers "
         "of all streams together, their prefill included. The last column is how many cores other programs of the machine "
@@ -100,7 +109,9 @@ def document(report, peers, workloads, results, failures):
         "Versions: " + ", ".join(f"{k} {v}" for k, v in report["versions"].items()) + ".\n",
     ]
     parts += [workload_table(w, peers, results, failures) for w in workloads]
+    if quality:
+        parts.append(quality_table(quality))
     broken = {peer: reason for (peer, workload), reason in failures.items() if workload is None}
     if broken:
-        parts.append("### Not installed or not started\n\n" + "\n".join(f"- {p}: {r}" for p, r in broken.items()) + "\n")
+        parts.append("### What failed\n\n" + "\n".join(f"- {p}: {r}" for p, r in broken.items()) + "\n")
     return "\n".join(parts)

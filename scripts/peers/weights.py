@@ -1,0 +1,80 @@
+"""How far each peer's form of the weights is from float32: a speed means little without it."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+import install
+from peers import GenAI, Llama, OpenVINO, Peer, Sluice
+
+SCRIPT = os.path.join(install.HERE, "quality.py")
+WINDOWS, LENGTH = 24, 512
+
+
+def measure(setup, peers, text, failures):
+    """Returns a dictionary for each form of weights; what fails is noted in failures."""
+    found: list[dict] = []
+    with tempfile.TemporaryDirectory(dir=setup.store.root) as work:  # gigabytes: not everybody's /tmp takes them
+        forms: dict[tuple, Peer] = {}  # one peer of each form
+        for peer in peers:
+            kind = next((k for k in (Sluice, Llama, GenAI, OpenVINO) if isinstance(peer, k)), None)
+            if kind and (peer.name, None) not in failures:
+                forms.setdefault((kind, peer.weights, getattr(peer, "folder", None)), peer)
+        try:
+            reference(setup, work, text)
+        except (install.NotInstalled, Failed) as e:
+            failures["the reference of quality", None] = str(e)
+            return found
+        for (kind, _, _), peer in forms.items():
+            print(f"quality: {peer.name}", file=sys.stderr, flush=True)
+            try:
+                found.append({"peer": peer.name, "weights": peer.weights, **one(setup, work, text, kind, peer)})
+            except (install.NotInstalled, Failed) as e:
+                failures[f"quality of {peer.name}", None] = str(e)
+    return found
+
+
+class Failed(Exception):
+    """A judgement that did not come to an end, with the reason in one line."""
+
+
+def logits(setup, work, text, model):
+    """Runs llama.cpp over the text and returns the file of its log-probabilities."""
+    out = os.path.join(work, "logits")
+    program = os.path.join(install.llama_cpp(setup.store), "llama-perplexity")
+    setup.store.run(
+        "quality", program, "-m", model, "-f", text, "-c", str(LENGTH), "--chunks", str(WINDOWS),
+        "-t", str(setup.threads), "--kl-divergence-base", out,
+    )  # fmt: skip
+    return out
+
+
+def judge(setup, work, python, mode, model):
+    command = [python, SCRIPT, mode, model, "--work", work, "--threads", str(setup.threads)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Failed((done.stderr.strip().splitlines() or ["no output"])[-1][:200])
+    return done.stdout
+
+
+def reference(setup, work, text):
+    """Takes llama.cpp's tokens of the text, and the float32 predictions for them."""
+    python = install.genai_python(setup.store)
+    judge(setup, work, python, "tokens", logits(setup, work, text, setup.store.gguf))
+    judge(setup, work, python, "reference", install.checkpoint(setup.store))
+
+
+def one(setup, work, text, kind, peer):
+    python = install.genai_python(setup.store)
+    if kind is Sluice:
+        answer = judge(setup, work, python, "sluice", peer.folder)
+    elif kind is GenAI:
+        answer = judge(setup, work, python, "genai", install.genai_model(setup.store))
+    elif kind is OpenVINO:
+        python = install.openvino_python(setup.store)
+        answer = judge(setup, work, python, "openvino", install.openvino_gguf(setup.store))
+    else:
+        answer = judge(setup, work, python, "llama", logits(setup, work, text, peer.model(setup.store)))
+    return json.loads(answer.strip().splitlines()[-1])
