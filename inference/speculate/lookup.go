@@ -46,8 +46,10 @@ const (
 	startRate = 0.6
 	// memory is the weight of the past in the rate: about the last dozen guesses count.
 	memory = 0.92
-	// perToken is what each proposed token adds to the time of a step that feeds one, as a share of it.
-	perToken = 0.12
+	// perDraft and perToken are what a draft, and each token of it, add to the time of a step that feeds one token, as
+	// shares of it. The default model's steps of 1, 2, 5 and 9 tokens take 10.0, 11.3, 13.4 and 16.3 ms of a core.
+	perDraft = 0.06
+	perToken = 0.08
 	// leastGain is how much faster a step with guesses must be expected to be per token.
 	leastGain = 1.05
 )
@@ -120,7 +122,7 @@ func (l *Lookup) worth() int {
 	for k := 1; k <= MaxTokens; k++ {
 		power *= l.rate
 		tokens += power
-		if g := tokens / (1 + perToken*float64(k)); g > gain {
+		if g := tokens / (1 + perDraft + perToken*float64(k)); g > gain {
 			best, gain = k, g
 		}
 	}
