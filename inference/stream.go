@@ -60,15 +60,10 @@ func (s *Stream) Next(ctx context.Context) (Update, error) {
 }
 
 // next is the next update of an output. A deadline that passes while the request still waits is noticed here and by the
-// engine; whoever is first, the answer names the queue. Once an output has been in a step, the request has run, even if
-// another still waits.
+// engine; whoever is first, the answer names the queue.
 func (s *Stream) next(ctx context.Context) (int, engine.Update, error) {
 	index, update, err := s.outputs.Next(ctx)
-	_, waited := errors.AsType[*engine.ExpiredError](err)
-	switch started := s.outputs.Started(); {
-	case waited && started:
-		return 0, engine.Update{}, context.DeadlineExceeded
-	case errors.Is(err, context.DeadlineExceeded) && !started:
+	if errors.Is(err, context.DeadlineExceeded) && !s.outputs.Started() {
 		return 0, engine.Update{}, &ExpiredError{Waited: time.Since(s.outputs.Submitted())}
 	}
 	return index, update, err

@@ -162,6 +162,13 @@ func TestSeveralOutputsCancelled(t *testing.T) {
 	}
 	wantStatus(t, err, codes.Canceled)
 	idle(t, i)
+
+	// A deadline too, whether it is noticed by those that run or by those that wait.
+	late, stop := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer stop()
+	_, err = generator(i).Generate(late, in)
+	wantStatus(t, err, codes.DeadlineExceeded)
+	idle(t, i)
 }
 
 // More outputs than the engine can ever hold are refused as such, not as a full queue.
