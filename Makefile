@@ -16,6 +16,7 @@ PYTHON ?= python3
 SLUICE_HOME ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/sluice
 export SLUICE_HOME
 FUZZTIME ?= 5s
+MINUTES  ?= 60
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -X main.version=$(VERSION)
 
@@ -108,6 +109,10 @@ bench: setup ## Run the Go benchmarks.
 .PHONY: bench-peers
 bench-peers: setup ## Measure llama.cpp, onnxruntime-genai, OpenVINO and others beside Sluice; installs gigabytes into the cache.
 	$(PYTHON) scripts/peers/bench.py --sluice $(BIN) --out bin/peers.md --json bin/peers.json $(PEERS_ARGS)
+
+.PHONY: soak
+soak: setup ## Mixed load for MINUTES (60): no lost request, no drift in memory or goroutines.
+	$(PYTHON) scripts/soak.py $(BIN) --minutes $(MINUTES)
 
 .PHONY: cover
 cover: setup test-tools $(VENV)/.stamp ## Write coverage.html.
