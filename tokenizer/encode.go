@@ -41,7 +41,8 @@ func (t *Tokenizer) Encode(text string, o EncodeOptions) ([]uint32, error) {
 	return t.AppendEncode(make([]uint32, 0, len(text)/3+len(t.prefix)+len(t.suffix)+1), text, o)
 }
 
-// AppendEncode appends the token ids of a text to dst and returns the extended slice; after an error that is dst.
+// AppendEncode appends the token ids of a text to dst and returns the extended slice; after an error that is dst. What
+// lies in dst's memory beyond the ids may be overwritten.
 func (t *Tokenizer) AppendEncode(dst []uint32, text string, o EncodeOptions) ([]uint32, error) {
 	e := t.encoder()
 	defer e.release()

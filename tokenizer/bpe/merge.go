@@ -33,7 +33,8 @@ func NewScratch() *Scratch {
 	return &Scratch{short: make([]shortSet, cacheSets), long: make([]longSlot, longSlots)}
 }
 
-// Append encodes a word and appends its tokens. The words of a text are encoded one after another, each by itself.
+// Append encodes a word and appends its tokens. The words of a text are encoded one after another, each by itself. What
+// lies in dst's memory beyond what is returned may be overwritten.
 func (m *Model) Append(dst []uint32, word string, s *Scratch) []uint32 {
 	switch n := len(word); {
 	case n == 0:
