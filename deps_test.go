@@ -32,7 +32,7 @@ inference/runner, inference/sampling, inference/stop, inference/semconv < infere
 # Models on disk. The session reads the folder that it runs.
 inference/model/quant, inference/model/internal/mmap < inference/model/gguf, inference/model/safetensors < inference/model
 inference/model/onnx, inference/model < inference/model/builder
-inference/runner, inference/model < inference/ort
+inference/runner, inference/model, inference/model/onnx < inference/ort
 
 # The façade knows no session factory: cmd injects it.
 inference/model, inference/chat, tokenizer, inference/engine < inference

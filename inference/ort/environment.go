@@ -12,11 +12,12 @@ import (
 // Environment is the loaded ONNX Runtime library. onnxruntime_go and the library have one per process; the program
 // opens it once and closes it after its sessions. It is safe for concurrent use.
 type Environment struct {
+	library string // its path
 	version string
 
 	mu struct {
 		sync.Mutex
-		sessions int // open ones
+		sessions int // open ones, and weights that are shared
 		closed   bool
 	}
 }
@@ -49,7 +50,7 @@ func OpenEnvironment(library string) (*Environment, error) {
 	if err := onnx.InitializeEnvironment(onnx.WithLogLevelError()); err != nil {
 		return nil, &LibraryError{Path: library, Err: err}
 	}
-	return &Environment{version: version}, nil
+	return &Environment{library: library, version: version}, nil
 }
 
 // Version is the version of the library, such as "1.32.0".

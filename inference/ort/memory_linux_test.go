@@ -3,6 +3,9 @@ package ort
 import (
 	"math/rand/v2"
 	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -82,4 +85,25 @@ func TestStoreTakesWhatIsSaved(t *testing.T) {
 			t.Errorf("%d blocks take %d bytes, want %d", blocks, n, least)
 		}
 	}
+}
+
+// residentAnonymous is the memory of the process that no file stands behind.
+func residentAnonymous(t *testing.T) int {
+	t.Helper()
+	debug.FreeOSMemory() // Go's own is not what is measured
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if value, ok := strings.CutPrefix(line, "RssAnon:"); ok {
+			kilobytes, err := strconv.Atoi(strings.Fields(value)[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return kilobytes << 10
+		}
+	}
+	t.Fatal("the system does not say how much memory is anonymous")
+	return 0
 }

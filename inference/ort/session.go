@@ -3,6 +3,7 @@ package ort
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	onnx "github.com/yalue/onnxruntime_go"
 
@@ -22,6 +23,8 @@ type Config struct {
 	MaxChunk  int // most tokens of a prompt chunk, at most MaxLength
 
 	PrefixBytes int // most memory of the prefix store; what holds no block is no store
+
+	Weights *Weights // of the same model, to be shared with other sessions on the CPU; nil: the session has its own
 }
 
 // validate says everything that is wrong, by field.
@@ -47,6 +50,8 @@ func (c Config) validate() error {
 	need(c.MaxLength >= 1 && c.MaxLength <= c.ContextLength,
 		"MaxLength is %d, want 1 to ContextLength, %d", c.MaxLength, c.ContextLength)
 	need(c.PrefixBytes >= 0, "PrefixBytes is %d, below 0", c.PrefixBytes)
+	need(c.Weights == nil || c.Device.Provider == CPU && c.Weights.model == c.Model,
+		"Weights are of another model than %s, or the device is %q", c.Model, c.Device.Provider)
 	need(c.MaxChunk >= 1 && c.MaxChunk <= c.MaxLength, "MaxChunk is %d, want 1 to MaxLength, %d", c.MaxChunk, c.MaxLength)
 	if errs != nil {
 		return fmt.Errorf("ort.Config: %w", errs)
@@ -86,14 +91,7 @@ func (e *Environment) Open(config Config) (_ *Session, err error) {
 	if err := e.acquire(); err != nil {
 		return nil, err
 	}
-	s := &Session{
-		environment: e,
-		config:      config,
-		names:       newNames(config.Graph),
-		decode:      make([]*lane, config.Slots+1),
-		chunk:       make([]*lane, config.Slots),
-		chunkIDs:    make([]onnx.Value, max(config.MaxChunk, 2)+1),
-	}
+	s := &Session{environment: e, config: config, names: newNames(config.Graph)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("opening %s: %w", config.Model, err), s.Close())
@@ -102,20 +100,50 @@ func (e *Environment) Open(config Config) (_ *Session, err error) {
 	if s.session, err = load(config, s.names); err != nil {
 		return nil, err
 	}
-	if err = s.reserve(); err != nil {
+	if err = s.begin(); err != nil {
 		return nil, err
 	}
+	return s, nil
+}
+
+// begin takes memory and runs the model once.
+func (s *Session) begin() error {
+	c := s.config
+	s.decode = make([]*lane, c.Slots+1)
+	s.chunk = make([]*lane, c.Slots)
+	s.chunkIDs = make([]onnx.Value, max(c.MaxChunk, 2)+1)
+	if err := s.reserve(); err != nil {
+		return err
+	}
 	// Both paths of a step, so that the first request finds them warm.
-	for _, step := range []runner.Step{
+	for i, step := range []runner.Step{
 		{Decode: []runner.DecodeRow{{}}},
-		{Chunk: &runner.Chunk{Tokens: make([]uint32, config.MaxChunk), Logits: true}},
+		{Chunk: &runner.Chunk{Tokens: make([]uint32, c.MaxChunk), Logits: true}},
 	} {
-		if _, err = s.Step(step); err != nil {
-			return nil, fmt.Errorf("first run: %w", err)
+		logits, err := s.Step(step)
+		if err != nil {
+			return fmt.Errorf("first run: %w", err)
+		}
+		if c.Weights != nil {
+			if err := c.Weights.agree(i, append(logits.Decode, logits.Chunk)[0]); err != nil {
+				return err
+			}
 		}
 	}
 	s.ReleaseSlot(0)
-	return s, nil
+	return nil
+}
+
+// Renew gives the session new memory, in which every slot and the prefix store is empty, on the model that it has
+// loaded: what a failed step leaves undefined is gone. After an error the session can only be renewed or closed.
+func (s *Session) Renew() error {
+	if s.closed {
+		return misuse(ErrClosed, "renewing a session")
+	}
+	if err := errors.Join(s.end(), s.begin()); err != nil {
+		return fmt.Errorf("renewing the session of %s: %w", s.config.Model, err)
+	}
+	return nil
 }
 
 // reserve takes address space for keys, values, inputs and logits.
@@ -146,7 +174,11 @@ func load(config Config, names *names) (session *onnx.DynamicAdvancedSession, er
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, options.Destroy()) }()
-	session, err = onnx.NewDynamicAdvancedSession(config.Model, names.inputs, names.outputs, options)
+	if config.Weights != nil {
+		session, err = config.Weights.open(options)
+	} else {
+		session, err = onnx.NewDynamicAdvancedSession(config.Model, names.inputs, names.outputs, options)
+	}
 	if err != nil {
 		err = fmt.Errorf("loading: %w", err)
 		if config.Device.Provider != CPU {
@@ -371,20 +403,27 @@ func (s *Session) Close() error {
 		return misuse(ErrClosed, "closing a session")
 	}
 	s.closed = true
-	errs := s.released
-	for _, l := range s.decode {
-		errs = errors.Join(errs, l.close())
+	errs := s.end()
+	if s.session != nil {
+		errs = errors.Join(errs, s.session.Destroy())
+		if s.config.Weights != nil {
+			s.config.Weights.leave()
+		}
 	}
-	for _, l := range s.chunk {
+	s.environment.release()
+	return errs
+}
+
+// end gives the memory of begin back, as far as that came.
+func (s *Session) end() error {
+	errs := s.released
+	for _, l := range slices.Concat(s.decode, s.chunk) {
 		errs = errors.Join(errs, l.close())
 	}
 	if s.hybrid != nil {
 		errs = errors.Join(errs, s.hybrid.unbind())
 	}
 	errs = errors.Join(errs, s.tensors.close())
-	if s.session != nil {
-		errs = errors.Join(errs, s.session.Destroy())
-	}
 	if s.buffers != nil {
 		errs = errors.Join(errs, s.buffers.region.free())
 	}
@@ -395,6 +434,7 @@ func (s *Session) Close() error {
 	if s.hybrid != nil {
 		errs = errors.Join(errs, s.hybrid.free())
 	}
-	s.environment.release()
+	s.decode, s.chunk, s.chunkIDs = nil, nil, nil
+	s.hybrid, s.cache, s.buffers, s.prefixes, s.released = nil, nil, nil, prefixes{}, nil
 	return errs
 }
