@@ -36,11 +36,12 @@ inference/runner, inference/model, inference/model/onnx < inference/ort
 
 # The façade knows no session factory: cmd injects it.
 inference/model, inference/chat, tokenizer, inference/engine < inference
-inference, proto/sluice/v1 < server/status < server/interceptor < server
+inference, proto/sluice/v1, server/auth < server/status < server/interceptor < server
 
 # Only the command knows all.
 proto/sluice/v1 < clients/go
 clients/go, server, inference, inference/ort, inference/model/builder < cmd/sluice
+server/auth < server/certificates < cmd/sluice
 inference/model < cmd/sluice/internal/setup < cmd/sluice
 proto/sluice/v1, clients/go < cmd/sluice/internal/bench < cmd/sluice
 cmd/sluice/internal/calibration < cmd/sluice

@@ -57,7 +57,7 @@ type running struct {
 // start finds the model, converts the request and has it admitted. The line of the finished call names both.
 func (s *inferenceService) start(ctx context.Context, in *sluicev1.GenerateRequest) (running, error) {
 	arrival := s.now()
-	model, err := findModel(s.models, "model", in.GetModel())
+	model, err := findModel(ctx, s.models, "model", in.GetModel())
 	if err != nil {
 		return running{}, err
 	}

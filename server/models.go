@@ -6,6 +6,7 @@ import (
 
 	"github.com/sluiceml/sluice/inference"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
+	"github.com/sluiceml/sluice/server/auth"
 	"github.com/sluiceml/sluice/server/status"
 )
 
@@ -18,13 +19,18 @@ type Registry interface {
 	Models() []*inference.Model
 }
 
-// findModel finds the model that a field of a request names.
-func findModel(models Registry, field, name string) (*inference.Model, error) {
+// findModel finds the model that a field of a request names, if the caller may use it. One who may not use every model
+// is not told which others exist.
+func findModel(ctx context.Context, models Registry, field, name string) (*inference.Model, error) {
 	if len(name) > maxModelName {
 		return nil, inference.Invalid(field, "must have at most %d bytes", maxModelName)
 	}
+	caller := auth.FromContext(ctx)
 	model, err := models.Model(name)
-	if err != nil {
+	switch {
+	case err == nil && !caller.MayUseModel(model.Name()), err != nil && !caller.EveryModel():
+		return nil, caller.RefuseModel(ctx, name)
+	case err != nil:
 		return nil, fmt.Errorf("find model: %w", err)
 	}
 	return model, nil
@@ -37,19 +43,21 @@ type modelService struct {
 	models Registry
 }
 
-// ListModels lists the served models, the default one first.
-func (s *modelService) ListModels(context.Context, *sluicev1.ListModelsRequest) (*sluicev1.ListModelsResponse, error) {
-	models := s.models.Models()
-	out := &sluicev1.ListModelsResponse{Models: make([]*sluicev1.Model, len(models))}
-	for i, model := range models {
-		out.Models[i] = describe(model)
+// ListModels lists the served models that the caller may use, the default one first.
+func (s *modelService) ListModels(ctx context.Context, _ *sluicev1.ListModelsRequest) (*sluicev1.ListModelsResponse, error) {
+	caller := auth.FromContext(ctx)
+	out := &sluicev1.ListModelsResponse{}
+	for _, model := range s.models.Models() {
+		if caller.MayUseModel(model.Name()) {
+			out.Models = append(out.Models, describe(model))
+		}
 	}
 	return out, nil
 }
 
 // GetModel describes one model.
-func (s *modelService) GetModel(_ context.Context, in *sluicev1.GetModelRequest) (*sluicev1.GetModelResponse, error) {
-	model, err := findModel(s.models, "name", in.GetName())
+func (s *modelService) GetModel(ctx context.Context, in *sluicev1.GetModelRequest) (*sluicev1.GetModelResponse, error) {
+	model, err := findModel(ctx, s.models, "name", in.GetName())
 	if err != nil {
 		return nil, err
 	}

@@ -102,6 +102,9 @@ func ofDomain(err error) *status.Status {
 	if e, ok := errors.AsType[*inference.SlowReaderError](err); ok {
 		return with(codes.Aborted, e.Error(), errorInfo(ReasonSlowReader, nil)) // no code that clients retry by themselves
 	}
+	if st := ofAuth(err); st != nil {
+		return st
+	}
 	if e, ok := errors.AsType[*AdminOnlyError](err); ok {
 		return with(codes.PermissionDenied, e.Error(),
 			errorInfo(ReasonAdminOnly, nil))
