@@ -18,6 +18,7 @@ import (
 type app struct {
 	options *serveCmd
 	log     *slog.Logger
+	level   *slog.LevelVar // of log
 	signals <-chan os.Signal
 	reload  func() // reads the configuration again
 
@@ -27,6 +28,7 @@ type app struct {
 	server    *server.Server
 	grpc      net.Listener
 	http      *httpServer // nil: none
+	admin     *httpServer // nil: none
 	serving   atomic.Bool // loaded, and not draining
 }
 
@@ -59,6 +61,7 @@ func (a *app) run(ctx context.Context) (err error) {
 		Logger:         a.log,
 		TracerProvider: a.telemetry.tracers,
 		MeterProvider:  a.telemetry.meters,
+		Propagator:     a.telemetry.propagator,
 		DrainDelay:     a.options.DrainDelay,
 
 		MaxRequestDuration:    a.options.MaxRequestDuration,
@@ -92,6 +95,9 @@ func (a *app) listen(ctx context.Context, undo *closers) (err error) {
 		return fmt.Errorf("--grpc-addr: %w", err)
 	}
 	undo.add(func() error { return ignoreClosed(a.grpc.Close()) })
+	if err := a.listenAdmin(ctx, undo); err != nil {
+		return err
+	}
 	if a.options.HTTPAddr == "" {
 		return nil
 	}
@@ -99,7 +105,7 @@ func (a *app) listen(ctx context.Context, undo *closers) (err error) {
 	if err != nil {
 		return fmt.Errorf("--http-addr: %w", err)
 	}
-	a.http = newHTTPServer(listener, a.telemetry.handler(), a.ready, a.log)
+	a.http = newHTTPServer(listener, publicHandler(a.telemetry.handler(), a.ready), a.log)
 	undo.add(a.http.close)
 	return nil
 }

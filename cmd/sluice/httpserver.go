@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// httpServer answers probes and scrapes.
+// httpServer is an HTTP server on a listener of its own.
 type httpServer struct {
 	listener net.Listener
 	server   *http.Server
 	ended    chan error
 }
 
-// newHTTPServer begins to serve at once: /livez says that the process runs, /readyz whether it wants calls.
-func newHTTPServer(listener net.Listener, metrics http.Handler, ready func() bool, log *slog.Logger) *httpServer {
+// publicHandler answers probes and scrapes: /livez says that the process runs, /readyz whether it wants calls.
+func publicHandler(metrics http.Handler, ready func() bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
@@ -30,10 +30,19 @@ func newHTTPServer(listener net.Listener, metrics http.Handler, ready func() boo
 		answer(w, http.StatusOK, "ok")
 	})
 	mux.Handle("GET /metrics", metrics)
+	return mux
+}
+
+// newHTTPServer begins to serve at once, HTTP/1.1 and HTTP/2 without TLS.
+func newHTTPServer(listener net.Listener, handler http.Handler, log *slog.Logger) *httpServer {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
 	s := &httpServer{
 		listener: listener,
 		server: &http.Server{
-			Handler:           mux,
+			Handler:           handler,
+			Protocols:         protocols,
 			ReadHeaderTimeout: 10 * time.Second,
 			ReadTimeout:       30 * time.Second,
 			WriteTimeout:      time.Minute,

@@ -13,12 +13,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	bridge "go.opentelemetry.io/contrib/bridges/prometheus"
 	"go.opentelemetry.io/contrib/exporters/autoexport"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/propagation"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -28,11 +30,13 @@ import (
 // telemetry is the OpenTelemetry SDK. Traces go where the standard OTEL_ variables and --trace-file say, metrics to
 // /metrics and where the variables say. Without them nothing leaves the process.
 type telemetry struct {
-	tracers trace.TracerProvider
-	meters  metric.MeterProvider
-	pickers *pickerMetrics
+	tracers    trace.TracerProvider
+	meters     metric.MeterProvider
+	propagator propagation.TextMapPropagator
+	pickers    *pickerMetrics
 
-	registry *prometheus.Registry
+	registry *prometheus.Registry // of what OpenTelemetry's instruments measure
+	process  *prometheus.Registry // of what the process itself shows; OTLP gets it by a bridge
 	undo     closers
 }
 
@@ -41,12 +45,15 @@ func newTelemetry(ctx context.Context, traceFile string, log *slog.Logger) (t *t
 	// The SDK's own troubles are global.
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("telemetry", "error", err.Error()) }))
 	otel.SetLogger(logr.FromSlogHandler(log.Handler()))
-	t = &telemetry{registry: prometheus.NewRegistry(), pickers: newPickerMetrics()}
+	t = &telemetry{registry: prometheus.NewRegistry(), process: prometheus.NewRegistry(), pickers: newPickerMetrics()}
 	defer func() {
 		if err != nil {
 			t.undo.close(&err)
 		}
 	}()
+	if t.propagator, err = environmentPropagator(); err != nil {
+		return nil, err
+	}
 	about, err := describeProcess(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("telemetry: %w", err)
@@ -94,13 +101,18 @@ func exporting(signal string) bool {
 }
 
 func (t *telemetry) startMetrics(ctx context.Context, about *resource.Resource) error {
-	t.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), t.pickers)
+	t.process.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		t.pickers, buildInfo())
 	exporter, err := otelprometheus.New(otelprometheus.WithRegisterer(t.registry), otelprometheus.WithoutScopeInfo())
 	if err != nil {
 		return err
 	}
 	options := []sdkmetric.Option{sdkmetric.WithResource(about), sdkmetric.WithReader(exporter)}
 	if exporting("METRICS") {
+		// OTEL_METRICS_PRODUCERS=none leaves the process's own metrics out.
+		autoexport.WithFallbackMetricProducer(func(context.Context) (sdkmetric.Producer, error) {
+			return bridge.NewMetricProducer(bridge.WithGatherer(t.process)), nil
+		})
 		reader, err := autoexport.NewMetricReader(ctx)
 		if err != nil {
 			return err
@@ -190,5 +202,5 @@ func (t *telemetry) shutdown() error {
 
 // handler serves the metrics to Prometheus.
 func (t *telemetry) handler() http.Handler {
-	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{Registry: t.registry, EnableOpenMetrics: true, MaxRequestsInFlight: 4})
+	return promhttp.HandlerFor(prometheus.Gatherers{t.registry, t.process}, promhttp.HandlerOpts{Registry: t.registry, EnableOpenMetrics: true, MaxRequestsInFlight: 4})
 }
