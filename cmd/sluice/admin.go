@@ -41,7 +41,7 @@ func (a *app) listenAdmin(ctx context.Context, undo *closers) error {
 	rpc := newAdminRPC()
 	a.admin = newHTTPServer(listener, adminHandler(listener.Addr(), rpc, a.level, a.log), a.log)
 	a.admin.server.WriteTimeout = profileTimeout
-	undo.add(func() error {
+	undo.add(func() error { //nolint:contextcheck // ctx has ended by then
 		defer rpc.Stop()
 		return a.admin.close()
 	})
@@ -144,5 +144,5 @@ func setProfileRates(w http.ResponseWriter, r *http.Request) {
 
 func answerJSON(w http.ResponseWriter, document any) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(document) // the client has gone
+	_ = json.NewEncoder(w).Encode(document) //nolint:errchkjson // plain structs; the client may have gone
 }
