@@ -42,6 +42,8 @@ inference, proto/sluice/v1, server/auth < server/status < server/interceptor < s
 proto/sluice/v1 < clients/go
 clients/go, server, inference, inference/ort, inference/model/builder < cmd/sluice
 server/auth < server/certificates < cmd/sluice
+server/auth < server/handshake < server/interceptor
+server/handshake < server, cmd/sluice
 inference/model < cmd/sluice/internal/setup < cmd/sluice
 proto/sluice/v1, clients/go < cmd/sluice/internal/bench < cmd/sluice
 cmd/sluice/internal/calibration < cmd/sluice

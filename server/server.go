@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
+	"github.com/sluiceml/sluice/server/auth"
 	"github.com/sluiceml/sluice/server/interceptor"
 )
 
@@ -47,6 +48,10 @@ type Config struct {
 	// MaxConnectionAge is the age at which a connection is told to go elsewhere, so that load spreads; its calls have
 	// MaxConnectionAgeGrace to finish. 0: never, and no limit.
 	MaxConnectionAge, MaxConnectionAgeGrace time.Duration
+	// Guard decides who may call what. Nil: anyone anything.
+	Guard *auth.Guard
+	// MaxConnections bounds the open connections of each listener; more are closed at once. 0: no bound.
+	MaxConnections int
 	// MaxConcurrentStreams bounds the calls of one connection. 0: 1024.
 	MaxConcurrentStreams uint32
 	// NoReflection leaves out the reflection services.
@@ -75,6 +80,7 @@ func New(config Config) (*Server, error) {
 		MeterProvider:  config.MeterProvider,
 		MaxDuration:    config.MaxRequestDuration,
 		Infrastructure: infrastructure,
+		Guard:          config.Guard,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("new server: %w", err)
@@ -111,7 +117,7 @@ func (s *Server) register() {
 
 // Serve takes connections from lis, which it closes, until Shutdown or Stop. It may run on several listeners.
 func (s *Server) Serve(lis net.Listener) error {
-	if err := s.grpc.Serve(lis); err != nil {
+	if err := s.grpc.Serve(limitConnections(lis, s.config.MaxConnections, s.config.Guard)); err != nil {
 		return fmt.Errorf("serve gRPC: %w", err)
 	}
 	return nil

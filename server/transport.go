@@ -6,8 +6,12 @@ import (
 
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/stats"
+
+	"github.com/sluiceml/sluice/server/handshake"
+	"github.com/sluiceml/sluice/server/interceptor"
 )
 
 // MaxMessageBytes is the largest request message; gRPC answers a larger one with a bare RESOURCE_EXHAUSTED.
@@ -18,6 +22,7 @@ const (
 	handshakeTimeout   = 20 * time.Second
 	keepaliveTime      = time.Minute      // the server pings a connection that was silent for so long
 	keepaliveTimeout   = 20 * time.Second // and drops it if no answer comes
+	maxConnectionIdle  = 15 * time.Minute // a connection without a call is told to go; clients connect again by themselves
 	minClientKeepalive = 10 * time.Second // a client that pings more often is sent away
 	maxHeaderBytes     = 64 << 10
 	defaultMaxStreams  = 1024 // concurrent calls of one connection
@@ -38,6 +43,7 @@ func transportOptions(config Config) []grpc.ServerOption {
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			Time:                  keepaliveTime,
 			Timeout:               keepaliveTimeout,
+			MaxConnectionIdle:     maxConnectionIdle,
 			MaxConnectionAge:      config.MaxConnectionAge,
 			MaxConnectionAgeGrace: config.MaxConnectionAgeGrace,
 		}),
@@ -48,10 +54,16 @@ func transportOptions(config Config) []grpc.ServerOption {
 			otelgrpc.WithFilter(func(call *stats.RPCTagInfo) bool { return !infrastructure(call.FullMethodName) }),
 		)),
 	}
-	if config.Credentials != nil {
-		options = append(options, grpc.Creds(config.Credentials))
+	transport := config.Credentials
+	if transport == nil {
+		transport = insecure.NewCredentials()
 	}
-	return options
+	if config.Guard != nil {
+		transport = handshake.Credentials(transport, config.Guard)
+		options = append(options, grpc.InTapHandle(interceptor.Tap(config.Guard, config.Logger)),
+			grpc.UnknownServiceHandler(interceptor.Unknown(config.Guard)))
+	}
+	return append(options, grpc.Creds(transport))
 }
 
 // infrastructure says whether a method belongs to the machinery around the service, which makes no spans and no log

@@ -53,3 +53,10 @@ func (e *QuotaError) Error() string {
 	}
 	return fmt.Sprintf("the quota of %g %s a second is spent", e.PerSecond, unit)
 }
+
+// IdentityError says that a client's certificate is good, and of nobody who may connect. It fails the handshake.
+type IdentityError struct{}
+
+func (e *IdentityError) Error() string {
+	return "the certificate's SPIFFE ID is not among those that may connect"
+}

@@ -1,10 +1,10 @@
 // Package interceptor holds what every call of the server passes through, in one declared order:
 //
-//	logging → deadline → errors → recovery → (the server's own) → handler
+//	logging → deadline → errors → recovery → authorization → (the server's own) → handler
 //
-// Logging is outermost and sees the status that the client gets. The deadline lies outside the error map, so that
+// Before them all, the tap has checked the call's headers. Logging is outermost and sees the status that the client gets. The deadline lies outside the error map, so that
 // its end reads as the call's own. The error map turns the house's errors into statuses and logs what is a bug.
-// Recovery is innermost of the four: a panic becomes an error that the map treats as a bug.
+// Recovery lies inside: a panic becomes an error that the map treats as a bug.
 package interceptor
 
 import (
@@ -14,6 +14,8 @@ import (
 
 	"go.opentelemetry.io/otel/metric"
 	"google.golang.org/grpc"
+
+	"github.com/sluiceml/sluice/server/auth"
 )
 
 // Config describes a chain.
@@ -28,6 +30,8 @@ type Config struct {
 	// Infrastructure says whether a method (as in "/grpc.health.v1.Health/Check") belongs to the machinery around the
 	// service: probes and watches, which are not logged and have no bound. Nil: none does.
 	Infrastructure func(method string) bool
+	// Guard holds the quotas of calls that its Tap has let in. Nil: every call may enter.
+	Guard *auth.Guard
 }
 
 // Chain is the interceptors of unary and of streaming calls, each outermost first.
@@ -51,10 +55,15 @@ func New(config Config) (Chain, error) {
 		statuses = errorMap{logger: config.Logger, panics: panics}
 		rescue   = newRecovery()
 	)
-	return Chain{
+	chain := Chain{
 		Unary:  []grpc.UnaryServerInterceptor{logs.unary, bound.unary, statuses.unary, rescue.unary},
 		Stream: []grpc.StreamServerInterceptor{logs.stream, bound.stream, statuses.stream, rescue.stream},
-	}, nil
+	}
+	if config.Guard != nil {
+		rights := authorization{skip: config.Infrastructure}
+		chain.Unary, chain.Stream = append(chain.Unary, rights.unary), append(chain.Stream, rights.stream)
+	}
+	return chain, nil
 }
 
 // pair is one interceptor in both of its forms.
