@@ -9,6 +9,9 @@ import (
 type Request struct {
 	// ID names the request in logs, traces and the answer.
 	ID string
+	// Tenant is whose request it is, for metrics; "" for a caller without credentials. It comes from the server's own
+	// configuration and never from the client.
+	Tenant string
 	// Input is what to continue: Prompt, Tokens or Chat.
 	Input Input
 	// TruncatePrompt is how many tokens of the prompt are kept, its last ones; 0: all.
