@@ -22,6 +22,10 @@ type Config struct {
 	// run: fewer keep those sequences smooth. Default: 16, or 32 if the session runs the two one after the other; at most
 	// ChunkSize.
 	RidingSize int
+	// KVTokens is the most positions of keys and values that all slots hold together, at least the session's MaxLength:
+	// where sequences outgrow it, some lose their slots and start over later, with the same tokens. Default: as many as
+	// the slots have room for.
+	KVTokens int
 	// NoSpeculation turns speculation off: by default the next tokens of a request that runs alone are guessed from what
 	// its prompt and output repeat, and checked together, if the session can. It never changes the tokens.
 	NoSpeculation bool
@@ -58,6 +62,9 @@ func (c Config) withDefaults(l runner.Limits) (Config, error) {
 	if c.ReaderTimeout == 0 {
 		c.ReaderTimeout = defaultReaderTimeout
 	}
+	if c.KVTokens >= l.Slots*l.MaxLength {
+		c.KVTokens = 0
+	}
 	switch {
 	case l.Slots < 1 || l.MaxLength < 2 || l.MaxChunk < 1 || l.VocabSize < 1:
 		return c, fmt.Errorf("engine: a session with limits %+v", l)
@@ -65,6 +72,8 @@ func (c Config) withDefaults(l runner.Limits) (Config, error) {
 		return c, fmt.Errorf("engine: QueueLimit is %d, below 0", c.QueueLimit)
 	case c.ChunkSize < 0 || c.ChunkSize > l.MaxChunk:
 		return c, fmt.Errorf("engine: ChunkSize is %d, not 1 to the session's %d", c.ChunkSize, l.MaxChunk)
+	case c.KVTokens != 0 && c.KVTokens < l.MaxLength:
+		return c, fmt.Errorf("engine: KVTokens is %d, fewer than the %d of a slot", c.KVTokens, l.MaxLength)
 	case c.RidingSize < 0:
 		return c, fmt.Errorf("engine: RidingSize is %d, below 0", c.RidingSize)
 	case c.ReaderTimeout < 0:

@@ -29,6 +29,11 @@
 //     closed and a new pair be made;
 //   - Run's context ends: ErrStopped for all.
 //
+// # Memory
+//
+// Where running requests outgrow Config.KVTokens, some lose their slots and start over when there is room. Their readers
+// see a pause and nothing else: what was drawn is fed again, not drawn again.
+//
 // # Tracing
 //
 // Under the span of Submit's context, if it is sampled: queue, one prefill per chunk, one decode per step,

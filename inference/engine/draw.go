@@ -50,7 +50,7 @@ func (d *drawers) begin(vocabulary int) {
 func (d *drawers) run() {
 	for range d.start {
 		for i := len(d.rows) / 2; i < len(d.rows); i++ {
-			d.drawn[i] = draw(jobOf(d.rows[i]), d.logits[i], d.scratch)
+			d.draw(i, d.scratch)
 		}
 		d.done <- struct{}{}
 	}
@@ -63,7 +63,14 @@ func (d *drawers) end() {
 	<-d.done
 }
 
-// drawAll draws a token for every row.
+// draw draws the token of a row, unless it is known.
+func (d *drawers) draw(row int, scratch *sampling.Scratch) {
+	if q := d.rows[row]; !q.Replaying() {
+		d.drawn[row] = draw(jobOf(q), d.logits[row], scratch)
+	}
+}
+
+// drawAll draws a token for every row whose next token is not known.
 func (e *Engine) drawAll(rows []*sched.Sequence, logits [][]float32) []drawing {
 	d := &e.drawers
 	d.drawn = d.drawn[:0]
@@ -71,14 +78,14 @@ func (e *Engine) drawAll(rows []*sched.Sequence, logits [][]float32) []drawing {
 		d.drawn = append(d.drawn, drawing{})
 	}
 	mine := len(rows)
+	d.rows, d.logits = rows, logits
 	together := d.start != nil && len(rows) >= shared
 	if together {
-		d.rows, d.logits = rows, logits
 		mine = len(rows) / 2
 		d.start <- struct{}{}
 	}
 	for i := range mine {
-		d.drawn[i] = draw(jobOf(rows[i]), logits[i], e.scratch)
+		d.draw(i, e.scratch)
 	}
 	if together {
 		<-d.done

@@ -63,7 +63,7 @@ func New(session runner.Session, cfg Config) (*Engine, error) {
 		session: session,
 		sched: sched.New(sched.Config{
 			Slots: limits.Slots, MaxLength: limits.MaxLength, ChunkSize: cfg.ChunkSize, Blocks: limits.Blocks,
-			Linger: lingerSteps, RidingSize: cfg.RidingSize,
+			Linger: lingerSteps, RidingSize: cfg.RidingSize, Budget: cfg.KVTokens,
 		}),
 		scratch: sampling.NewScratch(limits.VocabSize),
 		tracer:  newStepTracer(cfg),

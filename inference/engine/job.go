@@ -34,6 +34,8 @@ type job struct {
 
 	entries []sampling.Logprob // of the latest token, if they are wanted; used again
 
+	scored int // tokens of the prompt whose log-probabilities the reader has
+
 	forked    bool // its prompt was run by a twin
 	submitted time.Time
 	started   time.Time // of the first step; zero before

@@ -12,10 +12,11 @@ import (
 // them.
 
 // scorePrompt appends to dst the entries of the prompt's tokens that a chunk's rows of logits tell about: the row after
-// a token tells about the next one.
+// a token tells about the next one. What was told before the job lost its slot is not told again.
 func (j *job) scorePrompt(dst []sampling.Logprob, c sched.Chunk, rows [][]float32, s *sampling.Scratch) (_ []sampling.Logprob, err error) {
 	prompt, top := j.req.Prompt, j.req.PromptLogprobs.Top
-	if c.Past == 0 {
+	if j.scored == 0 {
+		j.scored = 1
 		dst = append(dst, sampling.Logprob{ID: prompt[0]})
 		for range top {
 			dst = append(dst, sampling.Logprob{})
@@ -26,11 +27,20 @@ func (j *job) scorePrompt(dst []sampling.Logprob, c sched.Chunk, rows [][]float3
 		if at == len(prompt) {
 			break
 		}
+		if at < j.scored {
+			continue
+		}
 		if dst, err = s.Logprobs(dst, row, prompt[at], top); err != nil {
 			return dst, fmt.Errorf("token %d of the prompt: %w", at, err)
 		}
+		j.scored = at + 1
 	}
 	return dst, nil
+}
+
+// scores says whether a chunk's rows of logits tell what the reader wants to know.
+func (j *job) scores(c sched.Chunk) bool {
+	return j.req.PromptLogprobs.Wanted && j.scored <= min(c.Past+len(c.Tokens), len(j.req.Prompt)-1)
 }
 
 // structured makes structures of a flat list, in memory of their own.

@@ -37,7 +37,11 @@ func ObserveStats(provider metric.MeterProvider, model string, stats func() Stat
 		metric.WithDescription("Guesses of next tokens that were checked"))
 	accepted, err9 := m.Int64ObservableCounter(semconv.MetricAcceptedTokens, metric.WithUnit("{token}"),
 		metric.WithDescription("Guesses of next tokens that were right"))
-	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7, err8, err9); err != nil {
+	tokens, err10 := m.Int64ObservableGauge(semconv.MetricKVCacheTokens,
+		metric.WithDescription("Positions of keys and values that running requests hold"))
+	preemptions, err11 := m.Int64ObservableCounter(semconv.MetricPreemptions, metric.WithUnit("{request}"),
+		metric.WithDescription("Requests that lost their slot to others and started over later"))
+	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11); err != nil {
 		return nil, fmt.Errorf("engine: gauges: %w", err)
 	}
 	attrs := metric.WithAttributeSet(attribute.NewSet(semconv.Model.String(model)))
@@ -52,8 +56,10 @@ func ObserveStats(provider metric.MeterProvider, model string, stats func() Stat
 		o.ObserveInt64(size, int64(s.PrefixBytes), attrs)
 		o.ObserveInt64(drafted, int64(s.DraftedTokens), attrs)
 		o.ObserveInt64(accepted, int64(s.AcceptedTokens), attrs)
+		o.ObserveInt64(tokens, int64(s.KVTokens), attrs)
+		o.ObserveInt64(preemptions, int64(s.Preemptions), attrs)
 		return nil
-	}, running, waiting, usage, queries, hits, evictions, size, drafted, accepted)
+	}, running, waiting, usage, queries, hits, evictions, size, drafted, accepted, tokens, preemptions)
 	if err != nil {
 		return nil, fmt.Errorf("engine: gauges: %w", err)
 	}

@@ -13,7 +13,7 @@ func (e *Engine) prepareGuesses(j *job) {
 	}
 }
 
-// speculate gives the one sequence that decodes a draft of what may follow. Beside others there is none: a step of
+// speculate gives the one sequence that decodes a draft of what may follow, or of what is known to. Beside others there is none: a step of
 // several rows already uses the processor well, and attention takes several tokens of one sequence only.
 func (e *Engine) speculate(plan *sched.Plan) {
 	for _, q := range plan.Decode {
@@ -23,6 +23,10 @@ func (e *Engine) speculate(plan *sched.Plan) {
 		return
 	}
 	q := plan.Decode[0]
+	if q.Replaying() {
+		q.Draft = q.Replay(min(e.limits.MaxDraft, e.limits.MaxLength-q.Past()-1))
+		return
+	}
 	j := jobOf(q)
 	if j.lookup == nil {
 		return
@@ -35,6 +39,9 @@ func (e *Engine) speculate(plan *sched.Plan) {
 // advanceDrafted draws a sequence's next token, and as many more as its draft has right: each is drawn from the logits
 // after the one before it, as it would be in a step of its own.
 func (e *Engine) advanceDrafted(q *sched.Sequence, d drawing, drafted [][]float32, batch runner.Step, now stepTimes) sched.Result {
+	if q.Replaying() {
+		return sched.Result{Accepted: len(q.Draft)}
+	}
 	r := e.advance(q, d, batch, now)
 	if len(q.Draft) == 0 {
 		return r

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"sync/atomic"
 
 	"github.com/sluiceml/sluice/inference/sched"
@@ -11,6 +12,10 @@ type Stats struct {
 	Running int // requests that hold a slot; each of several outputs of one counts
 	Waiting int // requests that have been admitted and hold none
 	Slots   int // requests that can run at once
+
+	KVTokens    int // positions that the slots hold
+	KVCapacity  int // positions that they may hold together
+	Preemptions int // how often a request lost its slot to others and started over, since the engine was made
 
 	// Of the prefix store, since the engine was made:
 	QueriedTokens int // prompt tokens that were looked up
@@ -30,6 +35,10 @@ func (s Stats) Add(o Stats) Stats {
 		Waiting: s.Waiting + o.Waiting,
 		Slots:   s.Slots + o.Slots,
 
+		KVTokens:    s.KVTokens + o.KVTokens,
+		KVCapacity:  s.KVCapacity + o.KVCapacity,
+		Preemptions: s.Preemptions + o.Preemptions,
+
 		QueriedTokens: s.QueriedTokens + o.QueriedTokens,
 		CachedTokens:  s.CachedTokens + o.CachedTokens,
 		Evictions:     s.Evictions + o.Evictions,
@@ -40,18 +49,20 @@ func (s Stats) Add(o Stats) Stats {
 	}
 }
 
-// KVUsage is the share of the cache that is taken, 0 to 1. The unit in which the cache is given out is the slot, so
-// it is the share of slots: at 1, no request can start.
+// KVUsage is the share of the cache that is taken, 0 to 1: that of the slots or that of the positions which they may
+// hold together, whichever is larger. At 1, no request can start.
 func (s Stats) KVUsage() float64 {
 	if s.Slots == 0 {
 		return 0
 	}
-	return float64(s.Running) / float64(s.Slots)
+	return max(float64(s.Running)/float64(s.Slots), float64(s.KVTokens)/float64(max(1, s.KVCapacity)))
 }
 
 // counters are what the engine's goroutine publishes for Stats.
 type counters struct {
 	running   atomic.Int64
+	tokens    atomic.Int64
+	preempted atomic.Int64
 	queried   atomic.Int64
 	cached    atomic.Int64
 	evictions atomic.Int64
@@ -64,9 +75,12 @@ type counters struct {
 func (c *counters) publish(s *sched.Scheduler) {
 	if s == nil {
 		c.running.Store(0)
+		c.tokens.Store(0)
 		return
 	}
 	c.running.Store(int64(s.Running()))
+	c.tokens.Store(int64(s.Ledger().Tokens()))
+	c.preempted.Store(int64(s.Preemptions()))
 	prefix := s.PrefixStats()
 	c.queried.Store(int64(prefix.AskedTokens))
 	c.cached.Store(int64(prefix.CachedTokens))
@@ -82,6 +96,10 @@ func (e *Engine) Stats() Stats {
 		Waiting: max(0, e.inbox.admitted()-running),
 		Slots:   e.limits.Slots,
 
+		KVTokens:    int(e.stats.tokens.Load()),
+		KVCapacity:  e.capacity(),
+		Preemptions: int(e.stats.preempted.Load()),
+
 		QueriedTokens: int(e.stats.queried.Load()),
 		CachedTokens:  int(e.stats.cached.Load()),
 		Evictions:     int(e.stats.evictions.Load()),
@@ -90,4 +108,9 @@ func (e *Engine) Stats() Stats {
 		DraftedTokens:  int(e.stats.drafted.Load()),
 		AcceptedTokens: int(e.stats.accepted.Load()),
 	}
+}
+
+// capacity is how many positions the slots may hold together.
+func (e *Engine) capacity() int {
+	return cmp.Or(e.cfg.KVTokens, e.limits.Slots*e.limits.MaxLength)
 }

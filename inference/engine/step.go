@@ -15,6 +15,9 @@ import (
 // step plans and runs one step and hands out its results. It says whether there was anything to run.
 func (e *Engine) step(ctx context.Context) (ran bool, err error) {
 	plan := e.sched.Schedule()
+	for _, q := range plan.Preempted {
+		jobOf(q).trace.preempted(q)
+	}
 	for _, c := range plan.Copies {
 		if err := e.session.CopySlot(c.Dst, c.Src, c.Length); err != nil {
 			return false, &FailedError{Err: fmt.Errorf("copy slot %d to %d: %w", c.Src, c.Dst, err)}
@@ -33,7 +36,7 @@ func (e *Engine) step(ctx context.Context) (ran bool, err error) {
 	e.speculate(plan)
 	batch := e.batch.Build(plan)
 	if c := plan.Chunk; c.Sequence != nil {
-		batch.Chunk.Rows = jobOf(c.Sequence).req.PromptLogprobs.Wanted
+		batch.Chunk.Rows = jobOf(c.Sequence).scores(c)
 	}
 	if c := plan.Chunk; len(c.Load) > 0 {
 		if err := e.session.LoadBlocks(c.Sequence.Slot(), c.Load, c.Past); err != nil {
@@ -80,6 +83,10 @@ func (e *Engine) admit(c sched.Chunk, now time.Time) {
 		return
 	}
 	j := jobOf(c.Sequence)
+	if c.Sequence.Preemptions() > 0 {
+		j.trace.resumed()
+		return
+	}
 	j.started = now
 	e.prepareGuesses(j)
 	j.out.start(j.summary(now))
@@ -101,11 +108,16 @@ func (e *Engine) advanceChunk(c sched.Chunk, logits runner.Logits, batch runner.
 		j.trace.prefill(e.tracer, j, batch, now.started, now.ended)
 		return sched.Result{}
 	}
-	j.prefilled = now.ended
 	if len(c.Forks) > 0 {
 		e.row = append(e.row[:0], logits.Chunk...) // drawing changes the logits
 	}
-	result := e.advance(c.Sequence, draw(j, logits.Chunk, e.scratch), batch, now)
+	var result sched.Result
+	if c.Sequence.Replaying() { // its first token is known
+		j.trace.prefill(e.tracer, j, batch, now.started, now.ended)
+	} else {
+		j.prefilled = now.ended
+		result = e.advance(c.Sequence, draw(j, logits.Chunk, e.scratch), batch, now)
+	}
 	for _, q := range c.Forks {
 		copy(logits.Chunk, e.row)
 		e.forks = append(e.forks, e.fork(q, logits.Chunk, batch, now))

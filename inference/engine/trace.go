@@ -148,6 +148,23 @@ func (jt *jobTrace) token(t *stepTracer, j *job, q *sched.Sequence, batch runner
 		semconv.ContextLength.Int(len(j.req.Prompt)+j.count-1))
 }
 
+// preempted notes in the caller's span that the request lost its slot to others, which grew.
+func (jt *jobTrace) preempted(q *sched.Sequence) {
+	if jt == nil {
+		return
+	}
+	trace.SpanFromContext(jt.parent).AddEvent(semconv.EventPreempted,
+		trace.WithAttributes(semconv.Preemptions.Int(q.Preemptions())))
+}
+
+// resumed notes in the caller's span that the request has a slot again.
+func (jt *jobTrace) resumed() {
+	if jt == nil {
+		return
+	}
+	trace.SpanFromContext(jt.parent).AddEvent(semconv.EventResumed)
+}
+
 // end makes the spans that the end of the job completes, once.
 func (jt *jobTrace) end(t *stepTracer, j *job, now time.Time) {
 	if jt == nil || jt.ended {

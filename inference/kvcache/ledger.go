@@ -13,11 +13,13 @@ type Ledger struct {
 	slots     []slot
 	used      int // slots that are taken
 	tokens    int // positions held in all slots
+	committed int // positions that all slots have memory for
 }
 
 type slot struct {
-	taken  bool
-	length int
+	taken     bool
+	length    int
+	committed int // positions that it has had since its memory was last given back
 }
 
 // New makes the ledger of a session with the given number of slots, each of maxLength positions. Both are at
@@ -40,6 +42,23 @@ func (l *Ledger) Used() int { return l.used }
 
 // Tokens is the number of positions held in all slots.
 func (l *Ledger) Tokens() int { return l.tokens }
+
+// Committed is the number of positions that all slots together have memory for: a slot keeps what its sequences have
+// held until Release.
+func (l *Ledger) Committed() int { return l.committed }
+
+// CommittedIn is the number of positions that slot i has memory for.
+func (l *Ledger) CommittedIn(i int) int { return l.slots[i].committed }
+
+// Release says that the memory of the free slot i has been given back.
+func (l *Ledger) Release(i int) {
+	s := &l.slots[i]
+	if s.taken {
+		panic(fmt.Sprintf("kvcache: slot %d is released while it is taken", i))
+	}
+	l.committed -= s.committed
+	s.committed = 0
+}
 
 // Taken says whether slot i holds a sequence.
 func (l *Ledger) Taken(i int) bool { return l.slots[i].taken }
@@ -65,6 +84,10 @@ func (l *Ledger) Extend(i, n int) {
 	}
 	s.length += n
 	l.tokens += n
+	if more := s.length - s.committed; more > 0 {
+		s.committed += more
+		l.committed += more
+	}
 }
 
 // Move gives the sequence of the taken slot src to the free slot dst and frees src.
@@ -83,5 +106,5 @@ func (l *Ledger) Free(i int) {
 	}
 	l.used--
 	l.tokens -= s.length
-	*s = slot{}
+	s.taken, s.length = false, 0
 }

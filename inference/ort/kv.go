@@ -57,6 +57,12 @@ func (c *cache[T]) view(buffer, from, to int) []T {
 	return c.buffers[buffer][from*c.slot : to*c.slot]
 }
 
+// positionBytes is the memory of one position of a slot, all layers and heads together.
+func positionBytes[T kv](c *cache[T]) int {
+	var zero T
+	return len(c.buffers) * (c.slot / c.head) * c.width * int(unsafe.Sizeof(zero))
+}
+
 // copySlot copies the first length positions of each head.
 func (c *cache[T]) copySlot(dst, src, length int) {
 	for _, b := range c.buffers {

@@ -198,8 +198,12 @@ func (s *Session) Limits() runner.Limits {
 		VocabSize: s.config.Graph.VocabSize,
 	}
 	if s.hybrid != nil {
+		limits.PositionBytes = positionBytes(s.hybrid.slots)
 		limits.Mixes = true
 		limits.MaxDraft = min(maxDraft, s.config.MaxLength-1)
+	}
+	if s.cache != nil {
+		limits.PositionBytes = positionBytes(s.cache)
 	}
 	if s.prefixes.blocks > 0 {
 		limits.Blocks, limits.BlockBytes = s.prefixes.blocks, s.prefixes.bytes

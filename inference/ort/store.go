@@ -2,7 +2,6 @@ package ort
 
 import (
 	"fmt"
-	"unsafe"
 
 	"github.com/sluiceml/sluice/inference/runner"
 )
@@ -41,10 +40,7 @@ func blockValues[T kv](c *cache[T]) int {
 }
 
 // blockBytes is the memory of such a block.
-func blockBytes[T kv](c *cache[T]) int {
-	var zero T
-	return blockValues(c) * int(unsafe.Sizeof(zero))
-}
+func blockBytes[T kv](c *cache[T]) int { return runner.BlockSize * positionBytes(c) }
 
 // save copies positions of a slot, from past on, into blocks.
 func (s *store[T]) save(slot, past int, blocks []int) {

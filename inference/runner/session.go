@@ -41,6 +41,8 @@ type Limits struct {
 	Mixes    bool // decode rows and a chunk share one pass: together they take less time than one after the other
 	MaxDraft int  // most tokens of a decode row's draft; 0: the session checks none
 
+	PositionBytes int // memory of one position of a slot
+
 	Blocks     int // blocks of the prefix store; 0: there is none
 	BlockBytes int // memory of one block
 }

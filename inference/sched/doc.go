@@ -27,6 +27,10 @@
 //     Generated tokens are not stored: their keys and values have other bits than a prompt's would (ADR 3).
 //   - Sequences with the same prompt run it once: where its last chunk has run, the twins that wait take copies of the
 //     slot, as many as there are free slots. Those that find none run the prompt themselves later, and may be copied then.
+//   - The slots together hold no more positions than the budget. Where those that decode outgrow it, one loses its slot:
+//     the newest, and of those that never lost it the one of the lowest priority. It waits in front of all that is new,
+//     runs its prompt again, and is fed its own tokens again one by one: as a part of the prompt they would leave other
+//     bits. The oldest of those that ever lost their slot keeps it to its end, so that all get there.
 //   - A sequence ends where its results say so, or by Cancel. Its slot is free for the very next step.
 //   - The memory of a free slot goes back after some steps, not at once: the next sequence takes the same slot, and
 //     memory that is given back and taken again costs more than what is written into it.

@@ -2,12 +2,13 @@ package sched
 
 import "slices"
 
-// waitingTwins are the twins of a sequence that can begin when it has run its prompt: as many as there are slots.
+// waitingTwins are the twins of a sequence that can begin when it has run its prompt: as many as there are slots and
+// room for.
 func (s *Scheduler) waitingTwins(q *Sequence) []*Sequence {
 	s.twins = s.twins[:0]
 	free := s.cfg.Slots - s.ledger.Used()
 	for _, twin := range q.Twins {
-		if len(s.twins) == free {
+		if len(s.twins) == free || !s.hasRoom((1+len(s.twins))*len(q.Prompt)) {
 			break
 		}
 		if twin.state == stateWaiting {
@@ -32,7 +33,9 @@ func (s *Scheduler) fork(twin, from *Sequence, r Result) bool {
 		slot++
 	}
 	s.ledger.Take(slot)
-	twin.state, twin.slot, twin.past, twin.next = stateDecode, slot, 0, r.Token
+	s.started++
+	twin.order, twin.slot, twin.past = s.started, slot, 0
+	s.begin(twin, r)
 	s.extend(twin, from.past)
 	s.forks = append(s.forks, Copy{Dst: slot, Src: from.slot, Length: from.past})
 	return true

@@ -18,17 +18,20 @@ type prefix struct {
 
 func newPrefix(blocks int) *prefix { return &prefix{index: kvcache.NewPrefix(blocks)} }
 
-// start looks a prompt up and returns the blocks that hold its beginning. At least its last token is left, whose logits
-// are not in the store.
-func (p *prefix) start(q *Sequence) []int {
+// start looks a prompt up and returns the blocks that hold its beginning, and how much that is. At least the last token
+// is left, whose logits are not in the store. A sequence that starts again counts only the first time.
+func (p *prefix) start(q *Sequence) (blocks []int, length int) {
 	if p == nil || len(q.Hashes) == 0 {
-		return nil
+		return nil, 0
 	}
 	found := p.index.Match(p.load[:0], q.Salt, q.Prompt, q.Hashes)
-	p.load, q.last, q.stored, q.cached = found.Blocks, found.Last, found.Whole, found.Length
-	p.asked += len(q.Prompt)
-	p.cached += q.cached
-	return p.load
+	p.load, q.last, q.stored = found.Blocks, found.Last, found.Whole
+	if q.preemptions == 0 {
+		q.cached = found.Length
+		p.asked += len(q.Prompt)
+		p.cached += found.Length
+	}
+	return p.load, found.Length
 }
 
 // extend gives places to the blocks of a prompt that are complete once its slot holds length positions. It returns

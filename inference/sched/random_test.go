@@ -1,6 +1,7 @@
 package sched_test
 
 import (
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -28,6 +29,7 @@ func (s shadow) apply(t *testing.T, p *sched.Plan, cfg sched.Config) {
 	t.Helper()
 	m := s.slots
 	touched := map[int]bool{}
+	maps.DeleteFunc(s.forked, func(_ int, twin *sched.Sequence) bool { return slices.Contains(p.Preempted, twin) })
 	for _, c := range p.Copies {
 		if twin := s.forked[c.Dst]; twin != nil {
 			if len(touched) > 0 || m[c.Src].length != c.Length || c.Length != len(twin.Prompt) {

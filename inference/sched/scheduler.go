@@ -17,7 +17,9 @@ type Config struct {
 	// several at once still run at full speed.
 	RidingSize int
 	Blocks     int // blocks of the prefix store; 0: there is none
-	Linger     int // steps for which a free slot keeps its memory, for the next sequence that needs it
+	// Budget is the most positions that all slots hold together, at least MaxLength; 0: as many as they have room for.
+	Budget int
+	Linger int // steps for which a free slot keeps its memory, for the next sequence that needs it
 }
 
 // Scheduler plans the steps of one session. It is not safe for concurrent use. Its methods panic if they are called
@@ -27,6 +29,9 @@ type Scheduler struct {
 	ledger  *kvcache.Ledger
 	prefix  *prefix     // nil: no store
 	waiting []*Sequence // in order of arrival
+	lost    []*Sequence // that were preempted, in the order in which they first started
+	started int         // sequences so far
+	ousted  int         // preemptions so far
 	prefill *Sequence   // the one sequence whose prompt is running, or nil
 	decode  []*Sequence // the sequences with a token, in no order; row i is planned into slot i
 	freed   []freed     // slots that may have memory to give back
@@ -43,6 +48,9 @@ type Plan struct {
 	// Copies are the slots to copy before anything else, in this order: first the beginnings of forked sequences, then
 	// the moves of decode rows, among which no slot appears twice.
 	Copies []Copy
+	// Preempted are the sequences that lost their slots to others, which grew. They start over when there is room, and
+	// get back to where they were before anything new starts.
+	Preempted []*Sequence
 	// Release are the slots whose contents nobody needs any more and which this step doesn't use.
 	Release []int
 	// Decode are the sequences that take a token: row i is in slot i, feeds its Next at position Past.
@@ -86,7 +94,7 @@ type Result struct {
 
 // New makes a scheduler.
 func New(cfg Config) *Scheduler {
-	if cfg.ChunkSize < 1 || cfg.MaxLength < 2 {
+	if cfg.ChunkSize < 1 || cfg.MaxLength < 2 || cfg.Budget != 0 && cfg.Budget < cfg.MaxLength {
 		panic(fmt.Sprintf("sched: config %+v", cfg))
 	}
 	s := &Scheduler{cfg: cfg, ledger: kvcache.New(cfg.Slots, cfg.MaxLength)}
@@ -105,8 +113,8 @@ func (s *Scheduler) Add(q *Sequence) {
 	s.waiting = append(s.waiting, q)
 }
 
-// Waiting is the number of sequences in the queue.
-func (s *Scheduler) Waiting() int { return len(s.waiting) }
+// Waiting is the number of sequences in the queue, those that were preempted among them.
+func (s *Scheduler) Waiting() int { return len(s.waiting) + len(s.lost) }
 
 // Running is the number of sequences that have a slot.
 func (s *Scheduler) Running() int { return s.ledger.Used() }
@@ -120,11 +128,13 @@ func (s *Scheduler) Schedule() *Plan {
 		panic("sched: Schedule without Update")
 	}
 	p := &s.plan
-	p.Copies, p.Release = append(p.Copies[:0], s.forks...), p.Release[:0]
+	p.Release, p.Preempted = p.Release[:0], p.Preempted[:0]
+	s.fit(p)
+	p.Copies = append(p.Copies[:0], s.forks...)
 	s.forks = s.forks[:0]
 	s.compact(p)
 	p.Decode = s.decode
-	p.Chunk = s.nextChunk()
+	p.Chunk = s.nextChunk(p)
 
 	s.release(p)
 	if s.planned = !p.Empty(); s.planned {
@@ -144,6 +154,7 @@ func (s *Scheduler) release(p *Plan) {
 		case s.ledger.Taken(f.slot): // it is of use again
 		case s.flush || s.steps-f.step >= s.cfg.Linger:
 			p.Release = append(p.Release, f.slot)
+			s.ledger.Release(f.slot)
 		default:
 			kept = append(kept, f)
 		}
@@ -182,16 +193,10 @@ func (s *Scheduler) compact(p *Plan) {
 }
 
 // nextChunk is the next part of the prompt that is running, or the first of the next one that waits, or nothing.
-func (s *Scheduler) nextChunk() Chunk {
+func (s *Scheduler) nextChunk(p *Plan) Chunk {
 	var c Chunk
-	if s.prefill == nil && len(s.waiting) > 0 && len(s.decode) < s.cfg.Slots {
-		q := s.waiting[0]
-		s.waiting = slices.Delete(s.waiting, 0, 1)
-		q.state, q.slot, q.past = statePrefill, len(s.decode), 0
-		s.ledger.Take(q.slot)
-		c.First, c.Load = true, s.prefix.start(q)
-		s.extend(q, q.cached)
-		s.prefill = q
+	if s.prefill == nil {
+		c.First, c.Load = s.start(p)
 	}
 	q := s.prefill
 	if q == nil {
@@ -199,7 +204,7 @@ func (s *Scheduler) nextChunk() Chunk {
 	}
 	c.Sequence, c.Tokens, c.Past = q, q.Prompt[q.past:], q.past
 	size := s.cfg.ChunkSize
-	if s.cfg.RidingSize > 0 && len(s.decode) > 0 && (len(s.waiting) == 0 || len(s.decode)+1 >= s.cfg.Slots) {
+	if s.cfg.RidingSize > 0 && len(s.decode) > 0 && (s.Waiting() == 0 || len(s.decode)+1 >= s.cfg.Slots) {
 		size = min(size, s.cfg.RidingSize)
 	}
 	if q.ChunkLimit > 0 {
@@ -216,6 +221,34 @@ func (s *Scheduler) nextChunk() Chunk {
 	return c
 }
 
+// start gives the next sequence its slot, if there is one and room for it: those that were preempted come first. It says
+// whether it did, and which blocks of the prefix store hold the prompt's beginning.
+func (s *Scheduler) start(p *Plan) (started bool, load []int) {
+	if len(s.decode) == s.cfg.Slots || s.Waiting() == 0 {
+		return false, nil
+	}
+	queue := &s.waiting
+	if len(s.lost) > 0 {
+		queue = &s.lost
+	}
+	q := (*queue)[0]
+	if !s.hasRoom(len(q.Prompt) + len(q.generated)) {
+		return false, nil
+	}
+	*queue = slices.Delete(*queue, 0, 1)
+	if q.order == 0 {
+		s.started++
+		q.order = s.started
+	}
+	q.state, q.slot, q.past = statePrefill, len(s.decode), 0
+	s.renew(p, q)
+	s.ledger.Take(q.slot)
+	load, found := s.prefix.start(q)
+	s.extend(q, found)
+	s.prefill = q
+	return true, load
+}
+
 // Update takes the results of the last plan: one for each of its decode rows, and, if it held the last chunk of a
 // prompt, one for that; of another chunk's only Done counts. There is one more for each of the chunk's forks.
 func (s *Scheduler) Update(decode []Result, chunk Result, forks ...Result) {
@@ -229,7 +262,7 @@ func (s *Scheduler) Update(decode []Result, chunk Result, forks ...Result) {
 	kept := s.decode[:0]
 	for i, q := range rows {
 		s.extend(q, 1+decode[i].Accepted)
-		if s.settle(q, decode[i]) {
+		if s.advance(q, decode[i]) {
 			kept = append(kept, q)
 		}
 	}
@@ -242,8 +275,7 @@ func (s *Scheduler) Update(decode []Result, chunk Result, forks ...Result) {
 					kept = append(kept, twin)
 				}
 			}
-			if s.settle(q, chunk) {
-				q.state = stateDecode
+			if s.begin(q, chunk) {
 				kept = append(kept, q)
 			}
 		}
@@ -260,13 +292,30 @@ func (s *Scheduler) extend(q *Sequence, n int) {
 	q.past += n
 }
 
-// settle records a sequence's token and says whether it goes on.
-func (s *Scheduler) settle(q *Sequence, r Result) bool {
+// begin records the token after a sequence's prompt and says whether it goes on. One that was preempted has it already.
+func (s *Scheduler) begin(q *Sequence, r Result) bool {
 	if r.Done {
 		s.end(q)
 		return false
 	}
-	q.next = r.Token
+	if len(q.generated) == 0 {
+		q.generated = append(q.generated, r.Token)
+	}
+	q.state, q.fed, q.next = stateDecode, 0, q.generated[0]
+	return true
+}
+
+// advance records the tokens of a decode row and says whether it goes on. Those of one that was preempted are known.
+func (s *Scheduler) advance(q *Sequence, r Result) bool {
+	if r.Done {
+		s.end(q)
+		return false
+	}
+	if !q.Replaying() {
+		q.generated = append(append(q.generated, q.Draft[:r.Accepted]...), r.Token)
+	}
+	q.fed += 1 + r.Accepted
+	q.next = q.generated[q.fed]
 	return true
 }
 
@@ -274,7 +323,7 @@ func (s *Scheduler) settle(q *Sequence, r Result) bool {
 func (s *Scheduler) end(q *Sequence) {
 	s.ledger.Free(q.slot)
 	s.freed = append(s.freed, freed{slot: q.slot, step: s.steps})
-	q.state = stateDone
+	q.state, q.generated = stateDone, nil
 }
 
 // Cancel removes a sequence: from the queue, or from its slot, which is free for the next step. A sequence that has
@@ -295,12 +344,16 @@ func (s *Scheduler) Cancel(q *Sequence) {
 		i := slices.Index(s.decode, q)
 		s.decode = slices.Delete(s.decode, i, i+1)
 		s.end(q)
+	case statePreempted:
+		i := slices.Index(s.lost, q)
+		s.lost = slices.Delete(s.lost, i, i+1)
+		q.state, q.generated = stateDone, nil
 	case stateNew, stateDone:
 	}
 }
 
-// Expire removes the waiting sequences whose deadline is not after now and appends them to dst. Running ones are
-// left alone: what has been started is worth finishing or is cancelled by its owner.
+// Expire removes the waiting sequences whose deadline is not after now and appends them to dst. Running and
+// preempted ones are left alone: what has been started is worth finishing or is cancelled by its owner.
 func (s *Scheduler) Expire(dst []*Sequence, now int64) []*Sequence {
 	if s.planned {
 		panic("sched: Expire during a step")
@@ -316,11 +369,13 @@ func (s *Scheduler) Expire(dst []*Sequence, now int64) []*Sequence {
 	return dst
 }
 
-// All appends every sequence that waits or runs to dst: those that run first, then the queue in its order.
+// All appends every sequence that waits or runs to dst: those that run first, then those that were preempted,
+// then the queue in its order.
 func (s *Scheduler) All(dst []*Sequence) []*Sequence {
 	dst = append(dst, s.decode...)
 	if s.prefill != nil {
 		dst = append(dst, s.prefill)
 	}
+	dst = append(dst, s.lost...)
 	return append(dst, s.waiting...)
 }

@@ -22,12 +22,20 @@ type Sequence struct {
 	// copies of its keys and values as far as there are slots, instead of running it again.
 	Twins []*Sequence
 
+	// Priority says who loses its slot first where memory is short: of those that never lost it, the lowest.
+	Priority int
+
 	Owner any // the caller's own record of the sequence; the scheduler does not look at it
 
 	state state
 	slot  int    // while prefilling or decoding
 	past  int    // positions that the slot holds
 	next  uint32 // the token that the next decode step feeds
+
+	generated   []uint32 // all tokens that were drawn
+	fed         int      // which of them is next; the last one, unless they are being fed again
+	order       int      // 1 for the first sequence that started, 2 for the second …; 0 before
+	preemptions int      // how often it lost its slot
 
 	cached int         // positions that came from the prefix store
 	stored int         // blocks of the prompt that the store was asked to hold
@@ -41,8 +49,32 @@ const (
 	stateWaiting
 	statePrefill
 	stateDecode
+	statePreempted
 	stateDone
 )
+
+// Replaying says whether the sequence has been preempted and is on its way back to where it was: its tokens are known,
+// and the logits of a step are of no use.
+func (q *Sequence) Replaying() bool {
+	switch q.state {
+	case statePrefill:
+		return len(q.generated) > 0
+	case stateDecode:
+		return q.fed < len(q.generated)-1
+	case stateNew, stateWaiting, statePreempted, stateDone:
+	}
+	return false
+}
+
+// Replay are the known tokens behind Next, at most so many: a draft that is right. The token behind the last of them is
+// known too.
+func (q *Sequence) Replay(most int) []uint32 {
+	from := q.fed + 1
+	return q.generated[from:max(from, min(len(q.generated)-1, from+most))]
+}
+
+// Preemptions is how often the sequence lost its slot to others.
+func (q *Sequence) Preemptions() int { return q.preemptions }
 
 // Slot is the slot that holds the sequence while it runs; -1 while it waits and after its end.
 func (q *Sequence) Slot() int {
@@ -55,7 +87,7 @@ func (q *Sequence) Slot() int {
 // Past is the number of positions that the sequence's slot holds.
 func (q *Sequence) Past() int { return q.past }
 
-// Cached is the number of prompt tokens whose keys and values came from the prefix store.
+// Cached is the number of prompt tokens whose keys and values came from the prefix store when it started.
 func (q *Sequence) Cached() int { return q.cached }
 
 // Next is the token that the sequence's next decode row feeds. It is undefined before the prompt's end.

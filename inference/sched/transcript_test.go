@@ -14,9 +14,10 @@ import (
 
 // TestTranscripts runs testdata, one file for each rule. The commands are
 //
-//	new slots=N length=N chunk=N [riding=N] [blocks=N] [linger=N]
+//	new slots=N length=N chunk=N [riding=N] [blocks=N] [linger=N] [budget=N]
 //	                                 a new scheduler, with a prefix store if there are blocks
-//	add NAME prompt=N [deadline=N]   a sequence into the queue
+//	add NAME prompt=N [deadline=N] [priority=N]
+//	                                 a sequence into the queue
 //	add twins=(NAME,…) prompt=N      sequences with one prompt
 //	add NAME prompt=LETTERS[+N] [salt=TEXT] [bypass]
 //	                                 the same with a block of tokens for each letter, and N more
@@ -26,7 +27,8 @@ import (
 //	expire now=N
 //	state                            the queue, the slots and the prefix store
 //
-// A plan is written as its copies, the slots it releases, its rows (name@past, by slot) and its chunk.
+// A plan is written as what is preempted, its copies, the slots it releases, its rows (name@past, by slot) and its
+// chunk. A star behind a row's or chunk's position says that the tokens behind it are known.
 // Go test's flag -rewrite writes what is printed into the files.
 func TestTranscripts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
@@ -55,6 +57,7 @@ func (w *world) run(t *testing.T, d *datadriven.TestData) string {
 		d.MaybeScanArgs(t, "blocks", &c.Blocks)
 		d.MaybeScanArgs(t, "linger", &c.Linger)
 		d.MaybeScanArgs(t, "riding", &c.RidingSize)
+		d.MaybeScanArgs(t, "budget", &c.Budget)
 		*w = world{s: sched.New(c), slots: c.Slots, named: map[string]*sched.Sequence{}}
 		return ""
 	case "add":
@@ -89,6 +92,7 @@ func (w *world) add(t *testing.T, d *datadriven.TestData) string {
 	d.ScanArgs(t, "prompt", &prompt)
 	q := &sched.Sequence{Prompt: spell(t, prompt), Owner: name}
 	d.MaybeScanArgs(t, "salt", &q.Salt)
+	d.MaybeScanArgs(t, "priority", &q.Priority)
 	if !d.HasArg("bypass") {
 		q.Hashes = kvcache.Hashes(nil, q.Salt, q.Prompt)
 	}
@@ -181,6 +185,9 @@ func (w *world) result(q *sched.Sequence, ends map[string]bool) sched.Result {
 
 func describe(p *sched.Plan) string {
 	var parts []string
+	if len(p.Preempted) > 0 {
+		parts = append(parts, "preempt"+names(p.Preempted))
+	}
 	for _, c := range p.Copies {
 		parts = append(parts, fmt.Sprintf("copy %d>%d (%d)", c.Src, c.Dst, c.Length))
 	}
@@ -190,12 +197,12 @@ func describe(p *sched.Plan) string {
 	if len(p.Decode) > 0 {
 		rows := "decode"
 		for _, q := range p.Decode {
-			rows += fmt.Sprintf(" %s@%d", q.Owner, q.Past())
+			rows += fmt.Sprintf(" %s@%d%s", q.Owner, q.Past(), star(q))
 		}
 		parts = append(parts, rows)
 	}
 	if c := p.Chunk; c.Sequence != nil {
-		chunk := fmt.Sprintf("prefill %s@%d+%d in %d", c.Sequence.Owner, c.Past, len(c.Tokens), c.Sequence.Slot())
+		chunk := fmt.Sprintf("prefill %s@%d+%d%s in %d", c.Sequence.Owner, c.Past, len(c.Tokens), star(c.Sequence), c.Sequence.Slot())
 		if c.First {
 			chunk += " first"
 		}
@@ -219,6 +226,13 @@ func describe(p *sched.Plan) string {
 	return strings.Join(parts, "; ")
 }
 
+func star(q *sched.Sequence) string {
+	if q.Replaying() {
+		return "*"
+	}
+	return ""
+}
+
 func names(sequences []*sched.Sequence) string {
 	var b strings.Builder
 	for _, q := range sequences {
@@ -230,15 +244,22 @@ func names(sequences []*sched.Sequence) string {
 func (w *world) state() string {
 	var b strings.Builder
 	slots := make([]string, w.slots)
-	var waiting []*sched.Sequence
+	var waiting, lost []*sched.Sequence
 	for _, q := range w.s.All(nil) {
 		if q.Waiting() {
 			waiting = append(waiting, q)
 			continue
 		}
+		if !q.Running() {
+			lost = append(lost, q)
+			continue
+		}
 		slots[q.Slot()] = fmt.Sprintf("%s(%d)", q.Owner, q.Past())
 	}
 	fmt.Fprintf(&b, "waiting:%s\n", names(waiting))
+	if len(lost) > 0 {
+		fmt.Fprintf(&b, "preempted:%s\n", names(lost))
+	}
 	for i, s := range slots {
 		if s == "" {
 			s = "-"

@@ -26,6 +26,7 @@ const (
 	GenAIResponseID              attribute.Key = "gen_ai.response.id"
 	GenAIResponseModel           attribute.Key = "gen_ai.response.model" // the served model's real name
 	GenAIResponseFinishReasons   attribute.Key = "gen_ai.response.finish_reasons"
+	GenAITokenType               attribute.Key = "gen_ai.token.type" // TokenTypeInput or TokenTypeOutput; of metrics
 	GenAIUsageInputTokens        attribute.Key = "gen_ai.usage.input_tokens"
 	GenAIUsageOutputTokens       attribute.Key = "gen_ai.usage.output_tokens"
 	GenAIUsageCachedTokens       attribute.Key = "gen_ai.usage.cache_read.input_tokens" // part of the input tokens
@@ -37,6 +38,8 @@ const (
 	Provider                = "sluice"          // gen_ai.provider.name
 	OperationChat           = "chat"            // gen_ai.operation.name
 	OperationTextCompletion = "text_completion" // gen_ai.operation.name
+	TokenTypeInput          = "input"           // gen_ai.token.type
+	TokenTypeOutput         = "output"          // gen_ai.token.type
 )
 
 // Attributes of the spans of the engine.
@@ -56,11 +59,26 @@ const (
 	Tokens attribute.Key = "sluice.tokens"
 	// CachedTokens is how many prompt tokens came from the prefix store, on a request's first prefill if there are any.
 	CachedTokens attribute.Key = "sluice.cached_tokens"
+	// Preemptions is how often a request has lost its slot, on the event EventPreempted.
+	Preemptions attribute.Key = "sluice.preemptions"
 )
 
 // Attributes of metrics.
 const (
-	Model attribute.Key = "model" // the served model's name
+	Model  attribute.Key = "model"  // the served model's name
+	Tenant attribute.Key = "tenant" // whose request it was, by the server's configuration; "" without credentials
+	// Outcome is how a request ended: OutcomeOK, or the error.type of the span.
+	Outcome attribute.Key = "outcome"
+	// Phase is what a step did with tokens: PhasePrefill or PhaseDecode.
+	Phase attribute.Key = "phase"
+)
+
+// Values of the attributes of metrics.
+const (
+	OutcomeOK    = "ok"
+	OtherTenant  = "_other" // tenants beyond the number that metrics tell apart
+	PhasePrefill = "prefill"
+	PhaseDecode  = "decode"
 )
 
 // Names of spans under the inference span, and of the step of a whole batch.
@@ -73,6 +91,12 @@ const (
 	SpanStep       = "engine.step"
 )
 
+// Names of events of the inference span.
+const (
+	EventPreempted = "sluice.preempted" // the request lost its slot to others, which grew beyond the KV budget
+	EventResumed   = "sluice.resumed"   // it has one again and starts over
+)
+
 // Names of metrics. Those of our own are written as Prometheus shows them. A gauge must not have the unit "1": the
 // Prometheus exporter would add the suffix "_ratio".
 //
@@ -81,6 +105,9 @@ const (
 	MetricRequestsRunning = "sluice_requests_running" // gauge
 	MetricRequestsWaiting = "sluice_requests_waiting" // gauge
 	MetricKVCacheUsage    = "sluice_kv_cache_usage"   // gauge, 0 to 1
+
+	MetricKVCacheTokens = "sluice_kv_cache_tokens" // gauge: positions that running requests hold
+	MetricPreemptions   = "sluice_preemptions"     // counter, unit {request}: slots lost to others that grew
 
 	MetricDraftTokens     = "sluice_speculation_draft_tokens"    // counter, unit {token}: guesses that were checked
 	MetricAcceptedTokens  = "sluice_speculation_accepted_tokens" // counter, unit {token}: those of them that were right
@@ -91,6 +118,22 @@ const (
 
 	MetricStepDuration  = "sluice_step_duration"   // histogram, unit s; Prometheus adds "_seconds"
 	MetricStepBatchSize = "sluice_step_batch_size" // histogram, unit {request}
+
+	MetricStepTokens        = "sluice_step_tokens"         // counter, unit {token}: processed (prefill) and yielded (decode) by steps
+	MetricInterTokenLatency = "sluice_inter_token_latency" // histogram, unit s
+
+	MetricRequests        = "sluice_requests"         // counter, unit {request}, by tenant and outcome
+	MetricPromptTokens    = "sluice_prompt_tokens"    // counter, unit {token}, by tenant
+	MetricCachedTokens    = "sluice_cached_tokens"    // counter, unit {token}, by tenant
+	MetricOutputTokens    = "sluice_output_tokens"    // counter, unit {token}, by tenant
+	MetricQueueDuration   = "sluice_queue_duration"   // histogram, unit s
+	MetricPrefillDuration = "sluice_prefill_duration" // histogram, unit s
+
+	// MetricClientTokenUsage is a client's metric in the conventions, which have none of the server's for tokens. The
+	// server records it, as gateways do: every client's tokens are counted whether it has telemetry or not.
+	MetricClientTokenUsage = "gen_ai.client.token.usage" // histogram, unit {token}
+
+	MetricReplicaRestarts = "sluice_replica_restarts" // counter, unit {restart}: attempts to rebuild a replica that failed
 
 	MetricServerRequestDuration    = "gen_ai.server.request.duration"      // histogram, unit s
 	MetricServerTimeToFirstToken   = "gen_ai.server.time_to_first_token"   // histogram, unit s
@@ -123,4 +166,21 @@ func StepDurationBuckets() []float64 {
 // StepBatchSizeBuckets are the bucket boundaries of MetricStepBatchSize, in requests.
 func StepBatchSizeBuckets() []float64 {
 	return []float64{1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128}
+}
+
+// InterTokenLatencyBuckets are the bucket boundaries of MetricInterTokenLatency, in seconds.
+func InterTokenLatencyBuckets() []float64 {
+	return []float64{
+		0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5,
+	}
+}
+
+// QueueDurationBuckets are the bucket boundaries of MetricQueueDuration, in seconds.
+func QueueDurationBuckets() []float64 {
+	return []float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60}
+}
+
+// TokenUsageBuckets are the conventions' bucket boundaries of gen_ai.client.token.usage, in tokens.
+func TokenUsageBuckets() []float64 {
+	return []float64{1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864}
 }

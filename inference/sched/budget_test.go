@@ -1,0 +1,153 @@
+package sched_test
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/sluiceml/sluice/inference/kvcache"
+	"github.com/sluiceml/sluice/inference/sched"
+)
+
+// TestRandomBudgets drives random work through small budgets. The positions that are held and those that have memory stay within the
+// budget, every sequence gets the same tokens in the same places however often it loses its slot, what has started goes
+// on before anything new starts, and everything ends.
+func TestRandomBudgets(t *testing.T) {
+	preemptions := 0
+	for seed := range uint64(300) {
+		rng := rand.New(rand.NewPCG(seed, 2))
+		cfg := sched.Config{
+			Slots: 2 + rng.IntN(6), MaxLength: 20 + rng.IntN(20), ChunkSize: 1 + rng.IntN(7), Linger: rng.IntN(20),
+			Blocks: rng.IntN(4), RidingSize: rng.IntN(3),
+		}
+		cfg.Budget = cfg.MaxLength + rng.IntN(60)
+		s := sched.New(cfg)
+		m := shadow{slots: make([]shadowSlot, cfg.Slots), blocks: map[int][]uint32{}, forked: map[int]*sched.Sequence{}}
+		left := map[*sched.Sequence]int{} // tokens until a sequence ends
+		fed := map[*sched.Sequence][]uint32{}
+		memory := make([]int, cfg.Slots) // positions that a slot has memory for
+		add := func() {
+			twins := make([]*sched.Sequence, 1+max(0, rng.IntN(8)-4))
+			prompt := make([]uint32, 1+rng.IntN(15))
+			for i := range twins {
+				twins[i] = &sched.Sequence{Prompt: prompt, Twins: twins, Priority: rng.IntN(3), Hashes: kvcache.Hashes(nil, "", prompt)}
+				left[twins[i]] = 1 + rng.IntN(cfg.MaxLength-len(prompt))
+				s.Add(twins[i])
+			}
+		}
+		for step := 0; step < 300 || s.Running()+s.Waiting() > 0; step++ {
+			if step < 300 && rng.IntN(3) == 0 {
+				add()
+			}
+			if all := s.All(nil); len(all) > 0 && rng.IntN(40) == 0 {
+				q := all[rng.IntN(len(all))]
+				s.Cancel(q)
+				delete(left, q)
+			}
+			if step > 100_000 {
+				t.Fatalf("seed %d: it does not end", seed)
+			}
+			p := s.Schedule()
+			m.apply(t, p, cfg)
+			preemptions += len(p.Preempted)
+			track(memory, p)
+			if n := s.Ledger().Tokens() + len(p.Decode); n > cfg.Budget {
+				t.Fatalf("seed %d, step %d: %d positions, a budget of %d", seed, step, n, cfg.Budget)
+			}
+			if n := sum(memory); n > s.Ledger().Committed()+lacking(s, p) {
+				t.Fatalf("seed %d, step %d: memory for %d positions, the ledger says %d", seed, step, n, s.Ledger().Committed())
+			}
+			if c := p.Chunk; c.First && c.Sequence.Preemptions() == 0 && lost(s) > 0 {
+				t.Fatalf("seed %d, step %d: a new sequence starts before %d that lost their slots", seed, step, lost(s))
+			}
+			if p.Empty() {
+				if s.Waiting() > 0 {
+					t.Fatalf("seed %d, step %d: nothing runs though %d wait", seed, step, s.Waiting())
+				}
+				continue
+			}
+			token := func(q *sched.Sequence) sched.Result {
+				left[q]--
+				fed[q] = append(fed[q], rng.Uint32())
+				return sched.Result{Token: fed[q][len(fed[q])-1], Done: left[q] == 0}
+			}
+			results := make([]sched.Result, len(p.Decode))
+			for i, q := range p.Decode {
+				if at := q.Past() - len(q.Prompt); q.Next() != fed[q][at] {
+					t.Fatalf("seed %d, step %d: token %d is %d, want %d", seed, step, at, q.Next(), fed[q][at])
+				}
+				if !q.Replaying() {
+					results[i] = token(q)
+				}
+			}
+			var chunk sched.Result
+			if p.Chunk.Last && !p.Chunk.Sequence.Replaying() {
+				chunk = token(p.Chunk.Sequence)
+			}
+			forks := make([]sched.Result, len(p.Chunk.Forks))
+			for i, q := range p.Chunk.Forks {
+				forks[i] = token(q)
+			}
+			twins := slices.Clone(p.Chunk.Forks)
+			s.Update(results, chunk, forks...)
+			for _, twin := range twins {
+				if twin.Running() {
+					m.forked[twin.Slot()] = twin
+				}
+			}
+		}
+		for q, n := range left {
+			if n != 0 {
+				t.Fatalf("seed %d: a sequence of %d is left with %d tokens", seed, len(q.Prompt), n)
+			}
+		}
+	}
+	if preemptions < 1000 {
+		t.Errorf("only %d preemptions", preemptions)
+	}
+}
+
+// track follows which slots have memory through a plan.
+func track(memory []int, p *sched.Plan) {
+	for _, c := range p.Copies {
+		memory[c.Dst] = max(memory[c.Dst], c.Length)
+	}
+	for _, i := range p.Release {
+		memory[i] = 0
+	}
+	for i, q := range p.Decode {
+		memory[i] = max(memory[i], q.Past()+1)
+	}
+	if c := p.Chunk; c.Sequence != nil {
+		i := c.Sequence.Slot()
+		memory[i] = max(memory[i], c.Past+len(c.Tokens))
+	}
+}
+
+// lacking is how many positions of a plan's step the ledger does not know of before Update.
+func lacking(s *sched.Scheduler, p *sched.Plan) (n int) {
+	for i, q := range p.Decode {
+		n += max(0, q.Past()+1-s.Ledger().CommittedIn(i))
+	}
+	if c := p.Chunk; c.Sequence != nil {
+		n += max(0, c.Past+len(c.Tokens)-s.Ledger().CommittedIn(c.Sequence.Slot()))
+	}
+	return n
+}
+
+func sum(values []int) (n int) {
+	for _, v := range values {
+		n += v
+	}
+	return n
+}
+
+// lost is how many sequences wait for a slot that they had before.
+func lost(s *sched.Scheduler) (n int) {
+	for _, q := range s.All(nil) {
+		if !q.Waiting() && !q.Running() {
+			n++
+		}
+	}
+	return n
+}
