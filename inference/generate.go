@@ -25,7 +25,7 @@ func (m *Model) Generate(ctx context.Context, request Request) (*Stream, error) 
 		operation = semconv.OperationChat
 	}
 	ctx, span := m.tracer.Start(ctx, operation+" "+m.config.Name, trace.WithTimestamp(request.Arrival))
-	call := &account{model: m, operation: operation, arrival: request.Arrival, span: span}
+	call := &account{model: m, operation: operation, tenant: request.Tenant, arrival: request.Arrival, span: span}
 	if span.IsRecording() {
 		span.SetAttributes(m.requestAttributes(operation, &request)...)
 	}

@@ -131,6 +131,7 @@ func NewModel(config Config) (*Model, error) {
 		tracer:  config.TracerProvider.Tracer("github.com/sluiceml/sluice/inference"),
 		metrics: instruments,
 	}
+	instruments.begin(context.Background())
 	m.state.Store(int32(StateLoading))
 	return m, nil
 }

@@ -102,6 +102,7 @@ func (s *Stream) finish(ctx context.Context, err error) {
 type account struct {
 	model     *Model
 	operation string
+	tenant    string
 	arrival   time.Time
 	span      trace.Span
 }
@@ -130,7 +131,7 @@ func (a *account) end(ctx context.Context, s Summary, reasons []FinishReason, er
 		}
 	}
 	a.span.End()
-	a.model.metrics.record(trace.ContextWithSpan(ctx, a.span), a.operation, failure, time.Since(a.arrival), s)
+	a.model.metrics.record(trace.ContextWithSpan(ctx, a.span), a.operation, a.tenant, failure, time.Since(a.arrival), s)
 }
 
 // fromEngine turns the engine's errors into this package's.

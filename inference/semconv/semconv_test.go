@@ -5,6 +5,7 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	conventions "go.opentelemetry.io/otel/semconv/v1.41.0"
+	"go.opentelemetry.io/otel/semconv/v1.41.0/genaiconv"
 
 	"github.com/sluiceml/sluice/inference/semconv"
 )
@@ -26,6 +27,7 @@ func TestNames(t *testing.T) {
 		semconv.GenAIResponseID:              conventions.GenAIResponseIDKey,
 		semconv.GenAIResponseModel:           conventions.GenAIResponseModelKey,
 		semconv.GenAIResponseFinishReasons:   conventions.GenAIResponseFinishReasonsKey,
+		semconv.GenAITokenType:               conventions.GenAITokenTypeKey,
 		semconv.GenAIUsageInputTokens:        conventions.GenAIUsageInputTokensKey,
 		semconv.GenAIUsageOutputTokens:       conventions.GenAIUsageOutputTokensKey,
 		semconv.GenAIUsageCachedTokens:       conventions.GenAIUsageCacheReadInputTokensKey,
@@ -46,11 +48,36 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// TestMetricNames compares the pinned names and units of metrics with those of the conventions' own package.
+func TestMetricNames(t *testing.T) {
+	for got, want := range map[string]interface {
+		Name() string
+		Unit() string
+	}{
+		semconv.MetricServerRequestDuration:    genaiconv.ServerRequestDuration{},
+		semconv.MetricServerTimeToFirstToken:   genaiconv.ServerTimeToFirstToken{},
+		semconv.MetricServerTimePerOutputToken: genaiconv.ServerTimePerOutputToken{},
+		semconv.MetricClientTokenUsage:         genaiconv.ClientTokenUsage{},
+	} {
+		if got != want.Name() {
+			t.Errorf("%q is pinned, the conventions say %q in %s", got, want.Name(), want.Unit())
+		}
+	}
+	for got, want := range map[string]genaiconv.TokenTypeAttr{
+		semconv.TokenTypeInput: genaiconv.TokenTypeInput, semconv.TokenTypeOutput: genaiconv.TokenTypeOutput,
+	} {
+		if got != string(want) {
+			t.Errorf("token type %q, want %q", got, want)
+		}
+	}
+}
+
 // TestBucketsAscend: an instrument refuses boundaries that don't.
 func TestBucketsAscend(t *testing.T) {
 	for _, buckets := range [][]float64{
 		semconv.RequestDurationBuckets(), semconv.TimeToFirstTokenBuckets(), semconv.TimePerOutputTokenBuckets(),
-		semconv.StepDurationBuckets(), semconv.StepBatchSizeBuckets(),
+		semconv.StepDurationBuckets(), semconv.StepBatchSizeBuckets(), semconv.InterTokenLatencyBuckets(),
+		semconv.QueueDurationBuckets(), semconv.TokenUsageBuckets(),
 	} {
 		for i := 1; i < len(buckets); i++ {
 			if buckets[i] <= buckets[i-1] {
