@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluiceml/sluice/inference"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
+	"github.com/sluiceml/sluice/server/auth"
 )
 
 // inferenceService is sluice.v1.InferenceService over the registry.
@@ -30,7 +31,8 @@ func (s *inferenceService) Generate(ctx context.Context, in *sluicev1.GenerateRe
 	if err != nil {
 		return nil, err
 	}
-	defer run.updates.Close()
+	defer run.close()
+	defer run.describe(ctx)
 	var all collector
 	if err := pump(ctx, run.updates, &all, run.outputs()); err != nil {
 		return nil, err
@@ -52,6 +54,7 @@ type running struct {
 	model   string // its real name
 	request inference.Request
 	updates updates
+	quota   auth.Reservation
 }
 
 // start finds the model, converts the request and has it admitted. The line of the finished call names both.
@@ -68,11 +71,23 @@ func (s *inferenceService) start(ctx context.Context, in *sluicev1.GenerateReque
 		return running{}, err
 	}
 	logging.AddFields(ctx, logging.Fields{"request_id", request.ID})
-	stream, err := model.Generate(ctx, request)
+	quota, err := claim(ctx, &request, model.Defaults())
 	if err != nil {
 		return running{}, fmt.Errorf("generate: %w", err)
 	}
-	return running{model: name, request: request, updates: stream}, nil
+	stream, err := model.Generate(ctx, request)
+	if err != nil {
+		quota.Settle(0)
+		return running{}, fmt.Errorf("generate: %w", err)
+	}
+	return running{model: name, request: request, updates: stream, quota: quota}, nil
+}
+
+// close lets go of the request, finished or not, and charges its caller for what it was.
+func (r running) close() {
+	r.updates.Close()
+	usage := r.updates.Summary().Usage
+	r.quota.Settle(usage.PromptTokens + usage.CompletionTokens)
 }
 
 // outputs is the number of its outputs.

@@ -26,7 +26,8 @@ func (s *inferenceService) GenerateStream(
 	if err != nil {
 		return err
 	}
-	defer run.updates.Close()
+	defer run.close()
+	defer run.describe(ctx)
 	carrier := newCourier(ctx, out.Send, run.updates.Stalled())
 	defer carrier.dismiss()
 	err = run.send(ctx, sender{ctx: ctx, send: carrier.send})
