@@ -124,6 +124,11 @@ func TestCallLine(t *testing.T) {
 			t.Errorf("line %d does not name request and model: %s", n, lines[n])
 		}
 	}
+	for n, want := range []string{"prompt_tokens=19 ", "prompt_tokens=19 ", ""} {
+		if !strings.Contains(lines[n], want) || strings.Contains(lines[n], " completion_tokens=3 ") != (want != "") {
+			t.Errorf("line %d does not count the tokens: %s", n, lines[n])
+		}
+	}
 	if strings.Contains(text, "confidential") {
 		t.Errorf("the log repeats a prompt:\n%s", text)
 	}
