@@ -42,12 +42,10 @@ func (m *Model) admit(ctx context.Context, request *Request, call *account) (*St
 	if err := m.available(); err != nil {
 		return nil, err
 	}
-	replica := m.pool.pick()
-	if replica == nil {
-		return nil, &UnavailableError{Reason: ReasonFailed, RetryAfter: retryAfter}
-	}
-	if err := replica.Engine.Refusal(); err != nil {
-		return nil, fromEngine(err)
+	if e := m.pool.pick(); e != nil {
+		if err := e.Refusal(); err != nil && !m.failed(e, err) {
+			return nil, fromEngine(err)
+		}
 	}
 	prompt, err := m.prompt(ctx, request)
 	if err != nil {
@@ -61,14 +59,9 @@ func (m *Model) admit(ctx context.Context, request *Request, call *account) (*St
 	if err != nil {
 		return nil, err
 	}
-	if !request.Cache.Bypass && !request.Output.PromptLogprobs.Wanted { // which leave the prefix cache aside
-		if replica = m.pool.pickFor(request.Cache.Salt, prompt); replica == nil {
-			return nil, &UnavailableError{Reason: ReasonFailed, RetryAfter: retryAfter}
-		}
-	}
 	n := max(1, request.Sampling.N)
 	decoders, echo := m.decoders(n, request, prompt)
-	outputs, err := replica.Engine.SubmitGroup(ctx, engine.Request{
+	outputs, err := m.submit(ctx, request, prompt, engine.Request{
 		ID:             request.ID,
 		Prompt:         prompt,
 		MaxTokens:      maxTokens,
@@ -84,11 +77,41 @@ func (m *Model) admit(ctx context.Context, request *Request, call *account) (*St
 		Arrival:        request.Arrival,
 	}, decoders)
 	if err != nil {
-		return nil, fromEngine(err)
+		return nil, err
 	}
 	return &Stream{
 		outputs: outputs, account: call, seed: request.Sampling.Seed, echo: echo, reasons: make([]FinishReason, n),
 	}, nil
+}
+
+// submit gives a request to a replica, and to another one if that turns out to have failed.
+func (m *Model) submit(
+	ctx context.Context, request *Request, prompt []uint32, r engine.Request, decoders []engine.Decoder,
+) (*engine.Group, error) {
+	for {
+		var e *engine.Engine
+		if request.Cache.Bypass || request.Output.PromptLogprobs.Wanted { // which leave the prefix cache aside
+			e = m.pool.pick()
+		} else {
+			e = m.pool.pickFor(request.Cache.Salt, prompt)
+		}
+		if e == nil {
+			return nil, &UnavailableError{Reason: ReasonFailed, RetryAfter: retryAfter}
+		}
+		outputs, err := e.SubmitGroup(ctx, r, decoders)
+		if err == nil || !m.failed(e, err) {
+			return outputs, fromEngine(err)
+		}
+	}
+}
+
+// failed says whether an engine refused a request because it has failed, and routes around it then.
+func (m *Model) failed(e *engine.Engine, err error) bool {
+	if _, failed := errors.AsType[*engine.FailedError](err); !failed {
+		return false
+	}
+	m.pool.lost(e)
+	return true
 }
 
 // decoders are those of n outputs, and the text that each begins with. With echo, an output goes on in the decoder that

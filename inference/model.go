@@ -26,7 +26,7 @@ const (
 	StateLoading  State = iota + 1 // not yet running
 	StateReady                     // serves
 	StateDraining                  // finishes what it has
-	StateFailed                    // no engine runs any more
+	StateFailed                    // no replica runs now
 )
 
 // Config describes a model to serve.
@@ -44,6 +44,8 @@ type Config struct {
 	BOSToken, EOSToken string         // texts for the template
 
 	Replicas []Replica // at least one
+	// OnReplica is told what becomes of replicas, from a goroutine of Run. nil: nobody is.
+	OnReplica func(ReplicaEvent)
 
 	TracerProvider trace.TracerProvider // nil: no spans
 	MeterProvider  metric.MeterProvider // nil: no metrics
@@ -51,12 +53,6 @@ type Config struct {
 
 // defaultMaxOutputs is the default of Config.MaxOutputs.
 const defaultMaxOutputs = 16
-
-// Replica is an engine of a model and the device that it runs on.
-type Replica struct {
-	Device string // as the operator wrote it, e.g. "cpu:threads=2"
-	Engine *engine.Engine
-}
 
 // Info describes a served model.
 type Info struct {
@@ -74,21 +70,22 @@ type Info struct {
 // ReplicaInfo describes one replica now.
 type ReplicaInfo struct {
 	Device  string
-	Slots   int // sequences that it can hold
+	Slots   int // sequences that it can hold; 0 while it has failed
 	Running int // sequences that it holds
 	Waiting int // requests that wait for it
 }
 
 // Model is a served model: a tokenizer, a chat template and a pool of engines. It is safe for concurrent use.
 type Model struct {
-	config  Config
-	aliases []string // set by NewRegistry, before the model is shared
-	state   atomic.Int32
-	pool    *pool
-	turns   turns        // of rendering and encoding
-	stop    func() error // ends the gauges
-	tracer  trace.Tracer
-	metrics *metrics
+	config   Config
+	aliases  []string // set by NewRegistry, before the model is shared
+	state    atomic.Int32
+	pool     *pool
+	turns    turns        // of rendering and encoding
+	stop     func() error // ends the gauges
+	tracer   trace.Tracer
+	metrics  *metrics
+	restarts restarts
 }
 
 // NewModel makes a model from its parts. Run starts it.
@@ -118,18 +115,23 @@ func NewModel(config Config) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("model %q: %w", config.Name, err)
 	}
+	restarts, err := newRestarts(config.MeterProvider, config.Name)
+	if err != nil {
+		return nil, err
+	}
 	replicas := newPool(config.Replicas)
 	stopGauges, err := engine.ObserveStats(config.MeterProvider, config.Name, replicas.stats)
 	if err != nil {
 		return nil, fmt.Errorf("model %q: %w", config.Name, err)
 	}
 	m := &Model{
-		config:  config,
-		pool:    replicas,
-		turns:   newTurns(),
-		stop:    stopGauges,
-		tracer:  config.TracerProvider.Tracer("github.com/sluiceml/sluice/inference"),
-		metrics: instruments,
+		config:   config,
+		pool:     replicas,
+		turns:    newTurns(),
+		stop:     stopGauges,
+		tracer:   config.TracerProvider.Tracer("github.com/sluiceml/sluice/inference"),
+		metrics:  instruments,
+		restarts: restarts,
 	}
 	instruments.begin(context.Background())
 	m.state.Store(int32(StateLoading))
@@ -171,25 +173,29 @@ func (m *Model) MaxOutputs() int {
 func (m *Model) Tokenizer() *tokenizer.Tokenizer { return m.config.Tokenizer }
 
 // State says whether the model serves.
-func (m *Model) State() State { return State(m.state.Load()) }
+func (m *Model) State() State {
+	state := State(m.state.Load())
+	if state == StateReady && !m.pool.serves() {
+		return StateFailed
+	}
+	return state
+}
 
-// Run runs the model's engines until ctx ends or a drain has finished. The model is ready from the moment that it is
-// called. The sessions stay the caller's, to be closed afterwards. An engine that fails ends its own requests; the others go on, and the failure is returned
-// when all have stopped.
+// Stats are the figures of the model's engines together. Totals count those that have failed too.
+func (m *Model) Stats() engine.Stats { return m.pool.stats() }
+
+// Run runs the model's replicas until ctx ends or a drain has finished. The model is ready from the moment that it is
+// called. The sessions stay the caller's, to be closed afterwards. A replica whose engine fails ends its own requests
+// and is rebuilt; the others go on. The failures of those that stay out are returned when all have stopped.
 func (m *Model) Run(ctx context.Context) error {
 	if !m.state.CompareAndSwap(int32(StateLoading), int32(StateReady)) {
 		return fmt.Errorf("model %q: Run was called twice", m.config.Name)
 	}
 	var group errgroup.Group
-	failures := make([]error, len(m.config.Replicas))
-	for i, replica := range m.config.Replicas {
+	failures := make([]error, len(m.pool.replicas))
+	for i, r := range m.pool.replicas {
 		group.Go(func() error {
-			if err := replica.Engine.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
-				failures[i] = fmt.Errorf("model %q on %s: %w", m.config.Name, replica.Device, err)
-				if m.pool.fail(i) {
-					m.state.Store(int32(StateFailed))
-				}
-			}
+			failures[i] = m.keep(ctx, r)
 			return nil
 		})
 	}

@@ -59,6 +59,8 @@ type setup struct {
 	replicas int
 	traces   *tracetest.SpanRecorder
 	metrics  *sdkmetric.ManualReader
+
+	configure func(*inference.Config) // nil: nothing more
 }
 
 // newModel makes a model on toy sessions and runs it until the test ends.
@@ -92,6 +94,9 @@ func newModel(t *testing.T, s setup) *inference.Model {
 			t.Fatal(err)
 		}
 		config.Replicas = append(config.Replicas, inference.Replica{Device: "toy", Engine: e})
+	}
+	if s.configure != nil {
+		s.configure(&config)
 	}
 	m, err := inference.NewModel(config)
 	if err != nil {

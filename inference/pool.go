@@ -1,43 +1,52 @@
 package inference
 
 import (
+	"context"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sluiceml/sluice/inference/engine"
 )
 
 // pool is the replicas of a model. It is safe for concurrent use.
 type pool struct {
-	replicas []Replica
-	failed   []atomic.Bool
+	replicas []*replica
 	next     atomic.Uint32 // breaks ties, so that idle replicas share the work
+	draining chan struct{} // closed by drain
+	drainOne sync.Once
 }
 
 func newPool(replicas []Replica) *pool {
-	return &pool{replicas: replicas, failed: make([]atomic.Bool, len(replicas))}
+	p := &pool{draining: make(chan struct{})}
+	for _, r := range replicas {
+		p.replicas = append(p.replicas, newReplica(r))
+	}
+	return p
 }
 
-// pick returns the least loaded of the replicas that run, or nil if none does.
-func (p *pool) pick() *Replica {
-	var best *Replica
+// pick returns the engine of the least loaded of the replicas that serve, or nil if none does.
+func (p *pool) pick() *engine.Engine {
+	var best *engine.Engine
 	least := 0
 	start := int(p.next.Add(1))
 	for k := range p.replicas {
-		i := (start + k) % len(p.replicas)
-		if p.failed[i].Load() {
+		r := p.replicas[(start+k)%len(p.replicas)]
+		if !r.serving.Load() {
 			continue
 		}
-		stats := p.replicas[i].Engine.Stats()
+		e := r.current()
+		stats := e.Stats()
 		if load := stats.Running + stats.Waiting; best == nil || load < least {
-			best, least = &p.replicas[i], load
+			best, least = e, load
 		}
 	}
 	return best
 }
 
-// pickFor returns the replica for a prompt: the one that holds the longest prefix of it, unless that is busier than the
-// others by too much, and the least loaded one of those that hold equally much. It is nil if none runs.
-func (p *pool) pickFor(salt string, prompt []uint32) *Replica {
+// pickFor returns the engine for a prompt: of the replica that holds the longest prefix of it, unless that is busier
+// than the others by too much, and of the least loaded one of those that hold equally much. It is nil if none serves.
+func (p *pool) pickFor(salt string, prompt []uint32) *engine.Engine {
 	if len(p.replicas) == 1 {
 		return p.pick()
 	}
@@ -45,15 +54,15 @@ func (p *pool) pickFor(salt string, prompt []uint32) *Replica {
 	if least == nil {
 		return nil
 	}
-	base := least.Engine.Stats()
-	best, longest := least, least.Engine.Cached(salt, prompt)
-	for i := range p.replicas {
-		r := &p.replicas[i]
-		if r == least || p.failed[i].Load() {
+	base := least.Stats()
+	best, longest := least, least.Cached(salt, prompt)
+	for _, r := range p.replicas {
+		e := r.current()
+		if e == least || !r.serving.Load() {
 			continue
 		}
-		if cached := r.Engine.Cached(salt, prompt); cached > longest && worthIt(r.Engine.Stats(), base) {
-			best, longest = r, cached
+		if cached := e.Cached(salt, prompt); cached > longest && worthIt(e.Stats(), base) {
+			best, longest = e, cached
 		}
 	}
 	return best
@@ -67,36 +76,67 @@ func worthIt(holder, least engine.Stats) bool {
 	return load < holder.Slots && load-least.Running-least.Waiting <= max(1, holder.Slots/4)
 }
 
-// fail takes a replica out of the pool and reports whether it was the last one.
-func (p *pool) fail(i int) bool {
-	p.failed[i].Store(true)
-	for k := range p.failed {
-		if !p.failed[k].Load() {
-			return false
+// lost routes around an engine that has refused a request because it failed, which its replica learns a moment later.
+func (p *pool) lost(e *engine.Engine) {
+	for _, r := range p.replicas {
+		r.lost(e)
+	}
+}
+
+// replace lets another engine take a replica's requests, or finish without any if the model is draining.
+func (p *pool) replace(r *replica, e *engine.Engine) {
+	r.replace(e)
+	select {
+	case <-p.draining:
+		e.Drain()
+	default:
+	}
+}
+
+// serves says whether any replica takes requests.
+func (p *pool) serves() bool {
+	for _, r := range p.replicas {
+		if r.serving.Load() {
+			return true
 		}
 	}
-	return true
+	return false
 }
 
 // stats are the figures of all replicas together.
 func (p *pool) stats() (sum engine.Stats) {
-	for i := range p.replicas {
-		sum = sum.Add(p.replicas[i].Engine.Stats())
+	for _, r := range p.replicas {
+		sum = sum.Add(r.stats())
 	}
 	return sum
 }
 
+// drain makes the engines finish what they have, and those to come too.
 func (p *pool) drain() {
-	for i := range p.replicas {
-		p.replicas[i].Engine.Drain()
+	p.drainOne.Do(func() { close(p.draining) })
+	for _, r := range p.replicas {
+		r.current().Drain()
 	}
+}
+
+// wait waits, and says whether nothing came in between: neither the end of ctx nor a drain.
+func (p *pool) wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+	case <-p.draining:
+	}
+	return false
 }
 
 func (p *pool) info() []ReplicaInfo {
 	infos := make([]ReplicaInfo, len(p.replicas))
 	for i, r := range p.replicas {
-		stats := r.Engine.Stats()
-		infos[i] = ReplicaInfo{Device: r.Device, Slots: stats.Slots, Running: stats.Running, Waiting: stats.Waiting}
+		stats := r.stats()
+		infos[i] = ReplicaInfo{Device: r.device, Slots: stats.Slots, Running: stats.Running, Waiting: stats.Waiting}
 	}
 	return infos
 }
