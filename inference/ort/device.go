@@ -20,7 +20,7 @@ const (
 type Device struct {
 	Provider Provider
 	ID       int // which GPU; 0 on the CPU
-	Threads  int // threads of the CPU's operators; 0: one per physical core that this process may use
+	Threads  int // threads of the CPU's operators, the engine's own counted; 0: one per physical core that this process may use
 }
 
 // String is the device in the form that [ParseDevices] reads.
@@ -94,6 +94,35 @@ func ParseDevices(spec string) ([]Device, error) {
 		devices[i].ID = id
 	}
 	return devices, nil
+}
+
+// DivideCores gives each device on the CPU that has no number of threads its share of the physical cores that the
+// others leave, at least one: together, replicas that spin must not outnumber the cores. A single one is left as it is.
+func DivideCores(devices []Device) []Device { return divide(devices, PhysicalCores()) }
+
+func divide(devices []Device, cores int) []Device {
+	var unset []int
+	onCPU := 0
+	for i, d := range devices {
+		if d.Provider != CPU {
+			continue
+		}
+		onCPU++
+		cores -= d.Threads
+		if d.Threads == 0 {
+			unset = append(unset, i)
+		}
+	}
+	if onCPU < 2 {
+		return devices
+	}
+	divided := slices.Clone(devices)
+	for k, i := range unset { // the first ones take what does not divide
+		left := len(unset) - k
+		divided[i].Threads = max(1, (cores+left-1)/left)
+		cores -= divided[i].Threads
+	}
+	return divided
 }
 
 // parseNumber reads plain decimal digits.

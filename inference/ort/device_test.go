@@ -2,6 +2,7 @@ package ort
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -65,4 +66,40 @@ func FuzzParseDevices(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestDivide(t *testing.T) {
+	t.Parallel()
+	cpu := func(threads ...int) (devices []Device) {
+		for _, n := range threads {
+			devices = append(devices, Device{Provider: CPU, Threads: n})
+		}
+		return devices
+	}
+	gpu := Device{Provider: CUDA}
+	for _, test := range []struct {
+		devices []Device
+		cores   int
+		want    []Device
+	}{
+		{cpu(0), 8, cpu(0)},
+		{cpu(3), 8, cpu(3)},
+		{cpu(0, 0), 8, cpu(4, 4)},
+		{cpu(0, 0), 2, cpu(1, 1)},
+		{cpu(0, 0, 0), 8, cpu(3, 3, 2)},
+		{cpu(0, 0, 0), 2, cpu(1, 1, 1)},
+		{cpu(0, 5, 0), 8, cpu(2, 5, 1)},
+		{cpu(0, 9), 8, cpu(1, 9)},
+		{cpu(2, 2), 16, cpu(2, 2)},
+		{append(cpu(0), gpu), 8, append(cpu(0), gpu)},
+		{[]Device{gpu, gpu}, 8, []Device{gpu, gpu}},
+	} {
+		given := slices.Clone(test.devices)
+		if got := divide(test.devices, test.cores); !slices.Equal(got, test.want) {
+			t.Errorf("%v on %d cores: %v, want %v", test.devices, test.cores, got, test.want)
+		}
+		if !slices.Equal(given, test.devices) {
+			t.Errorf("%v was changed", given)
+		}
+	}
 }
