@@ -76,7 +76,7 @@ func (a *app) loadModel(
 	}
 	a.log.Info("loaded a model", "model", f.name, "folder", f.folder.Dir, "quantization", manifest.Quantization,
 		"context", length, "replicas", len(replicas), "took", time.Since(started).Round(time.Millisecond).String())
-	return inference.NewModel(inference.Config{
+	m, err := inference.NewModel(inference.Config{
 		Name:           f.name,
 		Architecture:   manifest.Architecture,
 		Quantization:   manifest.Quantization,
@@ -89,19 +89,29 @@ func (a *app) loadModel(
 		BOSToken:       f.folder.BOSToken,
 		EOSToken:       f.folder.EOSToken,
 		Replicas:       replicas,
+		OnReplica:      logReplica(a.log, f.name),
 		TracerProvider: a.telemetry.tracers,
 		MeterProvider:  a.telemetry.meters,
 	})
+	if err != nil {
+		return nil, err
+	}
+	a.telemetry.pickers.add(f.name, m.Stats)
+	return m, nil
 }
 
-// loadReplicas opens a session and makes an engine on each device.
-func (a *app) loadReplicas(
-	ctx context.Context, f namedFolder, environment *ort.Environment, length int, undo *closers,
+// openReplicas opens a session and makes an engine on each device; those on the CPU share weights unless they are nil.
+func (a *app) openReplicas(
+	ctx context.Context, f namedFolder, environment *ort.Environment, length int, weights *ort.Weights, undo *closers,
 ) ([]inference.Replica, error) {
 	var replicas []inference.Replica
 	for _, device := range a.options.devices() {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
+		}
+		shared := weights
+		if device.Provider != ort.CPU {
+			shared = nil
 		}
 		session, err := environment.Open(ort.Config{
 			Model:         f.folder.ModelPath,
@@ -112,12 +122,13 @@ func (a *app) loadReplicas(
 			MaxLength:     length,
 			MaxChunk:      min(a.options.ChunkTokens, length),
 			PrefixBytes:   int(a.options.PrefixCacheBytes),
+			Weights:       shared,
 		})
 		if err != nil {
 			return nil, err
 		}
 		undo.add(session.Close)
-		e, err := engine.New(session, engine.Config{
+		config := engine.Config{
 			Model:          f.name,
 			QueueLimit:     a.options.Queue,
 			RidingSize:     a.options.RidingTokens,
@@ -125,22 +136,14 @@ func (a *app) loadReplicas(
 			ReaderTimeout:  a.options.ReaderTimeout,
 			TracerProvider: a.telemetry.tracers,
 			MeterProvider:  a.telemetry.meters,
-		})
+		}
+		e, err := engine.New(session, config)
 		if err != nil {
 			return nil, err
 		}
-		replicas = append(replicas, inference.Replica{Device: device.String(), Engine: e})
+		replicas = append(replicas, inference.Replica{Device: device.String(), Engine: e, Rebuild: renewed(session, config)})
 	}
-	a.telemetry.pickers.add(f.name, func() engine.Stats { return sum(replicas) })
 	return replicas, nil
-}
-
-func sum(replicas []inference.Replica) engine.Stats {
-	var total engine.Stats
-	for _, r := range replicas {
-		total = total.Add(r.Engine.Stats())
-	}
-	return total
 }
 
 // tokenizerAndTemplate reads a folder's tokenizer and chat template; without one the template is nil.

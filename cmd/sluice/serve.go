@@ -108,7 +108,7 @@ func (c *serveCmd) devices() []ort.Device {
 		parsed, _ := ort.ParseDevices(spec) // Validate has looked
 		devices = append(devices, parsed...)
 	}
-	return devices
+	return ort.DivideCores(devices)
 }
 
 // Run serves until a signal.

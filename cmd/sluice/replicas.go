@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/sluiceml/sluice/inference"
+	"github.com/sluiceml/sluice/inference/engine"
+	"github.com/sluiceml/sluice/inference/ort"
+)
+
+// shareWeights maps the weights of a model for its replicas on the CPU. One alone has its own: nil.
+func shareWeights(f namedFolder, environment *ort.Environment, devices []ort.Device, undo *closers) (*ort.Weights, error) {
+	onCPU := 0
+	for _, d := range devices {
+		if d.Provider == ort.CPU {
+			onCPU++
+		}
+	}
+	if onCPU < 2 {
+		return nil, nil //nolint:nilnil // nil is the value of ort.Config for weights of one's own
+	}
+	weights, err := environment.ShareWeights(f.folder.ModelPath, f.folder.Manifest.Graph)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it names the model
+	}
+	undo.add(weights.Close)
+	return weights, nil
+}
+
+// loadReplicas opens a session and makes an engine on each device. On the CPU they share the weights, unless this
+// processor's kernels cannot.
+func (a *app) loadReplicas(
+	ctx context.Context, f namedFolder, environment *ort.Environment, length int, undo *closers,
+) ([]inference.Replica, error) {
+	load := func(share bool) (replicas []inference.Replica, err error) {
+		var opened closers
+		defer func() {
+			if err != nil {
+				opened.close(&err)
+				return
+			}
+			undo.add(opened.closeAll)
+		}()
+		var weights *ort.Weights
+		if share {
+			if weights, err = shareWeights(f, environment, a.options.devices(), &opened); err != nil {
+				return nil, err
+			}
+		}
+		return a.openReplicas(ctx, f, environment, length, weights, &opened)
+	}
+	replicas, err := load(true)
+	if errors.Is(err, ort.ErrSharing) {
+		a.log.Warn("the replicas cannot share their weights on this processor: each has a copy", "model", f.name)
+		return load(false)
+	}
+	return replicas, err
+}
+
+// renewed makes a replica's engine anew, on the model that its session has loaded.
+func renewed(session *ort.Session, config engine.Config) func(context.Context) (*engine.Engine, error) {
+	return func(context.Context) (*engine.Engine, error) {
+		if err := session.Renew(); err != nil {
+			return nil, err //nolint:wrapcheck // it names the model
+		}
+		return engine.New(session, config) //nolint:wrapcheck // it says whose error it is
+	}
+}
+
+// logReplica says what becomes of a model's replicas.
+func logReplica(log *slog.Logger, model string) func(inference.ReplicaEvent) {
+	return func(e inference.ReplicaEvent) {
+		log := log.With("model", model, "device", e.Device)
+		if e.Err == nil {
+			log.Info("a replica serves again")
+			return
+		}
+		attrs := []any{"error", e.Err.Error()}
+		if caught, ok := errors.AsType[*engine.PanicError](e.Err); ok {
+			attrs = append(attrs, "stack", string(caught.Stack()))
+		}
+		if e.RetryIn == 0 {
+			log.Error("a replica failed and stays out", attrs...)
+			return
+		}
+		log.Error("a replica failed and will be rebuilt", append(attrs, "retry_in", e.RetryIn.String())...)
+	}
+}
