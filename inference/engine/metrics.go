@@ -15,61 +15,93 @@ import (
 
 const scope = "github.com/sluiceml/sluice/inference/engine"
 
-// ObserveStats reports the gauges and the counters of the prefix store and of speculation of a model, which has one or more engines: stats is called at each collection and
-// adds up their figures. The function it returns ends that.
+// ObserveStats reports the gauges and counters of a model, which has one or more engines: stats is called at each
+// collection and adds up their figures. The function it returns ends that.
 func ObserveStats(provider metric.MeterProvider, model string, stats func() Stats) (stop func() error, err error) {
-	m := provider.Meter(scope)
-	running, err1 := m.Int64ObservableGauge(semconv.MetricRequestsRunning,
-		metric.WithDescription("Requests that hold a slot"))
-	waiting, err2 := m.Int64ObservableGauge(semconv.MetricRequestsWaiting,
-		metric.WithDescription("Requests that have been admitted and wait for a slot"))
-	usage, err3 := m.Float64ObservableGauge(semconv.MetricKVCacheUsage,
+	o := statsObserver{meter: provider.Meter(scope)}
+	byModel := semconv.Model.String(model)
+
+	o.gauge(semconv.MetricRequestsRunning, "", "Requests that hold a slot",
+		func(s *Stats) int { return s.Running }, byModel)
+	o.gauge(semconv.MetricRequestsWaiting, "", "Requests that have been admitted and wait for a slot",
+		func(s *Stats) int { return s.Waiting }, byModel)
+	o.gauge(semconv.MetricKVCacheTokens, "", "Positions of keys and values that running requests hold",
+		func(s *Stats) int { return s.KVTokens }, byModel)
+	o.gauge(semconv.MetricPrefixSize, "By", "Memory that the prefix cache holds",
+		func(s *Stats) int { return s.PrefixBytes }, byModel)
+	o.counter(semconv.MetricPreemptions, "{request}", "Requests that lost their slot to others and started over later",
+		func(s *Stats) int { return s.Preemptions }, byModel)
+	o.counter(semconv.MetricPrefixQueries, "{token}", "Prompt tokens that were looked up in the prefix cache",
+		func(s *Stats) int { return s.QueriedTokens }, byModel)
+	o.counter(semconv.MetricPrefixHits, "{token}", "Prompt tokens that were found in the prefix cache",
+		func(s *Stats) int { return s.CachedTokens }, byModel)
+	o.counter(semconv.MetricPrefixEvictions, "{block}", "Blocks of the prefix cache that made room for others",
+		func(s *Stats) int { return s.Evictions }, byModel)
+	o.counter(semconv.MetricDraftTokens, "{token}", "Guesses of next tokens that were checked",
+		func(s *Stats) int { return s.DraftedTokens }, byModel)
+	o.counter(semconv.MetricAcceptedTokens, "{token}", "Guesses of next tokens that were right",
+		func(s *Stats) int { return s.AcceptedTokens }, byModel)
+	const tokens = "Tokens that steps processed of prompts (prefill) and generated (decode)"
+	o.counter(semconv.MetricStepTokens, "{token}", tokens,
+		func(s *Stats) int { return s.PrefilledTokens }, byModel, semconv.Phase.String(semconv.PhasePrefill))
+	o.counter(semconv.MetricStepTokens, "{token}", tokens,
+		func(s *Stats) int { return s.DecodedTokens }, byModel, semconv.Phase.String(semconv.PhaseDecode))
+
+	usage, failure := o.meter.Float64ObservableGauge(semconv.MetricKVCacheUsage,
 		metric.WithDescription("Share of the key-value cache that is taken, 0 to 1"))
-	queries, err4 := m.Int64ObservableCounter(semconv.MetricPrefixQueries, metric.WithUnit("{token}"),
-		metric.WithDescription("Prompt tokens that were looked up in the prefix cache"))
-	hits, err5 := m.Int64ObservableCounter(semconv.MetricPrefixHits, metric.WithUnit("{token}"),
-		metric.WithDescription("Prompt tokens that were found in the prefix cache"))
-	evictions, err6 := m.Int64ObservableCounter(semconv.MetricPrefixEvictions, metric.WithUnit("{block}"),
-		metric.WithDescription("Blocks of the prefix cache that made room for others"))
-	size, err7 := m.Int64ObservableGauge(semconv.MetricPrefixSize, metric.WithUnit("By"),
-		metric.WithDescription("Memory that the prefix cache holds"))
-	drafted, err8 := m.Int64ObservableCounter(semconv.MetricDraftTokens, metric.WithUnit("{token}"),
-		metric.WithDescription("Guesses of next tokens that were checked"))
-	accepted, err9 := m.Int64ObservableCounter(semconv.MetricAcceptedTokens, metric.WithUnit("{token}"),
-		metric.WithDescription("Guesses of next tokens that were right"))
-	tokens, err10 := m.Int64ObservableGauge(semconv.MetricKVCacheTokens,
-		metric.WithDescription("Positions of keys and values that running requests hold"))
-	preemptions, err11 := m.Int64ObservableCounter(semconv.MetricPreemptions, metric.WithUnit("{request}"),
-		metric.WithDescription("Requests that lost their slot to others and started over later"))
-	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11); err != nil {
+	if err := errors.Join(append(o.failures, failure)...); err != nil {
 		return nil, fmt.Errorf("engine: gauges: %w", err)
 	}
-	attrs := metric.WithAttributeSet(attribute.NewSet(semconv.Model.String(model)))
-	r, err := m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+	attrs := metric.WithAttributeSet(attribute.NewSet(byModel))
+	r, err := o.meter.RegisterCallback(func(_ context.Context, observer metric.Observer) error {
 		s := stats()
-		o.ObserveInt64(running, int64(s.Running), attrs)
-		o.ObserveInt64(waiting, int64(s.Waiting), attrs)
-		o.ObserveFloat64(usage, s.KVUsage(), attrs)
-		o.ObserveInt64(queries, int64(s.QueriedTokens), attrs)
-		o.ObserveInt64(hits, int64(s.CachedTokens), attrs)
-		o.ObserveInt64(evictions, int64(s.Evictions), attrs)
-		o.ObserveInt64(size, int64(s.PrefixBytes), attrs)
-		o.ObserveInt64(drafted, int64(s.DraftedTokens), attrs)
-		o.ObserveInt64(accepted, int64(s.AcceptedTokens), attrs)
-		o.ObserveInt64(tokens, int64(s.KVTokens), attrs)
-		o.ObserveInt64(preemptions, int64(s.Preemptions), attrs)
+		for _, f := range o.figures {
+			observer.ObserveInt64(f.instrument, int64(f.value(&s)), f.attributes)
+		}
+		observer.ObserveFloat64(usage, s.KVUsage(), attrs)
 		return nil
-	}, running, waiting, usage, queries, hits, evictions, size, drafted, accepted, tokens, preemptions)
+	}, append(o.observables, usage)...)
 	if err != nil {
 		return nil, fmt.Errorf("engine: gauges: %w", err)
 	}
 	return r.Unregister, nil
 }
 
+// statsObserver makes the instruments of ObserveStats.
+type statsObserver struct {
+	meter       metric.Meter
+	figures     []figure
+	observables []metric.Observable
+	failures    []error
+}
+
+// figure is one of the Stats and the instrument that shows it.
+type figure struct {
+	instrument metric.Int64Observable
+	value      func(*Stats) int
+	attributes metric.ObserveOption
+}
+
+func (o *statsObserver) gauge(name, unit, description string, value func(*Stats) int, attributes ...attribute.KeyValue) {
+	i, err := o.meter.Int64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(description))
+	o.add(i, err, value, attributes)
+}
+
+func (o *statsObserver) counter(name, unit, description string, value func(*Stats) int, attributes ...attribute.KeyValue) {
+	i, err := o.meter.Int64ObservableCounter(name, metric.WithUnit(unit), metric.WithDescription(description))
+	o.add(i, err, value, attributes)
+}
+
+func (o *statsObserver) add(i metric.Int64Observable, err error, value func(*Stats) int, attributes []attribute.KeyValue) {
+	o.figures = append(o.figures, figure{i, value, metric.WithAttributeSet(attribute.NewSet(attributes...))})
+	o.observables, o.failures = append(o.observables, i), append(o.failures, err)
+}
+
 // stepMeter records the histograms of steps. A nil stepMeter records nothing.
 type stepMeter struct {
 	duration metric.Float64Histogram
 	size     metric.Int64Histogram
+	latency  metric.Float64Histogram
 	options  []metric.RecordOption // made once: a step allocates nothing
 }
 
@@ -86,12 +118,16 @@ func newStepMeter(cfg Config) (*stepMeter, error) {
 		metric.WithUnit("{request}"),
 		metric.WithDescription("Requests in one step"),
 		metric.WithExplicitBucketBoundaries(semconv.StepBatchSizeBuckets()...))
-	if err := errors.Join(err1, err2); err != nil {
+	latency, err3 := m.Float64Histogram(semconv.MetricInterTokenLatency,
+		metric.WithUnit("s"),
+		metric.WithDescription("Time from a token to the next one of its output; 0 for those that a step yields beside its first"),
+		metric.WithExplicitBucketBoundaries(semconv.InterTokenLatencyBuckets()...))
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, fmt.Errorf("engine: histograms: %w", err)
 	}
 	set := attribute.NewSet(semconv.Model.String(cfg.Model))
 	return &stepMeter{
-		duration: duration, size: size, options: []metric.RecordOption{metric.WithAttributeSet(set)},
+		duration: duration, size: size, latency: latency, options: []metric.RecordOption{metric.WithAttributeSet(set)},
 	}, nil
 }
 
@@ -101,4 +137,11 @@ func (m *stepMeter) record(ctx context.Context, batch runner.Step, took time.Dur
 	}
 	m.duration.Record(ctx, took.Seconds(), m.options...)
 	m.size.Record(ctx, int64(batch.Sequences()), m.options...)
+}
+
+// token records the time since the output's token before. ctx says whose it is.
+func (m *stepMeter) token(ctx context.Context, since time.Duration) {
+	if m != nil {
+		m.latency.Record(ctx, since.Seconds(), m.options...)
+	}
 }

@@ -61,6 +61,15 @@ func TestMetrics(t *testing.T) {
 				t.Errorf("%s counts %v steps, want 6", name, n)
 			}
 		}
+		for name, n := range map[string]float64{ // of two outputs of three tokens; the first of each is no gap
+			`sluice_inter_token_latency_seconds{model="toy"}`:       4,
+			`sluice_step_tokens_total{model="toy",phase="prefill"}`: 2,
+			`sluice_step_tokens_total{model="toy",phase="decode"}`:  6,
+		} {
+			if got[name] != n {
+				t.Errorf("%s is %v, want %v", name, got[name], n)
+			}
+		}
 		for range 2 { // of two prompts of two blocks, in a store of three
 			read(t, submit(t, h.Engine, greedy(1, counting(1, 33)...)))
 			read(t, submit(t, h.Engine, greedy(1, counting(2, 33)...)))

@@ -17,6 +17,10 @@ type Stats struct {
 	KVCapacity  int // positions that they may hold together
 	Preemptions int // how often a request lost its slot to others and started over, since the engine was made
 
+	// Of steps, since the engine was made:
+	PrefilledTokens int // prompt tokens that were processed, those of a sequence that starts over again
+	DecodedTokens   int // tokens that were generated
+
 	// Of the prefix store, since the engine was made:
 	QueriedTokens int // prompt tokens that were looked up
 	CachedTokens  int // those of them that were found
@@ -38,6 +42,9 @@ func (s Stats) Add(o Stats) Stats {
 		KVTokens:    s.KVTokens + o.KVTokens,
 		KVCapacity:  s.KVCapacity + o.KVCapacity,
 		Preemptions: s.Preemptions + o.Preemptions,
+
+		PrefilledTokens: s.PrefilledTokens + o.PrefilledTokens,
+		DecodedTokens:   s.DecodedTokens + o.DecodedTokens,
 
 		QueriedTokens: s.QueriedTokens + o.QueriedTokens,
 		CachedTokens:  s.CachedTokens + o.CachedTokens,
@@ -63,6 +70,8 @@ type counters struct {
 	running   atomic.Int64
 	tokens    atomic.Int64
 	preempted atomic.Int64
+	prefilled atomic.Int64
+	decoded   atomic.Int64
 	queried   atomic.Int64
 	cached    atomic.Int64
 	evictions atomic.Int64
@@ -99,6 +108,9 @@ func (e *Engine) Stats() Stats {
 		KVTokens:    int(e.stats.tokens.Load()),
 		KVCapacity:  e.capacity(),
 		Preemptions: int(e.stats.preempted.Load()),
+
+		PrefilledTokens: int(e.stats.prefilled.Load()),
+		DecodedTokens:   int(e.stats.decoded.Load()),
 
 		QueriedTokens: int(e.stats.queried.Load()),
 		CachedTokens:  int(e.stats.cached.Load()),

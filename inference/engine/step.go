@@ -45,8 +45,10 @@ func (e *Engine) step(ctx context.Context) (ran bool, err error) {
 	}
 	logits, err := e.session.Step(batch)
 	ended := time.Now()
-	e.tracer.step(ctx, plan, batch, started, ended, err)
-	e.meter.record(ctx, batch, ended.Sub(started))
+	e.meter.record(e.tracer.step(ctx, plan, batch, started, ended, err), batch, ended.Sub(started))
+	if c := batch.Chunk; c != nil {
+		e.stats.prefilled.Add(int64(len(c.Tokens)))
+	}
 	if err == nil {
 		err = checkShape(batch, logits, e.limits.VocabSize)
 	}
@@ -169,6 +171,10 @@ func (e *Engine) advance(q *sched.Sequence, d drawing, batch runner.Step, now st
 	text, finish := j.read(e.text[:0], id)
 	e.text = text
 	j.trace.token(e.tracer, j, q, batch, now.started)
+	e.stats.decoded.Add(1)
+	if j.count > 1 {
+		e.meter.token(j.trace.context(), now.ended.Sub(j.last))
+	}
 	if finish == nil {
 		j.last = now.ended
 		if j.count == 1 {

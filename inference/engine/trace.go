@@ -43,12 +43,13 @@ func (t *stepTracer) job(ctx context.Context) *jobTrace {
 }
 
 // step makes the span of a step that has a sampled request in it. It starts a trace of its own, since it belongs to
-// several, and links to each. A sampler that decides by ratio sees the links and can follow them.
+// several, and links to each. A sampler that decides by ratio sees the links and can follow them. The context that it
+// returns has that span, if there is one.
 func (t *stepTracer) step(
 	ctx context.Context, plan *sched.Plan, batch runner.Step, started, ended time.Time, err error,
-) {
+) context.Context {
 	if t == nil {
-		return
+		return ctx
 	}
 	t.links = t.links[:0]
 	for _, q := range plan.Decode {
@@ -58,9 +59,9 @@ func (t *stepTracer) step(
 		t.link(plan.Chunk.Sequence)
 	}
 	if len(t.links) == 0 {
-		return
+		return ctx
 	}
-	_, span := t.tracer.Start(ctx, semconv.SpanStep,
+	ctx, span := t.tracer.Start(ctx, semconv.SpanStep,
 		trace.WithNewRoot(),
 		trace.WithTimestamp(started),
 		trace.WithLinks(t.links...),
@@ -72,6 +73,7 @@ func (t *stepTracer) step(
 		span.SetStatus(codes.Error, "the session failed")
 	}
 	span.End(trace.WithTimestamp(ended))
+	return ctx
 }
 
 func (t *stepTracer) link(q *sched.Sequence) {
@@ -99,6 +101,14 @@ func (jt *jobTrace) another() *jobTrace {
 		return nil
 	}
 	return &jobTrace{parent: jt.parent}
+}
+
+// context is the one in which a measurement of the request is made: with its span, if that is sampled.
+func (jt *jobTrace) context() context.Context {
+	if jt == nil {
+		return context.Background()
+	}
+	return jt.parent
 }
 
 // queue is the span from submission to the first step.
