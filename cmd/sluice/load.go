@@ -105,6 +105,7 @@ func (a *app) openReplicas(
 	ctx context.Context, f namedFolder, environment *ort.Environment, length int, weights *ort.Weights, undo *closers,
 ) ([]inference.Replica, error) {
 	var replicas []inference.Replica
+	memory := a.options.kvMemory(memoryLimit(), len(a.models.names)*len(a.options.devices()))
 	for _, device := range a.options.devices() {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -121,17 +122,22 @@ func (a *app) openReplicas(
 			Slots:         a.options.Slots,
 			MaxLength:     length,
 			MaxChunk:      min(a.options.ChunkTokens, length),
-			PrefixBytes:   int(a.options.PrefixCacheBytes),
+			PrefixBytes:   memory.prefix,
 			Weights:       shared,
 		})
 		if err != nil {
 			return nil, err
 		}
 		undo.add(session.Close)
+		kvTokens, err := memory.tokens(session.Limits())
+		if err != nil {
+			return nil, err
+		}
 		config := engine.Config{
 			Model:          f.name,
 			QueueLimit:     a.options.Queue,
 			RidingSize:     a.options.RidingTokens,
+			KVTokens:       kvTokens,
 			NoSpeculation:  a.options.NoSpeculation,
 			ReaderTimeout:  a.options.ReaderTimeout,
 			TracerProvider: a.telemetry.tracers,

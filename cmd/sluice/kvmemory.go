@@ -1,0 +1,39 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/sluiceml/sluice/inference/runner"
+)
+
+// kvMemory is the memory of one replica for keys and values.
+type kvMemory struct {
+	total  int // of the slots and of the prefix cache
+	prefix int // of which for the prefix cache
+	chosen bool
+}
+
+// kvMemory divides the memory for keys and values: by default half of what the process may use, shared by so many
+// replicas. The prefix cache gets at most half of it, so that it is never in the way of requests that run.
+func (c *serveCmd) kvMemory(limit, replicas int) kvMemory {
+	m := kvMemory{total: int(c.KVCacheBytes), chosen: c.KVCacheBytes > 0}
+	if !m.chosen {
+		m.total = limit / 2 / max(1, replicas)
+	}
+	m.prefix = min(int(c.PrefixCacheBytes), m.total/2)
+	return m
+}
+
+// tokens is how many positions the slots of a session may hold together: what the memory has room for beside the prefix
+// cache, but at least one whole slot.
+func (m kvMemory) tokens(l runner.Limits) (int, error) {
+	n := (m.total - l.Blocks*l.BlockBytes) / l.PositionBytes
+	if n < l.MaxLength && m.chosen {
+		return 0, usagef("--kv-cache-bytes %s has room for %d tokens beside the prefix cache, fewer than one context of %d, which takes %s: raise it, or lower --max-context or --prefix-cache-bytes",
+			byteSize(m.total), n, l.MaxLength, roundedUp(l.MaxLength*l.PositionBytes))
+	}
+	return max(n, l.MaxLength), nil
+}
+
+// roundedUp writes a size in whole mebibytes.
+func roundedUp(n int) string { return fmt.Sprintf("%dMiB", (n+1<<20-1)>>20) }

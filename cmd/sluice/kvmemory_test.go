@@ -1,0 +1,70 @@
+package main
+
+import (
+	"math"
+	"testing"
+	"testing/fstest"
+
+	"github.com/sluiceml/sluice/inference/runner"
+)
+
+func TestKVMemory(t *testing.T) {
+	const mib = 1 << 20
+	limits := func(prefix int) runner.Limits {
+		return runner.Limits{MaxLength: 100, PositionBytes: mib / 10, Blocks: prefix / mib, BlockBytes: mib}
+	}
+	for _, c := range []struct {
+		name            string
+		kv, prefix      byteSize
+		limit, replicas int
+		total, cache    int
+		tokens          int // -1: refused
+	}{
+		{"half of the memory", 0, 256 * mib, 4096 * mib, 1, 2048 * mib, 256 * mib, 17920},
+		{"shared by replicas", 0, 256 * mib, 4096 * mib, 4, 512 * mib, 256 * mib, 2560},
+		{"the cache gives way", 0, 256 * mib, 512 * mib, 1, 256 * mib, 128 * mib, 1280},
+		{"chosen", 64 * mib, 8 * mib, 4096 * mib, 4, 64 * mib, 8 * mib, 560},
+		{"no cache", 64 * mib, 0, 4096 * mib, 1, 64 * mib, 0, 640},
+		{"one context at least", 0, 0, 10 * mib, 1, 5 * mib, 0, 100},
+		{"too little was chosen", 9 * mib, 0, 4096 * mib, 1, 9 * mib, 0, -1},
+	} {
+		m := (&serveCmd{KVCacheBytes: c.kv, PrefixCacheBytes: c.prefix}).kvMemory(c.limit, c.replicas)
+		if m.total != c.total || m.prefix != c.cache {
+			t.Errorf("%s: %+v, want %d with a cache of %d", c.name, m, c.total, c.cache)
+		}
+		tokens, err := m.tokens(limits(m.prefix))
+		if (err != nil) != (c.tokens < 0) || err == nil && tokens < c.tokens || tokens > c.tokens+10 {
+			t.Errorf("%s: %d tokens (%v), want %d", c.name, tokens, err, c.tokens)
+		}
+	}
+}
+
+func TestCgroupLimit(t *testing.T) {
+	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
+	for _, c := range []struct {
+		name string
+		fs   fstest.MapFS
+		want int
+	}{
+		{"nothing", fstest.MapFS{}, math.MaxInt},
+		{"no limit", fstest.MapFS{"proc/self/cgroup": file("0::/a\n"), "sys/fs/cgroup/a/memory.max": file("max\n")}, math.MaxInt},
+		{"its own group", fstest.MapFS{
+			"proc/self/cgroup": file("0::/a/b\n"), "sys/fs/cgroup/a/b/memory.max": file("1000\n"), "sys/fs/cgroup/a/memory.max": file("2000\n"),
+		}, 1000},
+		{"a group above", fstest.MapFS{
+			"proc/self/cgroup": file("0::/a/b\n"), "sys/fs/cgroup/a/b/memory.max": file("max\n"), "sys/fs/cgroup/a/memory.max": file("2000\n"),
+		}, 2000},
+		{"a container's root", fstest.MapFS{"proc/self/cgroup": file("0::/\n"), "sys/fs/cgroup/memory.max": file("3000\n")}, 3000},
+		{"version 1", fstest.MapFS{
+			"proc/self/cgroup": file("9:cpu,cpuacct:/x\n4:memory:/y\n"),
+			"sys/fs/cgroup/memory/y/memory.limit_in_bytes": file("4000\n"), "sys/fs/cgroup/x/memory.max": file("1\n"),
+		}, 4000},
+	} {
+		if got := cgroupLimit(c.fs); got != c.want {
+			t.Errorf("%s: %d, want %d", c.name, got, c.want)
+		}
+	}
+	if n := memoryLimit(); n < 1<<20 {
+		t.Errorf("this machine: %d bytes", n)
+	}
+}

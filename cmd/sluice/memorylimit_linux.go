@@ -1,0 +1,24 @@
+package main
+
+import (
+	"math"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// memoryLimit is how much memory this process may use: the machine's, or less where a control group says so.
+func memoryLimit() int {
+	limit := cgroupLimit(os.DirFS("/"))
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err == nil {
+		limit = int(min(uint64(limit), uint64(info.Totalram)*uint64(info.Unit))) //nolint:unconvert // 32 bits wide on some platforms
+	}
+	if limit == math.MaxInt {
+		return unknownMemory
+	}
+	return limit
+}
+
+// unknownMemory is taken where the system does not say.
+const unknownMemory = 4 << 30
