@@ -28,6 +28,7 @@ func (m *Model) Generate(ctx context.Context, request Request) (*Stream, error) 
 	call := &account{model: m, operation: operation, tenant: request.Tenant, arrival: request.Arrival, span: span}
 	if span.IsRecording() {
 		span.SetAttributes(m.requestAttributes(operation, &request)...)
+		call.content = m.keepContent(span, &request)
 	}
 	stream, err := m.admit(ctx, &request, call)
 	if err != nil {

@@ -47,6 +47,10 @@ type Config struct {
 	// OnReplica is told what becomes of replicas, from a goroutine of Run. nil: nobody is.
 	OnReplica func(ReplicaEvent)
 
+	// RecordContent puts the texts of prompts and outputs into the spans of sampled requests. Without it no text of a
+	// request leaves in telemetry.
+	RecordContent bool
+
 	TracerProvider trace.TracerProvider // nil: no spans
 	MeterProvider  metric.MeterProvider // nil: no metrics
 }

@@ -50,6 +50,7 @@ func (s *Stream) Next(ctx context.Context) (Update, error) {
 		Prompt:   s.account.model.logprobs(update.Prompt),
 	}
 	s.echo[index] = ""
+	s.account.content.add(result)
 	if update.Finish != nil {
 		s.reasons[index] = finishReason(update.Finish.Reason)
 		result.Finish = &Finish{
@@ -105,6 +106,7 @@ type account struct {
 	tenant    string
 	arrival   time.Time
 	span      trace.Span
+	content   *content // nil: no text is kept
 }
 
 // end closes the request's span and counts it.
@@ -125,6 +127,7 @@ func (a *account) end(ctx context.Context, s Summary, reasons []FinishReason, er
 		if names != nil {
 			a.span.SetAttributes(semconv.GenAIResponseFinishReasons.StringSlice(names))
 		}
+		a.content.end(a.span, reasons)
 		if failure != "" {
 			a.span.SetAttributes(semconv.ErrorType.String(failure))
 			a.span.SetStatus(codes.Error, failure)

@@ -30,6 +30,8 @@ const (
 	GenAIUsageInputTokens        attribute.Key = "gen_ai.usage.input_tokens"
 	GenAIUsageOutputTokens       attribute.Key = "gen_ai.usage.output_tokens"
 	GenAIUsageCachedTokens       attribute.Key = "gen_ai.usage.cache_read.input_tokens" // part of the input tokens
+	GenAIInputMessages           attribute.Key = "gen_ai.input.messages"                // JSON text; only if the operator asks for it
+	GenAIOutputMessages          attribute.Key = "gen_ai.output.messages"               // as above
 	ErrorType                    attribute.Key = "error.type"
 )
 

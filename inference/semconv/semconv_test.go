@@ -31,6 +31,8 @@ func TestNames(t *testing.T) {
 		semconv.GenAIUsageInputTokens:        conventions.GenAIUsageInputTokensKey,
 		semconv.GenAIUsageOutputTokens:       conventions.GenAIUsageOutputTokensKey,
 		semconv.GenAIUsageCachedTokens:       conventions.GenAIUsageCacheReadInputTokensKey,
+		semconv.GenAIInputMessages:           conventions.GenAIInputMessagesKey,
+		semconv.GenAIOutputMessages:          conventions.GenAIOutputMessagesKey,
 		semconv.ErrorType:                    conventions.ErrorTypeKey,
 	} {
 		if got != want {
