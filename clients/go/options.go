@@ -26,6 +26,8 @@ type options struct {
 	tls           *tls.Config
 	useTLS        bool
 	caFile        string
+	certFile      string
+	keyFile       string
 	apiKey        string
 	clearTextKey  bool
 	extraDialOpts []grpc.DialOption
@@ -39,6 +41,12 @@ func WithTLS(config *tls.Config) Option {
 // WithCAFile connects with TLS and trusts the certificate authorities of a PEM file instead of the system's.
 func WithCAFile(path string) Option {
 	return func(o *options) { o.useTLS, o.caFile = true, path }
+}
+
+// WithClientCertificateFiles connects with TLS and shows a certificate, for servers that ask for one (mutual TLS). Both
+// files are PEM; they are read anew for each connection, so that a renewed certificate needs no new client.
+func WithClientCertificateFiles(certFile, keyFile string) Option {
+	return func(o *options) { o.useTLS, o.certFile, o.keyFile = true, certFile, keyFile }
 }
 
 // WithAPIKey sends a key with every call, as "authorization: Bearer KEY". It needs TLS, a loopback address or a Unix
@@ -97,6 +105,16 @@ func (o *options) transport() (credentials.TransportCredentials, error) {
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
 			return nil, fmt.Errorf("read certificate authorities: %s holds no PEM certificate", o.caFile)
 		}
+	}
+	if o.certFile != "" || o.keyFile != "" {
+		load := func() (*tls.Certificate, error) {
+			certificate, err := tls.LoadX509KeyPair(o.certFile, o.keyFile)
+			return &certificate, err
+		}
+		if _, err := load(); err != nil {
+			return nil, fmt.Errorf("read the client's certificate: %w", err)
+		}
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
 	}
 	return credentials.NewTLS(config), nil
 }

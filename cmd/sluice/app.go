@@ -23,6 +23,7 @@ type app struct {
 	reload  func() // reads the configuration again
 
 	telemetry *telemetry
+	security  *security
 	models    *servedModels
 	registry  *inference.Registry // nil until the models are loaded
 	server    *server.Server
@@ -49,6 +50,10 @@ func (a *app) run(ctx context.Context) (err error) {
 		return err
 	}
 	undo.add(a.telemetry.shutdown)
+	if a.security, err = newSecurity(&a.options.securityFlags, a.telemetry.meters, a.log); err != nil {
+		return err
+	}
+	undo.add(watchFiles(ctx, a.security.files(), a.log, a.security.reload))
 	if err := a.listen(ctx, &undo); err != nil {
 		return err
 	}
@@ -63,6 +68,9 @@ func (a *app) run(ctx context.Context) (err error) {
 		MeterProvider:  a.telemetry.meters,
 		Propagator:     a.telemetry.propagator,
 		DrainDelay:     a.options.DrainDelay,
+		Credentials:    a.security.credentials(),
+		Guard:          a.security.guard,
+		MaxConnections: a.options.MaxConnections,
 
 		MaxRequestDuration:    a.options.MaxRequestDuration,
 		MaxConnectionAge:      a.options.MaxConnectionAge,
@@ -105,7 +113,7 @@ func (a *app) listen(ctx context.Context, undo *closers) (err error) {
 	if err != nil {
 		return fmt.Errorf("--http-addr: %w", err)
 	}
-	a.http = newHTTPServer(listener, publicHandler(a.telemetry.handler(), a.ready), a.log)
+	a.http = newHTTPServer(a.security.listener(listener), a.security.protectPublic(publicHandler(a.telemetry.handler(), a.ready)), a.log)
 	undo.add(a.http.close)
 	return nil
 }

@@ -6,9 +6,11 @@ import (
 
 // clientFlags say which server to call.
 type clientFlags struct {
-	Addr   string `help:"Address of the server." default:"127.0.0.1:50051" placeholder:"HOST:PORT"`
-	TLSCA  string `help:"Connect with TLS and trust the certificate authorities of this PEM file." name:"tls-ca" placeholder:"FILE"`
-	APIKey string `help:"Key to send with each call; better given as a variable." name:"api-key" placeholder:"KEY"`
+	Addr    string `help:"Address of the server." default:"127.0.0.1:50051" placeholder:"HOST:PORT"`
+	TLSCA   string `help:"Connect with TLS and trust the certificate authorities of this PEM file." name:"tls-ca" placeholder:"FILE"`
+	TLSCert string `help:"Certificate to show to a server that asks for one (mutual TLS), PEM." name:"tls-cert" env:"SLUICE_CLIENT_TLS_CERT" placeholder:"FILE"`
+	TLSKey  string `help:"Private key of --tls-cert, PEM." name:"tls-key" env:"SLUICE_CLIENT_TLS_KEY" placeholder:"FILE"`
+	APIKey  string `help:"Key to send with each call; better given as a variable." name:"api-key" placeholder:"KEY"`
 }
 
 // connect makes a client. It does no I/O yet.
@@ -16,6 +18,15 @@ func (f *clientFlags) connect() (*client.Client, error) {
 	var options []client.Option
 	if f.TLSCA != "" {
 		options = append(options, client.WithCAFile(f.TLSCA))
+	}
+	if f.TLSCert != "" || f.TLSKey != "" {
+		if f.TLSCert == "" || f.TLSKey == "" {
+			return nil, usagef("--tls-cert and --tls-key belong together")
+		}
+		if err := readClientKey(f.TLSKey); err != nil {
+			return nil, &usageError{err: err}
+		}
+		options = append(options, client.WithClientCertificateFiles(f.TLSCert, f.TLSKey))
 	}
 	if f.APIKey != "" {
 		options = append(options, client.WithAPIKey(f.APIKey))

@@ -62,6 +62,7 @@ func (a *app) load(ctx context.Context, folders []namedFolder, library string, u
 			switch {
 			case s == syscall.SIGHUP:
 				a.reload()
+				a.security.reload()
 			case ctx.Err() != nil:
 				return errInterrupted
 			default:

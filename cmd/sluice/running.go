@@ -87,10 +87,7 @@ func (a *app) waitReady(ctx context.Context) error {
 		attrs = append(attrs, "http_addr", a.http.addr())
 	}
 	a.log.Info("serving", attrs...)
-	if !loopback(a.grpc.Addr()) {
-		a.log.Warn("anyone who reaches the server may use it: it is not on a loopback address and asks for no credentials",
-			"grpc_addr", a.grpc.Addr().String())
-	}
+	a.security.warn(a.grpc.Addr())
 	return nil
 }
 
@@ -112,6 +109,7 @@ func (a *app) superviseSignals(ctx context.Context) error {
 		case s := <-a.signals:
 			if s == syscall.SIGHUP {
 				a.reload()
+				a.security.reload()
 				continue
 			}
 			return a.drain(ctx, s)

@@ -45,6 +45,8 @@ type serveCmd struct {
 	MaxConnectionAgeGrace time.Duration `help:"How long the calls of such a connection may then take; 0: any time." default:"0s" placeholder:"DURATION"`
 	NoReflection          bool          `help:"Leave out gRPC reflection."`
 
+	securityFlags
+
 	TraceFile   string `help:"Append traces to a file, one OTLP/JSON TracesData a line." placeholder:"FILE"`
 	ONNXRuntime string `help:"ONNX Runtime library to load instead of the cache's." name:"onnxruntime" placeholder:"FILE"`
 }
@@ -55,8 +57,9 @@ func (serveCmd) Help() string {
 
 SIGTERM and SIGINT drain: health turns NOT_SERVING, running calls finish, the exit code is 0. A second signal stops at
 once with 130. SIGHUP reads the configuration file again; the log level changes at once, other changes are named as
-needing a restart. Traces and metrics go where the standard OTEL_ variables say, and nowhere without them. OTLP is
-http/protobuf, on a collector's port 4318, unless OTEL_EXPORTER_OTLP_PROTOCOL is grpc, whose port is 4317.
+needing a restart. Certificates and the file of API keys are read again by SIGHUP, and by themselves when they change.
+Traces and metrics go where the standard OTEL_ variables say, and nowhere without them. OTLP is http/protobuf, on a
+collector's port 4318, unless OTEL_EXPORTER_OTLP_PROTOCOL is grpc, whose port is 4317.
 
 Examples:
 
@@ -89,6 +92,7 @@ func (c *serveCmd) Validate() error {
 	need(c.ReaderTimeout > 0, "--reader-timeout must be more than 0")
 	need(c.MaxConnectionAge >= 0, "--max-connection-age must not be negative")
 	need(c.MaxConnectionAgeGrace >= 0, "--max-connection-age-grace must not be negative")
+	faults = append(faults, c.check()...)
 	need(len(c.Device) > 0, "--device is empty")
 	for _, spec := range c.Device {
 		_, err := ort.ParseDevices(spec)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 
 	"github.com/alecthomas/kong"
 	"google.golang.org/grpc/codes"
@@ -15,6 +16,13 @@ import (
 type unreachableError struct{ addr, cause string }
 
 func (e *unreachableError) Error() string {
+	// Not refused by gRPC: the connection was never made. The server's reason is an alert without details.
+	if cause, ok := strings.CutPrefix(e.cause, "authentication handshake failed: "); ok {
+		return fmt.Sprintf("no TLS connection with %s: %s", e.addr, cause)
+	}
+	if strings.Contains(e.cause, "remote error: tls: ") {
+		return fmt.Sprintf("%s refuses the TLS connection: %s", e.addr, e.cause)
+	}
 	return fmt.Sprintf("nothing answers at %s (%s): is `sluice serve` running there?", e.addr, e.cause)
 }
 

@@ -171,3 +171,9 @@ func presentedKey(header func(string) []string) (string, Reason) {
 	}
 	return keys[0], ""
 }
+
+// Open says whether anyone may call a method, as the policy in force says.
+func (g *Guard) Open(method string) bool {
+	policy := g.policy.Load()
+	return policy != nil && policy.open.allows(method)
+}

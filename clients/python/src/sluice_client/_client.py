@@ -38,6 +38,8 @@ class Client:
         addr: str = "127.0.0.1:50051",
         *,
         tls: bool | str | os.PathLike[str] | grpc.ChannelCredentials = False,
+        tls_cert: str | os.PathLike[str] | None = None,
+        tls_key: str | os.PathLike[str] | None = None,
         api_key: str | None = None,
         clear_text_api_key: bool = False,
         channel_options: Mapping[str, Any] | None = None,
@@ -47,7 +49,10 @@ class Client:
         addr is "host:port" or any target that gRPC knows, such as "unix:///run/sluice.sock".
 
         tls: False is plain text; True trusts the authorities that gRPC brings along; a path is a PEM file of the
-        authorities to trust; grpc.ssl_channel_credentials(…) is anything else, such as a client certificate.
+        authorities to trust; grpc.ssl_channel_credentials(…) is anything else.
+
+        tls_cert and tls_key are PEM files of a certificate to show to a server that asks for one (mutual TLS), with tls
+        True or a path.
 
         api_key is sent with every call as "authorization: Bearer KEY". It needs TLS, a loopback address or a Unix
         socket (ValueError otherwise), unless clear_text_api_key says that something else protects the connection.
@@ -59,7 +64,7 @@ class Client:
             if tls is False and not clear_text_api_key and not _local(addr):
                 raise ValueError("an API key needs TLS, since the address is not this machine's")
         options = {"grpc.max_receive_message_length": _MAX_MESSAGE, **(channel_options or {})}
-        credentials = _credentials(tls)
+        credentials = _credentials(tls, tls_cert, tls_key)
         if credentials is None:
             channel = grpc.insecure_channel(addr, options=list(options.items()))
         else:
@@ -201,14 +206,24 @@ def _request(
     return request
 
 
-def _credentials(tls: bool | str | os.PathLike[str] | grpc.ChannelCredentials) -> grpc.ChannelCredentials | None:
+def _credentials(
+    tls: bool | str | os.PathLike[str] | grpc.ChannelCredentials,
+    cert: str | os.PathLike[str] | None,
+    key: str | os.PathLike[str] | None,
+) -> grpc.ChannelCredentials | None:
+    if (cert is None) != (key is None):
+        raise ValueError("tls_cert and tls_key belong together")
+    if cert is not None and tls is not True and not isinstance(tls, (str, os.PathLike)):
+        raise ValueError("tls_cert needs tls to be True or a path")
     if tls is False:
         return None
-    if tls is True:
-        return grpc.ssl_channel_credentials()
-    if isinstance(tls, (str, os.PathLike)):
-        return grpc.ssl_channel_credentials(root_certificates=Path(tls).read_bytes())
-    return tls
+    if tls is not True and not isinstance(tls, (str, os.PathLike)):
+        return tls
+    return grpc.ssl_channel_credentials(
+        root_certificates=None if tls is True else Path(tls).read_bytes(),
+        private_key=None if key is None else Path(key).read_bytes(),
+        certificate_chain=None if cert is None else Path(cert).read_bytes(),
+    )
 
 
 def _check_key(key: str) -> None:

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/sluiceml/sluice/server/auth"
+)
+
+type keysCmd struct {
+	New   newKeyCmd    `cmd:"" help:"Print a new key."`
+	Hash  hashKeyCmd   `cmd:"" help:"Read a key from standard input and print the entry of its client for --api-keys."`
+	Check checkKeysCmd `cmd:"" help:"Check a file of --api-keys."`
+}
+
+// Help implements kong.HelpProvider.
+func (keysCmd) Help() string {
+	return `The file of --api-keys holds hashes; a key itself is known to its client only. A running server reads a changed file by
+itself. docs/security.md describes the file.
+
+Examples:
+
+  sluice keys new > ci.key
+  (umask 077; echo clients: > keys.yaml)
+  sluice keys hash ci --tenant team-a --models small --tokens 2000:20000 < ci.key >> keys.yaml
+  sluice keys check keys.yaml
+  sluice serve --api-keys keys.yaml
+  SLUICE_API_KEY=$(cat ci.key) sluice generate "Name three rivers."`
+}
+
+type newKeyCmd struct{}
+
+// Run prints a key.
+func (newKeyCmd) Run(p *process) error {
+	_, err := fmt.Fprintln(p.stdout, auth.NewKey())
+	return err
+}
+
+type hashKeyCmd struct {
+	Name     string        `arg:"" help:"Name of the client, for logs."`
+	Tenant   string        `help:"Whose client it is; without it, the client is a tenant of its own." env:"-" placeholder:"NAME"`
+	Models   []string      `help:"Models that it may use, by their real names; without it, all." env:"-" placeholder:"NAME"`
+	Allow    []string      `help:"What it may call: inference, tokenizer, models, health, load, reflection, metrics, channelz, admin, or package.Service/Method; without it, all but metrics, channelz and admin." env:"-" placeholder:"NAME"`
+	Requests quotaFlag     `help:"Calls a second, and how many at once." env:"-" placeholder:"RATE[:BURST]"`
+	Tokens   quotaFlag     `help:"Tokens a second, prompt and output, and how many at once." env:"-" placeholder:"RATE[:BURST]"`
+	ValidFor time.Duration `help:"How long the key is valid; without it, until it is taken out of the file." env:"-" placeholder:"DURATION"`
+}
+
+// keyEntry is an entry as it is printed; package auth reads it.
+type keyEntry struct {
+	Name      string     `yaml:"name"`
+	Tenant    string     `yaml:"tenant,omitempty"`
+	KeySHA256 string     `yaml:"key_sha256"`
+	Expires   *time.Time `yaml:"expires,omitempty"`
+	Models    []string   `yaml:"models,omitempty,flow"`
+	Allow     []string   `yaml:"allow,omitempty,flow"`
+	Requests  *quotaFlag `yaml:"requests,omitempty,flow"`
+	Tokens    *quotaFlag `yaml:"tokens,omitempty,flow"`
+}
+
+// quotaFlag is RATE or RATE:BURST.
+type quotaFlag struct {
+	Rate  float64 `yaml:"rate"`
+	Burst float64 `yaml:"burst,omitempty"`
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (q *quotaFlag) UnmarshalText(text []byte) error {
+	rate, burst, hasBurst := strings.Cut(string(text), ":")
+	if _, err := fmt.Sscanf(rate, "%g", &q.Rate); err != nil {
+		return fmt.Errorf("%q is not RATE or RATE:BURST", text)
+	}
+	if hasBurst {
+		if _, err := fmt.Sscanf(burst, "%g", &q.Burst); err != nil {
+			return fmt.Errorf("%q is not RATE or RATE:BURST", text)
+		}
+	}
+	return nil
+}
+
+// maxKeyInput bounds what is read of standard input: a key is one line.
+const maxKeyInput = 4 << 10
+
+// Run prints an entry.
+func (c *hashKeyCmd) Run(_ context.Context, p *process) error {
+	text, err := io.ReadAll(io.LimitReader(p.stdin, maxKeyInput))
+	if err != nil {
+		return err
+	}
+	hash, err := auth.HashKey(strings.TrimSpace(string(text)))
+	if err != nil {
+		return &usageError{err: err}
+	}
+	entry := keyEntry{Name: c.Name, Tenant: c.Tenant, KeySHA256: hash, Models: c.Models, Allow: c.Allow}
+	if c.Requests.Rate != 0 {
+		entry.Requests = &c.Requests
+	}
+	if c.Tokens.Rate != 0 {
+		entry.Tokens = &c.Tokens
+	}
+	if c.ValidFor != 0 {
+		expires := time.Now().Add(c.ValidFor).UTC().Truncate(time.Second)
+		entry.Expires = &expires
+	}
+	list, err := yaml.Marshal([]keyEntry{entry})
+	if err != nil {
+		return fmt.Errorf("keys: %w", err)
+	}
+	if _, err := auth.ParsePolicy(append([]byte("clients:\n"), list...)); err != nil {
+		return &usageError{err: err}
+	}
+	_, err = p.stdout.Write(list)
+	return err
+}
+
+type checkKeysCmd struct {
+	File string `arg:"" help:"The file." placeholder:"FILE"`
+}
+
+// Run checks a file as the server would.
+func (c *checkKeysCmd) Run(p *process) error {
+	if _, err := os.Stat(c.File); err != nil {
+		return usagef("%w", err)
+	}
+	flags := &securityFlags{APIKeys: c.File}
+	policy, err := flags.policy()
+	if err != nil {
+		return &usageError{err: err}
+	}
+	_, err = fmt.Fprintf(p.stdout, "%s: %d clients\n", c.File, policy.Clients())
+	return err
+}
