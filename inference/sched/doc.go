@@ -12,7 +12,11 @@
 //
 // The rules:
 //
-//   - Sequences start in the order in which they were added (first come, first served).
+//   - Of the tenants whose sequences wait, the next is the one that got least of the steps so far; of its sequences, the one
+//     with the lowest rank, and of equal ones the first that was added. So no tenant can take more than its share while
+//     others want theirs, and with one tenant and equal ranks first come is first served.
+//   - Only the next one starts: where there is no room for it, none behind it goes first, so that a long prompt gets its
+//     turn.
 //   - One prompt at a time is prefilled, one chunk per step; the next one starts in the step after its end. So at
 //     most one sequence has a slot but no token yet, and a long prompt delays those behind it but never the
 //     sequences that decode.

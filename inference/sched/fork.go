@@ -24,8 +24,10 @@ func (s *Scheduler) waitingTwins(q *Sequence) []*Sequence {
 func (s *Scheduler) fork(twin, from *Sequence, r Result) bool {
 	i := slices.Index(s.waiting, twin)
 	s.waiting = slices.Delete(s.waiting, i, i+1)
+	s.tenants.start(twin)
 	if r.Done {
 		twin.state = stateDone
+		s.tenants.leave(twin)
 		return false
 	}
 	slot := 0

@@ -30,6 +30,7 @@ type Scheduler struct {
 	prefix  *prefix     // nil: no store
 	waiting []*Sequence // in order of arrival
 	lost    []*Sequence // that were preempted, in the order in which they first started
+	tenants accounts
 	started int         // sequences so far
 	ousted  int         // preemptions so far
 	prefill *Sequence   // the one sequence whose prompt is running, or nil
@@ -97,20 +98,21 @@ func New(cfg Config) *Scheduler {
 	if cfg.ChunkSize < 1 || cfg.MaxLength < 2 || cfg.Budget != 0 && cfg.Budget < cfg.MaxLength {
 		panic(fmt.Sprintf("sched: config %+v", cfg))
 	}
-	s := &Scheduler{cfg: cfg, ledger: kvcache.New(cfg.Slots, cfg.MaxLength)}
+	s := &Scheduler{cfg: cfg, ledger: kvcache.New(cfg.Slots, cfg.MaxLength), tenants: accounts{byTenant: map[string]*account{}}}
 	if cfg.Blocks > 0 {
 		s.prefix = newPrefix(cfg.Blocks)
 	}
 	return s
 }
 
-// Add puts a new sequence at the end of the queue.
+// Add puts a new sequence into the queue.
 func (s *Scheduler) Add(q *Sequence) {
 	if q.state != stateNew || len(q.Prompt) == 0 || len(q.Prompt) >= s.cfg.MaxLength {
 		panic(fmt.Sprintf("sched: added a sequence in state %d with a prompt of %d", q.state, len(q.Prompt)))
 	}
 	q.state = stateWaiting
 	s.waiting = append(s.waiting, q)
+	s.tenants.enter(q)
 }
 
 // Waiting is the number of sequences in the queue, those that were preempted among them.
@@ -227,18 +229,19 @@ func (s *Scheduler) start(p *Plan) (started bool, load []int) {
 	if len(s.decode) == s.cfg.Slots || s.Waiting() == 0 {
 		return false, nil
 	}
-	queue := &s.waiting
-	if len(s.lost) > 0 {
-		queue = &s.lost
+	queue, place := &s.lost, 0
+	if len(s.lost) == 0 {
+		queue, place = &s.waiting, s.foremost()
 	}
-	q := (*queue)[0]
+	q := (*queue)[place]
 	if !s.hasRoom(len(q.Prompt) + len(q.generated)) {
 		return false, nil
 	}
-	*queue = slices.Delete(*queue, 0, 1)
+	*queue = slices.Delete(*queue, place, place+1)
 	if q.order == 0 {
 		s.started++
 		q.order = s.started
+		s.tenants.start(q)
 	}
 	q.state, q.slot, q.past = statePrefill, len(s.decode), 0
 	s.renew(p, q)
@@ -268,6 +271,9 @@ func (s *Scheduler) Update(decode []Result, chunk Result, forks ...Result) {
 	}
 	if q := s.prefill; q != nil {
 		s.extend(q, len(s.plan.Chunk.Tokens))
+		if q.preemptions == 0 {
+			q.charge(len(s.plan.Chunk.Tokens), promptCost)
+		}
 		if s.plan.Chunk.Last || chunk.Done {
 			s.prefill = nil
 			for i, twin := range s.plan.Chunk.Forks { // before q may leave its slot
@@ -294,11 +300,15 @@ func (s *Scheduler) extend(q *Sequence, n int) {
 
 // begin records the token after a sequence's prompt and says whether it goes on. One that was preempted has it already.
 func (s *Scheduler) begin(q *Sequence, r Result) bool {
+	drawn := len(q.generated) == 0
+	if drawn {
+		q.charge(1, generatedCost)
+	}
 	if r.Done {
 		s.end(q)
 		return false
 	}
-	if len(q.generated) == 0 {
+	if drawn {
 		q.generated = append(q.generated, r.Token)
 	}
 	q.state, q.fed, q.next = stateDecode, 0, q.generated[0]
@@ -307,11 +317,15 @@ func (s *Scheduler) begin(q *Sequence, r Result) bool {
 
 // advance records the tokens of a decode row and says whether it goes on. Those of one that was preempted are known.
 func (s *Scheduler) advance(q *Sequence, r Result) bool {
+	drawn := !q.Replaying()
+	if drawn {
+		q.charge(1+r.Accepted, generatedCost)
+	}
 	if r.Done {
 		s.end(q)
 		return false
 	}
-	if !q.Replaying() {
+	if drawn {
 		q.generated = append(append(q.generated, q.Draft[:r.Accepted]...), r.Token)
 	}
 	q.fed += 1 + r.Accepted
@@ -324,6 +338,7 @@ func (s *Scheduler) end(q *Sequence) {
 	s.ledger.Free(q.slot)
 	s.freed = append(s.freed, freed{slot: q.slot, step: s.steps})
 	q.state, q.generated = stateDone, nil
+	s.tenants.leave(q)
 }
 
 // Cancel removes a sequence: from the queue, or from its slot, which is free for the next step. A sequence that has
@@ -337,6 +352,7 @@ func (s *Scheduler) Cancel(q *Sequence) {
 		i := slices.Index(s.waiting, q)
 		s.waiting = slices.Delete(s.waiting, i, i+1)
 		q.state = stateDone
+		s.tenants.give(q)
 	case statePrefill:
 		s.prefill = nil
 		s.end(q)
@@ -348,6 +364,7 @@ func (s *Scheduler) Cancel(q *Sequence) {
 		i := slices.Index(s.lost, q)
 		s.lost = slices.Delete(s.lost, i, i+1)
 		q.state, q.generated = stateDone, nil
+		s.tenants.leave(q)
 	case stateNew, stateDone:
 	}
 }
@@ -362,6 +379,7 @@ func (s *Scheduler) Expire(dst []*Sequence, now int64) []*Sequence {
 		expired := q.Deadline != 0 && q.Deadline <= now
 		if expired {
 			q.state = stateDone
+			s.tenants.give(q)
 			dst = append(dst, q)
 		}
 		return expired

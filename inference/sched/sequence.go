@@ -22,6 +22,11 @@ type Sequence struct {
 	// copies of its keys and values as far as there are slots, instead of running it again.
 	Twins []*Sequence
 
+	// Tenant is who shares with others fairly: see Scheduler.
+	Tenant string
+	// Rank says which of a tenant's sequences starts first: the lowest. One that is the time of arrival, less something
+	// for each step of priority, lets nothing wait forever.
+	Rank int64
 	// Priority says who loses its slot first where memory is short: of those that never lost it, the lowest.
 	Priority int
 
@@ -36,6 +41,8 @@ type Sequence struct {
 	fed         int      // which of them is next; the last one, unless they are being fed again
 	order       int      // 1 for the first sequence that started, 2 for the second …; 0 before
 	preemptions int      // how often it lost its slot
+
+	account *account // of its tenant
 
 	cached int         // positions that came from the prefix store
 	stored int         // blocks of the prompt that the store was asked to hold

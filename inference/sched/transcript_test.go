@@ -16,7 +16,7 @@ import (
 //
 //	new slots=N length=N chunk=N [riding=N] [blocks=N] [linger=N] [budget=N]
 //	                                 a new scheduler, with a prefix store if there are blocks
-//	add NAME prompt=N [deadline=N] [priority=N]
+//	add NAME prompt=N [deadline=N] [priority=N] [rank=N] [tenant=NAME]
 //	                                 a sequence into the queue
 //	add twins=(NAME,…) prompt=N      sequences with one prompt
 //	add NAME prompt=LETTERS[+N] [salt=TEXT] [bypass]
@@ -93,6 +93,10 @@ func (w *world) add(t *testing.T, d *datadriven.TestData) string {
 	q := &sched.Sequence{Prompt: spell(t, prompt), Owner: name}
 	d.MaybeScanArgs(t, "salt", &q.Salt)
 	d.MaybeScanArgs(t, "priority", &q.Priority)
+	d.MaybeScanArgs(t, "tenant", &q.Tenant)
+	if d.HasArg("rank") {
+		d.ScanArgs(t, "rank", &q.Rank)
+	}
 	if !d.HasArg("bypass") {
 		q.Hashes = kvcache.Hashes(nil, q.Salt, q.Prompt)
 	}
