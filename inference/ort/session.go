@@ -115,10 +115,12 @@ func (s *Session) begin() error {
 	if err := s.reserve(); err != nil {
 		return err
 	}
-	// Both paths of a step, so that the first request finds them warm.
+	// Both paths of a step, so that a graph that is not as described fails here. The chunk is short: a long one takes as
+	// long as the next, and would be half of the time to open a model; what the first long prompt finds cold is a
+	// tenth of its own time.
 	for i, step := range []runner.Step{
 		{Decode: []runner.DecodeRow{{}}},
-		{Chunk: &runner.Chunk{Tokens: make([]uint32, c.MaxChunk), Logits: true}},
+		{Chunk: &runner.Chunk{Tokens: make([]uint32, min(2, c.MaxChunk)), Logits: true}},
 	} {
 		logits, err := s.Step(step)
 		if err != nil {
