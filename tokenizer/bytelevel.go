@@ -92,5 +92,5 @@ func (a *alphabet) write(s normalize.String) normalize.String {
 			dst = append(dst, a.char[b])
 		}
 		return dst
-	}).Normalize(s)
+	}).Apply(s)
 }

@@ -98,7 +98,13 @@ func (d *definition) link(part string, c *component) (link, error) {
 			return each(func(token string, _ bool) string { return strings.ReplaceAll(token, from, to) }), nil
 		}
 		r := normalize.Replace{Pattern: m, Content: *c.Content}
-		return each(func(token string, _ bool) string { return r.Normalize(normalize.New(token, 0, false)).Text }), nil
+		return each(func(token string, _ bool) string {
+			s, err := r.Normalize(normalize.New(token, 0, false))
+			if err != nil { // a text that no pattern in use takes so long for: it stays as it is
+				return token
+			}
+			return s.Text
+		}), nil
 	case "Strip":
 		if c.Content == nil || utf8.RuneCountInString(*c.Content) != 1 || c.Start < 0 || c.Stop < 0 {
 			return nil, formatError("%s: Strip needs one character of content, start and stop", part)

@@ -65,14 +65,20 @@ func (d *definition) matcher(part string, p patternSource) (normalize.Matcher, e
 		}
 		return normalize.Literal(*p.String), nil
 	case p.Regex != nil && p.String == nil:
-		re, err := pattern.Compile(*p.Regex)
-		if err != nil {
-			return nil, &UnsupportedError{Part: part, Name: err.Error()}
-		}
-		d.notes = append(d.notes, fmt.Sprintf("%s: the pattern %q has no scanner and runs in the regular-expression engine, which is slower", part, *p.Regex))
-		return re, nil
+		return d.engine(part, *p.Regex)
 	}
 	return nil, formatError("%s: a pattern is neither String nor Regex", part)
+}
+
+// engine compiles a pattern that has no scanner.
+func (d *definition) engine(part, text string) (*pattern.Regexp, error) {
+	re, err := pattern.Compile(text)
+	if err != nil {
+		return nil, &UnsupportedError{Part: part, Name: err.Error()}
+	}
+	d.timed = true
+	d.notes = append(d.notes, fmt.Sprintf("%s: the pattern %q has no scanner and runs in the regular-expression engine, which is slower", part, text))
+	return re, nil
 }
 
 // preTokenizer reads the steps. Neighbouring scanners become one.

@@ -3,10 +3,12 @@ package tokenizer
 import (
 	"fmt"
 	"slices"
+	"time"
 	"unicode/utf8"
 
 	"github.com/sluiceml/sluice/tokenizer/bpe"
 	"github.com/sluiceml/sluice/tokenizer/normalize"
+	"github.com/sluiceml/sluice/tokenizer/pattern"
 )
 
 // definition is what a tokenizer is, whatever it was read from.
@@ -28,6 +30,7 @@ type definition struct {
 	suffix       []uint32 // and after it
 	trims        []trim
 	decoder      chain
+	timed        bool // see Tokenizer
 	notes        []string
 }
 
@@ -72,6 +75,7 @@ func (d *definition) build() (*Tokenizer, error) {
 		suffix:     d.suffix,
 		trims:      d.trims,
 		decoder:    d.decoder,
+		timed:      d.timed,
 		notes:      d.notes,
 		pool:       newPool(),
 	}
@@ -123,6 +127,7 @@ func (d *definition) assignIDs() ([]addedToken, error) {
 	at := map[string]int{}
 	normalized := map[uint32]string{} // by id; what another token of the id left here counts
 	room := maxAddedBytes
+	end := time.Now().Add(pattern.TimeFor(maxAddedBytes))
 	for _, a := range d.added {
 		if a.Content == "" {
 			continue
@@ -143,7 +148,14 @@ func (d *definition) assignIDs() ([]addedToken, error) {
 			next++
 		}
 		if a.Normalized && !a.exact && d.normalizer != nil {
-			match := d.normalizer.Normalize(normalize.New(a.Content, 0, false)).Text
+			s, err := d.normalizer.Normalize(normalize.New(a.Content, 0, false))
+			if err == nil && d.timed && time.Now().After(end) {
+				err = errLate
+			}
+			if err != nil {
+				return nil, fmt.Errorf("%w (of the added token %q)", &LimitError{Part: "normalizer", Err: err}, clip(a.Content))
+			}
+			match := s.Text
 			if match == "" {
 				return nil, &UnsupportedError{Part: "added token", Name: fmt.Sprintf("%q, which the normalizer makes empty", a.Content)}
 			}

@@ -1,10 +1,13 @@
 package tokenizer
 
 import (
+	"errors"
+	"time"
 	"unicode/utf8"
 
 	"github.com/sluiceml/sluice/tokenizer/bpe"
 	"github.com/sluiceml/sluice/tokenizer/normalize"
+	"github.com/sluiceml/sluice/tokenizer/pattern"
 )
 
 // SpecialPolicy says what becomes of special tokens that stand in a text. Added tokens that are not special, such as
@@ -36,7 +39,8 @@ type EncodeOptions struct {
 	Literal []Range
 }
 
-// Encode returns the token ids of a text. It fails only with a [SpecialTokenError] or [RangeError].
+// Encode returns the token ids of a text. It fails only with a [SpecialTokenError], a [RangeError] or, if the tokenizer has
+// patterns without a scanner (see [Tokenizer.Notes]) or normalizers that lengthen a text, a [LimitError].
 func (t *Tokenizer) Encode(text string, o EncodeOptions) ([]uint32, error) {
 	return t.AppendEncode(make([]uint32, 0, len(text)/3+len(t.prefix)+len(t.suffix)+1), text, o)
 }
@@ -77,7 +81,9 @@ type encoder struct {
 	surfaces []surfaceText // of added tokens whose text is not their content
 	lengths  []int         // scratch
 	policy   SpecialPolicy
-	literal  []Range // disjoint
+	literal  []Range   // disjoint
+	deadline time.Time // of a tokenizer with patterns that backtrack
+	err      error     // of a pre-tokenizer
 }
 
 // surfaceText is the text that a token was found as: an added token with the white space that it strips.
@@ -104,9 +110,12 @@ func (e *encoder) run(text string, o EncodeOptions) error {
 		e.dst = append(e.dst, e.t.prefix...)
 	}
 	first := len(e.dst)
+	if e.t.timed {
+		e.deadline = time.Now().Add(pattern.TimeFor(len(text)))
+	}
 	if err := e.extract(normalize.New(text, 0, e.tracks()), 0); err != nil {
-		if broken {
-			err.Offset = originalOffset(original, err.Offset)
+		if special, ok := errors.AsType[*SpecialTokenError](err); ok && broken {
+			special.Offset = originalOffset(original, special.Offset)
 		}
 		return err
 	}
@@ -135,14 +144,20 @@ func (e *encoder) tracks() bool {
 // and normalized, those that match normalized text, then words. The quirks are the reference's
 // (AddedVocabulary::find_matches): a token that is passed over still hides those inside it, and the search goes on after
 // the token, not after the white space that it strips.
-func (e *encoder) extract(s normalize.String, level int) *SpecialTokenError { //nolint:gocognit // one loop, told in order
+func (e *encoder) extract(s normalize.String, level int) error { //nolint:gocognit // one loop, told in order
 	if level == 1 && e.t.normalizer != nil {
-		s = e.t.normalizer.Normalize(s)
+		var err error
+		if s, err = e.t.normalizer.Normalize(s); err == nil {
+			err = e.late()
+		}
+		if err != nil {
+			return &LimitError{Part: "normalizer", Err: err}
+		}
 		s = s.Slice(0, len(s.Text)) // a piece of its own, which begins where what is left of it began
 	}
 	if level == len(e.t.added) {
 		e.pieces(s, 0)
-		return nil
+		return e.err
 	}
 	m := e.t.added[level]
 	if m == nil {
@@ -210,9 +225,21 @@ func (e *encoder) extract(s normalize.String, level int) *SpecialTokenError { //
 	return e.extract(s.Slice(done, len(text)), level+1)
 }
 
-// pieces hands a piece of text through the steps from the i-th on, and its words to the model.
+// errLate says that the patterns of a tokenizer take too long for a text, though each match by itself does not.
+var errLate = errors.New("its patterns backtrack too long on the text")
+
+// late returns an error if the patterns have had all their time.
+func (e *encoder) late() error {
+	if e.t.timed && time.Now().After(e.deadline) {
+		return errLate
+	}
+	return nil
+}
+
+// pieces hands a piece of text through the steps from the i-th on, and its words to the model. After an error it does
+// nothing.
 func (e *encoder) pieces(s normalize.String, i int) {
-	if s.Text == "" {
+	if s.Text == "" || e.err != nil {
 		return
 	}
 	if i == len(e.t.steps) {
@@ -230,7 +257,13 @@ func (e *encoder) pieces(s normalize.String, i int) {
 		e.count()
 		return
 	}
-	e.t.steps[i].apply(s, func(s normalize.String) { e.pieces(s, i+1) })
+	err := e.late()
+	if err == nil {
+		err = e.t.steps[i].apply(s, func(s normalize.String) { e.pieces(s, i+1) })
+	}
+	if err != nil && e.err == nil {
+		e.err = &LimitError{Part: "pre_tokenizer", Err: err}
+	}
 }
 
 // count drops the ids of a call that only counts.

@@ -1,7 +1,9 @@
 package tokenizer
 
 import (
+	"errors"
 	"fmt"
+	"unicode/utf8"
 )
 
 // UnsupportedError says that a tokenizer needs something that this package does not do.
@@ -11,7 +13,7 @@ type UnsupportedError struct {
 }
 
 func (e *UnsupportedError) Error() string {
-	return fmt.Sprintf("tokenizer: %s %s is not supported", e.Part, e.Name)
+	return fmt.Sprintf("tokenizer: %s %s is not supported", e.Part, clip(e.Name))
 }
 
 // SpecialTokenError says that a text holds a special token although [ForbidSpecial] was asked.
@@ -34,7 +36,39 @@ func (e *RangeError) Error() string {
 	return fmt.Sprintf("tokenizer: literal range [%d, %d) outside the text of %d bytes", e.Range.Start, e.Range.End, e.Len)
 }
 
+// LimitError says that a text would take more time or memory than a tokenizer may: a pattern backtracks too long, or a
+// normalizer makes a text many times as long. No tokenizer in use does that to any text that is known; a file that is
+// made to can.
+type LimitError struct {
+	Part string // where it stands, such as "normalizer"
+	Err  error  // what happened: a *pattern.LimitError, a *normalize.GrowthError, or that all of it takes too long
+}
+
+func (e *LimitError) Error() string { return fmt.Sprintf("tokenizer: %s: %v", e.Part, e.Err) }
+
+// Unwrap returns what happened.
+func (e *LimitError) Unwrap() error { return e.Err }
+
+// maxQuoted bounds the length in bytes of what an error quotes of a file.
+const maxQuoted = 1 << 10
+
+// clip shortens a message that quotes a file.
+func clip(s string) string {
+	if len(s) <= maxQuoted {
+		return s
+	}
+	end := maxQuoted
+	for end > 0 && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + "…"
+}
+
 // formatError reports malformed input: "tokenizer: " and the message.
 func formatError(format string, args ...any) error {
-	return fmt.Errorf("tokenizer: "+format, args...)
+	err := fmt.Errorf("tokenizer: "+format, args...)
+	if text := err.Error(); len(text) > maxQuoted {
+		return errors.New(clip(text))
+	}
+	return err
 }

@@ -1,10 +1,7 @@
 package tokenizer
 
 import (
-	"fmt"
-
 	"github.com/sluiceml/sluice/tokenizer/normalize"
-	"github.com/sluiceml/sluice/tokenizer/pattern"
 	"github.com/sluiceml/sluice/tokenizer/pretoken"
 )
 
@@ -131,11 +128,10 @@ func (p preType) apply(d *definition) error {
 			d.steps = append(d.steps, scan{s})
 			continue
 		}
-		re, err := pattern.Compile(text)
+		re, err := d.engine("pre-tokenizer", text)
 		if err != nil {
 			return err
 		}
-		d.notes = append(d.notes, fmt.Sprintf("the pattern %q has no scanner and runs in the regular-expression engine, which is slower", text))
 		d.steps = append(d.steps, delimiter{match: re, behavior: isolated})
 	}
 	d.joinScanners()

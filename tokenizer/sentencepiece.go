@@ -292,7 +292,7 @@ func (m *sentencePiece) normalizer() normalize.Normalizer {
 type extraSpaces struct{}
 
 // Match finds them.
-func (extraSpaces) Match(text string, yield func(start, end int) bool) {
+func (extraSpaces) Match(text string, yield func(start, end int) bool) error {
 	for i := 0; i < len(text); i++ {
 		if text[i] != ' ' {
 			continue
@@ -305,16 +305,17 @@ func (extraSpaces) Match(text string, yield func(start, end int) bool) {
 			i++
 		}
 		if start < i && !yield(start, i) {
-			return
+			return nil
 		}
 	}
+	return nil
 }
 
 // trailing matches all of a mark that a text ends with.
 type trailing string
 
 // Match finds them.
-func (m trailing) Match(text string, yield func(start, end int) bool) {
+func (m trailing) Match(text string, yield func(start, end int) bool) error {
 	start := len(text)
 	for start >= len(m) && text[start-len(m):start] == string(m) {
 		start -= len(m)
@@ -322,6 +323,7 @@ func (m trailing) Match(text string, yield func(start, end int) bool) {
 	if start < len(text) {
 		yield(start, len(text))
 	}
+	return nil
 }
 
 // stripMarks takes a separator away from the token that a text begins with, or from every one until there is text.

@@ -9,34 +9,38 @@ import (
 
 // step is one pre-tokenizer: it cuts or changes a piece of text and hands the pieces on.
 type step interface {
-	apply(s normalize.String, next func(normalize.String))
+	// apply fails if a pattern does.
+	apply(s normalize.String, next func(normalize.String)) error
 }
 
 // scan cuts by a scanner, which covers the whole text.
 type scan struct{ pretoken.Splitter }
 
-func (p scan) apply(s normalize.String, next func(normalize.String)) {
+func (p scan) apply(s normalize.String, next func(normalize.String)) error {
 	p.Split(s.Text, func(start int, word string) bool {
 		next(s.Slice(start, start+len(word)))
 		return true
 	})
+	return nil
 }
 
 // spacePrefix puts a space before a text that does not begin with one.
 type spacePrefix struct{}
 
-func (spacePrefix) apply(s normalize.String, next func(normalize.String)) {
+func (spacePrefix) apply(s normalize.String, next func(normalize.String)) error {
 	if s.Text != "" && s.Text[0] != ' ' {
 		s = s.Prepend(" ")
 	}
 	next(s)
+	return nil
 }
 
 // byteCharacters turns a text into the characters of its bytes.
 type byteCharacters struct{ letters *alphabet }
 
-func (p byteCharacters) apply(s normalize.String, next func(normalize.String)) {
+func (p byteCharacters) apply(s normalize.String, next func(normalize.String)) error {
 	next(p.letters.write(s))
+	return nil
 }
 
 // prepend says when the Metaspace pre-tokenizer puts its character before a text.
@@ -55,8 +59,11 @@ type metaspace struct {
 	split   bool
 }
 
-func (p metaspace) apply(s normalize.String, next func(normalize.String)) {
-	s = p.replace.Normalize(s)
+func (p metaspace) apply(s normalize.String, next func(normalize.String)) error {
+	s, err := p.replace.Normalize(s)
+	if err != nil {
+		return err
+	}
 	mark := p.replace.Content
 	has := len(s.Text) >= len(mark) && s.Text[:len(mark)] == mark
 	if !has && (p.prepend == prependAlways || (p.prepend == prependFirst && s.Start() == 0)) {
@@ -66,9 +73,9 @@ func (p metaspace) apply(s normalize.String, next func(normalize.String)) {
 		if s.Text != "" {
 			next(s)
 		}
-		return
+		return nil
 	}
-	delimiter{match: normalize.Literal(mark), behavior: mergedWithNext}.apply(s, next)
+	return delimiter{match: normalize.Literal(mark), behavior: mergedWithNext}.apply(s, next)
 }
 
 // behavior says what becomes of the delimiters that cut a text.
@@ -96,16 +103,16 @@ type part struct {
 }
 
 // apply cuts. One part is kept back, since the next may join it.
-func (d delimiter) apply(s normalize.String, next func(normalize.String)) {
+func (d delimiter) apply(s normalize.String, next func(normalize.String)) error {
 	if literal, ok := d.match.(normalize.Literal); ok && !d.invert && !strings.Contains(s.Text, string(literal)) {
 		if s.Text != "" {
 			next(s)
 		}
-		return
+		return nil
 	}
 	c := cutter{text: s, next: next, behavior: d.behavior}
 	done := 0
-	d.match.Match(s.Text, func(start, end int) bool {
+	err := d.match.Match(s.Text, func(start, end int) bool {
 		if done < start {
 			c.add(part{done, start, d.invert})
 		}
@@ -113,10 +120,14 @@ func (d delimiter) apply(s normalize.String, next func(normalize.String)) {
 		done = end
 		return true
 	})
+	if err != nil {
+		return err
+	}
 	if done < len(s.Text) {
 		c.add(part{done, len(s.Text), d.invert})
 	}
 	c.flush()
+	return nil
 }
 
 // cutter joins the parts of one text to pieces by a behavior.
@@ -167,14 +178,15 @@ func (c *cutter) add(p part) {
 type characters func(r rune) bool
 
 // Match finds them.
-func (f characters) Match(text string, yield func(start, end int) bool) {
+func (f characters) Match(text string, yield func(start, end int) bool) error {
 	for i := 0; i < len(text); {
 		r, n := decodeRune(text, i)
 		if f(r) && !yield(i, i+n) {
-			return
+			return nil
 		}
 		i += n
 	}
+	return nil
 }
 
 // wordOrPunctuation matches runs of word characters, and runs of what is neither a word character nor white space:
@@ -182,7 +194,7 @@ func (f characters) Match(text string, yield func(start, end int) bool) {
 type wordOrPunctuation struct{}
 
 // Match finds them.
-func (wordOrPunctuation) Match(text string, yield func(start, end int) bool) {
+func (wordOrPunctuation) Match(text string, yield func(start, end int) bool) error {
 	const kinds = pretoken.Word | pretoken.Padding
 	for i := 0; i < len(text); {
 		r, n := decodeRune(text, i)
@@ -203,10 +215,11 @@ func (wordOrPunctuation) Match(text string, yield func(start, end int) bool) {
 			end += n
 		}
 		if kind != pretoken.Padding && !yield(i, end) {
-			return
+			return nil
 		}
 		i = end
 	}
+	return nil
 }
 
 func isWhiteSpace(r rune) bool { return pretoken.ClassOf(r)&pretoken.Padding != 0 }

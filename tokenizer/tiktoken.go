@@ -12,7 +12,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/sluiceml/sluice/tokenizer/normalize"
-	"github.com/sluiceml/sluice/tokenizer/pattern"
 	"github.com/sluiceml/sluice/tokenizer/pretoken"
 )
 
@@ -97,11 +96,10 @@ func (d *definition) tiktokenPattern(text string) error {
 		d.steps = []step{scan{s}}
 		return nil
 	}
-	re, err := pattern.Compile(text)
+	re, err := d.engine("pre-tokenizer", text)
 	if err != nil {
-		return &UnsupportedError{Part: "pattern", Name: err.Error()}
+		return err
 	}
-	d.notes = append(d.notes, fmt.Sprintf("the pattern %q has no scanner and runs in the regular-expression engine, which is slower", text))
 	d.steps = []step{delimiter{match: re, behavior: removed, invert: true}}
 	return nil
 }

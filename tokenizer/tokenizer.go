@@ -23,6 +23,7 @@ type Tokenizer struct {
 	decoder    chain
 	lines      bool // the steps are a scanner alone that cuts at line ends
 	spans      bool // pre-tokenization asks where text came from
+	timed      bool // a normalizer or pre-tokenizer has a pattern that backtracks
 	notes      []string
 	pool       pool
 }

@@ -19,7 +19,7 @@ func (f Form) compatible() bool { return f == NFKC || f == NFKD }
 // Normalize brings a text into the form. A run of characters that the form leaves alone whatever stands beside them is
 // copied; only what lies between such runs is taken apart. The cost is linear in the text, and n log n in the length
 // of the longest run of marks.
-func (f Form) Normalize(s String) String {
+func (f Form) Normalize(s String) (String, error) {
 	t := tables()
 	var b *builder
 	var w work
@@ -60,10 +60,10 @@ func (f Form) Normalize(s String) String {
 		last, i = end, end
 	}
 	if b == nil {
-		return s
+		return s, nil
 	}
 	b.keep(len(s.Text))
-	return b.done()
+	return b.done(), nil
 }
 
 // Every form leaves alone the characters of bytes below quickASCII, and those whose first byte is quickFirst to

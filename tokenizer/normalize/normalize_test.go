@@ -1,6 +1,7 @@
 package normalize_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -34,8 +35,41 @@ func TestNormalizers(t *testing.T) {
 		{normalize.Sequence{normalize.NFD, normalize.Replace{Pattern: normalize.Literal("\u0301"), Content: ""}}, "\u00e9", "e"},
 	} {
 		for _, track := range []bool{false, true} {
-			if got := c.n.Normalize(normalize.New(c.in, 0, track)).Text; got != c.want {
-				t.Errorf("%T %+q: %+q, want %+q", c.n, c.in, got, c.want)
+			if got, err := c.n.Normalize(normalize.New(c.in, 0, track)); got.Text != c.want || err != nil {
+				t.Errorf("%T %+q: %+q, %v, want %+q", c.n, c.in, got.Text, err, c.want)
+			}
+		}
+	}
+}
+
+// normalized normalizes what cannot fail.
+func normalized(tb testing.TB, n normalize.Normalizer, s normalize.String) normalize.String {
+	tb.Helper()
+	s, err := n.Normalize(s)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
+// TestGrowth: a text that grows without bound is an error before it takes the memory, tracked or not.
+func TestGrowth(t *testing.T) {
+	t.Parallel()
+	double := normalize.Replace{Pattern: normalize.Literal("a"), Content: "aa"}
+	long := normalize.Replace{Pattern: normalize.Literal("a"), Content: strings.Repeat("b", 1<<20)}
+	var many normalize.Sequence
+	for range 256 {
+		many = append(many, double)
+	}
+	var prepends normalize.Sequence
+	for range 256 {
+		prepends = append(prepends, normalize.Prepend(strings.Repeat("b", 1<<10)))
+	}
+	for _, n := range []normalize.Normalizer{many, long, prepends} {
+		for _, track := range []bool{false, true} {
+			var growth *normalize.GrowthError
+			if s, err := n.Normalize(normalize.New("aaaa", 0, track)); !errors.As(err, &growth) || len(s.Text) > 4*growth.Limit {
+				t.Errorf("%d bytes, %v", len(s.Text), err)
 			}
 		}
 	}
@@ -47,7 +81,7 @@ func TestManyMarks(t *testing.T) {
 	const n = 1 << 18
 	text := "a" + strings.Repeat("\u0301\u0323", n)
 	want := "\u1ea1" + strings.Repeat("\u0323", n-1) + strings.Repeat("\u0301", n)
-	if got := normalize.NFC.Normalize(normalize.New(text, 0, false)).Text; got != want {
+	if got := normalized(t, normalize.NFC, normalize.New(text, 0, false)).Text; got != want {
 		t.Errorf("%d bytes, want %d", len(got), len(want))
 	}
 }
@@ -55,7 +89,7 @@ func TestManyMarks(t *testing.T) {
 func TestSpans(t *testing.T) {
 	t.Parallel()
 	s := normalize.New("xe\u0301 y", 10, true)
-	s = normalize.Sequence{normalize.NFC, normalize.Replace{Pattern: normalize.Literal(" "), Content: "\u2581"}, normalize.Prepend("\u2581")}.Normalize(s)
+	s = normalized(t, normalize.Sequence{normalize.NFC, normalize.Replace{Pattern: normalize.Literal(" "), Content: "\u2581"}, normalize.Prepend("\u2581")}, s)
 	if s.Text != "\u2581x\u00e9\u2581y" {
 		t.Fatalf("%+q", s.Text)
 	}
@@ -80,7 +114,7 @@ func TestIdeographs(t *testing.T) {
 	for r := rune(0x4000); r < 0xa000; r++ {
 		text := "e\u0301" + string(r) + "\u0323"
 		for form, want := range map[normalize.Form]string{normalize.NFC: "\u00e9" + string(r) + "\u0323", normalize.NFKD: text} {
-			if got := form.Normalize(normalize.New(text, 0, false)).Text; got != want {
+			if got := normalized(t, form, normalize.New(text, 0, false)).Text; got != want {
 				t.Fatalf("%U: %+q", r, got)
 			}
 		}
@@ -120,8 +154,8 @@ func FuzzForms(f *testing.F) {
 			}
 		}
 		for form, judge := range map[normalize.Form]norm.Form{normalize.NFC: norm.NFC, normalize.NFD: norm.NFD, normalize.NFKC: norm.NFKC, normalize.NFKD: norm.NFKD} {
-			got := form.Normalize(normalize.New(text, 0, false))
-			tracked := form.Normalize(normalize.New(text, 0, true))
+			got := normalized(t, form, normalize.New(text, 0, false))
+			tracked := normalized(t, form, normalize.New(text, 0, true))
 			if want := judge.String(text); got.Text != want || tracked.Text != want {
 				t.Fatalf("form %d of %+q: %+q, tracked %+q, want %+q", form, text, got.Text, tracked.Text, want)
 			}

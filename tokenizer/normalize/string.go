@@ -12,13 +12,14 @@ type String struct {
 	tracked bool
 	base    int    // where Text begins in the original while spans is nil
 	shift   int    // where the piece that Text was made of begins in the original
+	limit   int    // of the length of Text, see growth
 	spans   []Span // by byte; nil: Text is the original's, from base on
 }
 
 // New returns a text that begins at base of the original and has not been changed. Without track no spans are kept,
 // and [String.Span] must not be called on what is made of it.
 func New(text string, base int, track bool) String {
-	return String{Text: text, tracked: track, base: base, shift: base}
+	return String{Text: text, tracked: track, base: base, shift: base, limit: growth*len(text) + spare}
 }
 
 // Slice returns the part of the text between two byte offsets. It is a piece of its own.
@@ -71,7 +72,7 @@ func (s String) Prepend(text string) String {
 	if s.Text == "" || text == "" {
 		return s
 	}
-	out := String{Text: text + s.Text, tracked: s.tracked, base: s.base, shift: s.shift}
+	out := String{Text: text + s.Text, tracked: s.tracked, base: s.base, shift: s.shift, limit: s.limit}
 	if s.tracked {
 		out.spans = make([]Span, 0, len(out.Text))
 		for range len(text) {
@@ -140,7 +141,7 @@ func (b *builder) before() Span {
 
 // done returns what was made.
 func (b *builder) done() String {
-	out := String{Text: string(b.text), tracked: b.from.tracked, base: b.from.base, shift: b.from.shift}
+	out := String{Text: string(b.text), tracked: b.from.tracked, base: b.from.base, shift: b.from.shift, limit: b.from.limit}
 	if b.from.tracked {
 		out.spans = b.to
 		if out.spans == nil {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sluiceml/sluice/tokenizer/pattern"
 )
@@ -53,12 +54,12 @@ func TestMatch(t *testing.T) {
 			continue
 		}
 		var got []string
-		re.Match(c.text, func(start, end int) bool {
+		err = re.Match(c.text, func(start, end int) bool {
 			got = append(got, c.text[start:end])
 			return true
 		})
-		if !slices.Equal(got, c.want) {
-			t.Errorf("%s in %q: %q, want %q", c.pattern, c.text, got, c.want)
+		if !slices.Equal(got, c.want) || err != nil {
+			t.Errorf("%s in %q: %q, %v, want %q", c.pattern, c.text, got, err, c.want)
 		}
 	}
 }
@@ -89,12 +90,41 @@ func TestLong(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := strings.Repeat("ab", 1<<19)
-	re.Match(text, func(start, end int) bool {
+	err = re.Match(text, func(start, end int) bool {
 		if start != 0 || end != len(text) {
 			t.Errorf("[%d, %d) of %d", start, end, len(text))
 		}
 		return true
 	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLimits: a search that backtracks without end, or with every turn remembered, is an error and no match.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ pattern, text string }{
+		"memory":       {`(?:(?:(?:|a){1000}){1000}){1000}`, "b"},
+		"time":         {`(?:(?=a)a|aa?)+(?!a|x)c`, strings.Repeat("a", 5000) + "x"},
+		"many matches": {`a`, strings.Repeat("a", 1000)},
+	} {
+		re, err := pattern.Compile(c.pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name != "memory" {
+			re.SetTime(10 * time.Millisecond)
+		}
+		err = re.Match(c.text, func(int, int) bool {
+			time.Sleep(time.Millisecond) // what is done with a match counts too
+			return true
+		})
+		var limit *pattern.LimitError
+		if !errors.As(err, &limit) || limit.Pattern != c.pattern {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
 
 // FuzzCompile: no pattern panics, and matches are in order and on characters.
@@ -113,12 +143,16 @@ func FuzzCompile(f *testing.F) {
 			return
 		}
 		last := 0
-		re.Match(text, func(start, end int) bool {
+		err = re.Match(text, func(start, end int) bool {
 			if start < last || end < start || end > len(text) {
 				t.Fatalf("%q in %q: [%d, %d) after %d", p, text, start, end, last)
 			}
 			last = end
 			return true
 		})
+		var limit *pattern.LimitError
+		if err != nil && !errors.As(err, &limit) {
+			t.Fatal(err)
+		}
 	})
 }

@@ -231,8 +231,8 @@ func TestForms(t *testing.T) {
 		for i, form := range forms {
 			n++
 			for _, track := range []bool{false, true} {
-				if got := form.Normalize(normalize.New(row[0], 0, track)).Text; got != row[i+1] {
-					t.Fatalf("form %d of %+q: %+q, want %+q", i, row[0], got, row[i+1])
+				if got, err := form.Normalize(normalize.New(row[0], 0, track)); err != nil || got.Text != row[i+1] {
+					t.Fatalf("form %d of %+q: %+q, %v, want %+q", i, row[0], got.Text, err, row[i+1])
 				}
 			}
 		}
