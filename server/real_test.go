@@ -4,6 +4,7 @@ package server_test
 
 import (
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,6 +23,7 @@ import (
 	"github.com/sluiceml/sluice/inference/engine"
 	"github.com/sluiceml/sluice/inference/model"
 	"github.com/sluiceml/sluice/inference/ort"
+	"github.com/sluiceml/sluice/inference/runner"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
 	"github.com/sluiceml/sluice/server/servertest"
 	"github.com/sluiceml/sluice/tokenizer"
@@ -108,8 +110,18 @@ func TestRealModel(t *testing.T) {
 	idle(t, i)
 }
 
-// realModel is the default model with two slots.
+// realModel is the default model on one replica with two slots.
 func realModel(t *testing.T) *inference.Model {
+	t.Helper()
+	return realReplicas(t, 2, []ort.Device{{Provider: ort.CPU, Threads: 2}}, nil, nil)
+}
+
+// realReplicas is the default model on replicas that share its weights. Each session may be wrapped before its engine is
+// made.
+func realReplicas(
+	t *testing.T, slots int, devices []ort.Device, wrap func(replica int, s runner.Session) runner.Session,
+	onReplica func(inference.ReplicaEvent),
+) *inference.Model {
 	t.Helper()
 	home := os.Getenv("SLUICE_HOME")
 	if home == "" {
@@ -139,42 +151,65 @@ func realModel(t *testing.T) *inference.Model {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := environment.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	const context = 4096
-	device := ort.Device{Provider: ort.CPU, Threads: 2}
-	session, err := environment.Open(ort.Config{
-		Model: folder.ModelPath, Graph: folder.Manifest.Graph, ContextLength: folder.Manifest.ContextLength,
-		Device: device, Slots: 2, MaxLength: context, MaxChunk: 128,
-	})
+	closeLater(t, environment)
+	const length = 4096
+	weights, err := environment.ShareWeights(folder.ModelPath, folder.Manifest.Graph)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := session.Close(); err != nil {
-			t.Error(err)
+	closeLater(t, weights)
+	var replicas []inference.Replica
+	for i, device := range devices {
+		session, err := environment.Open(ort.Config{
+			Model: folder.ModelPath, Graph: folder.Manifest.Graph, ContextLength: folder.Manifest.ContextLength,
+			Device: device, Slots: slots, MaxLength: length, MaxChunk: 128, PrefixBytes: 64 << 20, Weights: weights,
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-	})
-	loop, err := engine.New(session, engine.Config{Model: "smollm2-135m-instruct"})
-	if err != nil {
-		t.Fatal(err)
+		closeLater(t, session)
+		made := func() (*engine.Engine, error) {
+			var s runner.Session = session
+			if wrap != nil {
+				s = wrap(i, s)
+			}
+			return engine.New(s, engine.Config{Model: "smollm2-135m-instruct"})
+		}
+		loop, err := made()
+		if err != nil {
+			t.Fatal(err)
+		}
+		rebuild := func(context.Context) (*engine.Engine, error) {
+			if err := session.Renew(); err != nil {
+				return nil, err
+			}
+			return made()
+		}
+		replicas = append(replicas, inference.Replica{Device: device.String(), Engine: loop, Rebuild: rebuild})
 	}
 	served, err := inference.NewModel(inference.Config{
 		Name: "smollm2-135m-instruct", Architecture: folder.Manifest.Architecture,
-		Quantization: folder.Manifest.Quantization, ContextLength: context,
+		Quantization: folder.Manifest.Quantization, ContextLength: length,
 		EOSTokenIDs: folder.GenerationConfig.EOSTokenIDs,
 		Defaults: inference.Defaults{Sampling: inference.Sampling{
 			MaxTokens: 256, Temperature: 1, TopP: 1, RepetitionPenalty: 1,
 		}},
 		Tokenizer: tok, Template: template, BOSToken: folder.BOSToken, EOSToken: folder.EOSToken,
-		Replicas:       []inference.Replica{{Device: device.String(), Engine: loop}},
+		Replicas: replicas, OnReplica: onReplica,
 		TracerProvider: tracenoop.NewTracerProvider(), MeterProvider: metricnoop.NewMeterProvider(),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return served
+}
+
+// closeLater closes something when the test ends.
+func closeLater(t *testing.T, c io.Closer) {
+	t.Helper()
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -127,7 +127,11 @@ func (s *Session) begin() error {
 			return fmt.Errorf("first run: %w", err)
 		}
 		if c.Weights != nil {
-			if err := c.Weights.agree(i, append(logits.Decode, logits.Chunk)[0]); err != nil {
+			row := logits.Chunk
+			if len(logits.Decode) > 0 {
+				row = logits.Decode[0]
+			}
+			if err := c.Weights.agree(i, row); err != nil {
 				return err
 			}
 		}

@@ -85,6 +85,12 @@ func TestRealSharedWeights(t *testing.T) {
 					}
 				}
 			}
+			batch := make([]runner.DecodeRow, config.Slots) // every row of which is a row of logits
+			for i, row := range step(t, sessions[1], runner.Step{Decode: batch}).Decode {
+				if len(row) != config.Graph.VocabSize {
+					t.Errorf("row %d of a batch has %d logits", i, len(row))
+				}
+			}
 			var running sync.WaitGroup
 			for _, s := range sessions[1:] {
 				running.Go(func() { check(s) })
