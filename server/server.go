@@ -10,6 +10,7 @@ import (
 	"net"
 	"time"
 
+	serviceorca "github.com/cncf/xds/go/xds/service/orca/v3"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
@@ -64,6 +65,7 @@ type Server struct {
 	grpc   *grpc.Server
 	health *healthService
 	gate   *gate
+	load   *load
 }
 
 // New makes a server with all its services registered. It serves once Serve is called, and says so (in
@@ -89,10 +91,11 @@ func New(config Config) (*Server, error) {
 		config: config,
 		health: newHealth(config.Registry),
 		gate:   newGate(max(config.DrainDelay, time.Second)),
+		load:   &load{models: config.Registry, rates: newRates(time.Now)},
 	}
 	s.grpc = grpc.NewServer(append(transportOptions(config),
-		grpc.ChainUnaryInterceptor(append(chain.Unary, s.gate.unary)...),
-		grpc.ChainStreamInterceptor(append(chain.Stream, s.gate.stream)...),
+		grpc.ChainUnaryInterceptor(append(chain.Unary, s.load.unary, s.gate.unary)...),
+		grpc.ChainStreamInterceptor(append(chain.Stream, s.load.stream, s.gate.stream)...),
 	)...)
 	s.register()
 	return s, nil
@@ -109,6 +112,7 @@ func (s *Server) register() {
 	sluicev1.RegisterModelServiceServer(s.grpc, &modelService{models: models})
 	sluicev1.RegisterTokenizerServiceServer(s.grpc, &tokenizerService{models: models})
 	healthpb.RegisterHealthServer(s.grpc, s.health)
+	serviceorca.RegisterOpenRcaServiceServer(s.grpc, &loadService{load: s.load})
 	channelz.RegisterChannelzServiceToServer(s.grpc)
 	if !s.config.NoReflection {
 		reflection.Register(s.grpc) // v1 and v1alpha

@@ -71,5 +71,6 @@ func transportOptions(config Config) []grpc.ServerOption {
 func infrastructure(method string) bool {
 	return strings.HasPrefix(method, "/grpc.health.") ||
 		strings.HasPrefix(method, "/grpc.reflection.") ||
-		strings.HasPrefix(method, "/grpc.channelz.")
+		strings.HasPrefix(method, "/grpc.channelz.") ||
+		strings.HasPrefix(method, "/xds.service.orca.")
 }
