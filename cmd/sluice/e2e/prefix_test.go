@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -83,10 +84,13 @@ func (s *server) metric(name string) float64 {
 	return 0
 }
 
-// convert makes a folder of the default model in another form.
+// convert makes a folder of the default model in another form, once for all tests.
 func convert(t testing.TB, form string) string {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), form)
+	dir := filepath.Join(filepath.Dir(folder), "form-"+form)
+	if _, err := os.Stat(dir); err == nil {
+		return dir
+	}
 	if output, err := exec.Command(binary, "convert", source(), "--out", dir, "--quantize", form).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
