@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/sluiceml/sluice/inference/engine"
 )
 
 // InvalidError says which fields of a request are wrong.
@@ -36,11 +38,15 @@ func (e *NotFoundError) Error() string { return fmt.Sprintf("model %q is not ser
 
 // QueueFullError says that a request was refused because too many wait.
 type QueueFullError struct {
-	Limit      int           // requests that may wait
-	RetryAfter time.Duration // when to try again
+	Limit      int           // how many may wait
+	Of         string        // of what: "requests" or "tokens", of their prompts
+	RetryAfter time.Duration // when to try again, by the speed at which requests were served lately
 }
 
 func (e *QueueFullError) Error() string {
+	if e.Of == string(engine.QueuedTokens) {
+		return fmt.Sprintf("the queue is full: the prompts that wait may have %d tokens together", e.Limit)
+	}
 	return fmt.Sprintf("the queue is full: %d requests are waiting", e.Limit)
 }
 
@@ -64,6 +70,17 @@ type ExpiredError struct{ Waited time.Duration }
 
 func (e *ExpiredError) Error() string {
 	return fmt.Sprintf("the deadline passed after %s in the queue", e.Waited.Round(time.Millisecond))
+}
+
+// TooLateError says that a request was refused at once because its deadline cannot be met.
+type TooLateError struct {
+	Need time.Duration // what it would take at least, by the speed that was measured
+	Left time.Duration // until the deadline
+}
+
+func (e *TooLateError) Error() string {
+	return fmt.Sprintf("the deadline is in %s, and the request would take %s",
+		e.Left.Round(time.Millisecond), e.Need.Round(time.Millisecond))
 }
 
 // SlowReaderError says that a request was ended because its reader took nothing for too long.

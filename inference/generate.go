@@ -75,6 +75,8 @@ func (m *Model) admit(ctx context.Context, request *Request, call *account) (*St
 		Logprobs:       engine.Logprobs(request.Output.Logprobs),
 		PromptLogprobs: engine.Logprobs(request.Output.PromptLogprobs),
 		Cache:          engine.Cache(request.Cache),
+		Tenant:         request.Tenant,
+		Priority:       request.Priority,
 		Arrival:        request.Arrival,
 	}, decoders)
 	if err != nil {

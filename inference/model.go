@@ -164,14 +164,8 @@ func (m *Model) HasChat() bool { return m.config.Template != nil }
 // Defaults are the values of what a request leaves unset.
 func (m *Model) Defaults() Defaults { return m.config.Defaults }
 
-// MaxOutputs is how many outputs a request may ask for: what was configured, or what an engine can hold if that is less.
-func (m *Model) MaxOutputs() int {
-	n := m.config.MaxOutputs
-	for _, replica := range m.config.Replicas {
-		n = min(n, replica.Engine.Capacity())
-	}
-	return n
-}
+// MaxOutputs is how many outputs a request may ask for.
+func (m *Model) MaxOutputs() int { return m.config.MaxOutputs }
 
 // Tokenizer is the model's tokenizer.
 func (m *Model) Tokenizer() *tokenizer.Tokenizer { return m.config.Tokenizer }

@@ -95,12 +95,12 @@ func TestMinTokens(t *testing.T) {
 	}
 }
 
-// TestMaxOutputs: the configured number, unless the engines hold less.
+// TestMaxOutputs: the configured number, however many slots there are: a request takes one place in the queue.
 func TestMaxOutputs(t *testing.T) {
 	if n := newModel(t, setup{}).MaxOutputs(); n != 16 {
 		t.Errorf("by default %d", n)
 	}
-	if n := newModel(t, setup{queue: 3}).MaxOutputs(); n != 4+3 {
+	if n := newModel(t, setup{queue: 3}).MaxOutputs(); n != 16 {
 		t.Errorf("with four slots and a queue of three %d", n)
 	}
 }

@@ -2,6 +2,8 @@ package inference
 
 import (
 	"time"
+
+	"github.com/sluiceml/sluice/inference/engine"
 )
 
 // Request is a validated request for one model: every field is set and within its range, so nothing below this
@@ -9,9 +11,11 @@ import (
 type Request struct {
 	// ID names the request in logs, traces and the answer.
 	ID string
-	// Tenant is whose request it is, for metrics; "" for a caller without credentials. It comes from the server's own
-	// configuration and never from the client.
+	// Tenant is whose request it is, for metrics and for its fair share of the model; "" for a caller without
+	// credentials. It comes from the server's own configuration and never from the client.
 	Tenant string
+	// Priority lets a request start before others of its tenant that wait, -MaxPriority to MaxPriority.
+	Priority int
 	// Input is what to continue: Prompt, Tokens or Chat.
 	Input Input
 	// TruncatePrompt is how many tokens of the prompt are kept, its last ones; 0: all.
@@ -27,6 +31,10 @@ type Request struct {
 	// Arrival is when the request reached the server; time to first token counts from it.
 	Arrival time.Time
 }
+
+// MaxPriority is the highest priority of a request; the lowest is -MaxPriority. Each step is worth engine.PriorityStep of
+// waiting, so that nothing waits forever.
+const MaxPriority = engine.MaxPriority
 
 // Cache says how a request may use the prefix cache. Whatever it says, the output is the same.
 type Cache struct {

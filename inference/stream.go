@@ -141,6 +141,7 @@ func (a *account) end(ctx context.Context, s Summary, reasons []FinishReason, er
 func fromEngine(err error) error {
 	var (
 		full    *engine.QueueFullError
+		late    *engine.TooLateError
 		expired *engine.ExpiredError
 		none    *engine.ExcludedError
 	)
@@ -148,7 +149,9 @@ func fromEngine(err error) error {
 	case errors.As(err, &none):
 		return Invalid("sampling", "it leaves no token to draw for token %d of the output: allowed_token_ids, bad_words, no_repeat_ngram_size and min_tokens exclude all", none.Token)
 	case errors.As(err, &full):
-		return &QueueFullError{Limit: full.Limit, RetryAfter: full.RetryAfter}
+		return &QueueFullError{Limit: full.Limit, Of: string(full.Of), RetryAfter: full.RetryAfter}
+	case errors.As(err, &late):
+		return &TooLateError{Need: late.Need, Left: late.Left}
 	case errors.As(err, &expired):
 		return &ExpiredError{Waited: expired.Waited}
 	case errors.Is(err, engine.ErrDraining):
@@ -181,6 +184,7 @@ func failureType(err error) string {
 		full        *QueueFullError
 		unavailable *UnavailableError
 		expired     *ExpiredError
+		late        *TooLateError
 		slow        *SlowReaderError
 	)
 	switch {
@@ -188,7 +192,7 @@ func failureType(err error) string {
 		return ""
 	case errors.Is(err, context.Canceled):
 		return "cancelled"
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &expired):
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &expired), errors.As(err, &late):
 		return "deadline_exceeded"
 	case errors.As(err, &invalid):
 		return "invalid_argument"

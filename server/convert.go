@@ -75,10 +75,10 @@ func (l limits) request(in *sluicev1.GenerateRequest, arrival time.Time, draw dr
 		Stop:           l.stop(&v, in.GetStop()),
 		Output:         output(&v, in.GetOutput()),
 		Cache:          cache(&v, in.GetCache()),
+		Priority:       priority(&v, in.GetPriority()),
 		Arrival:        arrival,
 	}
 	v.unsupported("constraint", in.GetConstraint() != nil)
-	v.unsupported("priority", in.GetPriority() != 0)
 	v.unsupported("adapter", in.GetAdapter() != "")
 	if err := v.err(); err != nil {
 		return inference.Request{}, err

@@ -110,6 +110,7 @@ func handled() map[string]struct {
 		"stop.token_ids":         {`stop { token_ids: 5 }`, func(r *inference.Request) { r.Stop.TokenIDs = []uint32{5} }},
 		"stop.include_in_output": {`stop { include_in_output: true }`, func(r *inference.Request) { r.Stop.IncludeInOutput = true }},
 
+		"priority":     {`priority: -100`, func(r *inference.Request) { r.Priority = -100 }},
 		"cache.bypass": {`cache { bypass: true }`, func(r *inference.Request) { r.Cache.Bypass = true }},
 		"cache.salt":   {`cache { salt: "s" }`, func(r *inference.Request) { r.Cache.Salt = "s" }},
 
@@ -136,7 +137,6 @@ func refused() map[string]string {
 		"chat.messages.tool_calls":    `chat { messages { role: "user" tool_calls {} } }`,
 		"chat.messages.tool_call_id":  `chat { messages { role: "user" tool_call_id: "1" } }`,
 		"constraint":                  `constraint { regex: "a+" }`,
-		"priority":                    `priority: -1`,
 		"adapter":                     `adapter: "lora"`,
 	}
 }

@@ -146,6 +146,15 @@ func (l limits) outputCount(v *violations, value *uint32, temperature float32) i
 	return 0
 }
 
+// priority checks how far a request goes before others.
+func priority(v *violations, value int32) int {
+	if value < -inference.MaxPriority || value > inference.MaxPriority {
+		v.addf("priority", "must be from %d to %d", -inference.MaxPriority, inference.MaxPriority)
+		return 0
+	}
+	return int(value)
+}
+
 // stop converts where an output ends besides the model's end token.
 func (l limits) stop(v *violations, in *sluicev1.Stop) inference.Stop {
 	texts := in.GetStrings()

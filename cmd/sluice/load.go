@@ -136,6 +136,7 @@ func (a *app) openReplicas(
 		config := engine.Config{
 			Model:          f.name,
 			QueueLimit:     a.options.Queue,
+			QueueTokens:    a.options.QueueTokens,
 			RidingSize:     a.options.RidingTokens,
 			KVTokens:       kvTokens,
 			NoSpeculation:  a.options.NoSpeculation,

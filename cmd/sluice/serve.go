@@ -25,6 +25,7 @@ type serveCmd struct {
 
 	Slots            int `help:"Sequences that a replica runs at once." default:"32" placeholder:"N"`
 	Queue            int `help:"Requests that may wait for a slot of a replica." default:"256" placeholder:"N"`
+	QueueTokens      int `help:"Tokens that the prompts of the requests that wait may have together; 0: any number." default:"262144" placeholder:"N"`
 	MaxContext       int `help:"Most tokens that prompt and output share; 0: what the model was made for." default:"0" placeholder:"N"`
 	ChunkTokens      int `help:"Most tokens of a prompt in one step: fewer keep running streams smoother, more fill prompts faster." default:"128" placeholder:"N"`
 	RidingTokens     int `help:"Most tokens of a lone prompt in one step while others generate, so that they hardly slow down; 0: 16, or 32 for a model whose graph runs the two one after the other." default:"0" placeholder:"N"`
@@ -81,6 +82,7 @@ func (c *serveCmd) Validate() error {
 	}
 	need(c.Slots >= 1, "--slots must be at least 1, not %d", c.Slots)
 	need(c.Queue >= 1, "--queue must be at least 1, not %d", c.Queue)
+	need(c.QueueTokens >= 0, "--queue-tokens must be at least 0, not %d", c.QueueTokens)
 	need(c.RidingTokens >= 0, "--riding-tokens must be at least 0, not %d", c.RidingTokens)
 	need(c.MaxContext == 0 || c.MaxContext >= 2, "--max-context must be 0 or at least 2, not %d", c.MaxContext)
 	need(c.ChunkTokens >= 1, "--chunk-tokens must be at least 1, not %d", c.ChunkTokens)

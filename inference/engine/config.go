@@ -14,8 +14,11 @@ import (
 type Config struct {
 	// Model is the served model's name, for metrics.
 	Model string
-	// QueueLimit is how many requests may wait while all slots are taken. Default 256.
+	// QueueLimit is how many requests may wait while those before them take all slots. Default 256.
 	QueueLimit int
+	// QueueTokens is how many tokens the prompts of the requests that wait may have together; a single one may be longer.
+	// Default: any number.
+	QueueTokens int
 	// ChunkSize is how many tokens of a prompt run in one step, at most the session's MaxChunk, which is the default.
 	ChunkSize int
 	// RidingSize is how many tokens of a prompt run in one step beside sequences that decode, while no other prompt could
@@ -70,6 +73,8 @@ func (c Config) withDefaults(l runner.Limits) (Config, error) {
 		return c, fmt.Errorf("engine: a session with limits %+v", l)
 	case c.QueueLimit < 0:
 		return c, fmt.Errorf("engine: QueueLimit is %d, below 0", c.QueueLimit)
+	case c.QueueTokens < 0:
+		return c, fmt.Errorf("engine: QueueTokens is %d, below 0", c.QueueTokens)
 	case c.ChunkSize < 0 || c.ChunkSize > l.MaxChunk:
 		return c, fmt.Errorf("engine: ChunkSize is %d, not 1 to the session's %d", c.ChunkSize, l.MaxChunk)
 	case c.KVTokens != 0 && c.KVTokens < l.MaxLength:

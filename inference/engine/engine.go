@@ -21,6 +21,7 @@ type Engine struct {
 	limits  runner.Limits
 	inbox   *inbox
 	stats   counters
+	speed   speed
 	epoch   time.Time // deadlines are counted from it
 	entered atomic.Bool
 	// directory is what the prefix store holds; nil: there is none.
@@ -58,7 +59,7 @@ func New(session runner.Session, cfg Config) (*Engine, error) {
 	e := &Engine{
 		cfg:     cfg,
 		limits:  limits,
-		inbox:   newInbox(limits.Slots, cfg.QueueLimit),
+		inbox:   newInbox(limits.Slots, cfg),
 		epoch:   time.Now(),
 		session: session,
 		sched: sched.New(sched.Config{
@@ -90,7 +91,7 @@ func (e *Engine) Cached(salt string, prompt []uint32) int {
 // preparations. Only Submit's own answer is binding.
 func (e *Engine) Refusal() error { return e.inbox.refusal() }
 
-// Submit admits a request or refuses it at once: with ErrInvalid, *QueueFullError, ErrDraining, ErrStopped,
+// Submit admits a request or refuses it at once: with ErrInvalid, *QueueFullError, *TooLateError, ErrDraining, ErrStopped,
 // *FailedError, or the cause of ctx. The request ends when ctx ends, at the latest; ctx also holds the span that is
 // the parent of the request's spans. The Output must be read to its end or closed.
 func (e *Engine) Submit(ctx context.Context, r Request) (*Output, error) {
@@ -117,6 +118,7 @@ func (e *Engine) submit(ctx context.Context, requests []Request) ([]*Output, err
 			return nil, err
 		}
 		j.trace = trace.another()
+		j.seq.Rank = int64(now.Sub(e.epoch) - time.Duration(r.Priority)*PriorityStep)
 		if deadline, ok := ctx.Deadline(); ok {
 			j.seq.Deadline = max(1, int64(deadline.Sub(e.epoch)))
 		}
@@ -125,7 +127,7 @@ func (e *Engine) submit(ctx context.Context, requests []Request) ([]*Output, err
 		j.out.signals = outputs[0].signals
 	}
 	pair(jobs)
-	if err := e.inbox.add(jobs...); err != nil {
+	if err := e.enter(ctx, jobs); err != nil {
 		return nil, err
 	}
 	for _, j := range jobs {
@@ -134,8 +136,16 @@ func (e *Engine) submit(ctx context.Context, requests []Request) ([]*Output, err
 	return outputs, nil
 }
 
-// Capacity is how many sequences can be admitted at once: outputs of requests, running and waiting.
-func (e *Engine) Capacity() int { return e.inbox.capacity }
+// enter gives the jobs of a request a place, or says why there is none.
+func (e *Engine) enter(ctx context.Context, jobs []*job) error {
+	first := jobs[0]
+	place := &ticket{tenant: first.seq.Tenant, rank: first.seq.Rank, tokens: len(first.seq.Prompt)}
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return e.inbox.add(place, 0, 0, jobs...)
+	}
+	return e.inbox.add(place, e.need(first), max(1, time.Until(deadline)), jobs...)
+}
 
 // abort ends a job from outside: at once if it waits, at the next boundary if it runs.
 func (e *Engine) abort(j *job, cause error) {
@@ -279,5 +289,5 @@ func (e *Engine) end(j *job, finish *Finish, err error) {
 	if !j.started.IsZero() {
 		held = now.Sub(j.started)
 	}
-	e.inbox.leave(held)
+	e.inbox.leave(j, held)
 }

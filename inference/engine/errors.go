@@ -22,12 +22,32 @@ var (
 
 // QueueFullError says that a request was refused because every slot is taken and the queue is full.
 type QueueFullError struct {
-	Limit      int           // requests that may wait
-	RetryAfter time.Duration // an estimate of when a place is free
+	Limit      int           // how many may wait
+	Of         Queued        // of what
+	RetryAfter time.Duration // when a place is free, by the measured speed
 }
 
+// Queued is what a queue is limited by.
+type Queued string
+
+// What a queue is limited by.
+const (
+	QueuedRequests Queued = "requests"
+	QueuedTokens   Queued = "tokens" // of prompts
+)
+
 func (e *QueueFullError) Error() string {
-	return fmt.Sprintf("engine: the queue is full: %d requests wait", e.Limit)
+	return fmt.Sprintf("engine: the queue is full: at most %d %s wait", e.Limit, e.Of)
+}
+
+// TooLateError says that a request was refused because its deadline can't be met.
+type TooLateError struct {
+	Need time.Duration // what it would take, by the measured speed
+	Left time.Duration // until the deadline
+}
+
+func (e *TooLateError) Error() string {
+	return fmt.Sprintf("engine: the deadline is in %s, the request would take %s", e.Left, e.Need)
 }
 
 // ExpiredError says that a request's deadline passed before its first step.

@@ -132,6 +132,7 @@ func pair(jobs []*job) {
 // fork starts a job with the logits after its twin's prompt and draws its first token.
 func (e *Engine) fork(q *sched.Sequence, row []float32, batch runner.Step, now stepTimes) sched.Result {
 	j := jobOf(q)
+	e.inbox.start(j.ticket)
 	j.started, j.prefilled, j.forked = now.started, now.ended, true
 	e.prepareGuesses(j)
 	j.out.start(j.summary(now.started))

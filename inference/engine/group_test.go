@@ -271,27 +271,26 @@ func TestGroupEndsTogether(t *testing.T) {
 	})
 }
 
-// TestGroupAdmission: all outputs are admitted, or none.
+// TestGroupAdmission: a request takes one place in the queue, however many outputs it has.
 func TestGroupAdmission(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, inferencetest.ToyConfig{
 			Limits:     runner.Limits{Slots: 2},
 			BeforeStep: func(runner.Step) error { elapse(time.Second); return nil },
-		}, engine.Config{QueueLimit: 3})
-		if n := h.Capacity(); n != 5 {
-			t.Errorf("a capacity of %d", n)
-		}
+		}, engine.Config{QueueLimit: 2})
 		first := submit(t, h.Engine, greedy(30, 1))
+		elapse(1500 * time.Millisecond)
 		r := sampled(1, 30, 7)
+		running := group(context.Background(), t, h.Engine, r, 4) // one slot is free: it need not wait
+		waiting := []*engine.Group{group(context.Background(), t, h.Engine, r, 5), group(context.Background(), t, h.Engine, r, 3)}
 		var full *engine.QueueFullError
-		if _, err := h.SubmitGroup(context.Background(), r, make([]engine.Decoder, 5)); !errors.As(err, &full) {
+		if _, err := h.Submit(context.Background(), greedy(1, 1)); !errors.As(err, &full) || full.Limit != 2 || full.Of != engine.QueuedRequests {
 			t.Errorf("got %v", err)
 		}
-		g := group(context.Background(), t, h.Engine, r, 4)
-		if _, err := h.Submit(context.Background(), greedy(1, 1)); !errors.As(err, &full) {
-			t.Errorf("got %v", err)
-		}
-		g.Close()
+		waiting[0].Close()
+		group(context.Background(), t, h.Engine, r, 2).Close()
+		waiting[1].Close()
+		running.Close()
 		elapse(2 * time.Second)
 		if s := h.Stats(); s.Running != 1 || s.Waiting != 0 {
 			t.Errorf("stats %+v", s)

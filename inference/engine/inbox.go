@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -8,64 +9,146 @@ import (
 // inbox is how requests get into the engine, and how those that are aborted reach its goroutine. Its methods may be
 // called from any goroutine.
 type inbox struct {
-	capacity int           // slots and queue together
-	queue    int           // the queue's part
-	slots    int           // the slots' part
+	slots    int           // outputs that run at once
+	requests int           // most requests that wait
+	tokens   int           // most tokens of their prompts; 0: any number
 	wake     chan struct{} // holds a token if the engine has something to look at
 
 	mu struct {
 		sync.Mutex
 
-		admitted int           // requests that have been admitted and have not ended
-		added    []*job        // not seen by the engine yet
-		aborted  []*job        // to be removed by the engine
-		refusal  error         // why no request is taken any more; nil while they are
-		service  time.Duration // moving average of how long a slot is held
+		tickets []*ticket     // of the requests that have been admitted and have not ended, in order
+		jobs    int           // their outputs that have not ended
+		running int           // of which belong to requests that have started
+		added   []*job        // not seen by the engine yet
+		aborted []*job        // to be removed by the engine
+		refusal error         // why no request is taken any more; nil while they are
+		service time.Duration // moving average of how long a slot is held
 	}
 }
 
-func newInbox(slots, queue int) *inbox {
-	return &inbox{capacity: slots + queue, queue: queue, slots: slots, wake: make(chan struct{}, 1)}
+// ticket is an admitted request's place.
+type ticket struct {
+	tenant  string
+	rank    int64
+	tokens  int  // of its prompt
+	left    int  // outputs that have not ended
+	started bool // one of them has a slot, or had
 }
 
-// refusal is the error that a new request would get now.
+func newInbox(slots int, cfg Config) *inbox {
+	return &inbox{slots: slots, requests: cfg.QueueLimit, tokens: cfg.QueueTokens, wake: make(chan struct{}, 1)}
+}
+
+// refusal is the error that any new request would get now.
 func (in *inbox) refusal() error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return in.refusalLocked(1)
+	return in.refusalLocked(0)
 }
 
-func (in *inbox) refusalLocked(jobs int) error {
+// refusalLocked is the error that a request with a prompt of so many tokens would get. It waits if those before it take
+// all slots. How many outputs it has doesn't matter: what finds no slot is still one request that waits.
+func (in *inbox) refusalLocked(tokens int) error {
 	if in.mu.refusal != nil {
 		return in.mu.refusal
 	}
-	if in.mu.admitted+jobs > in.capacity {
-		return &QueueFullError{Limit: in.queue, RetryAfter: in.retryAfterLocked()}
+	free, requests, waiting := in.slots-in.mu.running, 0, 0
+	for _, t := range in.mu.tickets {
+		switch {
+		case t.started:
+		case free > 0:
+			free -= t.left
+		default:
+			requests++
+			waiting += t.tokens
+		}
+	}
+	switch {
+	case free > 0:
+	case requests >= in.requests:
+		return &QueueFullError{Limit: in.requests, Of: QueuedRequests, RetryAfter: in.retryAfterLocked()}
+	case in.tokens > 0 && requests > 0 && waiting+tokens > in.tokens:
+		return &QueueFullError{Limit: in.tokens, Of: QueuedTokens, RetryAfter: in.retryAfterLocked()}
 	}
 	return nil
 }
 
-// retryAfterLocked estimates when a slot is free: with all of them busy, one is every service/slots. Before a request
-// has ended there is nothing to go by.
-func (in *inbox) retryAfterLocked() time.Duration {
-	const least, most, unknown = 100 * time.Millisecond, 30 * time.Second, time.Second
-	if in.mu.service == 0 {
-		return unknown
-	}
-	return min(max(in.mu.service/time.Duration(in.slots), least), most)
+// drainLocked is the measured time after which one more slot gets free, while those that have one are so many as now. 0:
+// nothing has ended yet.
+func (in *inbox) drainLocked() time.Duration {
+	return in.mu.service / time.Duration(max(1, in.mu.running))
 }
 
-// add admits jobs, all or none: the check and the count are one.
-func (in *inbox) add(jobs ...*job) error {
+// retryAfterLocked estimates when a place is free.
+func (in *inbox) retryAfterLocked() time.Duration {
+	const least, most, unknown = 100 * time.Millisecond, 30 * time.Second, time.Second
+	drain := in.drainLocked()
+	if drain == 0 {
+		return unknown
+	}
+	return min(max(drain, least), most)
+}
+
+// waitLocked estimates how long a request would wait: until as many slots have got free as outputs go before it, and one
+// more. Of each other tenant go as many before it as of its own, at most, and one.
+func (in *inbox) waitLocked(mine *ticket) time.Duration {
+	free, own := in.slots-in.mu.running, 0
+	var others map[string]int
+	for _, t := range in.mu.tickets {
+		switch {
+		case t.started:
+		case t.tenant != mine.tenant:
+			if others == nil {
+				others = map[string]int{}
+			}
+			others[t.tenant] += t.left
+		case t.rank <= mine.rank:
+			own += t.left
+		}
+	}
+	before := own
+	for _, n := range others {
+		before += min(n, own+1)
+	}
+	if before < free {
+		return 0
+	}
+	return time.Duration(before-max(0, free)+1) * in.drainLocked()
+}
+
+// add admits the jobs of a request, all or none: the check and the count are one. A request with a deadline, which is in
+// so much time, is refused if it can't be met: need is the least time that it takes once it runs.
+func (in *inbox) add(t *ticket, need, left time.Duration, jobs ...*job) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if err := in.refusalLocked(len(jobs)); err != nil {
+	if err := in.refusalLocked(t.tokens); err != nil {
 		return err
 	}
-	in.mu.admitted += len(jobs)
+	if left > 0 {
+		if need += in.waitLocked(t); need > left {
+			return &TooLateError{Need: need, Left: left}
+		}
+	}
+	t.left = len(jobs)
+	for _, j := range jobs {
+		j.ticket = t
+	}
+	in.mu.tickets = append(in.mu.tickets, t)
+	in.mu.jobs += len(jobs)
 	in.mu.added = append(in.mu.added, jobs...)
 	in.poke()
 	return nil
+}
+
+// start says that a request has its first slot.
+func (in *inbox) start(t *ticket) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if !t.started {
+		t.started = true
+		in.mu.running += t.left
+	}
 }
 
 // abort hands a job to the engine for removal. If it ended already, it leaves the count.
@@ -73,17 +156,17 @@ func (in *inbox) abort(j *job, ended bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if ended {
-		in.mu.admitted--
+		in.leaveLocked(j.ticket)
 	}
 	in.mu.aborted = append(in.mu.aborted, j)
 	in.poke()
 }
 
 // leave takes a job out of the count; it held its slot for a time, or 0 if it never had one.
-func (in *inbox) leave(held time.Duration) {
+func (in *inbox) leave(j *job, held time.Duration) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.mu.admitted--
+	in.leaveLocked(j.ticket)
 	if held == 0 {
 		return
 	}
@@ -91,6 +174,17 @@ func (in *inbox) leave(held time.Duration) {
 		in.mu.service = held
 	}
 	in.mu.service += (held - in.mu.service) / 8
+}
+
+func (in *inbox) leaveLocked(t *ticket) {
+	in.mu.jobs--
+	if t.started {
+		in.mu.running--
+	}
+	if t.left--; t.left == 0 {
+		i := slices.Index(in.mu.tickets, t)
+		in.mu.tickets = slices.Delete(in.mu.tickets, i, i+1)
+	}
 }
 
 // take moves what has come into the two slices and says whether the engine is done: no request is taken any more
@@ -102,7 +196,7 @@ func (in *inbox) take(added, aborted []*job) (_, _ []*job, done bool) {
 	clear(in.mu.added)
 	clear(in.mu.aborted)
 	in.mu.added, in.mu.aborted = in.mu.added[:0], in.mu.aborted[:0]
-	return added, aborted, in.mu.refusal != nil && in.mu.admitted == 0
+	return added, aborted, in.mu.refusal != nil && in.mu.jobs == 0
 }
 
 // close refuses new requests from now on. The first reason stays, unless a failure follows.
@@ -115,11 +209,11 @@ func (in *inbox) close(reason error) {
 	in.poke()
 }
 
-// admitted is the number of requests that have been admitted and have not ended.
+// admitted is the number of outputs that have been admitted and have not ended.
 func (in *inbox) admitted() int {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return in.mu.admitted
+	return in.mu.jobs
 }
 
 // poke wakes the engine.

@@ -18,9 +18,11 @@ import (
 // job is a request inside the engine. After Submit it belongs to the engine's goroutine, but for out, which has a
 // lock, and submitted, which doesn't change.
 type job struct {
-	req   Request
-	out   *Output
-	trace *jobTrace // nil if the request is not sampled
+	req Request
+	out *Output
+	// ticket is the request's place, which belongs to the inbox.
+	ticket *ticket
+	trace  *jobTrace // nil if the request is not sampled
 
 	seq       sched.Sequence
 	sampler   *sampling.Sampler
@@ -59,7 +61,7 @@ func newJob(r Request, l runner.Limits, now time.Time) (*job, error) {
 	j := &job{
 		req:       r,
 		out:       newOutput(&r, now),
-		seq:       sched.Sequence{Prompt: r.Prompt},
+		seq:       sched.Sequence{Prompt: r.Prompt, Tenant: r.Tenant, Priority: r.Priority},
 		matcher:   stop.NewMatcher(set, r.Stop.IncludeInOutput),
 		stop:      r.Stop.TokenIDs,
 		limit:     min(r.MaxTokens, l.MaxLength-len(r.Prompt)),

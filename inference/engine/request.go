@@ -37,6 +37,11 @@ type Request struct {
 	Logprobs, PromptLogprobs Logprobs
 	// Cache says how the prefix store may be used.
 	Cache Cache
+	// Tenant is who shares the engine fairly with other tenants.
+	Tenant string
+	// Priority lets a request start before others of its tenant: each step is worth PriorityStep of waiting. At least
+	// -MaxPriority, at most MaxPriority.
+	Priority int
 	// Arrival is when the request reached the server. Default: when it is submitted.
 	Arrival time.Time
 }
@@ -56,6 +61,13 @@ type TokenLogprobs struct {
 	Token sampling.Logprob
 	Top   []sampling.Logprob
 }
+
+// What a step of priority is worth, and how many there are. So a request waits at most so much longer for others of its
+// tenant than if all had one priority.
+const (
+	PriorityStep = 5 * time.Second
+	MaxPriority  = 100
+)
 
 // Cache says how a request may use the prefix store. Whatever it says, the tokens are the same.
 type Cache struct {
@@ -145,6 +157,8 @@ func (r *Request) validate(l runner.Limits) error {
 	case r.Logprobs.Top < 0 || r.PromptLogprobs.Top < 0:
 		return fmt.Errorf("%w %s: log-probabilities of %d and %d tokens, below 0",
 			ErrInvalid, r.ID, r.Logprobs.Top, r.PromptLogprobs.Top)
+	case r.Priority < -MaxPriority || r.Priority > MaxPriority:
+		return fmt.Errorf("%w %s: Priority is %d, not within %d", ErrInvalid, r.ID, r.Priority, MaxPriority)
 	case r.MaxTokens < 1:
 		return fmt.Errorf("%w %s: MaxTokens is %d, below 1", ErrInvalid, r.ID, r.MaxTokens)
 	}

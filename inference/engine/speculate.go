@@ -36,6 +36,14 @@ func (e *Engine) speculate(plan *sched.Plan) {
 	q.Draft = j.draft
 }
 
+// accepted is how many tokens of the draft of a step were right.
+func accepted(results []sched.Result) int {
+	if len(results) != 1 {
+		return 0 // only a row that is alone has one
+	}
+	return results[0].Accepted
+}
+
 // advanceDrafted draws a sequence's next token, and as many more as its draft has right: each is drawn from the logits
 // after the one before it, as it would be in a step of its own.
 func (e *Engine) advanceDrafted(q *sched.Sequence, d drawing, drafted [][]float32, batch runner.Step, now stepTimes) sched.Result {

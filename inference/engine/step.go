@@ -71,6 +71,7 @@ func (e *Engine) step(ctx context.Context) (ran bool, err error) {
 			return false, &FailedError{Err: fmt.Errorf("save %d blocks: %w", len(c.Save), err)}
 		}
 	}
+	e.speed.see(batch, 1+accepted(e.results), now.ended.Sub(now.started))
 	e.sched.Update(e.results, chunk, e.forks...)
 	e.stats.publish(e.sched)
 	return true, nil
@@ -89,6 +90,7 @@ func (e *Engine) admit(c sched.Chunk, now time.Time) {
 		j.trace.resumed()
 		return
 	}
+	e.inbox.start(j.ticket)
 	j.started = now
 	e.prepareGuesses(j)
 	j.out.start(j.summary(now))

@@ -29,6 +29,7 @@ const Domain = "sluiceml.io"
 // The reasons of ErrorInfo. Programs depend on them.
 const (
 	ReasonQueueFull      = "QUEUE_FULL"       // RESOURCE_EXHAUSTED: too many requests wait
+	ReasonTooLate        = "TOO_LATE"         // DEADLINE_EXCEEDED: the deadline could not have been met
 	ReasonExpiredInQueue = "EXPIRED_IN_QUEUE" // DEADLINE_EXCEEDED: the deadline passed before the request was started
 	ReasonDraining       = "DRAINING"         // UNAVAILABLE: the server or the model is going away
 	ReasonLoading        = "LOADING"          // UNAVAILABLE: the model is not loaded yet
@@ -88,7 +89,12 @@ func ofDomain(err error) *status.Status {
 	}
 	if e, ok := errors.AsType[*inference.QueueFullError](err); ok {
 		return with(codes.ResourceExhausted, e.Error(), retryInfo(e.RetryAfter),
-			errorInfo(ReasonQueueFull, map[string]string{"limit": strconv.Itoa(e.Limit)}))
+			errorInfo(ReasonQueueFull, map[string]string{"limit": strconv.Itoa(e.Limit), "of": e.Of}))
+	}
+	if e, ok := errors.AsType[*inference.TooLateError](err); ok {
+		return with(codes.DeadlineExceeded, e.Error(), errorInfo(ReasonTooLate, map[string]string{
+			"need": e.Need.Round(time.Millisecond).String(), "left": e.Left.Round(time.Millisecond).String(),
+		}))
 	}
 	if e, ok := errors.AsType[*inference.UnavailableError](err); ok {
 		return with(codes.Unavailable, e.Error(), retryInfo(e.RetryAfter),

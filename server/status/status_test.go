@@ -50,11 +50,26 @@ func TestOf(t *testing.T) {
 			}},
 		},
 		{
-			name: "queue full", err: &inference.QueueFullError{Limit: 256, RetryAfter: 3 * time.Second},
+			name: "queue full", err: &inference.QueueFullError{Limit: 256, Of: "requests", RetryAfter: 3 * time.Second},
 			code: codes.ResourceExhausted, message: "the queue is full: 256 requests are waiting",
 			details: []proto.Message{
 				&errdetails.RetryInfo{RetryDelay: durationpb.New(3 * time.Second)},
-				&errdetails.ErrorInfo{Reason: "QUEUE_FULL", Domain: "sluiceml.io", Metadata: map[string]string{"limit": "256"}},
+				&errdetails.ErrorInfo{Reason: "QUEUE_FULL", Domain: "sluiceml.io", Metadata: map[string]string{"limit": "256", "of": "requests"}},
+			},
+		},
+		{
+			name: "queue full of tokens", err: &inference.QueueFullError{Limit: 1000, Of: "tokens", RetryAfter: time.Second},
+			code: codes.ResourceExhausted, message: "the queue is full: the prompts that wait may have 1000 tokens together",
+			details: []proto.Message{
+				&errdetails.RetryInfo{RetryDelay: durationpb.New(time.Second)},
+				&errdetails.ErrorInfo{Reason: "QUEUE_FULL", Domain: "sluiceml.io", Metadata: map[string]string{"limit": "1000", "of": "tokens"}},
+			},
+		},
+		{
+			name: "too late", err: &inference.TooLateError{Need: 5 * time.Second, Left: 1500 * time.Millisecond},
+			code: codes.DeadlineExceeded, message: "the deadline is in 1.5s, and the request would take 5s",
+			details: []proto.Message{
+				&errdetails.ErrorInfo{Reason: "TOO_LATE", Domain: "sluiceml.io", Metadata: map[string]string{"need": "5s", "left": "1.5s"}},
 			},
 		},
 		unavailable("draining", "DRAINING"),

@@ -182,7 +182,8 @@ type GenerateRequest struct {
 	// The caller's name for this request, returned as `id` and used in logs and traces: at most 128 printable
 	// ASCII characters. Default: one that the server makes.
 	RequestId string `protobuf:"bytes,12,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// Scheduling priority: a higher one is served earlier. Default 0. Not supported yet.
+	// Scheduling priority, -100 to 100: of the requests of one tenant that wait, one of a higher priority is served as if
+	// it had come 5 s earlier for each step. Default 0.
 	Priority int32 `protobuf:"varint,13,opt,name=priority,proto3" json:"priority,omitempty"`
 	// Name of an adapter (LoRA) to apply. Default none. Not supported yet.
 	Adapter       string `protobuf:"bytes,14,opt,name=adapter,proto3" json:"adapter,omitempty"`
