@@ -18,8 +18,8 @@ import (
 )
 
 // The admin address is for operators: profiles, the log level, and the RPCs that change the server. One port serves
-// both, because HTTP/2 without TLS tells gRPC from the rest by its content type. It asks for no credentials, so it
-// belongs on a loopback address.
+// both, because HTTP/2 tells gRPC from the rest by its content type. With --api-keys it asks for a key that allows admin,
+// with --tls-client-ca for a certificate; without, it belongs on a loopback address.
 
 // profileTimeout bounds a profile or an execution trace, which the client gives a length.
 const profileTimeout = 10 * time.Minute
@@ -34,12 +34,12 @@ func (a *app) listenAdmin(ctx context.Context, undo *closers) error {
 	if err != nil {
 		return fmt.Errorf("--admin-addr: %w", err)
 	}
-	if !loopback(listener.Addr()) {
+	if !loopback(listener.Addr()) && !a.security.asks() {
 		a.log.Warn("anyone who reaches the admin address may profile and change the server: it is not on a loopback address",
 			"admin_addr", listener.Addr().String())
 	}
 	rpc := newAdminRPC()
-	a.admin = newHTTPServer(listener, adminHandler(listener.Addr(), rpc, a.level, a.log), a.log)
+	a.admin = newHTTPServer(a.security.listener(listener), a.security.protectAdmin(adminHandler(listener.Addr(), rpc, a.level, a.log)), a.log)
 	a.admin.server.WriteTimeout = profileTimeout
 	undo.add(func() error { //nolint:contextcheck // ctx has ended by then
 		defer rpc.Stop()

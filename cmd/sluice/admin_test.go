@@ -21,7 +21,7 @@ func admin(t *testing.T) (addr string, level *slog.LevelVar, log *bytes.Buffer) 
 	t.Helper()
 	level, log = new(slog.LevelVar), new(bytes.Buffer)
 	a := &app{
-		options: &serveCmd{AdminAddr: "127.0.0.1:0"}, level: level,
+		options: &serveCmd{AdminAddr: "127.0.0.1:0"}, level: level, security: unsecured(t),
 		log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: level})),
 	}
 	var undo closers
@@ -138,7 +138,7 @@ func TestAdminServesGRPC(t *testing.T) {
 
 func TestAdminWarnsOffLoopback(t *testing.T) {
 	var log bytes.Buffer
-	a := &app{options: &serveCmd{AdminAddr: "0.0.0.0:0"}, level: new(slog.LevelVar), log: slog.New(slog.NewTextHandler(&log, nil))}
+	a := &app{options: &serveCmd{AdminAddr: "0.0.0.0:0"}, security: unsecured(t), level: new(slog.LevelVar), log: slog.New(slog.NewTextHandler(&log, nil))}
 	var undo closers
 	err := a.listenAdmin(t.Context(), &undo)
 	undo.close(&err)

@@ -168,12 +168,15 @@ func (s *security) listener(plain net.Listener) net.Listener {
 	return tls.NewListener(plain, s.certificates.HTTP())
 }
 
+// asks says whether the server asks callers who they are.
+func (s *security) asks() bool { return s.flags.APIKeys != "" || s.flags.TLSClientCA != "" }
+
 // warn says once what an operator may not have meant: an address that others reach and that asks nobody who he is, or
 // asks so that others can listen.
 func (s *security) warn(addr net.Addr) {
-	switch asks := s.flags.APIKeys != "" || s.flags.TLSClientCA != ""; {
+	switch {
 	case loopback(addr):
-	case !asks:
+	case !s.asks():
 		s.log.Warn("anyone who reaches the server may use it: it is not on a loopback address and asks for no credentials",
 			"grpc_addr", addr.String())
 	case s.certificates == nil:
@@ -192,6 +195,11 @@ func (s *security) protectPublic(next http.Handler) http.Handler {
 		}
 		protected.ServeHTTP(w, r)
 	})
+}
+
+// protectAdmin asks for the credentials of an operator.
+func (s *security) protectAdmin(next http.Handler) http.Handler {
+	return s.protect(next, func(*http.Request) string { return "/admin" })
 }
 
 // protect asks for a certificate, if the server has client authorities, and checks a request as a call of a method.

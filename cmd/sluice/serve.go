@@ -18,7 +18,7 @@ import (
 type serveCmd struct {
 	GRPCAddr  string      `help:"Address of the gRPC server; port 0 takes a free one." name:"grpc-addr" default:":50051" placeholder:"HOST:PORT"`
 	HTTPAddr  string      `help:"Address of /livez, /readyz and /metrics; empty: none." name:"http-addr" default:":8080" placeholder:"HOST:PORT"`
-	AdminAddr string      `help:"Address of the operators' port: pprof, the log level and admin RPCs; empty: none. It asks for no credentials: keep it on a loopback address." name:"admin-addr" placeholder:"HOST:PORT"`
+	AdminAddr string      `help:"Address of the operators' port: pprof, the log level and admin RPCs; empty: none. Without --api-keys or --tls-client-ca, keep it on a loopback address." name:"admin-addr" placeholder:"HOST:PORT"`
 	Model     []modelFlag `help:"Model to serve; repeatable, the first is the default. Without one: those of --models-dir, else the cache's." sep:";" placeholder:"NAME=DIR"`
 	ModelsDir string      `help:"Without --model, serve every model folder in DIR by its folder's name, or DIR itself if it is one." placeholder:"DIR"`
 	Device    []string    `help:"Where to run each model: cpu, cpu:threads=N, cuda:0 or cuda:0,1. Repeatable: one replica of each model per device." sep:";" default:"cpu" placeholder:"DEVICE"`

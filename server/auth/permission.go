@@ -17,7 +17,7 @@ const (
 	permissionReflection = "reflection" // the services' descriptions
 	permissionMetrics    = "metrics"    // /metrics of the HTTP listener
 	permissionChannelz   = "channelz"   // connections and sockets, with their peers
-	permissionAdmin      = "admin"      // LoadModel, UnloadModel
+	permissionAdmin      = "admin"      // LoadModel, UnloadModel, and all of the admin address
 )
 
 // permissions are all of them.
@@ -67,6 +67,8 @@ func permissionOf(method string) string {
 		return permissionLoad
 	case "metrics":
 		return permissionMetrics
+	case "admin":
+		return permissionAdmin
 	}
 	return ""
 }

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
+
+	"github.com/sluiceml/sluice/server/auth"
+	"github.com/sluiceml/sluice/server/certificates/certtest"
+)
+
+// secured is the security of flags.
+func secured(t *testing.T, flags securityFlags, log io.Writer) *security {
+	t.Helper()
+	s, err := newSecurity(&flags, metricnoop.NewMeterProvider(), slog.New(slog.NewTextHandler(log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// unsecured is that of a server that asks nobody.
+func unsecured(t *testing.T) *security {
+	t.Helper()
+	return secured(t, securityFlags{}, io.Discard)
+}
+
+// keysFile writes a file of one client, which may do what allow says, and returns its path and the client's key.
+func keysFile(t *testing.T, allow string) (path, key string) {
+	t.Helper()
+	path, key = filepath.Join(t.TempDir(), "keys.yaml"), auth.NewKey()
+	hash, err := auth.HashKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certtest.WriteFile(t, path, fmt.Appendf(nil, "clients: [{name: a, key_sha256: %s, allow: [%s]}]", hash, allow))
+	return path, key
+}
+
+func TestWarnings(t *testing.T) {
+	keys, _ := keysFile(t, "inference")
+	authority, folder := certtest.NewAuthority(t), t.TempDir()
+	cert, key := authority.Issue(t, certtest.Options{}).Write(t, folder, "server")
+	ca := filepath.Join(folder, "ca.pem")
+	certtest.WriteFile(t, ca, authority.PEM())
+	outside, inside := &net.TCPAddr{IP: net.IPv4zero, Port: 1}, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}
+	for _, c := range []struct {
+		flags   securityFlags
+		addr    net.Addr
+		warning string // "": none
+	}{
+		{securityFlags{}, outside, "anyone who reaches the server may use it"},
+		{securityFlags{}, inside, ""},
+		{securityFlags{TLSCert: cert, TLSKey: key}, outside, "anyone who reaches the server may use it"},
+		{securityFlags{APIKeys: keys}, outside, "API keys travel in clear text"},
+		{securityFlags{APIKeys: keys}, inside, ""},
+		{securityFlags{APIKeys: keys, TLSCert: cert, TLSKey: key}, outside, ""},
+		{securityFlags{TLSClientCA: ca, TLSCert: cert, TLSKey: key}, outside, ""},
+	} {
+		var log bytes.Buffer
+		secured(t, c.flags, &log).warn(c.addr)
+		lines := strings.Count(log.String(), "level=WARN")
+		if c.warning == "" && lines != 0 || c.warning != "" && (lines != 1 || !strings.Contains(log.String(), c.warning)) {
+			t.Errorf("%+v at %s: %s", c.flags, c.addr, log.String())
+		}
+	}
+}
+
+// TestHTTPAddress asks a real listener for its routes with and without credentials.
+func TestHTTPAddress(t *testing.T) {
+	keys, key := keysFile(t, "metrics")
+	other, otherKey := keysFile(t, "inference, admin")
+	authority, folder := certtest.NewAuthority(t), t.TempDir()
+	cert, certKey := authority.Issue(t, certtest.Options{}).Write(t, folder, "server")
+	ca := filepath.Join(folder, "ca.pem")
+	certtest.WriteFile(t, ca, authority.PEM())
+	certificate := authority.Issue(t, certtest.Options{}).TLS(t)
+	foreign := certtest.NewAuthority(t).Issue(t, certtest.Options{}).TLS(t)
+	withTLS := securityFlags{TLSCert: cert, TLSKey: certKey}
+	mutual := securityFlags{TLSCert: cert, TLSKey: certKey, TLSClientCA: ca}
+	both := mutual
+	both.APIKeys = keys
+	for _, c := range []struct {
+		name   string
+		flags  securityFlags
+		admin  bool
+		path   string
+		key    string
+		client *tls.Certificate
+		code   int
+	}{
+		{"plain", securityFlags{}, false, "/metrics", "", nil, 200},
+		{"TLS", withTLS, false, "/metrics", "", nil, 200},
+		{"key", securityFlags{APIKeys: keys}, false, "/metrics", key, nil, 200},
+		{"no key", securityFlags{APIKeys: keys}, false, "/metrics", "", nil, 401},
+		{"wrong key", securityFlags{APIKeys: keys}, false, "/metrics", auth.NewKey(), nil, 401},
+		{"a key that is not for it", securityFlags{APIKeys: other}, false, "/metrics", otherKey, nil, 403},
+		{"a path beside it", securityFlags{APIKeys: keys}, false, "//metrics", "", nil, 401},
+		{"probe without a key", securityFlags{APIKeys: keys}, false, "/livez", "", nil, 200},
+		{"mutual TLS", mutual, false, "/metrics", "", &certificate, 200},
+		{"no certificate", mutual, false, "/metrics", "", nil, 401},
+		{"foreign certificate", mutual, false, "/metrics", "", &foreign, 401},
+		{"probe without a certificate", mutual, false, "/readyz", "", nil, 200},
+		{"both", both, false, "/metrics", key, &certificate, 200},
+		{"a key and no certificate", both, false, "/metrics", key, nil, 401},
+		{"a certificate and no key", both, false, "/metrics", "", &certificate, 401},
+		{"admin", securityFlags{APIKeys: other}, true, "/metrics", otherKey, nil, 200},
+		{"admin without the right", securityFlags{APIKeys: keys}, true, "/metrics", key, nil, 403},
+		{"admin without a key", securityFlags{APIKeys: keys}, true, "/livez", "", nil, 401},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := secured(t, c.flags, io.Discard)
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			handler := publicHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, "x 1") }),
+				func() bool { return true })
+			if c.admin {
+				handler = s.protectAdmin(handler)
+			} else {
+				handler = s.protectPublic(handler)
+			}
+			server := newHTTPServer(s.listener(listener), handler, slog.New(slog.DiscardHandler))
+			defer func() {
+				if err := server.close(); err != nil {
+					t.Error(err)
+				}
+			}()
+			config := &tls.Config{RootCAs: x509.NewCertPool()}
+			config.RootCAs.AppendCertsFromPEM(authority.PEM())
+			if c.client != nil {
+				config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.client, nil }
+			}
+			transport := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}
+			defer transport.CloseIdleConnections()
+			scheme := "http"
+			if c.flags.TLSCert != "" {
+				scheme = "https"
+			}
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, scheme+"://"+listener.Addr().String()+c.path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.key != "" {
+				request.Header.Set("Authorization", "Bearer "+c.key)
+			}
+			response, err := transport.RoundTrip(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+			if response.StatusCode != c.code {
+				t.Errorf("got %d, want %d", response.StatusCode, c.code)
+			}
+			if (scheme == "https") != (response.ProtoMajor == 2) {
+				t.Errorf("%s speaks %s", scheme, response.Proto)
+			}
+		})
+	}
+}
+
+func TestSecurityRefuses(t *testing.T) {
+	keys, _ := keysFile(t, "inference")
+	authority, folder := certtest.NewAuthority(t), t.TempDir()
+	cert, _ := authority.Issue(t, certtest.Options{}).Write(t, folder, "server")
+	_, otherKey := authority.Issue(t, certtest.Options{}).Write(t, folder, "other")
+	empty := filepath.Join(folder, "empty")
+	certtest.WriteFile(t, empty, nil)
+	for _, flags := range []securityFlags{
+		{APIKeys: filepath.Join(folder, "missing")},
+		{APIKeys: empty},
+		{APIKeys: keys, TLSCert: cert, TLSKey: otherKey},
+		{TLSCert: cert, TLSKey: empty},
+		{TLSCert: empty, TLSKey: otherKey},
+	} {
+		_, err := newSecurity(&flags, metricnoop.NewMeterProvider(), slog.New(slog.DiscardHandler))
+		if exitCode(err) != exitUsage {
+			t.Errorf("%+v: %v", flags, err)
+		}
+	}
+}
+
+// TestWatchFiles replaces files as tools do, and swaps a folder as Kubernetes does.
+func TestWatchFiles(t *testing.T) {
+	folder := t.TempDir()
+	plain := filepath.Join(folder, "plain", "keys.yaml")
+	mounted := filepath.Join(folder, "mounted", "tls.crt")
+	for _, c := range []struct {
+		file    string
+		prepare []string // commands of a shell in folder
+		change  string
+	}{
+		{plain, []string{"mkdir plain", "echo 1 > plain/keys.yaml"}, "echo 2 > plain/fresh && mv plain/fresh plain/keys.yaml"},
+		{mounted, []string{
+			"mkdir -p mounted/..1 mounted/..2", "echo 1 > mounted/..1/tls.crt", "echo 2 > mounted/..2/tls.crt",
+			"ln -s ..1 mounted/..data", "ln -s ..data/tls.crt mounted/tls.crt",
+		}, "ln -s ..2 mounted/..new && mv -T mounted/..new mounted/..data"},
+	} {
+		for _, command := range c.prepare {
+			shell(t, folder, command)
+		}
+		var changes atomic.Int32
+		changed := make(chan struct{}, 8)
+		stop := watchFiles(t.Context(), []string{c.file}, slog.New(slog.DiscardHandler), func() {
+			changes.Add(1)
+			changed <- struct{}{}
+		})
+		shell(t, folder, "touch "+filepath.Join(filepath.Dir(c.file), "beside")) // no change of contents
+		shell(t, folder, c.change)
+		select {
+		case <-changed:
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%s: the change was not noticed", c.file)
+		}
+		if err := stop(); err != nil || changes.Load() != 1 {
+			t.Errorf("%s: %d changes, %v", c.file, changes.Load(), err)
+		}
+	}
+}
+
+// shell runs a command in a folder.
+func shell(t *testing.T, folder, command string) {
+	t.Helper()
+	run := exec.CommandContext(t.Context(), "sh", "-c", command)
+	run.Dir = folder
+	if output, err := run.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", command, err, output)
+	}
+}
