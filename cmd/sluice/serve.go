@@ -48,7 +48,10 @@ type serveCmd struct {
 
 	securityFlags
 
-	TraceFile   string `help:"Append traces to a file, one OTLP/JSON TracesData a line." placeholder:"FILE"`
+	TraceFile string `help:"Append traces to a file, one OTLP/JSON TracesData a line." placeholder:"FILE"`
+
+	RecordContent bool `help:"Put the texts of prompts and answers into the spans of sampled requests. Without it no text of a request leaves in telemetry; logs and metrics never have any."`
+
 	ONNXRuntime string `help:"ONNX Runtime library to load instead of the cache's." name:"onnxruntime" placeholder:"FILE"`
 }
 

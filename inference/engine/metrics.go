@@ -103,6 +103,7 @@ type stepMeter struct {
 	size     metric.Int64Histogram
 	latency  metric.Float64Histogram
 	options  []metric.RecordOption // made once: a step allocates nothing
+	nobody   context.Context       //nolint:containedctx // of measurements that belong to no sampled request
 }
 
 func newStepMeter(cfg Config) (*stepMeter, error) {
@@ -127,7 +128,7 @@ func newStepMeter(cfg Config) (*stepMeter, error) {
 	}
 	set := attribute.NewSet(semconv.Model.String(cfg.Model))
 	return &stepMeter{
-		duration: duration, size: size, latency: latency, options: []metric.RecordOption{metric.WithAttributeSet(set)},
+		duration: duration, size: size, latency: latency, nobody: context.Background(), options: []metric.RecordOption{metric.WithAttributeSet(set)},
 	}, nil
 }
 
@@ -139,9 +140,14 @@ func (m *stepMeter) record(ctx context.Context, batch runner.Step, took time.Dur
 	m.size.Record(ctx, int64(batch.Sequences()), m.options...)
 }
 
-// token records the time since the output's token before. ctx says whose it is.
-func (m *stepMeter) token(ctx context.Context, since time.Duration) {
-	if m != nil {
-		m.latency.Record(ctx, since.Seconds(), m.options...)
+// token records the time since the output's token before. The span of a sampled request becomes its exemplar.
+func (m *stepMeter) token(of *jobTrace, since time.Duration) {
+	if m == nil {
+		return
 	}
+	ctx := m.nobody
+	if of != nil {
+		ctx = of.parent
+	}
+	m.latency.Record(ctx, since.Seconds(), m.options...)
 }

@@ -175,7 +175,7 @@ func (e *Engine) advance(q *sched.Sequence, d drawing, batch runner.Step, now st
 	j.trace.token(e.tracer, j, q, batch, now.started)
 	e.stats.decoded.Add(1)
 	if j.count > 1 {
-		e.meter.token(j.trace.context(), now.ended.Sub(j.last))
+		e.meter.token(j.trace, now.ended.Sub(j.last))
 	}
 	if finish == nil {
 		j.last = now.ended

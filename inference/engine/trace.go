@@ -103,14 +103,6 @@ func (jt *jobTrace) another() *jobTrace {
 	return &jobTrace{parent: jt.parent}
 }
 
-// context is the one in which a measurement of the request is made: with its span, if that is sampled.
-func (jt *jobTrace) context() context.Context {
-	if jt == nil {
-		return context.Background()
-	}
-	return jt.parent
-}
-
 // queue is the span from submission to the first step.
 func (jt *jobTrace) queue(t *stepTracer, j *job, now time.Time) {
 	if jt == nil {
