@@ -21,7 +21,7 @@ type serveCmd struct {
 	AdminAddr string      `help:"Address of the operators' port: pprof, the log level and admin RPCs; empty: none. Without --api-keys or --tls-client-ca, keep it on a loopback address." name:"admin-addr" placeholder:"HOST:PORT"`
 	Model     []modelFlag `help:"Model to serve; repeatable, the first is the default. Without one: those of --models-dir, else the cache's." sep:";" placeholder:"NAME=DIR"`
 	ModelsDir string      `help:"Without --model, serve every model folder in DIR by its folder's name, or DIR itself if it is one." placeholder:"DIR"`
-	Device    []string    `help:"Where to run each model: cpu, cpu:threads=N, cuda:0 or cuda:0,1. Repeatable: one replica of each model per device." sep:";" default:"cpu" placeholder:"DEVICE"`
+	Device    []string    `help:"Where to run each model: cpu, cpu:threads=N, cuda:0 or cuda:0,1. Repeatable: one replica of each model per device. On the CPU they share the weights, and the cores where no threads=N says how many each has." sep:";" default:"cpu" placeholder:"DEVICE"`
 
 	Slots            int `help:"Sequences that a replica runs at once." default:"32" placeholder:"N"`
 	Queue            int `help:"Requests that may wait for a slot of a replica." default:"256" placeholder:"N"`
