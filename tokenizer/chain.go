@@ -2,8 +2,10 @@ package tokenizer
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/sluiceml/sluice/tokenizer/normalize"
@@ -21,6 +23,7 @@ type chain struct {
 	fused     int  // the index of Fuse in list, or len(list)
 	streams   bool // the second shape
 	names     map[uint32]string
+	growth    int // see maxDecoded
 }
 
 // byteLevelChain is ByteLevel alone.
@@ -47,7 +50,7 @@ func (f each) apply(tokens []string) []string {
 // decoderChain reads the decoder.
 func (d *definition) decoderChain(data json.RawMessage) error {
 	const part = "decoder"
-	list, err := parseComponent(part, data, "ByteLevel", "ByteFallback", "Fuse", "Replace", "Strip", "Metaspace")
+	list, err := parseComponent(part, data, "decoders", "ByteLevel", "ByteFallback", "Fuse", "Replace", "Strip", "Metaspace")
 	if err != nil {
 		return err
 	}
@@ -76,6 +79,24 @@ func (d *definition) decoderChain(data json.RawMessage) error {
 	return nil
 }
 
+const (
+	// maxStrip bounds start and stop of Strip: a stream holds back what may be taken away.
+	maxStrip = 1 << 10
+	// maxDecoded bounds how many times as long all the Replaces of a decoder may make a text.
+	maxDecoded = 1 << 10
+)
+
+// grows notes that a Replace can put content in the place of so many bytes or more.
+func (c *chain) grows(content, of int) error {
+	if c.growth = max(c.growth, 1); content > of {
+		c.growth *= (content + of - 1) / of
+	}
+	if c.growth > maxDecoded {
+		return &UnsupportedError{Part: "decoder Replace", Name: fmt.Sprintf("that makes a text more than %d times as long", maxDecoded)}
+	}
+	return nil
+}
+
 // link reads one decoder.
 func (d *definition) link(part string, c *component) (link, error) {
 	switch c.Type {
@@ -94,20 +115,31 @@ func (d *definition) link(part string, c *component) (link, error) {
 			return nil, formatError("%s: Replace lacks content", part)
 		}
 		if c.Pattern.String != nil {
+			if err := d.decoder.grows(len(*c.Content), len(*c.Pattern.String)); err != nil {
+				return nil, err
+			}
 			from, to := *c.Pattern.String, *c.Content
 			return each(func(token string, _ bool) string { return strings.ReplaceAll(token, from, to) }), nil
 		}
+		if err := d.decoder.grows(len(*c.Content)+1, 1); err != nil { // it may match nothing before each byte
+			return nil, err
+		}
 		r := normalize.Replace{Pattern: m, Content: *c.Content}
+		tooSlow := new(atomic.Bool)
 		return each(func(token string, _ bool) string {
+			if tooSlow.Load() {
+				return token
+			}
 			s, err := r.Normalize(normalize.New(token, 0, false))
-			if err != nil { // a text that no pattern in use takes so long for: it stays as it is
+			if err != nil { // once is enough: a text has many tokens
+				tooSlow.Store(true)
 				return token
 			}
 			return s.Text
 		}), nil
 	case "Strip":
-		if c.Content == nil || utf8.RuneCountInString(*c.Content) != 1 || c.Start < 0 || c.Stop < 0 {
-			return nil, formatError("%s: Strip needs one character of content, start and stop", part)
+		if c.Content == nil || utf8.RuneCountInString(*c.Content) != 1 || c.Start < 0 || c.Stop < 0 || max(c.Start, c.Stop) > maxStrip {
+			return nil, formatError("%s: Strip needs one character of content, and start and stop of 0 to %d", part, maxStrip)
 		}
 		return stripEnds{content: *c.Content, start: c.Start, stop: c.Stop}, nil
 	}

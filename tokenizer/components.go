@@ -13,7 +13,7 @@ import (
 // normalizers reads the normalizer.
 func (d *definition) normalizers(data json.RawMessage) error {
 	const part = "normalizer"
-	list, err := parseComponent(part, data, "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "Replace", "Prepend", "Strip")
+	list, err := parseComponent(part, data, "normalizers", "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "Replace", "Prepend", "Strip")
 	if err != nil {
 		return err
 	}
@@ -81,14 +81,23 @@ func (d *definition) engine(part, text string) (*pattern.Regexp, error) {
 	return re, nil
 }
 
+// maxChanging bounds the number of pre-tokenizers that can make a text longer: a few dozen would take all memory.
+const maxChanging = 4
+
 // preTokenizer reads the steps. Neighbouring scanners become one.
 func (d *definition) preTokenizer(data json.RawMessage) error {
-	list, err := parseComponent("pre_tokenizer", data, "ByteLevel", "Digits", "Split", "Metaspace", "Punctuation", "Whitespace", "WhitespaceSplit")
+	list, err := parseComponent("pre_tokenizer", data, "pretokenizers", "ByteLevel", "Digits", "Split", "Metaspace", "Punctuation", "Whitespace", "WhitespaceSplit")
 	if err != nil {
 		return err
 	}
 	letters := newAlphabet()
+	changing := 0
 	for i := range list {
+		if kind := list[i].Type; kind == "ByteLevel" || kind == "Metaspace" {
+			if changing++; changing > maxChanging {
+				return &UnsupportedError{Part: "pre_tokenizer", Name: fmt.Sprintf("with more than %d of ByteLevel and Metaspace", maxChanging)}
+			}
+		}
 		if d.byteLevel { // the ByteLevel before was not the last
 			d.byteLevel = false
 			d.steps = append(d.steps, byteCharacters{letters})

@@ -7,7 +7,8 @@ import (
 
 // Decode returns the text of token ids; special tokens are left out if skipSpecial is set. Ids without a token are
 // passed over. In a byte-level vocabulary bytes that are not valid UTF-8 become U+FFFD, one for each longest piece of
-// a character.
+// a character. A Replace of the decoder whose pattern once backtracked too long (see [LimitError]) is left out from then
+// on.
 func (t *Tokenizer) Decode(ids []uint32, skipSpecial bool) string {
 	if !t.decoder.byteLevel {
 		return t.decoder.text(t.texts(ids, skipSpecial))

@@ -56,17 +56,6 @@ func (d *definition) build() (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	size := uint64(len(d.vocab.tokens))
-	for _, a := range added {
-		size = max(size, uint64(a.id)+1)
-	}
-	for _, ids := range [][]uint32{d.prefix, d.suffix} {
-		for _, id := range ids {
-			if uint64(id) >= size {
-				return nil, formatError("the post-processor adds id %d, which is not in the vocabulary of %d", id, size)
-			}
-		}
-	}
 	t := &Tokenizer{
 		vocab:      d.vocab,
 		normalizer: d.normalizer,
@@ -100,7 +89,14 @@ func (d *definition) build() (*Tokenizer, error) {
 	if err = d.model(t, words, letters); err != nil {
 		return nil, err
 	}
-	d.addTokens(t, added)    // after the model, which knows the vocabulary alone
+	d.addTokens(t, added) // after the model, which knows the vocabulary alone
+	for _, ids := range [][]uint32{d.prefix, d.suffix} {
+		for _, id := range ids {
+			if _, ok := t.Token(id); !ok {
+				return nil, formatError("the post-processor adds id %d, which is not in the vocabulary", id)
+			}
+		}
+	}
 	if d.decoder.byteLevel { // else the bytes are made when they are asked for
 		for i := range d.vocab.tokens {
 			if tok := &d.vocab.tokens[i]; tok.known && tok.raw == "" {
@@ -114,8 +110,8 @@ func (d *definition) build() (*Tokenizer, error) {
 // maxAddedToken bounds the bytes of an added token, since a text is compared with it again and again, and maxAddedBytes
 // those of all, each of which takes much memory to find.
 const (
-	maxAddedToken = 1 << 12
-	maxAddedBytes = 8 << 20
+	maxAddedToken = 1 << 10
+	maxAddedBytes = 4 << 20
 )
 
 // assignIDs gives the added tokens their ids as the reference does: a token of the vocabulary keeps its id, others

@@ -148,6 +148,9 @@ func readJSON(data []byte) (*file, error) {
 	return f, s.end()
 }
 
+// maxAddedTokens bounds the number of added tokens. Vocabularies for speech have tens of thousands.
+const maxAddedTokens = 1 << 18
+
 // readAdded reads the added tokens one by one. Empty ones, which are never found, take no memory.
 func (f *file) readAdded(s *jsonScanner) error {
 	f.AddedTokens = nil
@@ -160,9 +163,13 @@ func (f *file) readAdded(s *jsonScanner) error {
 		if err := json.Unmarshal(value, &a); err != nil {
 			return fmt.Errorf("added_tokens: %w", err)
 		}
-		if a.Content != "" {
-			f.AddedTokens = append(f.AddedTokens, a)
+		if a.Content == "" {
+			return nil
 		}
+		if len(f.AddedTokens) == maxAddedTokens {
+			return &UnsupportedError{Part: "added_tokens", Name: fmt.Sprintf("of more than %d tokens", maxAddedTokens)}
+		}
+		f.AddedTokens = append(f.AddedTokens, a)
 		return nil
 	})
 }
@@ -209,7 +216,7 @@ func (m *model) field(name string, s *jsonScanner) error {
 	}
 	value, err := s.value()
 	if err != nil {
-		return err
+		return fmt.Errorf("model: %s: %w", name, err)
 	}
 	switch name {
 	case "type":

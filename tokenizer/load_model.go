@@ -9,14 +9,13 @@ func (m *model) readVocab(s *jsonScanner) error {
 	err := s.object(func(key []byte) error {
 		text := texts.copy(key)
 		id, err := s.id()
-		entries = append(entries, entry{text, id})
+		if entries = append(entries, entry{text, id}); err == nil && len(entries) > maxTokens {
+			err = s.fail(fmt.Sprintf("more than %d tokens", maxTokens))
+		}
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("model: vocab: %w", err)
-	}
-	if len(entries) >= maxTokens {
-		return formatError("%d tokens are too many", len(entries))
 	}
 	m.vocab, err = newVocab(entries, m.more)
 	return err

@@ -2,6 +2,7 @@ package tokenizer
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -39,11 +40,6 @@ type component struct {
 	Single        []piece                 `json:"single"`
 	Pair          []piece                 `json:"pair"`
 	SpecialTokens map[string]templateWord `json:"special_tokens"`
-	// Sequence, whose list has another name in each part
-	PreTokenizers []component `json:"pretokenizers"`
-	Processors    []component `json:"processors"`
-	Decoders      []component `json:"decoders"`
-	Normalizers   []component `json:"normalizers"`
 }
 
 // patternSource is a pattern: one of the two fields is set.
@@ -57,12 +53,12 @@ type wordWithID struct{ id uint32 }
 
 // UnmarshalJSON reads the array.
 func (w *wordWithID) UnmarshalJSON(data []byte) error {
-	var pair []json.RawMessage
+	var pair [3]json.RawMessage // one more than it should have; those after it are passed over
 	if err := json.Unmarshal(data, &pair); err != nil {
 		return err
 	}
-	if len(pair) != 2 {
-		return fmt.Errorf("a token with its id has %d parts", len(pair))
+	if pair[1] == nil || pair[2] != nil {
+		return errors.New("a token with its id is not an array of two")
 	}
 	return json.Unmarshal(pair[1], &w.id)
 }
@@ -82,85 +78,85 @@ type templateWord struct {
 	IDs []uint32 `json:"ids"`
 }
 
-// kind is the type of a component alone.
-type kind struct {
-	Type string `json:"type"`
-}
-
 // present reports whether a part of the file is there and not null.
 func present(part json.RawMessage) bool { return len(part) > 0 && string(part) != "null" }
 
-// parseComponent reads a part of the pipeline and lays out its sequences: what it returns holds none. An absent part
-// has no components. Types not listed as known are refused before their fields are read, since those of other types
-// may have other shapes.
-func parseComponent(part string, data json.RawMessage, known ...string) ([]component, error) {
-	if !present(data) {
-		return nil, nil
-	}
-	var c component
-	count := 0
-	if err := checkKinds(part, data, known, 0, &count); err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal(data, &c); err != nil {
-		return nil, fmt.Errorf("tokenizer: %s: %w", part, err)
-	}
-	return c.flatten(nil), nil
-}
-
-// maxNesting bounds how deep sequences lie in each other, and maxComponents how many components a part has: each of a
-// few bytes takes much more memory, and every text goes through all.
+// What a part of the pipeline may be: a component of a few bytes takes much more memory, and every text goes through
+// all of them.
 const (
-	maxNesting    = 16
+	maxPart       = 8 << 20 // bytes
+	maxNesting    = 16      // Sequences in each other
 	maxComponents = 256
 )
 
-// checkKinds refuses types that are not known, in sequences too. It counts the components.
-func checkKinds(part string, data json.RawMessage, known []string, depth int, count *int) error {
-	if *count++; *count > maxComponents {
-		return &UnsupportedError{Part: part, Name: fmt.Sprintf("of more than %d components", maxComponents)}
-	}
-	var c struct {
-		kind
-		PreTokenizers []json.RawMessage `json:"pretokenizers"`
-		Processors    []json.RawMessage `json:"processors"`
-		Decoders      []json.RawMessage `json:"decoders"`
-		Normalizers   []json.RawMessage `json:"normalizers"`
-	}
-	var k kind
-	if err := json.Unmarshal(data, &k); err != nil {
-		return fmt.Errorf("tokenizer: %s: %w", part, err)
-	}
-	if slices.Contains(known, k.Type) {
-		return nil
-	}
-	if k.Type != "Sequence" || depth == maxNesting {
-		return &UnsupportedError{Part: part, Name: k.Type}
-	}
-	if err := json.Unmarshal(data, &c); err != nil {
-		return fmt.Errorf("tokenizer: %s: %w", part, err)
-	}
-	for _, list := range [][]json.RawMessage{c.PreTokenizers, c.Processors, c.Decoders, c.Normalizers} {
-		for _, inner := range list {
-			if err := checkKinds(part, inner, known, depth+1, count); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+// parts reads a part of the pipeline and lays out its Sequences.
+type parts struct {
+	name   string   // of the part
+	key    string   // the name of a Sequence's list
+	known  []string // the types that are supported
+	list   []component
+	number int // of components so far, Sequences too
 }
 
-// flatten appends the component, or those of the sequence that it is.
-func (c *component) flatten(dst []component) []component {
-	if c.Type != "Sequence" {
-		return append(dst, *c)
+// parseComponent reads a part of the pipeline: what it returns holds no Sequence, whose list has another key in each
+// part. An absent part has no components. Types not listed as known are refused before their fields are read, since
+// those of other types may have other shapes.
+func parseComponent(part string, data json.RawMessage, key string, known ...string) ([]component, error) {
+	if !present(data) {
+		return nil, nil
 	}
-	for _, list := range [][]component{c.PreTokenizers, c.Processors, c.Decoders, c.Normalizers} {
-		for i := range list {
-			dst = list[i].flatten(dst)
+	if len(data) > maxPart {
+		return nil, &UnsupportedError{Part: part, Name: fmt.Sprintf("of more than %d bytes", maxPart)}
+	}
+	p := parts{name: part, key: key, known: known}
+	if err := p.read(data, 0); err != nil {
+		return nil, err
+	}
+	return p.list, nil
+}
+
+// read reads a component, or those of the Sequence that it is.
+func (p *parts) read(data json.RawMessage, depth int) error {
+	if p.number++; p.number > maxComponents {
+		return &UnsupportedError{Part: p.name, Name: fmt.Sprintf("of more than %d components", maxComponents)}
+	}
+	var kind struct {
+		Type string `json:"type"`
+	}
+	if err := json.Unmarshal(data, &kind); err != nil {
+		return fmt.Errorf("tokenizer: %s: %w", p.name, err)
+	}
+	if slices.Contains(p.known, kind.Type) {
+		var c component
+		if err := json.Unmarshal(data, &c); err != nil {
+			return fmt.Errorf("tokenizer: %s: %w", p.name, err)
 		}
+		p.list = append(p.list, c)
+		return nil
 	}
-	return dst
+	if kind.Type != "Sequence" || depth == maxNesting {
+		return &UnsupportedError{Part: p.name, Name: kind.Type}
+	}
+	found := false
+	s := &jsonScanner{data: data}
+	err := s.object(func(key []byte) error {
+		if string(key) != p.key {
+			_, err := s.value()
+			return err
+		}
+		found = true
+		return s.array(func() error {
+			inner, err := s.value()
+			if err != nil {
+				return err
+			}
+			return p.read(inner, depth+1)
+		})
+	})
+	if err == nil && !found {
+		err = formatError("%s: Sequence lacks %s", p.name, p.key)
+	}
+	return err
 }
 
 // isTrue reads a field that is true unless stated.

@@ -26,7 +26,7 @@ const maxAdded = 1 << 12
 // by itself.
 func (d *definition) postProcessor(data json.RawMessage) error {
 	const part = "post_processor"
-	list, err := parseComponent(part, data, "ByteLevel", "TemplateProcessing", "RobertaProcessing", "BertProcessing")
+	list, err := parseComponent(part, data, "processors", "ByteLevel", "TemplateProcessing", "RobertaProcessing", "BertProcessing")
 	if err != nil {
 		return err
 	}
@@ -98,6 +98,9 @@ func (c *component) template(parts []encodedPart) ([]encodedPart, error) {
 	}
 	var out []encodedPart
 	texts := 0
+	if len(template) > maxAdded {
+		return nil, &UnsupportedError{Part: part, Name: fmt.Sprintf("of more than %d pieces", maxAdded)}
+	}
 	for _, p := range template {
 		switch {
 		case p.Sequence != nil:

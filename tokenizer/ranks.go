@@ -25,6 +25,7 @@ const maxImplied = 1 << 10
 // impliedMerges returns the merges of pieces, best first, and their ranks. Cut reports whether a text may be cut at a
 // place.
 func impliedMerges(pieces []rankedPiece, cut func(text string, at int) bool) (merges []bpe.Merge, ranks []uint32, err error) {
+	const maxMerges = 1 << 23 // a token of n bytes can have n-1
 	ids := make(map[string]uint32, len(pieces))
 	for _, p := range pieces {
 		if len(p.text) > maxImplied {
@@ -42,6 +43,9 @@ func impliedMerges(pieces []rankedPiece, cut func(text string, at int) bool) (me
 				continue
 			}
 			if right, ok := ids[p.text[at:]]; ok {
+				if len(merges) == maxMerges {
+					return nil, nil, &UnsupportedError{Part: "vocabulary", Name: fmt.Sprintf("with more than %d ways to cut its tokens in two", maxMerges)}
+				}
 				merges = append(merges, bpe.Merge{Left: left, Right: right, Into: p.id})
 				ranks = append(ranks, uint32(rank))
 			}

@@ -37,9 +37,6 @@ type piecePart struct {
 	kind  TokenType
 }
 
-// maxPieces bounds the number of pieces: each takes more memory than its least form in the file.
-const maxPieces = 1 << 22
-
 // FromSentencePiece makes a tokenizer from the contents of a SentencePiece model (".model") of the BPE kind, such as those
 // of Llama 1 and 2 and of Mistral's first models. Others (unigram), and models whose normalizer changes characters, are
 // refused with an [UnsupportedError].
@@ -151,8 +148,8 @@ func (m *sentencePiece) readPiece(data []byte) error {
 	if p.text == "" || !utf8.ValidString(p.text) {
 		return formatError("SentencePiece model: piece %d is empty or not UTF-8", len(m.pieces))
 	}
-	if len(m.pieces) == maxPieces {
-		return formatError("SentencePiece model: more than %d pieces", maxPieces)
+	if len(m.pieces) == maxTokens {
+		return formatError("SentencePiece model: more than %d pieces", maxTokens)
 	}
 	m.pieces = append(m.pieces, p)
 	return nil

@@ -35,18 +35,23 @@ func FromTiktoken(ranks []byte, o Tiktoken) (*Tokenizer, error) {
 // readRanks reads the lines of a file of ranks.
 func readRanks(data []byte) ([]rankedPiece, error) {
 	var tokens []rankedPiece
-	for n, line := range bytes.Split(data, []byte{'\n'}) {
+	n := 0
+	for line := range bytes.Lines(data) {
+		n++
 		text, rank, ok := bytes.Cut(bytes.TrimSpace(line), []byte{' '})
 		if len(text) == 0 {
 			continue
 		}
 		id, err := strconv.ParseUint(string(rank), 10, 31)
 		if !ok || err != nil {
-			return nil, formatError("line %d of the ranks is not a token and a rank", n+1)
+			return nil, formatError("line %d of the ranks is not a token and a rank", n)
 		}
 		token, err := base64.StdEncoding.DecodeString(string(text))
 		if err != nil || len(token) == 0 {
-			return nil, formatError("line %d of the ranks has no token in base64", n+1)
+			return nil, formatError("line %d of the ranks has no token in base64", n)
+		}
+		if len(tokens) == maxTokens {
+			return nil, formatError("there are more than %d ranks", maxTokens)
 		}
 		tokens = append(tokens, rankedPiece{string(token), uint32(id)})
 	}
@@ -77,6 +82,9 @@ func (o Tiktoken) build(tokens []rankedPiece, prefix []uint32) (*Tokenizer, erro
 		entries[i] = entry{letters.text(t.text), t.id}
 	}
 	for _, special := range slices.Sorted(maps.Keys(o.Special)) {
+		if !utf8.ValidString(special) {
+			return nil, formatError("special token %q is not valid UTF-8", special)
+		}
 		entries = append(entries, entry{special, o.Special[special]})
 		d.added = append(d.added, addedToken{Content: special, Special: true})
 	}
@@ -111,14 +119,45 @@ type tekken struct {
 		VocabSize  int    `json:"default_vocab_size"`
 		NumSpecial int    `json:"default_num_special_tokens"`
 	} `json:"config"`
-	Vocab []struct {
-		Rank  uint32 `json:"rank"`
-		Bytes []byte `json:"token_bytes"`
-	} `json:"vocab"`
+	Vocab   tekkenVocab `json:"vocab"`
 	Special []struct {
 		Rank uint32 `json:"rank"`
 		Text string `json:"token_str"`
 	} `json:"special_tokens"`
+}
+
+// tekkenVocab is the list of ranks. It is read one by one, so that no more of them take memory than there may be.
+type tekkenVocab []tekkenRank
+
+type tekkenRank struct {
+	Rank  uint32 `json:"rank"`
+	Bytes []byte `json:"token_bytes"`
+}
+
+// UnmarshalJSON reads the list.
+func (v *tekkenVocab) UnmarshalJSON(data []byte) error {
+	if !present(data) {
+		return nil
+	}
+	s := &jsonScanner{data: data}
+	return s.array(func() error {
+		value, err := s.value()
+		if err != nil {
+			return err
+		}
+		var r tekkenRank
+		if err := json.Unmarshal(value, &r); err != nil {
+			return err
+		}
+		if len(r.Bytes) == 0 {
+			return formatError("vocab: rank %d has no token_bytes", r.Rank)
+		}
+		if len(*v) == maxTokens {
+			return formatError("vocab: more than %d ranks", maxTokens)
+		}
+		*v = append(*v, r)
+		return nil
+	})
 }
 
 // FromTekken makes a tokenizer from the contents of a tekken.json. Its special tokens come first, and AddSpecialTokens

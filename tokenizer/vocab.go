@@ -2,7 +2,6 @@ package tokenizer
 
 import (
 	"hash/maphash"
-	"math"
 	"math/bits"
 )
 
@@ -26,6 +25,7 @@ type vocab struct {
 	// The texts of the model's tokens whose ids added tokens took: the ids of a vocabulary may have gaps, and the
 	// reference numbers added tokens by its length.
 	shadowed map[uint32]string
+	shadows  map[string]uint32 // the same by text
 }
 
 type vocabSlot struct {
@@ -46,7 +46,7 @@ const maxSparse = 1 << 16
 // newVocab makes a vocabulary. A text that comes twice counts as it came last. Room is left for more tokens.
 func newVocab(entries []entry, more int) (*vocab, error) {
 	v := &vocab{seed: maphash.MakeSeed()}
-	limit := uint64(4*(len(entries)+more) + maxSparse)
+	limit := uint64(2*(len(entries)+more) + maxSparse)
 	size := 0
 	for _, e := range entries {
 		if uint64(e.id) >= limit {
@@ -66,7 +66,7 @@ func newVocab(entries []entry, more int) (*vocab, error) {
 			v.count++
 		}
 		if t := &v.tokens[e.id]; t.known && !replaced {
-			return nil, formatError("tokens %q and %q have the same id %d", min(t.text, e.text), max(t.text, e.text), e.id)
+			return nil, formatError("id %d is that of two tokens, %q and %q", e.id, min(t.text, e.text), max(t.text, e.text))
 		}
 		slot.id = e.id + 1
 		v.tokens[e.id] = token{text: e.text, known: true}
@@ -148,12 +148,8 @@ func (v *vocab) findModel(text string) (uint32, bool) {
 }
 
 func (v *vocab) findShadowed(text string) (uint32, bool) {
-	for id, shadowed := range v.shadowed {
-		if shadowed == text {
-			return id, true
-		}
-	}
-	return 0, false
+	id, ok := v.shadows[text]
+	return id, ok
 }
 
 // modelText returns the text that a token has to the model.
@@ -171,9 +167,9 @@ func (v *vocab) add(text string, id uint32) {
 	}
 	if t := v.tokens[id]; t.known && t.text != text {
 		if v.shadowed == nil {
-			v.shadowed = map[uint32]string{}
+			v.shadowed, v.shadows = map[uint32]string{}, map[string]uint32{}
 		}
-		v.shadowed[id] = t.text
+		v.shadowed[id], v.shadows[t.text] = t.text, id
 		v.tokens[id] = token{}
 	}
 	slot, found := v.slot(text)
@@ -184,5 +180,6 @@ func (v *vocab) add(text string, id uint32) {
 	v.tokens[id].text, v.tokens[id].known = text, true
 }
 
-// maxTokens bounds the number of tokens: ids are uint32, and one of them says "none".
-const maxTokens = math.MaxInt32
+// maxTokens bounds the number of tokens, each of which takes more memory than its least form in a file. The largest
+// vocabularies in use have a quarter of a million.
+const maxTokens = 1 << 22

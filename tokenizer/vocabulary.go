@@ -58,7 +58,7 @@ func (v *Vocabulary) definition() (*definition, error) {
 	if v.Types != nil && len(v.Types) != len(v.Tokens) {
 		return nil, formatError("%d tokens and %d token types", len(v.Tokens), len(v.Types))
 	}
-	if len(v.Tokens) >= maxTokens {
+	if len(v.Tokens) > maxTokens {
 		return nil, formatError("%d tokens are too many", len(v.Tokens))
 	}
 	d := &definition{}
@@ -169,6 +169,9 @@ func (v *Vocabulary) readTokens(d *definition, withBytes bool) error {
 	entries := make([]entry, 0, len(v.Tokens))
 	at := make(map[string]int, len(v.Tokens))
 	for i, text := range v.Tokens {
+		if !utf8.ValidString(text) {
+			return formatError("token %d, %q, is not valid UTF-8", i, text)
+		}
 		special := false
 		switch kind := v.typeOf(i); kind {
 		case TokenUnused:

