@@ -138,6 +138,7 @@ func NewModel(config Config) (*Model, error) {
 		restarts: restarts,
 	}
 	instruments.begin(context.Background())
+	restarts.begin(context.Background())
 	m.state.Store(int32(StateLoading))
 	return m, nil
 }

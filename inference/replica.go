@@ -151,9 +151,11 @@ func newRestarts(provider metric.MeterProvider, model string) (restarts, error) 
 		return metric.WithAttributeSet(attribute.NewSet(append(more, semconv.Model.String(model))...))
 	}
 	r := restarts{counter: counter, rebuilt: set(), again: set(semconv.ErrorType.String("rebuild"))}
-	counter.Add(context.Background(), 0, r.rebuilt) // so that it appears, at 0
 	return r, nil
 }
+
+// begin makes the counter appear, at 0.
+func (r restarts) begin(ctx context.Context) { r.counter.Add(ctx, 0, r.rebuilt) }
 
 // count notes an attempt and how it went.
 func (r restarts) count(ctx context.Context, err error) {
