@@ -243,18 +243,21 @@ func TestForms(t *testing.T) {
 // TestVariants compares random small tokenizers of the byte-level kind that have every option.
 func TestVariants(t *testing.T) {
 	skipShort(t)
-	compareVariants(t, "variants", "6", strconv.Itoa(400/scale))
+	compareVariants(t, "variants", chosen("6")...)
 }
 
-// TestPipelines compares random small tokenizers with parts of every supported kind. SLUICE_PIPELINES="SEED COUNT" makes
-// others, or more.
+// TestPipelines compares random small tokenizers with parts of every supported kind.
 func TestPipelines(t *testing.T) {
 	skipShort(t)
-	which := []string{"7", strconv.Itoa(400 / scale)}
-	if more := strings.Fields(os.Getenv("SLUICE_PIPELINES")); len(more) == 2 {
-		which = more
+	compareVariants(t, "pipelines", chosen("7")...)
+}
+
+// chosen returns the seed and the number of random tokenizers; SLUICE_RANDOM="SEED COUNT" makes others, or more.
+func chosen(seed string) []string {
+	if more := strings.Fields(os.Getenv("SLUICE_RANDOM")); len(more) == 2 {
+		return more
 	}
-	compareVariants(t, "pipelines", which...)
+	return []string{seed, strconv.Itoa(400 / scale)}
 }
 
 func compareVariants(t *testing.T, kind string, more ...string) {
@@ -262,7 +265,7 @@ func compareVariants(t *testing.T, kind string, more ...string) {
 	path := filepath.Join(t.TempDir(), kind)
 	run(t, python(t), append([]string{oracle, kind, path}, more...)...)
 	f := openFrames(t, path)
-	n := 0
+	n, texts, lists := 0, 0, 0
 	for {
 		frame, ok := f.next()
 		if !ok {
@@ -276,8 +279,9 @@ func compareVariants(t *testing.T, kind string, more ...string) {
 		if v.compare(t); t.Failed() {
 			t.Fatalf("variant %d: %s", n, v.Tokenizer)
 		}
+		texts, lists = texts+len(v.Texts), lists+len(v.Lists)
 	}
-	t.Logf("%d tokenizers equal", n)
+	t.Logf("%d tokenizers equal, on %d texts encoded in three ways and %d lists of ids decoded in two", n, texts, lists)
 }
 
 // variant is a frame of oracle.py's variants.
