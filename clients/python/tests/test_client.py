@@ -284,6 +284,35 @@ def test_tls(scripted: Scripted, tmp_path: Path) -> None:
         server.stop(None).wait()
 
 
+def test_mutual_tls(scripted: Scripted, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    certificate, own = authority.issue_cert("localhost"), authority.issue_cert("client")
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    own.cert_chain_pems[0].write_to_path(str(tmp_path / "client.pem"))
+    own.private_key_pem.write_to_path(str(tmp_path / "client.key"))
+    scripted.generate = lambda request, context: pb.GenerateResponse(id="in")
+    server = grpc.server(ThreadPoolExecutor(1))
+    add_InferenceServiceServicer_to_server(scripted, server)
+    pair = (certificate.private_key_pem.bytes(), certificate.cert_chain_pems[0].bytes())
+    credentials = grpc.ssl_server_credentials([pair], authority.cert_pem.bytes(), require_client_auth=True)
+    addr = f"localhost:{server.add_secure_port('localhost:0', credentials)}"
+    server.start()
+    try:
+        with Client(addr, tls=tmp_path / "ca.pem", tls_cert=tmp_path / "client.pem", tls_key=tmp_path / "client.key") as client:
+            assert client.generate("x", timeout=30).id == "in"
+        with Client(addr, tls=tmp_path / "ca.pem") as client, pytest.raises(Unavailable):
+            client.generate("x", timeout=30)
+    finally:
+        server.stop(None).wait()
+
+
+def test_half_a_client_certificate(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="belong together"):
+        Client(tls=True, tls_cert=tmp_path / "client.pem")
+    with pytest.raises(ValueError, match="needs tls"):
+        Client(tls_cert=tmp_path / "client.pem", tls_key=tmp_path / "client.key")
+
+
 def test_large_response(scripted: Scripted, fake: Client) -> None:
     text = "x" * (5 << 20)  # gRPC's own limit is 4 MiB
     scripted.generate = lambda request, context: pb.GenerateResponse(outputs=[pb.Output(text=text)])
