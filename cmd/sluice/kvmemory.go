@@ -13,14 +13,23 @@ type kvMemory struct {
 	chosen bool
 }
 
+// prefixTokens is how many positions the prefix cache holds by default: a long system prompt, some examples and the
+// prompts of a few dozen requests. What it holds is beside what runs, so that more is for those who know their prompts.
+const prefixTokens = 2048
+
 // kvMemory divides the memory for keys and values: by default half of what the process may use, shared by so many
-// replicas. The prefix cache gets at most half of it, so that it is never in the way of requests that run.
-func (c *serveCmd) kvMemory(limit, replicas int) kvMemory {
+// replicas. The prefix cache, of whose positions each takes so much, gets at most half of it, so that it is never in the
+// way of requests that run.
+func (c *serveCmd) kvMemory(limit, replicas, positionBytes int) kvMemory {
 	m := kvMemory{total: int(c.KVCacheBytes), chosen: c.KVCacheBytes > 0}
 	if !m.chosen {
 		m.total = limit / 2 / max(1, replicas)
 	}
-	m.prefix = min(int(c.PrefixCacheBytes), m.total/2)
+	m.prefix = prefixTokens * positionBytes
+	if c.PrefixCacheBytes != nil {
+		m.prefix = int(*c.PrefixCacheBytes)
+	}
+	m.prefix = min(m.prefix, m.total/2)
 	return m
 }
 

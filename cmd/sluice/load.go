@@ -106,7 +106,8 @@ func (a *app) openReplicas(
 	ctx context.Context, f namedFolder, environment *ort.Environment, length int, weights *ort.Weights, undo *closers,
 ) ([]inference.Replica, error) {
 	var replicas []inference.Replica
-	memory := a.options.kvMemory(memoryLimit(), len(a.models.names)*len(a.options.devices()))
+	memory := a.options.kvMemory(memoryLimit(), len(a.models.names)*len(a.options.devices()),
+		ort.PrefixPositionBytes(f.folder.Manifest.Graph))
 	for _, device := range a.options.devices() {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)

@@ -34,8 +34,8 @@ type serveCmd struct {
 
 	NoSpeculation bool `help:"Do not guess the next tokens of a request that runs alone; guessing never changes them, and needs a model of the form row8."`
 
-	KVCacheBytes     byteSize `help:"Memory of a replica for keys and values, the prefix cache's included. Requests that outgrow it pause and start over, with the same tokens. 0: half of what the machine or the control group has, shared by the replicas." name:"kv-cache-bytes" default:"0" placeholder:"BYTES"`
-	PrefixCacheBytes byteSize `help:"Memory in which a replica keeps the keys and values of earlier prompts, for prompts that begin alike; at most half of the memory for keys and values. 0: none." default:"256MiB" placeholder:"BYTES"`
+	KVCacheBytes     byteSize  `help:"Memory of a replica for keys and values, the prefix cache's included. Requests that outgrow it pause and start over, with the same tokens. 0: half of what the machine or the control group has, shared by the replicas." name:"kv-cache-bytes" default:"0" placeholder:"BYTES"`
+	PrefixCacheBytes *byteSize `help:"Memory in which a replica keeps the keys and values of earlier prompts, for prompts that begin alike; at most half of the memory for keys and values. 0: none. By default that of 2048 tokens: conversations that go on for long want more." placeholder:"BYTES"`
 
 	DrainDelay   time.Duration `help:"How long to go on taking calls after turning NOT_SERVING, for load balancers to notice." default:"2s" placeholder:"DURATION"`
 	DrainTimeout time.Duration `help:"How long running calls may then take before they are cut off." default:"30s" placeholder:"DURATION"`

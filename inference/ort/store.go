@@ -2,7 +2,9 @@ package ort
 
 import (
 	"fmt"
+	"unsafe"
 
+	"github.com/sluiceml/sluice/inference/model"
 	"github.com/sluiceml/sluice/inference/runner"
 )
 
@@ -41,6 +43,15 @@ func blockValues[T kv](c *cache[T]) int {
 
 // blockBytes is the memory of such a block.
 func blockBytes[T kv](c *cache[T]) int { return runner.BlockSize * positionBytes(c) }
+
+// PrefixPositionBytes is the memory of one position in the prefix store of a session of a graph.
+func PrefixPositionBytes(g model.Graph) int {
+	values := 2 * g.Layers * g.KVHeads * g.HeadSize
+	if g.Hybrid != nil {
+		return values * int(unsafe.Sizeof(float32(0))+unsafe.Sizeof(int8(0)))
+	}
+	return values * int(unsafe.Sizeof(float32(0)))
+}
 
 // save copies positions of a slot, from past on, into blocks.
 func (s *store[T]) save(slot, past int, blocks []int) {
