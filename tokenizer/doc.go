@@ -21,6 +21,14 @@
 // is ever encoded almost right. The patterns of the field have scanners written by hand; any other runs in a
 // regular-expression engine, which is slower and which [Tokenizer.Notes] tells.
 //
+// # Hostile files and texts
+//
+// A file is read with bounds on counts, sizes and nesting, so that one of moderate size takes neither immoderate memory
+// nor time; what goes beyond is an error that names the part. Encoding takes time that is linear in the text but for a
+// logarithm, with two exceptions that only a file can bring in: a pattern for the regular-expression engine can
+// backtrack, and normalizers can lengthen a text. Both have bounds too, beyond which [Tokenizer.Encode] fails with a
+// [LimitError].
+//
 // # Invalid UTF-8
 //
 // The reference takes only valid text. [Tokenizer.Encode] sees invalid bytes as the reference would get them after the

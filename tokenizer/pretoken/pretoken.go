@@ -3,20 +3,14 @@ package pretoken
 // Splitter cuts text into words. Implementations are immutable and safe for concurrent use.
 type Splitter interface {
 	// Split calls yield with each word of text, in order, until yield returns false; it reports whether it came to
-	// the end. The words are never empty. Start is where the word begins in text; a word is text[start:start+len(word)]
-	// unless the splitter changes what it cuts (see [Prefixed]). Text must be valid UTF-8: of invalid text some
-	// cutting is yielded, without a promise which.
+	// the end. The words are never empty. Start is where the word begins in text; a word is text[start:start+len(word)].
+	// Text must be valid UTF-8: of invalid text some cutting is yielded, without a promise which.
 	Split(text string, yield func(start int, word string) bool) bool
 }
 
 // Digits returns the splitter of the Digits pre-tokenizer: it cuts numbers off other text, whole, or digit by digit if
 // individual is set.
 func Digits(individual bool) Splitter { return digits{individual: individual} }
-
-// Prefixed puts a space before a text that does not begin with one and cuts the result by the splitter, or leaves it
-// whole if that is nil. The start of the first word of a text so changed is 0, and the others count in the text as it
-// was given.
-func Prefixed(next Splitter) Splitter { return prefixed{next: next} }
 
 // Sequence cuts text by the first splitter, each word of that by the second, and so on. Known pairs are one scanner.
 // Without splitters the whole text is the word.
@@ -69,22 +63,6 @@ func (s sequence) Split(text string, yield func(int, string) bool) bool {
 	return s.first.Split(text, func(outer int, part string) bool {
 		return s.rest.Split(part, func(start int, word string) bool { return yield(outer+start, word) })
 	})
-}
-
-type prefixed struct{ next Splitter }
-
-func (p prefixed) Split(text string, yield func(int, string) bool) bool {
-	next := p.next
-	if next == nil {
-		next = whole{}
-	}
-	if text == "" {
-		return true
-	}
-	if text[0] == ' ' {
-		return next.Split(text, yield)
-	}
-	return next.Split(" "+text, func(start int, word string) bool { return yield(max(start-1, 0), word) })
 }
 
 type digits struct{ individual bool }

@@ -212,27 +212,9 @@ func TestRegexp2(t *testing.T) {
 	}
 }
 
-func TestPrefixed(t *testing.T) {
+// TestNoSplitter: a sequence of none leaves the text whole.
+func TestNoSplitter(t *testing.T) {
 	t.Parallel()
-	type word struct {
-		start int
-		text  string
-	}
-	for text, want := range map[string][]word{
-		"":     nil,
-		"a b":  {{0, " a"}, {1, " b"}},
-		" a b": {{0, " a"}, {2, " b"}},
-		"\na":  {{0, " "}, {0, "\n"}, {1, "a"}},
-	} {
-		var got []word
-		pretoken.Prefixed(gpt2(t)).Split(text, func(start int, w string) bool {
-			got = append(got, word{start, w})
-			return true
-		})
-		if !slices.Equal(got, want) {
-			t.Errorf("%q: %v, want %v", text, got, want)
-		}
-	}
 	if got := split(t, pretoken.Sequence(), "a b"); !slices.Equal(got, []string{"a b"}) {
 		t.Errorf("no splitter: %q", got)
 	}
@@ -243,7 +225,7 @@ func TestStop(t *testing.T) {
 	t.Parallel()
 	p := gpt2(t)
 	for _, s := range []pretoken.Splitter{
-		p, pretoken.Sequence(), pretoken.Digits(true), pretoken.Prefixed(p), pretoken.Prefixed(nil),
+		p, pretoken.Sequence(), pretoken.Digits(true),
 		pretoken.Sequence(pretoken.Digits(false), p), pretoken.Sequence(pretoken.Digits(true), p),
 	} {
 		n := 0
