@@ -254,8 +254,12 @@ func TestRefusedBeforeItsMessage(t *testing.T) {
 	var block strings.Builder
 	encoder := hpack.NewEncoder(&block)
 	for _, field := range [][2]string{
-		{":method", "POST"}, {":scheme", "http"}, {":path", sluicev1.InferenceService_Generate_FullMethodName},
-		{":authority", "test"}, {"content-type", "application/grpc"}, {"te", "trailers"},
+		{":method", "POST"},
+		{":scheme", "http"},
+		{":path", sluicev1.InferenceService_Generate_FullMethodName},
+		{":authority", "test"},
+		{"content-type", "application/grpc"},
+		{"te", "trailers"},
 	} {
 		if err := encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]}); err != nil {
 			t.Fatal(err)

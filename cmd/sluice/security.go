@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 
 	"github.com/sluiceml/sluice/server/auth"
@@ -223,11 +222,11 @@ func (s *security) protect(next http.Handler, method func(*http.Request) string)
 		}
 		principal, err := s.guard.Check(r.Context(), call)
 		if err != nil {
-			st := status.Of(r.Context(), err)
-			if st.Code() == codes.Unauthenticated {
+			code := status.HTTP(status.Of(r.Context(), err).Code())
+			if code == http.StatusUnauthorized {
 				w.Header().Set("WWW-Authenticate", "Bearer")
 			}
-			answer(w, status.HTTP(st.Code()), st.Message())
+			answer(w, code, http.StatusText(code)) // not the error, which repeats the path
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(auth.NewContext(r.Context(), principal)))

@@ -28,7 +28,7 @@ type ForbiddenError struct {
 func (e *ForbiddenError) Error() string {
 	switch e.Reason {
 	case ReasonMethod:
-		return fmt.Sprintf("the credentials do not allow %s", e.What)
+		return "the credentials do not allow " + e.What
 	case ReasonModel:
 		if e.What == "" {
 			return "the credentials do not allow the default model"

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -156,7 +157,7 @@ func presentedKey(header func(string) []string) (string, Reason) {
 		if !strings.EqualFold(scheme, "bearer") {
 			continue
 		}
-		keys = append(keys[:len(keys):len(keys)], strings.TrimLeft(key, " "))
+		keys = append(slices.Clip(keys), strings.TrimLeft(key, " "))
 	}
 	if len(keys) == 0 {
 		return "", ""

@@ -4,6 +4,8 @@ package auth
 type Reason string
 
 // Why a call is refused.
+//
+//nolint:gosec // names of reasons are no credentials
 const (
 	ReasonNoCredentials      Reason = "CREDENTIALS_MISSING" // no key, and no certificate that the policy names
 	ReasonBadCredentials     Reason = "CREDENTIALS_INVALID" // a key that is unknown, revoked, malformed or one of several

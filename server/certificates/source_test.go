@@ -152,11 +152,13 @@ func TestReload(t *testing.T) {
 	source := newSource(t, config)
 	client := func(a, trusts *certtest.Authority) *tls.Config {
 		certificate := a.Issue(t, certtest.Options{}).TLS(t)
-		return &tls.Config{RootCAs: trusts.Pool(), ServerName: "localhost", NextProtos: []string{"h2"},
+		return &tls.Config{
+			RootCAs: trusts.Pool(), ServerName: "localhost", NextProtos: []string{"h2"},
 			ClientSessionCache: tls.NewLRUClientSessionCache(1),
 			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 				return &certificate, nil
-			}}
+			},
+		}
 	}
 	rpc := source.RPC() // one for all: the listener keeps its configuration
 	old := client(authority, authority)

@@ -24,7 +24,6 @@ import (
 	"google.golang.org/grpc/metadata"
 	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
 	"github.com/sluiceml/sluice/server/auth"
@@ -301,7 +300,7 @@ func TestRotatedCertificates(t *testing.T) {
 	ctx := metadata.AppendToOutgoingContext(deadline(t), "authorization", "Bearer "+f.keys["all"])
 	old := issue(t, f.authority, certtest.Options{URIs: []string{clientID}})
 	in := prompt("Tell me a long story.", greedy(200))
-	in.Sampling.IgnoreEos = proto.Bool(true)
+	in.Sampling.IgnoreEos = new(true)
 	stream, err := sluicev1.NewInferenceServiceClient(f.dial(t, f.tls(old))).GenerateStream(ctx, in)
 	if err != nil {
 		t.Fatal(err)
