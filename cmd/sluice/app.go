@@ -50,7 +50,7 @@ func (a *app) run(ctx context.Context) (err error) {
 		return err
 	}
 	undo.add(a.telemetry.shutdown)
-	if a.security, err = newSecurity(&a.options.securityFlags, a.telemetry.meters, a.log); err != nil {
+	if a.security, err = newSecurity(&a.options.securityFlags, a.telemetry.meters, a.log); err != nil { //nolint:contextcheck // a counter starts at 0
 		return err
 	}
 	undo.add(watchFiles(ctx, a.security.files(), a.log, a.security.reload))
