@@ -16,11 +16,8 @@ import (
 	"github.com/sluiceml/sluice/tokenizer/pattern"
 )
 
-// Patterns that backtrack without end: the first in memory, at once on any text, the second in time on some.
-const (
-	greedyPattern = `(?:(?:(?:|a){1000}){1000}){1000}`
-	slowPattern   = `(?:(?=a)a|aa?)+(?!a|x)c`
-)
+// greedyPattern remembers a place for each of a thousand million turns, on any text.
+const greedyPattern = `(?:(?:(?:|a){1000}){1000}){1000}`
 
 // quoted returns a JSON string.
 func quoted(s string) string {

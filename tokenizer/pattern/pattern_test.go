@@ -107,7 +107,7 @@ func TestLimits(t *testing.T) {
 	for name, c := range map[string]struct{ pattern, text string }{
 		"memory":       {`(?:(?:(?:|a){1000}){1000}){1000}`, "b"},
 		"time":         {`(?:(?=a)a|aa?)+(?!a|x)c`, strings.Repeat("a", 5000) + "x"},
-		"many matches": {`a`, strings.Repeat("a", 1000)},
+		"many matches": {`a`, strings.Repeat("a", 1<<22)},
 	} {
 		re, err := pattern.Compile(c.pattern)
 		if err != nil {
@@ -116,10 +116,7 @@ func TestLimits(t *testing.T) {
 		if name != "memory" {
 			re.SetTime(10 * time.Millisecond)
 		}
-		err = re.Match(c.text, func(int, int) bool {
-			time.Sleep(time.Millisecond) // what is done with a match counts too
-			return true
-		})
+		err = re.Match(c.text, func(int, int) bool { return true })
 		var limit *pattern.LimitError
 		if !errors.As(err, &limit) || limit.Pattern != c.pattern {
 			t.Errorf("%s: %v", name, err)
