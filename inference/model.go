@@ -44,6 +44,9 @@ type Config struct {
 	BOSToken, EOSToken string         // texts for the template
 
 	Replicas []Replica // at least one
+	// Replaces is the model of this name whose place the new one will take. Their figures are reported as one model's, as
+	// long as both run; what the old one counted stays counted. nil: there is none.
+	Replaces *Model
 	// OnReplica is told what becomes of replicas, from a goroutine of Run. nil: nobody is.
 	OnReplica func(ReplicaEvent)
 
@@ -61,7 +64,6 @@ const defaultMaxOutputs = 16
 // Info describes a served model.
 type Info struct {
 	Name          string
-	Aliases       []string
 	Architecture  string
 	Quantization  string
 	ContextLength int
@@ -82,11 +84,11 @@ type ReplicaInfo struct {
 // Model is a served model: a tokenizer, a chat template and a pool of engines. It is safe for concurrent use.
 type Model struct {
 	config   Config
-	aliases  []string // set by NewRegistry, before the model is shared
 	state    atomic.Int32
+	running  chan struct{} // closed by Run
 	pool     *pool
-	turns    turns        // of rendering and encoding
-	stop     func() error // ends the gauges
+	figures  *figures // of the model and of those in whose place it came
+	turns    turns    // of rendering and encoding
 	tracer   trace.Tracer
 	metrics  *metrics
 	restarts restarts
@@ -124,15 +126,17 @@ func NewModel(config Config) (*Model, error) {
 		return nil, err
 	}
 	replicas := newPool(config.Replicas)
-	stopGauges, err := engine.ObserveStats(config.MeterProvider, config.Name, replicas.stats)
+	reported, err := report(config, replicas)
 	if err != nil {
 		return nil, fmt.Errorf("model %q: %w", config.Name, err)
 	}
+	config.Replaces = nil // which may be forgotten now
 	m := &Model{
 		config:   config,
+		running:  make(chan struct{}),
 		pool:     replicas,
+		figures:  reported,
 		turns:    newTurns(),
-		stop:     stopGauges,
 		tracer:   config.TracerProvider.Tracer("github.com/sluiceml/sluice/inference"),
 		metrics:  instruments,
 		restarts: restarts,
@@ -147,7 +151,7 @@ func NewModel(config Config) (*Model, error) {
 func (m *Model) Info() Info {
 	c := &m.config
 	return Info{
-		Name: c.Name, Aliases: m.aliases, Architecture: c.Architecture, Quantization: c.Quantization,
+		Name: c.Name, Architecture: c.Architecture, Quantization: c.Quantization,
 		ContextLength: c.ContextLength, VocabSize: c.Tokenizer.Size(), EOSTokenIDs: c.EOSTokenIDs,
 		HasChat: m.HasChat(), Replicas: m.pool.info(),
 	}
@@ -180,8 +184,12 @@ func (m *Model) State() State {
 	return state
 }
 
-// Stats are the figures of the model's engines together. Totals count those that have failed too.
-func (m *Model) Stats() engine.Stats { return m.pool.stats() }
+// Stats are the figures of the model's engines together, and of those of a model that it replaces and that still runs.
+// Totals count those that have ended too.
+func (m *Model) Stats() engine.Stats { return m.figures.stats() }
+
+// Running is closed once Run has been called and the model takes requests.
+func (m *Model) Running() <-chan struct{} { return m.running }
 
 // Run runs the model's replicas until ctx ends or a drain has finished. The model is ready from the moment that it is
 // called. The sessions stay the caller's, to be closed afterwards. A replica whose engine fails ends its own requests
@@ -190,6 +198,7 @@ func (m *Model) Run(ctx context.Context) error {
 	if !m.state.CompareAndSwap(int32(StateLoading), int32(StateReady)) {
 		return fmt.Errorf("model %q: Run was called twice", m.config.Name)
 	}
+	close(m.running)
 	var group errgroup.Group
 	failures := make([]error, len(m.pool.replicas))
 	for i, r := range m.pool.replicas {
@@ -199,7 +208,7 @@ func (m *Model) Run(ctx context.Context) error {
 		})
 	}
 	_ = group.Wait() // the members report through failures
-	return errors.Join(errors.Join(failures...), m.stop())
+	return errors.Join(errors.Join(failures...), m.figures.leave(m.pool))
 }
 
 // Drain makes the model refuse new requests and finish those that it has.
@@ -214,8 +223,11 @@ func (m *Model) Drain() {
 const retryAfter = 2 * time.Second
 
 // available returns an *UnavailableError unless the model serves.
-func (m *Model) available() error {
-	switch m.State() {
+func (m *Model) available() error { return unavailable(m.State()) }
+
+// unavailable is the error of a model in a state in which it does not serve; nil for one that does.
+func unavailable(s State) error {
+	switch s {
 	case StateReady:
 		return nil
 	case StateLoading:
@@ -225,5 +237,5 @@ func (m *Model) available() error {
 	case StateFailed:
 		return &UnavailableError{Reason: ReasonFailed, RetryAfter: retryAfter}
 	}
-	panic(fmt.Sprintf("inference: unknown state %d", m.State()))
+	panic(fmt.Sprintf("inference: unknown state %d", s))
 }

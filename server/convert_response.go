@@ -74,21 +74,25 @@ func modelState(state inference.State) sluicev1.ModelState {
 	}
 }
 
-// describe tells what a model is and how it is doing.
-func describe(model *inference.Model) *sluicev1.Model {
-	info := model.Info()
+// describe tells what a model is and how it is doing. Of one that nothing serves yet there is only the name to tell.
+func describe(entry inference.Entry) *sluicev1.Model {
 	out := &sluicev1.Model{
-		Name:          info.Name,
-		Aliases:       info.Aliases,
-		State:         modelState(model.State()),
-		Architecture:  info.Architecture,
-		Quantization:  info.Quantization,
-		ContextLength: count(info.ContextLength),
-		VocabSize:     count(info.VocabSize),
-		EosTokenIds:   info.EOSTokenIDs,
-		Chat:          info.HasChat,
-		Replicas:      make([]*sluicev1.Replica, len(info.Replicas)),
+		Name:    entry.Name,
+		Aliases: entry.Aliases,
+		State:   modelState(entry.State()),
+		Folder:  entry.Folder,
 	}
+	if entry.Model == nil {
+		return out
+	}
+	info := entry.Model.Info()
+	out.Architecture = info.Architecture
+	out.Quantization = info.Quantization
+	out.ContextLength = count(info.ContextLength)
+	out.VocabSize = count(info.VocabSize)
+	out.EosTokenIds = info.EOSTokenIDs
+	out.Chat = info.HasChat
+	out.Replicas = make([]*sluicev1.Replica, len(info.Replicas))
 	for i, replica := range info.Replicas {
 		out.Replicas[i] = &sluicev1.Replica{
 			Device:  replica.Device,

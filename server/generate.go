@@ -57,13 +57,26 @@ type running struct {
 	quota   auth.Reservation
 }
 
-// start finds the model, converts the request and has it admitted. The line of the finished call names both.
+// start finds the model, converts the request and has it admitted. The line of the finished call names both. A model
+// that is replaced at that moment refuses the request, which then goes to the one that the name leads to by now.
 func (s *inferenceService) start(ctx context.Context, in *sluicev1.GenerateRequest) (running, error) {
 	arrival := s.now()
-	model, err := findModel(ctx, s.models, "model", in.GetModel())
-	if err != nil {
-		return running{}, err
+	for {
+		model, err := findModel(ctx, s.models, "model", in.GetModel())
+		if err != nil {
+			return running{}, err
+		}
+		run, err := s.startOn(ctx, model, in, arrival)
+		if !leadsElsewhere(s.models, in.GetModel(), model, err) {
+			return run, err
+		}
 	}
+}
+
+// startOn has a model admit a request.
+func (s *inferenceService) startOn(
+	ctx context.Context, model *inference.Model, in *sluicev1.GenerateRequest, arrival time.Time,
+) (running, error) {
 	name := model.Name()
 	logging.AddFields(ctx, logging.Fields{"model", name})
 	request, err := limitsOf(model).request(in, arrival, s.draw)

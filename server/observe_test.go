@@ -91,11 +91,11 @@ func TestInternalErrorNamesItsTrace(t *testing.T) {
 // panicking is a registry that panics when a model is asked for by a name.
 type panicking struct{ server.Registry }
 
-func (p panicking) Model(name string) (*inference.Model, error) {
+func (p panicking) Find(name string) (inference.Entry, error) {
 	if name != "" {
 		panic("the registry is gone")
 	}
-	return p.Registry.Model(name) //nolint:wrapcheck // a test's wrapper
+	return p.Registry.Find(name) //nolint:wrapcheck // a test's wrapper
 }
 
 // The line of a finished call names the request and the model, and repeats nothing of its texts, also when the call is

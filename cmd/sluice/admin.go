@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -12,9 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/grpc"
-	channelz "google.golang.org/grpc/channelz/service"
-	"google.golang.org/grpc/reflection"
+	"github.com/sluiceml/sluice/server"
 )
 
 // The admin address is for operators: profiles, the log level, and the RPCs that change the server. One port serves
@@ -38,7 +37,12 @@ func (a *app) listenAdmin(ctx context.Context, undo *closers) error {
 		a.log.Warn("anyone who reaches the admin address may profile and change the server: it is not on a loopback address",
 			"admin_addr", listener.Addr().String())
 	}
-	rpc := newAdminRPC()
+	rpc, err := server.NewAdmin(server.AdminConfig{
+		Registry: a.registry, Loader: &storeLoader{app: a}, Logger: a.log, MeterProvider: a.telemetry.meters,
+	})
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	a.admin = newHTTPServer(a.security.listener(listener), a.security.protectAdmin(adminHandler(listener.Addr(), rpc, a.level, a.log)), a.log)
 	a.admin.server.WriteTimeout = profileTimeout
 	undo.add(func() error { //nolint:contextcheck // ctx has ended by then
@@ -47,14 +51,6 @@ func (a *app) listenAdmin(ctx context.Context, undo *closers) error {
 	})
 	a.log.Info("admin address", "admin_addr", a.admin.addr())
 	return nil
-}
-
-// newAdminRPC makes the gRPC server of the admin address.
-func newAdminRPC() *grpc.Server {
-	s := grpc.NewServer()
-	channelz.RegisterChannelzServiceToServer(s)
-	reflection.Register(s)
-	return s
 }
 
 // adminHandler routes what comes to the admin address: gRPC calls to rpc, the rest by path.

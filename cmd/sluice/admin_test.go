@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"go.opentelemetry.io/otel/metric/noop"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/channelz/grpc_channelz_v1"
 	"google.golang.org/grpc/credentials/insecure"
@@ -24,7 +25,11 @@ func admin(t *testing.T) (addr string, level *slog.LevelVar, log *bytes.Buffer) 
 		options: &serveCmd{AdminAddr: "127.0.0.1:0"}, level: level, security: unsecured(t),
 		log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: level})),
 	}
+	a.telemetry = &telemetry{meters: noop.NewMeterProvider()}
 	var undo closers
+	if err := a.announce(nil); err != nil {
+		t.Fatal(err)
+	}
 	if err := a.listenAdmin(t.Context(), &undo); err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +143,7 @@ func TestAdminServesGRPC(t *testing.T) {
 
 func TestAdminWarnsOffLoopback(t *testing.T) {
 	var log bytes.Buffer
-	a := &app{options: &serveCmd{AdminAddr: "0.0.0.0:0"}, security: unsecured(t), level: new(slog.LevelVar), log: slog.New(slog.NewTextHandler(&log, nil))}
+	a := &app{options: &serveCmd{AdminAddr: "0.0.0.0:0"}, telemetry: &telemetry{meters: noop.NewMeterProvider()}, security: unsecured(t), level: new(slog.LevelVar), log: slog.New(slog.NewTextHandler(&log, nil))}
 	var undo closers
 	err := a.listenAdmin(t.Context(), &undo)
 	undo.close(&err)

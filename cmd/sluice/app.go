@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/sluiceml/sluice/inference"
+	"github.com/sluiceml/sluice/inference/ort"
 	"github.com/sluiceml/sluice/server"
 )
 
@@ -24,8 +25,11 @@ type app struct {
 
 	telemetry *telemetry
 	security  *security
-	models    *servedModels
-	registry  *inference.Registry // nil until the models are loaded
+	registry  *inference.Registry
+	manager   *inference.Manager
+	runtime   atomic.Pointer[ort.Environment] // nil until ONNX Runtime is loaded
+	sharers   int                             // models that the server was started with, which share its memory
+	failed    chan error                      // says that no model serves any more
 	server    *server.Server
 	grpc      net.Listener
 	http      *httpServer // nil: none
@@ -57,15 +61,14 @@ func (a *app) run(ctx context.Context) (err error) {
 	if a.options.RecordContent {
 		a.log.Warn("the texts of prompts and answers go into traces: --record-content is on")
 	}
+	if err := a.announce(folders); err != nil {
+		return err
+	}
 	if err := a.listen(ctx, &undo); err != nil {
 		return err
 	}
-	a.models = new(servedModels)
-	for _, f := range folders {
-		a.models.names = append(a.models.names, f.name)
-	}
 	a.server, err = server.New(server.Config{ //nolint:contextcheck // the server outlives ctx's caller
-		Registry:       a.models,
+		Registry:       a.registry,
 		Logger:         a.log,
 		TracerProvider: a.telemetry.tracers,
 		MeterProvider:  a.telemetry.meters,
@@ -126,8 +129,8 @@ func (a *app) ready() bool {
 	if !a.serving.Load() {
 		return false
 	}
-	for _, m := range a.registry.Models() {
-		if m.State() != inference.StateReady {
+	for _, e := range a.registry.Entries() { // as the health service sees it
+		if e.Model != nil && !e.Leaving && e.State() != inference.StateReady {
 			return false
 		}
 	}

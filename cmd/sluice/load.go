@@ -22,6 +22,7 @@ import (
 type namedFolder struct {
 	name   string
 	folder *model.Folder
+	err    error // why it cannot be served; the server goes on without it
 }
 
 // openFolders reads the small files of the models to serve: those of --model and --models-dir, or the cache's.
@@ -32,25 +33,39 @@ func (a *app) openFolders() ([]namedFolder, error) {
 	}
 	folders := make([]namedFolder, len(flags))
 	for i, flag := range flags {
-		if _, err := os.Stat(flag.dir); errors.Is(err, fs.ErrNotExist) && !a.options.cachesModel() {
-			return nil, usagef("model %q: no such folder: %s", flag.name, flag.dir)
+		folder, err := a.openFolder(flag)
+		if err != nil && a.options.ExitOnError {
+			return nil, err
 		}
-		folder, err := model.Open(flag.dir)
-		if errors.Is(err, fs.ErrNotExist) && a.options.cachesModel() {
-			return nil, fmt.Errorf("model %q: %w", flag.name, errors.Join(err,
-				&setup.NotSetUpError{What: fmt.Sprintf("model %q", flag.name), Path: flag.dir, Hint: "sluice setup"}))
-		}
-		if err != nil {
-			return nil, fmt.Errorf("model %q: %w", flag.name, err)
-		}
-		folders[i] = namedFolder{name: flag.name, folder: folder}
+		folders[i] = namedFolder{name: flag.name, folder: folder, err: err}
 	}
 	return folders, nil
 }
 
+// openFolder reads the small files of a model.
+func (a *app) openFolder(flag modelFlag) (*model.Folder, error) {
+	if _, err := os.Stat(flag.dir); errors.Is(err, fs.ErrNotExist) && !a.options.cachesModel() {
+		return nil, usagef("model %q: no such folder: %s", flag.name, flag.dir)
+	}
+	folder, err := model.Open(flag.dir)
+	if errors.Is(err, fs.ErrNotExist) && a.options.cachesModel() {
+		return nil, fmt.Errorf("model %q: %w", flag.name, errors.Join(err,
+			&setup.NotSetUpError{What: fmt.Sprintf("model %q", flag.name), Path: flag.dir, Hint: "sluice setup"}))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("model %q: %w", flag.name, err)
+	}
+	return folder, nil
+}
+
+// loadModel makes a model of a folder, in the place of one that serves or of nil.
 func (a *app) loadModel(
-	ctx context.Context, f namedFolder, environment *ort.Environment, undo *closers,
+	ctx context.Context, f namedFolder, replaces *inference.Model, undo *closers,
 ) (*inference.Model, error) {
+	environment := a.runtime.Load()
+	if environment == nil {
+		return nil, &inference.UnavailableError{Reason: inference.ReasonLoading}
+	}
 	started := time.Now()
 	tok, template, err := tokenizerAndTemplate(f.folder)
 	if err != nil {
@@ -76,7 +91,7 @@ func (a *app) loadModel(
 	}
 	a.log.Info("loaded a model", "model", f.name, "folder", f.folder.Dir, "quantization", manifest.Quantization,
 		"context", length, "replicas", len(replicas), "took", time.Since(started).Round(time.Millisecond).String())
-	m, err := inference.NewModel(inference.Config{
+	return inference.NewModel(inference.Config{
 		Name:           f.name,
 		Architecture:   manifest.Architecture,
 		Quantization:   manifest.Quantization,
@@ -89,16 +104,12 @@ func (a *app) loadModel(
 		BOSToken:       f.folder.BOSToken,
 		EOSToken:       f.folder.EOSToken,
 		Replicas:       replicas,
+		Replaces:       replaces,
 		OnReplica:      logReplica(a.log, f.name),
 		RecordContent:  a.options.RecordContent,
 		TracerProvider: a.telemetry.tracers,
 		MeterProvider:  a.telemetry.meters,
 	})
-	if err != nil {
-		return nil, err
-	}
-	a.telemetry.pickers.add(f.name, m.Stats)
-	return m, nil
 }
 
 // openReplicas opens a session and makes an engine on each device; those on the CPU share weights unless they are nil.
@@ -106,7 +117,7 @@ func (a *app) openReplicas(
 	ctx context.Context, f namedFolder, environment *ort.Environment, length int, weights *ort.Weights, undo *closers,
 ) ([]inference.Replica, error) {
 	var replicas []inference.Replica
-	memory := a.options.kvMemory(memoryLimit(), len(a.models.names)*len(a.options.devices()),
+	memory := a.options.kvMemory(memoryLimit(), a.sharers*len(a.options.devices()),
 		ort.PrefixPositionBytes(f.folder.Manifest.Graph))
 	for _, device := range a.options.devices() {
 		if ctx.Err() != nil {

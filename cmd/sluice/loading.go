@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -13,31 +11,22 @@ import (
 	"github.com/sluiceml/sluice/inference/ort"
 )
 
-// servedModels is the registry as the server sees it, which serves before the models are loaded: until then they are
-// unavailable. It implements server.Registry.
-type servedModels struct {
-	names  []string // of the models to come
-	loaded atomic.Pointer[inference.Registry]
-}
-
-// retryLoading is what a client is told to wait for a model that is being loaded.
-const retryLoading = 2 * time.Second
-
-// Model implements server.Registry.
-func (s *servedModels) Model(name string) (*inference.Model, error) {
-	if registry := s.loaded.Load(); registry != nil {
-		return registry.Model(name) //nolint:wrapcheck // this is that registry
+// announce makes the registry of the models to come, which are unavailable until they are loaded.
+func (a *app) announce(folders []namedFolder) error {
+	registry, err := inference.NewRegistry()
+	if err != nil {
+		return err
 	}
-	if name == "" || name == "default" || slices.Contains(s.names, name) {
-		return nil, &inference.UnavailableError{Reason: inference.ReasonLoading, RetryAfter: retryLoading}
-	}
-	return nil, &inference.NotFoundError{Model: name}
-}
-
-// Models implements server.Registry: none until all are loaded.
-func (s *servedModels) Models() []*inference.Model {
-	if registry := s.loaded.Load(); registry != nil {
-		return registry.Models()
+	a.registry, a.sharers, a.failed = registry, len(folders), make(chan error, 1)
+	a.manager = inference.NewManager(inference.ManagerConfig{
+		Registry:     registry,
+		DrainTimeout: func() time.Duration { return a.options.DrainTimeout },
+		OnEnd:        a.modelEnded,
+	})
+	for _, f := range folders {
+		if err := a.manager.Expect(f.name); err != nil {
+			return &usageError{err: fmt.Errorf("--model: %w", err)}
+		}
 	}
 	return nil
 }
@@ -80,31 +69,74 @@ func (a *app) loadAll(ctx context.Context, folders []namedFolder, library string
 		return err //nolint:wrapcheck // it names the library
 	}
 	undo.add(environment.Close)
-	if err := a.loadModels(ctx, folders, environment, undo); err != nil {
-		return err
-	}
-	a.log.Info("loaded", "onnxruntime", environment.Version(), "models", len(folders), "took", time.Since(started).Round(time.Millisecond).String())
-	return nil
-}
-
-// loadModels makes the registry: of each folder a tokenizer, a template, and a session and an engine per device.
-func (a *app) loadModels(ctx context.Context, folders []namedFolder, environment *ort.Environment, undo *closers) error {
-	models := make([]*inference.Model, len(folders))
-	for i, f := range folders {
-		m, err := a.loadModel(ctx, f, environment, undo)
-		if err != nil {
-			return fmt.Errorf("model %q: %w", f.name, err)
-		}
-		models[i] = m
-	}
-	if ctx.Err() != nil { // the last one took long
-		return context.Cause(ctx) //nolint:wrapcheck // our own
-	}
-	registry, err := inference.NewRegistry(models...)
+	a.runtime.Store(environment)
+	undo.add(func() error {
+		ended, cancel := context.WithCancel(context.Background())
+		cancel()
+		a.manager.Close(ended)
+		return nil
+	})
+	loaded, err := a.loadAllFirst(ctx, folders)
 	if err != nil {
 		return err
 	}
-	a.registry = registry
-	a.models.loaded.Store(registry)
+	a.log.Info("loaded", "onnxruntime", environment.Version(), "models", loaded, "took", time.Since(started).Round(time.Millisecond).String())
 	return nil
+}
+
+// loadAllFirst loads the models that the server is started with, and says how many serve.
+func (a *app) loadAllFirst(ctx context.Context, folders []namedFolder) (loaded int, err error) {
+	for _, f := range folders {
+		err := f.err
+		if err == nil {
+			err = a.loadFirst(ctx, f)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return 0, context.Cause(ctx) //nolint:wrapcheck // our own
+		case err != nil && (a.options.ExitOnError || len(folders) == 1):
+			return 0, err
+		case err != nil:
+			a.log.Error("a model cannot be served; the server goes on without it", "model", f.name, "error", err.Error())
+			if err := a.manager.Fail(f.name); err != nil {
+				return 0, err
+			}
+		default:
+			loaded++
+		}
+	}
+	if loaded == 0 {
+		return 0, errors.New("no model could be loaded")
+	}
+	return loaded, nil
+}
+
+// loadFirst loads a model that the server is started with.
+func (a *app) loadFirst(ctx context.Context, f namedFolder) error {
+	var aliases []string
+	for _, alias := range a.options.Alias {
+		if alias.name == f.name {
+			aliases = append(aliases, alias.alias)
+		}
+	}
+	entry, err := a.manager.Load(ctx, inference.LoadRequest{Name: f.name, Aliases: aliases, Open: a.opener(f)})
+	if err != nil {
+		return fmt.Errorf("model %q: %w", f.name, err)
+	}
+	a.telemetry.pickers.add(f.name, entry.Model.Stats)
+	return nil
+}
+
+// opener makes the model of a folder.
+func (a *app) opener(f namedFolder) func(context.Context, *inference.Model) (inference.Opened, error) {
+	return func(ctx context.Context, replaces *inference.Model) (opened inference.Opened, err error) {
+		var undo closers
+		defer func() {
+			if err != nil {
+				undo.close(&err)
+			}
+		}()
+		m, err := a.loadModel(ctx, f, replaces, &undo)
+		return inference.Opened{Model: m, Close: undo.closeAll}, err
+	}
 }

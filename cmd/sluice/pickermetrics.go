@@ -35,6 +35,12 @@ func (m *pickerMetrics) add(model string, stats func() engine.Stats) {
 	m.models[model] = stats
 }
 
+func (m *pickerMetrics) remove(model string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.models, model)
+}
+
 // Describe implements prometheus.Collector.
 func (m *pickerMetrics) Describe(descs chan<- *prometheus.Desc) {
 	descs <- m.running

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 	"syscall"
 	"time"
 
@@ -17,69 +16,47 @@ import (
 // errDrainTimeout says that calls were cut off.
 var errDrainTimeout = errors.New("the drain took longer than --drain-timeout; calls were cut off")
 
-// serve runs the models until a drain has finished, a second signal, or a failure. The end of the gRPC server, which
+// serve runs until a drain has finished, a second signal, or a failure. The end of the gRPC server, which
 // already serves, comes from served.
 func (a *app) serve(ctx context.Context, served <-chan error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return <-served })
-	var models sync.WaitGroup
-	var failed modelFailures
-	for _, m := range a.registry.Models() {
-		models.Add(1)
-		group.Go(func() error {
-			defer models.Done()
-			err := m.Run(ctx)
-			a.server.UpdateHealth()
-			return failed.add(a, m.Info().Name, err)
-		})
-	}
 	group.Go(func() error {
 		defer func() {
 			a.serving.Store(false)
-			a.registry.Drain()
-			models.Wait()
+			a.manager.Close(ctx)
 			a.server.Stop()
 		}()
-		if err := a.waitReady(ctx); err != nil {
-			return err
-		}
+		a.turnServing()
 		return a.superviseSignals(ctx)
 	})
 	return group.Wait() //nolint:wrapcheck // the members say what they are
 }
 
-// modelFailures counts the models that have failed.
-type modelFailures struct {
-	mu     sync.Mutex
-	errors []error
-}
-
-// add notes the end of a model. One failed model leaves the others to serve; the last one ends the server.
-func (f *modelFailures) add(a *app, name string, err error) error {
+// modelEnded is told of the end of each model. One that failed leaves the others to serve; the last one ends the server.
+func (a *app) modelEnded(name string, err error) {
+	if e, found := a.registry.Find(name); found != nil || e.Leaving {
+		a.telemetry.pickers.remove(name)
+	}
+	a.server.UpdateHealth()
 	if err == nil {
-		return nil
+		a.log.Info("a model has ended, and its memory was given back", "model", name)
+		return
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.errors = append(f.errors, err)
 	a.log.Error("a model failed", "model", name, "error", err.Error())
-	if len(f.errors) < len(a.registry.Models()) {
-		return nil
-	}
-	return errors.Join(f.errors...)
-}
-
-// waitReady waits for the models to run, says where the server listens, and turns SERVING.
-func (a *app) waitReady(ctx context.Context) error {
-	ticker := time.NewTicker(time.Millisecond)
-	defer ticker.Stop()
-	for a.loading() {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
+	for _, e := range a.registry.Entries() {
+		if e.State() != inference.StateFailed {
+			return
 		}
 	}
+	select {
+	case a.failed <- err:
+	default: // another one has said so
+	}
+}
+
+// turnServing says where the server listens, and turns SERVING.
+func (a *app) turnServing() {
 	a.serving.Store(true)
 	a.server.SetServing(true)
 	attrs := []any{"grpc_addr", a.grpc.Addr().String()}
@@ -88,16 +65,6 @@ func (a *app) waitReady(ctx context.Context) error {
 	}
 	a.log.Info("serving", attrs...)
 	a.security.warn(a.grpc.Addr())
-	return nil
-}
-
-func (a *app) loading() bool {
-	for _, m := range a.registry.Models() {
-		if m.State() == inference.StateLoading {
-			return true
-		}
-	}
-	return false
 }
 
 // superviseSignals waits for a signal to drain and drains.
@@ -106,6 +73,8 @@ func (a *app) superviseSignals(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case err := <-a.failed:
+			return err
 		case s := <-a.signals:
 			if s == syscall.SIGHUP {
 				a.reload()

@@ -16,12 +16,15 @@ import (
 )
 
 type serveCmd struct {
-	GRPCAddr  string      `help:"Address of the gRPC server; port 0 takes a free one." name:"grpc-addr" default:":50051" placeholder:"HOST:PORT"`
-	HTTPAddr  string      `help:"Address of /livez, /readyz and /metrics; empty: none." name:"http-addr" default:":8080" placeholder:"HOST:PORT"`
-	AdminAddr string      `help:"Address of the operators' port: pprof, the log level and admin RPCs; empty: none. Without --api-keys or --tls-client-ca, keep it on a loopback address." name:"admin-addr" placeholder:"HOST:PORT"`
-	Model     []modelFlag `help:"Model to serve; repeatable, the first is the default. Without one: those of --models-dir, else the cache's." sep:";" placeholder:"NAME=DIR"`
-	ModelsDir string      `help:"Without --model, serve every model folder in DIR by its folder's name, or DIR itself if it is one." placeholder:"DIR"`
-	Device    []string    `help:"Where to run each model: cpu, cpu:threads=N, cuda:0 or cuda:0,1. Repeatable: one replica of each model per device. On the CPU they share the weights, and the cores where no threads=N says how many each has." sep:";" default:"cpu" placeholder:"DEVICE"`
+	GRPCAddr    string      `help:"Address of the gRPC server; port 0 takes a free one." name:"grpc-addr" default:":50051" placeholder:"HOST:PORT"`
+	HTTPAddr    string      `help:"Address of /livez, /readyz and /metrics; empty: none." name:"http-addr" default:":8080" placeholder:"HOST:PORT"`
+	AdminAddr   string      `help:"Address of the operators' port: pprof, the log level and admin RPCs; empty: none. Without --api-keys or --tls-client-ca, keep it on a loopback address." name:"admin-addr" placeholder:"HOST:PORT"`
+	Model       []modelFlag `help:"Model to serve; repeatable, the first is the default. Without one: those of --models-dir, else the cache's." sep:";" placeholder:"NAME=DIR"`
+	Alias       []aliasFlag `help:"Another name for a model of the server; repeatable. \"default\" makes it the default model." sep:";" placeholder:"ALIAS=NAME"`
+	ModelStore  string      `help:"Folder of model folders that LoadModel, on --admin-addr, may load from by name; empty: none." placeholder:"DIR"`
+	ExitOnError bool        `help:"Fail to start when a model cannot be loaded, instead of serving the others." default:"true" negatable:""`
+	ModelsDir   string      `help:"Without --model, serve every model folder in DIR by its folder's name, or DIR itself if it is one." placeholder:"DIR"`
+	Device      []string    `help:"Where to run each model: cpu, cpu:threads=N, cuda:0 or cuda:0,1. Repeatable: one replica of each model per device. On the CPU they share the weights, and the cores where no threads=N says how many each has." sep:";" default:"cpu" placeholder:"DEVICE"`
 
 	Slots            int `help:"Sequences that a replica runs at once." default:"32" placeholder:"N"`
 	Queue            int `help:"Requests that may wait for a slot of a replica." default:"256" placeholder:"N"`
@@ -107,6 +110,10 @@ func (c *serveCmd) Validate() error {
 	for _, m := range c.Model {
 		need(!names[m.name], "--model: the name %q is used twice", m.name)
 		names[m.name] = true
+	}
+	for _, alias := range c.Alias {
+		need(len(c.Model) == 0 || names[alias.name], "--alias: no --model is named %q", alias.name)
+		need(!names[alias.alias], "--alias: %q is the name of a model", alias.alias)
 	}
 	return errors.Join(faults...)
 }

@@ -42,6 +42,21 @@ func (m *modelFlag) UnmarshalText(text []byte) error {
 
 func (m modelFlag) String() string { return m.name + "=" + m.dir }
 
+// aliasFlag is another name for a model: ALIAS=NAME.
+type aliasFlag struct{ alias, name string }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (a *aliasFlag) UnmarshalText(text []byte) error {
+	alias, name, ok := strings.Cut(string(text), "=")
+	if !ok || alias == "" || name == "" {
+		return fmt.Errorf("%q is not ALIAS=NAME", text)
+	}
+	a.alias, a.name = alias, name
+	return nil
+}
+
+func (a aliasFlag) String() string { return a.alias + "=" + a.name }
+
 // count and decimal are numbers of a list: kong reads lists of a configuration file as texts.
 type (
 	count   int

@@ -37,6 +37,11 @@ const (
 	ReasonUnavailable    = "UNAVAILABLE"      // UNAVAILABLE for another reason
 	ReasonSlowReader     = "SLOW_READER"      // ABORTED: the client took nothing for too long
 	ReasonAdminOnly      = "ADMIN_ONLY"       // PERMISSION_DENIED: no public address takes this call
+	ReasonModelBusy      = "MODEL_BUSY"       // ABORTED: the model is being loaded or unloaded
+	ReasonDefaultModel   = "DEFAULT_MODEL"    // FAILED_PRECONDITION: the default model cannot be unloaded
+	ReasonNoModelStore   = "NO_MODEL_STORE"   // FAILED_PRECONDITION: the server loads nothing at run time
+	ReasonBrokenModel    = "BROKEN_MODEL"     // FAILED_PRECONDITION: the folder cannot be served
+	ReasonMemory         = "OUT_OF_MEMORY"    // RESOURCE_EXHAUSTED: the model does not fit
 )
 
 // ModelResource is the resource type of a ResourceInfo that names a model.
@@ -44,13 +49,6 @@ const ModelResource = "sluice.v1.Model"
 
 // defaultRetry is the advice of an error that gives none.
 const defaultRetry = time.Second
-
-// AdminOnlyError says that a method is for the operator of the server and not for its clients. It is not served at all yet.
-type AdminOnlyError struct{ Method string }
-
-func (e *AdminOnlyError) Error() string {
-	return e.Method + " is not supported yet: the served models are those that the server was started with"
-}
 
 // Of returns the status of err, which a call with context ctx ended with; nil is OK.
 //
@@ -111,11 +109,7 @@ func ofDomain(err error) *status.Status {
 	if st := ofAuth(err); st != nil {
 		return st
 	}
-	if e, ok := errors.AsType[*AdminOnlyError](err); ok {
-		return with(codes.PermissionDenied, e.Error(),
-			errorInfo(ReasonAdminOnly, nil))
-	}
-	return nil
+	return ofModels(err)
 }
 
 // ofContext maps the end of the caller's own context; nil if err is no context's error.

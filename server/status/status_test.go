@@ -99,7 +99,7 @@ func TestOf(t *testing.T) {
 		{
 			name: "not allowed", err: &status.AdminOnlyError{Method: "LoadModel"},
 			code:    codes.PermissionDenied,
-			message: "LoadModel is not supported yet: the served models are those that the server was started with",
+			message: "LoadModel is served on the admin address only, which the server's --admin-addr opens",
 			details: []proto.Message{&errdetails.ErrorInfo{Reason: "ADMIN_ONLY", Domain: "sluiceml.io"}},
 		},
 		{

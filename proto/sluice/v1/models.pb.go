@@ -260,8 +260,15 @@ func (x *GetModelResponse) GetModel() *Model {
 // LoadModelRequest names a model of the model store.
 type LoadModelRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of a folder in the server's model store; never a path.
-	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Name to serve the model by: letters, digits, '-', '_' and '.', but no '-' or '.' at the beginning.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Name of a folder in the server's model store; never a path. Empty: the same as `name`.
+	Folder string `protobuf:"bytes,2,opt,name=folder,proto3" json:"folder,omitempty"`
+	// Other names that lead to the model from then on, and no longer to those that have them now. "default" makes it the
+	// default model. The aliases that the name already has stay.
+	Aliases []string `protobuf:"bytes,3,rep,name=aliases,proto3" json:"aliases,omitempty"`
+	// Replace the model that serves under the name. Without it, that one's being there is an error.
+	Replace       bool `protobuf:"varint,4,opt,name=replace,proto3" json:"replace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -301,6 +308,27 @@ func (x *LoadModelRequest) GetName() string {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *LoadModelRequest) GetFolder() string {
+	if x != nil {
+		return x.Folder
+	}
+	return ""
+}
+
+func (x *LoadModelRequest) GetAliases() []string {
+	if x != nil {
+		return x.Aliases
+	}
+	return nil
+}
+
+func (x *LoadModelRequest) GetReplace() bool {
+	if x != nil {
+		return x.Replace
+	}
+	return false
 }
 
 // LoadModelResponse describes the loaded model.
@@ -352,7 +380,7 @@ func (x *LoadModelResponse) GetModel() *Model {
 // UnloadModelRequest names a served model.
 type UnloadModelRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the model.
+	// Name of the model, not an alias.
 	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -454,7 +482,9 @@ type Model struct {
 	// Whether the model has a chat template, so that `chat` input works.
 	Chat bool `protobuf:"varint,9,opt,name=chat,proto3" json:"chat,omitempty"`
 	// The sessions that run it.
-	Replicas      []*Replica `protobuf:"bytes,10,rep,name=replicas,proto3" json:"replicas,omitempty"`
+	Replicas []*Replica `protobuf:"bytes,10,rep,name=replicas,proto3" json:"replicas,omitempty"`
+	// Folder of the model store that it was loaded from; empty for a model that the server was started with.
+	Folder        string `protobuf:"bytes,11,opt,name=folder,proto3" json:"folder,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -559,6 +589,13 @@ func (x *Model) GetReplicas() []*Replica {
 	return nil
 }
 
+func (x *Model) GetFolder() string {
+	if x != nil {
+		return x.Folder
+	}
+	return ""
+}
+
 // Replica is one session of a model on one device.
 type Replica struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -643,14 +680,17 @@ const file_sluice_v1_models_proto_rawDesc = "" +
 	"\x0fGetModelRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\":\n" +
 	"\x10GetModelResponse\x12&\n" +
-	"\x05model\x18\x01 \x01(\v2\x10.sluice.v1.ModelR\x05model\"&\n" +
+	"\x05model\x18\x01 \x01(\v2\x10.sluice.v1.ModelR\x05model\"r\n" +
 	"\x10LoadModelRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\";\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06folder\x18\x02 \x01(\tR\x06folder\x12\x18\n" +
+	"\aaliases\x18\x03 \x03(\tR\aaliases\x12\x18\n" +
+	"\areplace\x18\x04 \x01(\bR\areplace\";\n" +
 	"\x11LoadModelResponse\x12&\n" +
 	"\x05model\x18\x01 \x01(\v2\x10.sluice.v1.ModelR\x05model\"(\n" +
 	"\x12UnloadModelRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x15\n" +
-	"\x13UnloadModelResponse\"\xd8\x02\n" +
+	"\x13UnloadModelResponse\"\xf0\x02\n" +
 	"\x05Model\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaliases\x18\x02 \x03(\tR\aaliases\x12+\n" +
@@ -663,7 +703,8 @@ const file_sluice_v1_models_proto_rawDesc = "" +
 	"\reos_token_ids\x18\b \x03(\rR\veosTokenIds\x12\x12\n" +
 	"\x04chat\x18\t \x01(\bR\x04chat\x12.\n" +
 	"\breplicas\x18\n" +
-	" \x03(\v2\x12.sluice.v1.ReplicaR\breplicas\"k\n" +
+	" \x03(\v2\x12.sluice.v1.ReplicaR\breplicas\x12\x16\n" +
+	"\x06folder\x18\v \x01(\tR\x06folder\"k\n" +
 	"\aReplica\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x12\x14\n" +
 	"\x05slots\x18\x02 \x01(\rR\x05slots\x12\x18\n" +

@@ -29,17 +29,24 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// ModelService tells which models are served.
+// ModelService tells which models are served and, on the admin address, changes that.
 type ModelServiceClient interface {
 	// ListModels lists the served models, the default one first.
 	ListModels(ctx context.Context, in *ListModelsRequest, opts ...grpc.CallOption) (*ListModelsResponse, error)
 	// GetModel describes one model. Errors: NOT_FOUND with ResourceInfo.
 	GetModel(ctx context.Context, in *GetModelRequest, opts ...grpc.CallOption) (*GetModelResponse, error)
-	// LoadModel loads a model of the server's model store. Not supported yet; later on the admin address only,
-	// elsewhere PERMISSION_DENIED.
+	// LoadModel loads a model from the server's model store and returns once it serves. On the admin address only. A
+	// version is replaced without a failed request: the new one is loaded and warm before the name leads to it, and the
+	// old one finishes what it has. When a load fails, everything is as it was before; a caller that goes away ends it.
+	// Errors: PERMISSION_DENIED elsewhere; INVALID_ARGUMENT for a name that is none; NOT_FOUND if the store has no such
+	// folder; ALREADY_EXISTS if the name or an alias is taken; ABORTED while the model is being loaded or unloaded;
+	// FAILED_PRECONDITION if the server has no model store or cannot serve the folder; RESOURCE_EXHAUSTED if the memory is
+	// too small for it.
 	LoadModel(ctx context.Context, in *LoadModelRequest, opts ...grpc.CallOption) (*LoadModelResponse, error)
-	// UnloadModel stops serving a model. Not supported yet; later on the admin address only, elsewhere
-	// PERMISSION_DENIED.
+	// UnloadModel stops serving a model and returns once it has finished what it had and its memory was given back. From
+	// the beginning on it refuses new requests with UNAVAILABLE. A caller that goes away does not end it. On the admin
+	// address only. Errors: PERMISSION_DENIED elsewhere; NOT_FOUND; INVALID_ARGUMENT for an alias; FAILED_PRECONDITION for
+	// the default model; ABORTED while the model is being loaded or unloaded.
 	UnloadModel(ctx context.Context, in *UnloadModelRequest, opts ...grpc.CallOption) (*UnloadModelResponse, error)
 }
 
@@ -95,17 +102,24 @@ func (c *modelServiceClient) UnloadModel(ctx context.Context, in *UnloadModelReq
 // All implementations must embed UnimplementedModelServiceServer
 // for forward compatibility.
 //
-// ModelService tells which models are served.
+// ModelService tells which models are served and, on the admin address, changes that.
 type ModelServiceServer interface {
 	// ListModels lists the served models, the default one first.
 	ListModels(context.Context, *ListModelsRequest) (*ListModelsResponse, error)
 	// GetModel describes one model. Errors: NOT_FOUND with ResourceInfo.
 	GetModel(context.Context, *GetModelRequest) (*GetModelResponse, error)
-	// LoadModel loads a model of the server's model store. Not supported yet; later on the admin address only,
-	// elsewhere PERMISSION_DENIED.
+	// LoadModel loads a model from the server's model store and returns once it serves. On the admin address only. A
+	// version is replaced without a failed request: the new one is loaded and warm before the name leads to it, and the
+	// old one finishes what it has. When a load fails, everything is as it was before; a caller that goes away ends it.
+	// Errors: PERMISSION_DENIED elsewhere; INVALID_ARGUMENT for a name that is none; NOT_FOUND if the store has no such
+	// folder; ALREADY_EXISTS if the name or an alias is taken; ABORTED while the model is being loaded or unloaded;
+	// FAILED_PRECONDITION if the server has no model store or cannot serve the folder; RESOURCE_EXHAUSTED if the memory is
+	// too small for it.
 	LoadModel(context.Context, *LoadModelRequest) (*LoadModelResponse, error)
-	// UnloadModel stops serving a model. Not supported yet; later on the admin address only, elsewhere
-	// PERMISSION_DENIED.
+	// UnloadModel stops serving a model and returns once it has finished what it had and its memory was given back. From
+	// the beginning on it refuses new requests with UNAVAILABLE. A caller that goes away does not end it. On the admin
+	// address only. Errors: PERMISSION_DENIED elsewhere; NOT_FOUND; INVALID_ARGUMENT for an alias; FAILED_PRECONDITION for
+	// the default model; ABORTED while the model is being loaded or unloaded.
 	UnloadModel(context.Context, *UnloadModelRequest) (*UnloadModelResponse, error)
 	mustEmbedUnimplementedModelServiceServer()
 }

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ModelServiceStub:
-    """ModelService tells which models are served.
+    """ModelService tells which models are served and, on the admin address, changes that.
     """
 
     def __init__(self, channel):
@@ -58,7 +58,7 @@ class ModelServiceStub:
 
 
 class ModelServiceServicer:
-    """ModelService tells which models are served.
+    """ModelService tells which models are served and, on the admin address, changes that.
     """
 
     def ListModels(self, request, context):
@@ -76,16 +76,23 @@ class ModelServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def LoadModel(self, request, context):
-        """LoadModel loads a model of the server's model store. Not supported yet; later on the admin address only,
-        elsewhere PERMISSION_DENIED.
+        """LoadModel loads a model from the server's model store and returns once it serves. On the admin address only. A
+        version is replaced without a failed request: the new one is loaded and warm before the name leads to it, and the
+        old one finishes what it has. When a load fails, everything is as it was before; a caller that goes away ends it.
+        Errors: PERMISSION_DENIED elsewhere; INVALID_ARGUMENT for a name that is none; NOT_FOUND if the store has no such
+        folder; ALREADY_EXISTS if the name or an alias is taken; ABORTED while the model is being loaded or unloaded;
+        FAILED_PRECONDITION if the server has no model store or cannot serve the folder; RESOURCE_EXHAUSTED if the memory is
+        too small for it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UnloadModel(self, request, context):
-        """UnloadModel stops serving a model. Not supported yet; later on the admin address only, elsewhere
-        PERMISSION_DENIED.
+        """UnloadModel stops serving a model and returns once it has finished what it had and its memory was given back. From
+        the beginning on it refuses new requests with UNAVAILABLE. A caller that goes away does not end it. On the admin
+        address only. Errors: PERMISSION_DENIED elsewhere; NOT_FOUND; INVALID_ARGUMENT for an alias; FAILED_PRECONDITION for
+        the default model; ABORTED while the model is being loaded or unloaded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -123,7 +130,7 @@ def add_ModelServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ModelService:
-    """ModelService tells which models are served.
+    """ModelService tells which models are served and, on the admin address, changes that.
     """
 
     @staticmethod
