@@ -3,7 +3,9 @@ package server_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -220,11 +222,10 @@ func TestQuotas(t *testing.T) {
 	}
 }
 
-// TestRefusedBeforeItsMessage speaks HTTP/2 by hand: headers, and a message of 16 MiB of which not a byte is sent. A call
-// without a right is answered all the same, where an interceptor would wait for the message.
-func TestRefusedBeforeItsMessage(t *testing.T) {
-	t.Parallel()
-	g := startGuarded(t, `clients: [{name: a, key_sha256: "{a}"}]`, []string{"a"})
+// halfCall speaks HTTP/2 by hand: it sends the headers of Generate and the prefix of a message of 16 MiB of which not a
+// byte follows, and returns the headers of the answer, or what the stream was reset with.
+func halfCall(t *testing.T, g *guarded, headers ...string) map[string]string {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -241,35 +242,30 @@ func TestRefusedBeforeItsMessage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	t.Cleanup(func() { _ = conn.Close() })
 	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
-		t.Fatal(err)
-	}
-	fmt.Fprint(conn, http2.ClientPreface)
-	framer := http2.NewFramer(conn, conn)
-	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-	if err := framer.WriteSettings(); err != nil {
 		t.Fatal(err)
 	}
 	var block strings.Builder
 	encoder := hpack.NewEncoder(&block)
-	for _, field := range [][2]string{
-		{":method", "POST"},
-		{":scheme", "http"},
-		{":path", sluicev1.InferenceService_Generate_FullMethodName},
-		{":authority", "test"},
-		{"content-type", "application/grpc"},
-		{"te", "trailers"},
-	} {
-		if err := encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]}); err != nil {
+	fields := append([]string{
+		":method", "POST", ":scheme", "http", ":path", sluicev1.InferenceService_Generate_FullMethodName,
+		":authority", "test", "content-type", "application/grpc", "te", "trailers",
+	}, headers...)
+	for i := 0; i < len(fields); i += 2 {
+		if err := encoder.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: []byte(block.String()), EndHeaders: true}); err != nil {
+	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
 		t.Fatal(err)
 	}
-	prefix := binary.BigEndian.AppendUint32([]byte{0}, 16<<20-1)
-	if err := framer.WriteData(1, false, prefix); err != nil {
+	framer := http2.NewFramer(conn, conn)
+	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	err = errors.Join(framer.WriteSettings(),
+		framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: []byte(block.String()), EndHeaders: true}),
+		framer.WriteData(1, false, binary.BigEndian.AppendUint32([]byte{0}, 16<<20-1)))
+	if err != nil {
 		t.Fatal(err)
 	}
 	for {
@@ -277,16 +273,53 @@ func TestRefusedBeforeItsMessage(t *testing.T) {
 		if err != nil {
 			t.Fatalf("no answer: %v", err)
 		}
-		headers, ok := frame.(*http2.MetaHeadersFrame)
-		if !ok {
-			continue
-		}
-		for _, field := range headers.Fields {
-			if field.Name == "grpc-status" && field.Value != "16" {
-				t.Errorf("status %s", field.Value)
+		if answer, ok := frame.(*http2.MetaHeadersFrame); ok {
+			got := map[string]string{}
+			for _, field := range answer.Fields {
+				got[field.Name] = field.Value
 			}
+			return got
 		}
-		return
+	}
+}
+
+// TestRefusedBeforeItsMessage: a call without a right is answered from its headers, where an interceptor would wait for
+// the message.
+func TestRefusedBeforeItsMessage(t *testing.T) {
+	t.Parallel()
+	g := startGuarded(t, `clients: [{name: a, key_sha256: "{a}"}]`, []string{"a"})
+	if got := halfCall(t, g)["grpc-status"]; got != "16" {
+		t.Errorf("status %s", got)
+	}
+}
+
+// TestSlowMessage: with a right too, a message may not take for ever.
+func TestSlowMessage(t *testing.T) {
+	t.Parallel()
+	g := startGuarded(t, `clients: [{name: a, key_sha256: "{a}"}]`, []string{"a"},
+		func(c *server.Config) { c.ReceiveTimeout = 50 * time.Millisecond })
+	if got := halfCall(t, g, "x-api-key", g.keys["a"])["grpc-status"]; got != "1" {
+		t.Errorf("status %s", got)
+	}
+	if got := g.refusals(t, auth.ReasonSlowMessage); got != 1 {
+		t.Errorf("counted %d times", got)
+	}
+	// One that comes in in time may take longer than that.
+	in := greedy("x", 200)
+	in.Sampling.IgnoreEos = new(true)
+	stream, err := generator(g.Instance).GenerateStream(g.as(t.Context(), "a"), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for first := true; ; first = false {
+		if _, err := stream.Recv(); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if first {
+			time.Sleep(100 * time.Millisecond) //nolint:forbidigo // longer than a message may take
+		}
 	}
 }
 

@@ -51,6 +51,8 @@ type Config struct {
 	MaxConnectionAge, MaxConnectionAgeGrace time.Duration
 	// Guard decides who may call what. Nil: anyone anything.
 	Guard *auth.Guard
+	// ReceiveTimeout is how long a request message may take to come in, if there is a Guard. 0: a minute.
+	ReceiveTimeout time.Duration
 	// MaxConnections bounds the open connections of each listener; more are closed at once. 0: no bound.
 	MaxConnections int
 	// MaxConcurrentStreams bounds the calls of one connection. 0: 1024.
@@ -76,6 +78,9 @@ func New(config Config) (*Server, error) {
 	}
 	if config.MaxConcurrentStreams == 0 {
 		config.MaxConcurrentStreams = defaultMaxStreams
+	}
+	if config.ReceiveTimeout == 0 {
+		config.ReceiveTimeout = receiveTimeout
 	}
 	chain, err := interceptor.New(interceptor.Config{
 		Logger:         config.Logger,

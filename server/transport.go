@@ -25,7 +25,8 @@ const (
 	maxConnectionIdle  = 15 * time.Minute // a connection without a call is told to go; clients connect again by themselves
 	minClientKeepalive = 10 * time.Second // a client that pings more often is sent away
 	maxHeaderBytes     = 64 << 10
-	defaultMaxStreams  = 1024 // concurrent calls of one connection
+	receiveTimeout     = time.Minute // for a request message, 16 MiB at 2.2 Mbit/s
+	defaultMaxStreams  = 1024        // concurrent calls of one connection
 )
 
 // transportOptions are the options of the gRPC server that do not depend on its services.
@@ -60,7 +61,7 @@ func transportOptions(config Config) []grpc.ServerOption {
 	}
 	if config.Guard != nil {
 		transport = handshake.Credentials(transport, config.Guard)
-		options = append(options, grpc.InTapHandle(interceptor.Tap(config.Guard, config.Logger)),
+		options = append(options, grpc.InTapHandle(interceptor.Tap(config.Guard, config.Logger, config.ReceiveTimeout)),
 			grpc.UnknownServiceHandler(interceptor.Unknown(config.Guard)))
 	}
 	return append(options, grpc.Creds(transport))

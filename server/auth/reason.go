@@ -15,6 +15,7 @@ const (
 	ReasonTenant             Reason = "TENANT_MISMATCH"     // the call claims a tenant that its credentials are not of
 	ReasonRequestQuota       Reason = "REQUEST_QUOTA_SPENT" // too many requests
 	ReasonTokenQuota         Reason = "TOKEN_QUOTA_SPENT"   // too many tokens
+	ReasonSlowMessage        Reason = "MESSAGE_TOO_SLOW"    // its request did not come in in time
 	ReasonUnknownMethod      Reason = "UNKNOWN_METHOD"      // nothing of that name is served, reflection when off included
 )
 
@@ -34,7 +35,7 @@ const (
 func reasons() []Reason {
 	return []Reason{
 		ReasonNoCredentials, ReasonBadCredentials, ReasonExpiredCredentials, ReasonMethod, ReasonModel, ReasonTenant,
-		ReasonRequestQuota, ReasonTokenQuota, ReasonUnknownMethod,
+		ReasonRequestQuota, ReasonTokenQuota, ReasonSlowMessage, ReasonUnknownMethod,
 		ReasonNoCertificate, ReasonUnknownAuthority, ReasonExpiredCertificate, ReasonEarlyCertificate, ReasonIdentity,
 		ReasonHandshake, ReasonTooManyConnections, ReasonTooManyRefusals,
 	}

@@ -29,7 +29,9 @@ type authorization struct {
 
 // Tap returns the tap that checks calls by their headers. A call that it refuses reaches no interceptor, so that the tap
 // logs it itself.
-func Tap(guard *auth.Guard, logger *slog.Logger) tap.ServerInHandle {
+//
+// The request message of a call must be in within a time.
+func Tap(guard *auth.Guard, logger *slog.Logger, within time.Duration) tap.ServerInHandle {
 	log := &refusalLog{logger: logger}
 	return func(ctx context.Context, call *tap.Info) (context.Context, error) {
 		connection := handshake.FromContext(ctx)
@@ -43,7 +45,7 @@ func Tap(guard *auth.Guard, logger *slog.Logger) tap.ServerInHandle {
 			log.refused(ctx, call.FullMethodName, err)
 			return ctx, sluicestatus.Of(ctx, err).Err()
 		}
-		return auth.NewContext(ctx, principal), nil
+		return expectMessage(auth.NewContext(ctx, principal), guard, within), nil
 	}
 }
 

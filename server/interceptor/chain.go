@@ -10,6 +10,7 @@ package interceptor
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
@@ -61,6 +62,8 @@ func New(config Config) (Chain, error) {
 	}
 	if config.Guard != nil {
 		rights := authorization{skip: config.Infrastructure}
+		chain.Unary = slices.Insert(chain.Unary, 0, arrivalUnary)
+		chain.Stream = slices.Insert(chain.Stream, 0, arrivalStream)
 		chain.Unary, chain.Stream = append(chain.Unary, rights.unary), append(chain.Stream, rights.stream)
 	}
 	return chain, nil
