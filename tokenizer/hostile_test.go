@@ -109,7 +109,7 @@ func TestHostileJSON(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.name) || len(err.Error()) > 9000 {
 			t.Errorf("%s %.100s: %.300v, want an error with %q", c.part, c.value, err, c.name)
 		}
-		if used := after.TotalAlloc - before.TotalAlloc; used > uint64(64*len(data)+8<<20) {
+		if used := after.TotalAlloc - before.TotalAlloc; used > uint64(128*len(data)+8<<20) {
 			t.Errorf("%s %.100s: %d bytes allocated for a file of %d", c.part, c.value, used, len(data))
 		}
 	}
