@@ -304,7 +304,7 @@ func TestSlowMessage(t *testing.T) {
 	if got := g.refusals(t, auth.ReasonSlowMessage); got != 1 {
 		t.Errorf("counted %d times", got)
 	}
-	// One that comes in in time may take longer than that.
+	// A call whose message was quick may take longer than that.
 	in := greedy("x", 200)
 	in.Sampling.IgnoreEos = new(true)
 	stream, err := generator(g.Instance).GenerateStream(g.as(t.Context(), "a"), in)

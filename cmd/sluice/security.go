@@ -211,7 +211,7 @@ func (s *security) protect(next http.Handler, method func(*http.Request) string)
 			case errors.Is(err, certificates.ErrNoCertificate) && s.guard.Open(call.Method):
 			case errors.Is(err, certificates.ErrNoCertificate):
 				s.guard.Refuse(r.Context(), auth.ReasonNoCertificate)
-				answer(w, http.StatusUnauthorized, err.Error())
+				answer(w, http.StatusUnauthorized, "a client certificate is needed here")
 				return
 			case err != nil:
 				s.guard.Refuse(r.Context(), handshake.Reason(err, time.Now()))

@@ -15,7 +15,7 @@ const (
 	ReasonTenant             Reason = "TENANT_MISMATCH"     // the call claims a tenant that its credentials are not of
 	ReasonRequestQuota       Reason = "REQUEST_QUOTA_SPENT" // too many requests
 	ReasonTokenQuota         Reason = "TOKEN_QUOTA_SPENT"   // too many tokens
-	ReasonSlowMessage        Reason = "MESSAGE_TOO_SLOW"    // its request did not come in in time
+	ReasonSlowMessage        Reason = "MESSAGE_TOO_SLOW"    // its request took too long to come in
 	ReasonUnknownMethod      Reason = "UNKNOWN_METHOD"      // nothing of that name is served, reflection when off included
 )
 
