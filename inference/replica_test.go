@@ -159,6 +159,9 @@ func TestReplicaIsRebuilt(t *testing.T) {
 		asked := f.model.Stats().QueriedTokens
 		f.breaks[1].Store(false)
 		time.Sleep(time.Second) //nolint:forbidigo // the time is synctest's
+		if s := f.model.Stats(); s.QueriedTokens < asked {
+			t.Errorf("rebuilt, the prefixes of %d tokens have been looked up, and of %d before", s.QueriedTokens, asked)
+		}
 		if good, bad := load(8); good != 8 || bad != 0 {
 			t.Errorf("rebuilt, %d requests ended well and %d with it", good, bad)
 		}
@@ -289,6 +292,30 @@ func TestDrainWhileRebuilding(t *testing.T) {
 	})
 }
 
+// TestDrainAsItComesBack: a replica that is rebuilt while the drain begins ends with it.
+func TestDrainAsItComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1)
+		m := newModel(t, setup{configure: func(c *inference.Config) {
+			c.Replicas = []inference.Replica{{Device: "toy", Engine: f.engine(t, 0), Rebuild: func(context.Context) (*engine.Engine, error) {
+				f.model.Drain()
+				return f.engine(t, 0), nil
+			}}}
+		}})
+		f.model = m
+		ended := make(chan error, 1)
+		go func() { ended <- m.Run(t.Context()) }()
+		synctest.Wait()
+		f.breaks[0].Store(true)
+		if _, err := f.try(t, "Hello"); !errors.Is(err, errBroken) {
+			t.Errorf("the request ended with %v", err)
+		}
+		if err := <-ended; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+}
+
 // TestRebuildPanics: a panic in the rebuilding is a failure of it, and the next attempt may succeed.
 func TestRebuildPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -353,5 +380,20 @@ func TestPrefixAffinity(t *testing.T) {
 			}
 		}
 		wg.Wait()
+
+		// The replicas fail one by one, each with what it holds: the rest goes on.
+		f.refuses.Store(true)
+		for i := range 2 {
+			f.breaks[i].Store(true)
+			for range 6 {
+				_, _ = f.try(t, shared+"many")
+			}
+			if slots := f.model.Stats().Slots; slots != 4*(2-i) {
+				t.Fatalf("%d slots are left of 12 after %d failures", slots, i+1)
+			}
+			if _, err := f.try(t, shared+"many"); err != nil {
+				t.Errorf("after %d failures: %v", i+1, err)
+			}
+		}
 	})
 }
