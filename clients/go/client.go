@@ -78,6 +78,22 @@ func (c *Client) Model(ctx context.Context, name string, opts ...grpc.CallOption
 	return res.GetModel(), err
 }
 
+// LoadModel loads a model from the server's model store and returns once it serves. The client must be one of the
+// server's admin address. A failure is an [*Error].
+func (c *Client) LoadModel(
+	ctx context.Context, req *sluicev1.LoadModelRequest, opts ...grpc.CallOption,
+) (*sluicev1.Model, error) {
+	res, err := wrap(c.models.LoadModel(ctx, req, opts...))
+	return res.GetModel(), err
+}
+
+// UnloadModel takes a model out of service and returns once it has finished what it had. The client must be one of the
+// server's admin address. A failure is an [*Error].
+func (c *Client) UnloadModel(ctx context.Context, name string, opts ...grpc.CallOption) error {
+	_, err := wrap(c.models.UnloadModel(ctx, &sluicev1.UnloadModelRequest{Name: name}, opts...))
+	return err
+}
+
 // Tokenize turns text into tokens. A failure is an [*Error].
 func (c *Client) Tokenize(
 	ctx context.Context, req *sluicev1.TokenizeRequest, opts ...grpc.CallOption,

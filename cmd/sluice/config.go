@@ -168,9 +168,10 @@ func (f *configFile) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (
 		}
 	}
 	value := f.options[flag.Name]
-	if selected := ctx.Selected(); selected != nil {
-		if own, ok := f.commands[selected.Name][flag.Name]; ok {
+	for node := ctx.Selected(); node != nil; node = node.Parent { // models of models list
+		if own, ok := f.commands[node.Name][flag.Name]; ok {
 			value = own
+			break
 		}
 	}
 	if value == nil || value.Tag == "!!null" {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"text/tabwriter"
 
@@ -14,10 +15,10 @@ import (
 
 type modelsCmd struct {
 	clientFlags
-	Model string `help:"The same as NAME." env:"-" placeholder:"NAME"`
-	JSON  bool   `help:"Print one JSON object a line." name:"json"`
 
-	Name string `arg:"" optional:"" help:"Only the model of this name or alias."`
+	List   modelsListCmd   `cmd:"" default:"withargs" help:"List the models, or describe one; what models alone does."`
+	Load   modelsLoadCmd   `cmd:"" help:"Load a model from the server's model store, or replace one; on the admin address."`
+	Unload modelsUnloadCmd `cmd:"" help:"Unload a model once it has finished what it has; on the admin address."`
 }
 
 // Help implements kong.HelpProvider.
@@ -25,16 +26,26 @@ func (modelsCmd) Help() string {
 	return `Examples:
 
   sluice models
-  sluice models default --json | jq .contextLength`
+  sluice models default --json | jq .contextLength
+  sluice models load small --addr 127.0.0.1:9090
+  sluice models load small --folder small-v2 --replace --addr 127.0.0.1:9090
+  sluice models unload small --addr 127.0.0.1:9090`
+}
+
+type modelsListCmd struct {
+	Model string `help:"The same as NAME." env:"-" placeholder:"NAME"`
+	JSON  bool   `help:"Print one JSON object a line." name:"json"`
+
+	Name string `arg:"" optional:"" help:"Only the model of this name or alias."`
 }
 
 // Run lists the models.
-func (c *modelsCmd) Run(ctx context.Context, p *process) error {
+func (c *modelsListCmd) Run(ctx context.Context, p *process, parent *modelsCmd) error {
 	if c.Name != "" && c.Model != "" && c.Name != c.Model {
 		return usagef("--model %s and %s: give one of them", c.Model, c.Name)
 	}
 	name := cmp.Or(c.Name, c.Model)
-	server, err := c.connect()
+	server, err := parent.connect()
 	if err != nil {
 		return err
 	}
@@ -49,19 +60,63 @@ func (c *modelsCmd) Run(ctx context.Context, p *process) error {
 	} else if models, err = server.Models(ctx); err != nil {
 		return err
 	}
-	if c.JSON {
+	return printModels(p.stdout, models, c.JSON)
+}
+
+type modelsLoadCmd struct {
+	Folder  string   `help:"Folder of the model store; without it, the one called NAME." env:"-" placeholder:"FOLDER"`
+	Alias   []string `help:"Another name that shall lead to the model, and no longer to the one that has it now; repeatable. \"default\" makes it the default model." name:"as" env:"-" placeholder:"ALIAS"`
+	Replace bool     `help:"Replace the model that serves under the name, without a failed request." env:"-"`
+	JSON    bool     `help:"Print the model as one JSON object." name:"json" env:"-"`
+
+	Name string `arg:"" help:"Name to serve the model by."`
+}
+
+// Run loads a model and waits until it serves.
+func (c *modelsLoadCmd) Run(ctx context.Context, p *process, parent *modelsCmd) error {
+	server, err := parent.connect()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = server.Close() }() // nothing is in flight
+	m, err := server.LoadModel(ctx, &sluicev1.LoadModelRequest{
+		Name: c.Name, Folder: c.Folder, Aliases: c.Alias, Replace: c.Replace,
+	})
+	if err != nil {
+		return err
+	}
+	return printModels(p.stdout, []*sluicev1.Model{m}, c.JSON)
+}
+
+type modelsUnloadCmd struct {
+	Name string `arg:"" help:"Name of the model, not an alias."`
+}
+
+// Run unloads a model and waits until it has gone.
+func (c *modelsUnloadCmd) Run(ctx context.Context, _ *process, parent *modelsCmd) error {
+	server, err := parent.connect()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = server.Close() }() // nothing is in flight
+	return server.UnloadModel(ctx, c.Name)
+}
+
+// printModels writes a table, or a JSON object a line.
+func printModels(w io.Writer, models []*sluicev1.Model, asJSON bool) error {
+	if asJSON {
 		for _, m := range models {
 			line, err := protojson.Marshal(m)
 			if err != nil {
 				return fmt.Errorf("models: %w", err)
 			}
-			if _, err := fmt.Fprintf(p.stdout, "%s\n", line); err != nil {
+			if _, err := fmt.Fprintf(w, "%s\n", line); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0) // keeps the first error for Flush
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) // keeps the first error for Flush
 	_, _ = fmt.Fprintln(table, "NAME\tALIASES\tSTATE\tARCHITECTURE\tQUANTIZATION\tCONTEXT\tCHAT\tREPLICAS")
 	for _, m := range models {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", m.GetName(), strings.Join(m.GetAliases(), ","),
