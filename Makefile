@@ -122,6 +122,10 @@ fuzz: ## Run every fuzz target for FUZZTIME each.
 bench: setup ## Run the Go benchmarks.
 	go test -run '^$$' -bench . -benchmem -count 6 ./tokenizer/... ./inference/... ./server/... ./cmd/sluice/e2e
 
+.PHONY: bench-tracing
+bench-tracing: setup ## Measure what tracing costs, as processor time a token (some minutes).
+	go test -tags tracingcost -run TestTracingCost -timeout 1h -v ./cmd/sluice/e2e
+
 .PHONY: bench-peers
 bench-peers: setup ## Measure llama.cpp, onnxruntime-genai, OpenVINO and others beside Sluice; installs gigabytes into the cache.
 	$(PYTHON) scripts/peers/bench.py --sluice $(BIN) --out bin/peers.md --json bin/peers.json $(PEERS_ARGS)

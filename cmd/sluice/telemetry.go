@@ -161,7 +161,10 @@ func (t *telemetry) startTraces(ctx context.Context, about *resource.Resource, f
 		if err != nil {
 			return err
 		}
-		options, exports = append(options, sdktrace.WithBatcher(exporter, append(batch, sdktrace.WithBatchTimeout(time.Second))...)), true
+		if os.Getenv("OTEL_BSP_SCHEDULE_DELAY") == "" { // a file is read by somebody who waits for it
+			batch = append(batch, sdktrace.WithBatchTimeout(time.Second))
+		}
+		options, exports = append(options, sdktrace.WithBatcher(exporter, batch...)), true
 	}
 	if exports {
 		sampler, err := environmentSampler()
