@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
@@ -61,6 +62,7 @@ type security struct {
 	log          *slog.Logger
 	guard        *auth.Guard
 	certificates *certificates.Source // nil: no TLS
+	reloading    sync.Mutex           // held by reload, which a signal and a change may call at once
 }
 
 // newSecurity reads the files. What is wrong with them is the operator's to mend: a *usageError.
@@ -133,6 +135,8 @@ func (s *security) files() []string {
 
 // reload reads the files again. A faulty one changes nothing, and is named in the log.
 func (s *security) reload() {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
 	if s.certificates != nil {
 		if err := s.certificates.Reload(); err != nil {
 			s.log.Error("the certificates stay as they were", "error", err.Error())
