@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"time"
 
 	serviceorca "github.com/cncf/xds/go/xds/service/orca/v3"
@@ -67,7 +68,9 @@ type Server struct {
 	grpc   *grpc.Server
 	health *healthService
 	gate   *gate
-	load   *load
+
+	drainDelay atomic.Int64 // a time.Duration
+	load       *load
 }
 
 // New makes a server with all its services registered. It serves once Serve is called, and says so (in
@@ -98,6 +101,7 @@ func New(config Config) (*Server, error) {
 		gate:   newGate(max(config.DrainDelay, time.Second)),
 		load:   &load{models: config.Registry, rates: newRates(time.Now)},
 	}
+	s.SetDrainDelay(config.DrainDelay)
 	s.grpc = grpc.NewServer(append(transportOptions(config),
 		grpc.ChainUnaryInterceptor(append(chain.Unary, s.load.unary, s.gate.unary)...),
 		grpc.ChainStreamInterceptor(append(chain.Stream, s.load.stream, s.gate.stream)...),

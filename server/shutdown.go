@@ -14,8 +14,8 @@ const lingerTimeout = time.Second
 // that still run are cut off and the error is ctx's. In either case no handler runs when it returns.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.health.down()
-	if s.config.DrainDelay > 0 {
-		delay := time.NewTimer(s.config.DrainDelay)
+	if wait := time.Duration(s.drainDelay.Load()); wait > 0 {
+		delay := time.NewTimer(wait)
 		defer delay.Stop()
 		select {
 		case <-delay.C:
@@ -35,6 +35,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.grpc.Stop()
 	return cut
 }
+
+// SetDrainDelay replaces Config.DrainDelay for a Shutdown to come.
+func (s *Server) SetDrainDelay(delay time.Duration) { s.drainDelay.Store(int64(delay)) }
 
 // flush lets the connections send what they hold. All real work is done by now; what can still be open are streams
 // that wait for their clients (reflection), which are not worth more than a moment.

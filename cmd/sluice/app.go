@@ -29,6 +29,7 @@ type app struct {
 	manager   *inference.Manager
 	runtime   atomic.Pointer[ort.Environment] // nil until ONNX Runtime is loaded
 	sharers   int                             // models that the server was started with, which share its memory
+	drainTime atomic.Pointer[drainTime]       // in force
 	failed    chan error                      // says that no model serves any more
 	server    *server.Server
 	grpc      net.Listener
@@ -73,7 +74,7 @@ func (a *app) run(ctx context.Context) (err error) {
 		TracerProvider: a.telemetry.tracers,
 		MeterProvider:  a.telemetry.meters,
 		Propagator:     a.telemetry.propagator,
-		DrainDelay:     a.options.DrainDelay,
+		DrainDelay:     a.drainTime.Load().delay,
 		Credentials:    a.security.credentials(),
 		Guard:          a.security.guard,
 		MaxConnections: a.options.MaxConnections,

@@ -20,7 +20,7 @@ func (a *app) announce(folders []namedFolder) error {
 	a.registry, a.sharers, a.failed = registry, len(folders), make(chan error, 1)
 	a.manager = inference.NewManager(inference.ManagerConfig{
 		Registry:     registry,
-		DrainTimeout: func() time.Duration { return a.options.DrainTimeout },
+		DrainTimeout: func() time.Duration { return a.drainTime.Load().timeout },
 		OnEnd:        a.modelEnded,
 	})
 	for _, f := range folders {

@@ -13,7 +13,13 @@ import (
 type reloader struct {
 	process *process
 	logging *loggingFlags     // in force
-	running map[string]string // what the server was started with
+	running map[string]string // in force
+	apply   func(*serveCmd)   // puts the live options in force
+}
+
+// live are the options that change while the server runs.
+func live(name string) bool {
+	return slices.Contains([]string{"log-level", "drain-delay", "drain-timeout"}, name)
 }
 
 // settings are the options in force, as text.
@@ -42,15 +48,21 @@ func (r *reloader) reload() {
 		return
 	}
 	fresh := settings(parsed)
-	var restart []string
+	var changed, restart []string
 	for _, name := range slices.Sorted(maps.Keys(fresh)) {
-		if name != "log-level" && fresh[name] != r.running[name] {
+		switch {
+		case fresh[name] == r.running[name]:
+		case live(name):
+			changed = append(changed, name)
+			r.running[name] = fresh[name]
+		default:
 			restart = append(restart, name)
 		}
 	}
+	r.apply(&line.Serve)
 	level := slog.Level(line.LogLevel)
 	r.logging.level.Set(min(level, r.logging.level.Level(), slog.LevelInfo)) // whichever it is, this is to be seen
-	log.Info("reloaded", "log_level", line.LogLevel.String())
+	log.Info("reloaded", "log_level", line.LogLevel.String(), "changed", changed)
 	if len(restart) > 0 {
 		log.Warn("changed options that need a restart", "options", restart)
 	}

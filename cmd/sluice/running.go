@@ -67,6 +67,17 @@ func (a *app) turnServing() {
 	a.security.warn(a.grpc.Addr())
 }
 
+// drainTime bounds the two parts of a drain.
+type drainTime struct{ delay, timeout time.Duration }
+
+// apply puts the options in force that change while the server runs.
+func (a *app) apply(options *serveCmd) {
+	a.drainTime.Store(&drainTime{delay: options.DrainDelay, timeout: options.DrainTimeout})
+	if a.server != nil {
+		a.server.SetDrainDelay(options.DrainDelay)
+	}
+}
+
 // superviseSignals waits for a signal to drain and drains.
 func (a *app) superviseSignals(ctx context.Context) error {
 	for {
@@ -88,11 +99,12 @@ func (a *app) superviseSignals(ctx context.Context) error {
 
 // drain takes the server out of service without breaking a call. The second signal ends that at once.
 func (a *app) drain(ctx context.Context, first os.Signal) error {
-	a.log.Info("draining", "signal", first.String(), "delay", a.options.DrainDelay.String(), "timeout", a.options.DrainTimeout.String())
+	times := a.drainTime.Load()
+	a.log.Info("draining", "signal", first.String(), "delay", times.delay.String(), "timeout", times.timeout.String())
 	a.serving.Store(false)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	timeout := time.AfterFunc(a.options.DrainDelay+a.options.DrainTimeout, func() { cancel(errDrainTimeout) })
+	timeout := time.AfterFunc(times.delay+times.timeout, func() { cancel(errDrainTimeout) })
 	defer timeout.Stop()
 	go func() {
 		for {

@@ -63,8 +63,8 @@ func (serveCmd) Help() string {
 	return `Serves sluice.v1, grpc.health.v1 and reflection. Never downloads anything: without ONNX Runtime or a model it exits 3.
 
 SIGTERM and SIGINT drain: health turns NOT_SERVING, running calls finish, the exit code is 0. A second signal stops at
-once with 130. SIGHUP reads the configuration file again; the log level changes at once, other changes are named as
-needing a restart. Certificates and the file of API keys are read again by SIGHUP, and by themselves when they change.
+once with 130. SIGHUP reads the configuration file again; the log level and the times of a drain change at once, other
+changes are named as needing a restart. Certificates and the file of API keys are read again by SIGHUP, and by themselves when they change.
 Traces and metrics go where the standard OTEL_ variables say, and nowhere without them. OTLP is http/protobuf, on a
 collector's port 4318, unless OTEL_EXPORTER_OTLP_PROTOCOL is grpc, whose port is 4317.
 
@@ -138,8 +138,9 @@ func (c *serveCmd) Run(ctx context.Context, p *process, logging *loggingFlags, p
 		log:     p.log,
 		level:   logging.level,
 		signals: signals,
-		reload:  (&reloader{process: p, logging: logging, running: settings(parsed)}).reload,
 	}
+	a.apply(c)
+	a.reload = (&reloader{process: p, logging: logging, running: settings(parsed), apply: a.apply}).reload
 	return a.run(ctx)
 }
 
