@@ -38,7 +38,7 @@ func tool(t *testing.T, path string) string {
 }
 
 // run runs a program and returns what it said, on both outputs if it failed.
-func run(t *testing.T, stdin string, program string, arguments ...string) (string, error) {
+func run(t *testing.T, stdin, program string, arguments ...string) (string, error) {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), program, arguments...)
 	command.Stdin = strings.NewReader(stdin)

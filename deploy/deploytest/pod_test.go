@@ -226,7 +226,8 @@ func checkServer(t *testing.T, c container, grace int) {
 				Name     string `yaml:"name"`
 				Path     string `yaml:"mountPath"`
 				ReadOnly bool   `yaml:"readOnly"`
-			}) bool {
+			},
+			) bool {
 				return m.ReadOnly && strings.HasPrefix("/"+path, m.Path)
 			}) {
 				t.Errorf("nothing is mounted for %s", argument)
@@ -289,7 +290,7 @@ func TestInferencePool(t *testing.T) {
 	if err != nil {
 		t.Fatal(manifests)
 	}
-	for _, pool := range parse[struct {
+	pools := parse[struct {
 		APIVersion string `yaml:"apiVersion"`
 		Spec       struct {
 			Selector struct {
@@ -307,13 +308,13 @@ func TestInferencePool(t *testing.T) {
 				FailureMode string `yaml:"failureMode"`
 			} `yaml:"endpointPickerRef"`
 		} `yaml:"spec"`
-	}](t, manifests, "InferencePool") {
-		s := pool.Spec
-		if pool.APIVersion != "inference.networking.k8s.io/v1" || len(s.Selector.Labels) == 0 || len(s.Ports) != 1 || s.Ports[0].Number != 50051 ||
-			s.Protocol != "kubernetes.io/h2c" || s.Picker.Name == "" || s.Picker.Port.Number == 0 || s.Picker.FailureMode == "" {
-			t.Errorf("%+v", pool)
-		}
-		return
+	}](t, manifests, "InferencePool")
+	if len(pools) != 1 {
+		t.Fatalf("%d InferencePools", len(pools))
 	}
-	t.Error("there is no InferencePool")
+	s := pools[0].Spec
+	if pools[0].APIVersion != "inference.networking.k8s.io/v1" || len(s.Selector.Labels) == 0 || len(s.Ports) != 1 || s.Ports[0].Number != 50051 ||
+		s.Protocol != "kubernetes.io/h2c" || s.Picker.Name == "" || s.Picker.Port.Number == 0 || s.Picker.FailureMode == "" {
+		t.Errorf("%+v", pools[0])
+	}
 }
