@@ -60,11 +60,11 @@ func (e *Engine) step(ctx context.Context) (ran bool, err error) {
 	e.results, e.forks = e.results[:0], e.forks[:0]
 	drawn := e.drawAll(plan.Decode, logits.Decode)
 	for i, q := range plan.Decode {
-		e.results = append(e.results, e.advanceDrafted(q, drawn[i], logits.Draft, batch, now))
+		e.results = append(e.results, e.advanceDrafted(q, drawn[i], logits.Draft, batch, now)) //nolint:contextcheck // a measurement belongs to its request, not to the step
 	}
 	var chunk sched.Result
 	if c := plan.Chunk; c.Sequence != nil {
-		chunk = e.advanceChunk(c, logits, batch, now)
+		chunk = e.advanceChunk(c, logits, batch, now) //nolint:contextcheck // as above
 	}
 	if c := plan.Chunk; len(c.Save) > 0 { // after the tokens are out: nobody waits for it
 		if err := e.session.SaveBlocks(c.Sequence.Slot(), c.SaveFrom, c.Save); err != nil {
