@@ -35,7 +35,7 @@ func TestTooLate(t *testing.T) {
 	t.Parallel()
 	i := start(t, unhurried(engine.Config{}))
 	in := greedy("hi", 200)
-	in.Sampling.IgnoreEos = proto.Bool(true) // 20 s
+	in.Sampling.IgnoreEos = new(true) // 20 s
 	short := proto.CloneOf(in)
 	short.Sampling.MaxTokens = proto.Uint32(2)
 	if _, err := generator(i).Generate(t.Context(), short); err != nil {
