@@ -142,9 +142,9 @@ func (m *Manager) open(ctx context.Context, r LoadRequest, replaces *Model) (*ve
 		return nil, err
 	}
 	if ctx.Err() != nil { // nobody waits for it any more
-		return nil, errors.Join(context.Cause(ctx), opened.discard())
+		return nil, errors.Join(context.Cause(ctx), opened.discard()) //nolint:contextcheck // ctx has ended, and what was opened must be closed
 	}
-	return m.start(opened), nil
+	return m.start(opened), nil //nolint:contextcheck // the model outlives the call that loaded it
 }
 
 // discard gives back what a model holds that never ran.

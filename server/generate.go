@@ -62,7 +62,7 @@ type running struct {
 func (s *inferenceService) start(ctx context.Context, in *sluicev1.GenerateRequest) (running, error) {
 	arrival := s.now()
 	for {
-		model, err := findModel(ctx, s.models, "model", in.GetModel())
+		model, err := findModel(ctx, s.models, in.GetModel())
 		if err != nil {
 			return running{}, err
 		}

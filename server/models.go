@@ -38,9 +38,9 @@ func findEntry(ctx context.Context, models Registry, field, name string) (infere
 	return entry, nil
 }
 
-// findModel finds the model that serves under such a name.
-func findModel(ctx context.Context, models Registry, field, name string) (*inference.Model, error) {
-	entry, err := findEntry(ctx, models, field, name)
+// findModel finds the model that serves under the name in the field "model" of a request.
+func findModel(ctx context.Context, models Registry, name string) (*inference.Model, error) {
+	entry, err := findEntry(ctx, models, "model", name)
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ type tokenizerService struct {
 
 // Tokenize turns text into token ids.
 func (s *tokenizerService) Tokenize(ctx context.Context, in *sluicev1.TokenizeRequest) (*sluicev1.TokenizeResponse, error) {
-	model, err := findModel(ctx, s.models, "model", in.GetModel())
+	model, err := findModel(ctx, s.models, in.GetModel())
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +46,7 @@ func (s *tokenizerService) Tokenize(ctx context.Context, in *sluicev1.TokenizeRe
 
 // Detokenize turns token ids into text.
 func (s *tokenizerService) Detokenize(ctx context.Context, in *sluicev1.DetokenizeRequest) (*sluicev1.DetokenizeResponse, error) {
-	model, err := findModel(ctx, s.models, "model", in.GetModel())
+	model, err := findModel(ctx, s.models, in.GetModel())
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func (s *tokenizerService) Detokenize(ctx context.Context, in *sluicev1.Detokeni
 
 // CountTokens counts the tokens that an input of Generate has.
 func (s *tokenizerService) CountTokens(ctx context.Context, in *sluicev1.CountTokensRequest) (*sluicev1.CountTokensResponse, error) {
-	model, err := findModel(ctx, s.models, "model", in.GetModel())
+	model, err := findModel(ctx, s.models, in.GetModel())
 	if err != nil {
 		return nil, err
 	}

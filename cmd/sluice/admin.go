@@ -37,7 +37,7 @@ func (a *app) listenAdmin(ctx context.Context, undo *closers) error {
 		a.log.Warn("anyone who reaches the admin address may profile and change the server: it is not on a loopback address",
 			"admin_addr", listener.Addr().String())
 	}
-	rpc, err := server.NewAdmin(server.AdminConfig{
+	rpc, err := server.NewAdmin(server.AdminConfig{ //nolint:contextcheck // the server outlives ctx's caller
 		Registry: a.registry, Loader: &storeLoader{app: a}, Logger: a.log, MeterProvider: a.telemetry.meters,
 	})
 	if err != nil {

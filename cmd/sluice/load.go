@@ -91,7 +91,7 @@ func (a *app) loadModel(
 	}
 	a.log.Info("loaded a model", "model", f.name, "folder", f.folder.Dir, "quantization", manifest.Quantization,
 		"context", length, "replicas", len(replicas), "took", time.Since(started).Round(time.Millisecond).String())
-	return inference.NewModel(inference.Config{
+	return inference.NewModel(inference.Config{ //nolint:contextcheck // the model outlives the call that loads it
 		Name:           f.name,
 		Architecture:   manifest.Architecture,
 		Quantization:   manifest.Quantization,

@@ -70,7 +70,7 @@ func (a *app) loadAll(ctx context.Context, folders []namedFolder, library string
 	}
 	undo.add(environment.Close)
 	a.runtime.Store(environment)
-	undo.add(func() error {
+	undo.add(func() error { //nolint:contextcheck // ctx has ended by then
 		ended, cancel := context.WithCancel(context.Background())
 		cancel()
 		a.manager.Close(ended)
