@@ -13,8 +13,10 @@ package ort
 enum {
 	place_get_error_message = 2,
 	place_create_env = 3,
+	place_create_session_of = 8,
 	place_release_env = 92,
 	place_release_status = 93,
+	place_release_domain = 101,
 	place_add_initializer = 150,
 	place_create_container = 166,
 	place_release_container = 167,
@@ -65,6 +67,11 @@ static void *create_session(const void *const *table, void *env, const char *pat
 	return ((void *(*)(const void *, const char *, const void *, void *, void **))table[place_create_session])(
 		env, path, options, container, session);
 }
+
+static void *create_session_of(const void *const *table, void *env, const void *model, size_t size, void *options, void **session) {
+	return ((void *(*)(const void *, const void *, size_t, const void *, void **))table[place_create_session_of])(
+		env, model, size, options, session);
+}
 */
 import "C"
 
@@ -82,7 +89,9 @@ func places() map[string]int {
 	return map[string]int{
 		"GetErrorMessage":                            C.place_get_error_message,
 		"CreateEnv":                                  C.place_create_env,
+		"CreateSessionFromArray":                     C.place_create_session_of,
 		"ReleaseEnv":                                 C.place_release_env,
+		"ReleaseCustomOpDomain":                      C.place_release_domain,
 		"ReleaseStatus":                              C.place_release_status,
 		"AddInitializer":                             C.place_add_initializer,
 		"CreatePrepackedWeightsContainer":            C.place_create_container,
@@ -154,6 +163,19 @@ func (a capi) newSession(env unsafe.Pointer, model string, options *onnx.Session
 	}
 	return adopt(session), nil
 }
+
+// newSessionOf makes a session of a model in memory.
+func (a capi) newSessionOf(env unsafe.Pointer, model []byte, options *onnx.SessionOptions) (*onnx.DynamicAdvancedSession, error) {
+	var session unsafe.Pointer
+	err := a.failure(C.create_session_of(a.table, env, unsafe.Pointer(&model[0]), C.size_t(len(model)), pointerIn(options, "o"), &session)) //nolint:gocritic // it reads what cgo makes of this
+	if err != nil {
+		return nil, err
+	}
+	return adopt(session), nil
+}
+
+// releaseDomain frees the operators that sessions were made with.
+func (a capi) releaseDomain(domain unsafe.Pointer) { C.release(a.table, C.place_release_domain, domain) }
 
 // pointerIn reads a C pointer that the binding keeps in an unexported field; TestBindingFields looks at the fields.
 func pointerIn(object any, field string) unsafe.Pointer {

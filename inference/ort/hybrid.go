@@ -95,7 +95,11 @@ func (h *hybrid) reserve() (err error) {
 	if err := h.newBuffers(); err != nil {
 		return err
 	}
-	return h.newDummies()
+	if err := h.newDummies(); err != nil {
+		return err
+	}
+	h.session.prefixes, err = reservePrefixes(c.PrefixBytes, h.scratch, h.slots)
+	return err
 }
 
 // readScales reads the scales of the 8-bit keys and values.
@@ -436,3 +440,9 @@ func (h *hybrid) free() error {
 	}
 	return errs
 }
+
+// close has nothing left to do.
+func (h *hybrid) close() {}
+
+// positionBytes is the memory of one position of a slot.
+func (h *hybrid) positionBytes() int { return positionBytes(h.slots) }

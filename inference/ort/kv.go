@@ -8,8 +8,8 @@ import (
 	"github.com/sluiceml/sluice/inference/model"
 )
 
-// kv is the type of keys and values.
-type kv interface{ int8 | float32 }
+// kv is the type of keys and values; uint16 stands for binary16.
+type kv interface{ int8 | uint16 | float32 }
 
 // cache is the memory of a session's keys and values: for each layer two buffers, each of all slots one after the
 // other, each slot of kv_heads runs of maxLength positions of headSize values.

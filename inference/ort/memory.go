@@ -36,7 +36,7 @@ func reserveWith(size int, advise func([]byte) error) (*region, error) {
 }
 
 // carve takes the next n elements of a region, at the start of a page.
-func carve[T int8 | int32 | int64 | float32](r *region, n int) []T {
+func carve[T int8 | uint16 | int32 | int64 | float32](r *region, n int) []T {
 	var zero T
 	size := n * int(unsafe.Sizeof(zero))
 	start := r.used

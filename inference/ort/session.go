@@ -8,6 +8,7 @@ import (
 	onnx "github.com/yalue/onnxruntime_go"
 
 	"github.com/sluiceml/sluice/inference/model"
+	"github.com/sluiceml/sluice/inference/ort/kernels"
 	"github.com/sluiceml/sluice/inference/runner"
 )
 
@@ -21,6 +22,9 @@ type Config struct {
 	Slots     int // sequences held at once
 	MaxLength int // positions per slot, at most ContextLength
 	MaxChunk  int // most tokens of a prompt chunk, at most MaxLength
+
+	// NoKernels leaves all work to ONNX Runtime's own operators, where those of package kernels would do some.
+	NoKernels bool
 
 	PrefixBytes int // most memory of the prefix store; what holds no block is no store
 
@@ -68,7 +72,8 @@ type Session struct {
 	config      Config
 	session     *onnx.DynamicAdvancedSession
 	names       *names
-	hybrid      *hybrid // of a hybrid graph, which has no use for cache, buffers and lanes; nil: another graph
+	executor    executor // which has no use for cache, buffers and lanes; nil: the graph takes decode rows or a chunk
+	own         *Weights // of this session alone; nil: config's, or none
 	cache       *cache[float32]
 	prefixes    prefixes
 	buffers     *buffers
@@ -97,7 +102,7 @@ func (e *Environment) Open(config Config) (_ *Session, err error) {
 			err = errors.Join(fmt.Errorf("opening %s: %w", config.Model, err), s.Close())
 		}
 	}()
-	if s.session, err = load(config, s.names); err != nil {
+	if err = s.load(); err != nil {
 		return nil, err
 	}
 	if err = s.begin(); err != nil {
@@ -156,12 +161,10 @@ func (s *Session) Renew() error {
 func (s *Session) reserve() (err error) {
 	c := s.config
 	if c.Graph.Hybrid != nil {
-		s.hybrid = newHybrid(s)
-		if err := s.hybrid.reserve(); err != nil {
-			return err
-		}
-		s.prefixes, err = reservePrefixes(c.PrefixBytes, s.hybrid.scratch, s.hybrid.slots)
-		return err
+		s.executor = newHybrid(s)
+	}
+	if s.executor != nil {
+		return s.executor.reserve()
 	}
 	if s.cache, err = newCache[float32](c.Slots, c.MaxLength, c.Graph); err != nil {
 		return err
@@ -173,26 +176,69 @@ func (s *Session) reserve() (err error) {
 	return err
 }
 
-// load makes ONNX Runtime's session.
-func load(config Config, names *names) (session *onnx.DynamicAdvancedSession, err error) {
-	options, err := sessionOptions(config.Device)
+// executor runs a session's steps by a graph that takes decode rows and a chunk together.
+type executor interface {
+	// reserve takes address space for keys, values, inputs, logits and the prefix store. It may be called again after
+	// free.
+	reserve() error
+	step(step runner.Step) (runner.Logits, error)
+	// positionBytes is the memory of one position of a slot.
+	positionBytes() int
+	copySlot(dst, src, length int)
+	release(slot int) error
+	save(slot, past int, blocks []int) error
+	load(slot int, blocks []int, length int)
+	// unbind gives back what refers to tensors, which are freed after it, and free the memory below them.
+	unbind() error
+	free() error
+	// close gives back what is left, after ONNX Runtime's session.
+	close()
+}
+
+// ownWeights packs the session's weights for the kernels; nil if they are not of the kind. What is wrong with a model,
+// ONNX Runtime says best.
+func (s *Session) ownWeights() (*Weights, error) {
+	w, err := s.environment.ShareWeights(s.config.Model, s.config.Graph)
 	if err != nil {
-		return nil, err
+		return nil, nil //nolint:nilnil,nilerr // as above
+	}
+	if w.packed == nil {
+		return nil, w.Close()
+	}
+	s.own = w
+	return w, nil
+}
+
+// load makes ONNX Runtime's session.
+func (s *Session) load() (err error) {
+	c := s.config
+	options, err := sessionOptions(c.Device)
+	if err != nil {
+		return err
 	}
 	defer func() { err = errors.Join(err, options.Destroy()) }()
-	if config.Weights != nil {
-		session, err = config.Weights.open(options)
-	} else {
-		session, err = onnx.NewDynamicAdvancedSession(config.Model, names.inputs, names.outputs, options)
+	weights := c.Weights
+	if weights == nil && c.Device.Provider == CPU && !c.NoKernels && kernels.Supported() {
+		if weights, err = s.ownWeights(); err != nil {
+			return err
+		}
+	}
+	switch {
+	case weights != nil && weights.packed != nil && !c.NoKernels:
+		s.executor, s.session, err = weights.packed.open(s, weights, options)
+	case c.Weights != nil:
+		s.session, err = weights.open(options)
+	default:
+		s.session, err = onnx.NewDynamicAdvancedSession(c.Model, s.names.inputs, s.names.outputs, options)
 	}
 	if err != nil {
 		err = fmt.Errorf("loading: %w", err)
-		if config.Device.Provider != CPU {
-			err = &DeviceError{Device: config.Device, Err: err} // its libraries load here
+		if c.Device.Provider != CPU {
+			err = &DeviceError{Device: c.Device, Err: err} // its libraries load here
 		}
-		return nil, err
+		return err
 	}
-	return session, nil
+	return nil
 }
 
 // Limits says what the session can hold.
@@ -203,8 +249,8 @@ func (s *Session) Limits() runner.Limits {
 		MaxChunk:  s.config.MaxChunk,
 		VocabSize: s.config.Graph.VocabSize,
 	}
-	if s.hybrid != nil {
-		limits.PositionBytes = positionBytes(s.hybrid.slots)
+	if s.executor != nil {
+		limits.PositionBytes = s.executor.positionBytes()
 		limits.Mixes = true
 		limits.MaxDraft = min(maxDraft, s.config.MaxLength-1)
 	}
@@ -225,8 +271,8 @@ func (s *Session) Step(step runner.Step) (runner.Logits, error) {
 	if err := s.check(step); err != nil {
 		return runner.Logits{}, err
 	}
-	if s.hybrid != nil {
-		logits, err := s.hybrid.step(step)
+	if s.executor != nil {
+		logits, err := s.executor.step(step)
 		if err != nil {
 			return runner.Logits{}, fmt.Errorf("running %d decode rows and a chunk (%t): %w", len(step.Decode), step.Chunk != nil, err)
 		}
@@ -327,8 +373,8 @@ func (s *Session) CopySlot(dst, src, length int) error {
 	}
 	switch {
 	case dst == src:
-	case s.hybrid != nil:
-		s.hybrid.copySlot(dst, src, length)
+	case s.executor != nil:
+		s.executor.copySlot(dst, src, length)
 	default:
 		s.cache.copySlot(dst, src, length)
 	}
@@ -352,8 +398,8 @@ func (s *Session) ReleaseSlot(slot int) {
 
 // discardSlot gives a slot's memory back.
 func (s *Session) discardSlot(slot int) error {
-	if s.hybrid != nil {
-		return s.hybrid.release(slot)
+	if s.executor != nil {
+		return s.executor.release(slot)
 	}
 	return s.cache.release(slot)
 }
@@ -366,8 +412,8 @@ func (s *Session) SaveBlocks(slot, past int, blocks []int) error {
 	if err := s.checkBlocks(slot, past, len(blocks)*runner.BlockSize, blocks); err != nil {
 		return err
 	}
-	if s.hybrid != nil {
-		return s.hybrid.save(slot, past, blocks)
+	if s.executor != nil {
+		return s.executor.save(slot, past, blocks)
 	}
 	s.prefixes.exact.save(slot, past, blocks)
 	return nil
@@ -381,8 +427,8 @@ func (s *Session) LoadBlocks(slot int, blocks []int, length int) error {
 	if err := s.checkBlocks(slot, 0, length, blocks); err != nil {
 		return err
 	}
-	if s.hybrid != nil {
-		s.hybrid.load(slot, blocks, length)
+	if s.executor != nil {
+		s.executor.load(slot, blocks, length)
 		return nil
 	}
 	s.prefixes.exact.load(slot, blocks, length)
@@ -420,6 +466,15 @@ func (s *Session) Close() error {
 			s.config.Weights.leave()
 		}
 	}
+	if s.executor != nil {
+		s.executor.close()
+	}
+	if s.own != nil {
+		if s.session != nil && s.executor != nil {
+			s.own.leave()
+		}
+		errs = errors.Join(errs, s.own.Close())
+	}
 	s.environment.release()
 	return errs
 }
@@ -430,21 +485,21 @@ func (s *Session) end() error {
 	for _, l := range slices.Concat(s.decode, s.chunk) {
 		errs = errors.Join(errs, l.close())
 	}
-	if s.hybrid != nil {
-		errs = errors.Join(errs, s.hybrid.unbind())
+	if s.executor != nil {
+		errs = errors.Join(errs, s.executor.unbind())
 	}
 	errs = errors.Join(errs, s.tensors.close())
 	if s.buffers != nil {
 		errs = errors.Join(errs, s.buffers.region.free())
 	}
-	errs = errors.Join(errs, s.prefixes.exact.free(), s.prefixes.rounded.free())
+	errs = errors.Join(errs, s.prefixes.free())
 	if s.cache != nil {
 		errs = errors.Join(errs, s.cache.free())
 	}
-	if s.hybrid != nil {
-		errs = errors.Join(errs, s.hybrid.free())
+	if s.executor != nil {
+		errs = errors.Join(errs, s.executor.free())
 	}
 	s.decode, s.chunk, s.chunkIDs = nil, nil, nil
-	s.hybrid, s.cache, s.buffers, s.prefixes, s.released = nil, nil, nil, prefixes{}, nil
+	s.cache, s.buffers, s.prefixes, s.released = nil, nil, prefixes{}, nil
 	return errs
 }

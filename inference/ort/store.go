@@ -1,6 +1,7 @@
 package ort
 
 import (
+	"errors"
 	"fmt"
 	"unsafe"
 
@@ -95,8 +96,21 @@ type prefixes struct {
 	blocks  int // 0: there are none
 	bytes   int // of one block
 	exact   *store[float32]
-	rounded *store[int8] // nil: no hybrid graph
+	rounded *store[int8]   // nil: no hybrid graph
+	halves  *store[uint16] // of a native graph, in place of exact
 }
+
+// reserveHalves takes address space for as many blocks of a native graph's slots as fit into the given memory.
+func reserveHalves(memory int, slots *cache[uint16]) (p prefixes, err error) {
+	p.bytes = blockBytes(slots)
+	if p.blocks = memory / p.bytes; p.blocks > 0 {
+		p.halves, err = newStore(p.blocks, slots)
+	}
+	return p, err
+}
+
+// free gives the memory back.
+func (p prefixes) free() error { return errors.Join(p.exact.free(), p.rounded.free(), p.halves.free()) }
 
 // reservePrefixes takes address space for as many blocks as fit into the given memory.
 func reservePrefixes(memory int, exact *cache[float32], rounded *cache[int8]) (p prefixes, err error) {

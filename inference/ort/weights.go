@@ -29,6 +29,7 @@ type Weights struct {
 	container   unsafe.Pointer
 	data        []byte // the mapped file
 	values      []initializer
+	packed      *packed // nil: ONNX Runtime's own operators do all the work
 
 	mu struct {
 		sync.Mutex
@@ -71,11 +72,17 @@ func (e *Environment) ShareWeights(path string, graph model.Graph) (_ *Weights, 
 	if w.data, err = mapFile(filepath.Join(filepath.Dir(path), graph.Data)); err != nil {
 		return nil, err
 	}
-	tensors, err := externals(path, graph.Data, len(w.data))
+	m, err := readGraph(path, graph.Data, len(w.data))
 	if err != nil {
 		return nil, err
 	}
-	for _, t := range tensors {
+	if w.packed, err = pack(m, graph, w.data); err != nil {
+		return nil, err
+	}
+	if w.packed != nil {
+		return w, nil // what is left, ONNX Runtime maps
+	}
+	for _, t := range externals(m, graph.Data) {
 		value, err := onnx.NewCustomDataTensor(onnx.NewShape(t.Dims...),
 			w.data[t.External.Offset:][:t.External.Length], onnx.TensorElementDataType(t.Type))
 		if err != nil {
@@ -108,25 +115,30 @@ func mapFile(path string) ([]byte, error) {
 	return data, nil
 }
 
-// externals are the initializers of a model that lie in its data file of so many bytes. What is in the graph itself, or
-// has no bytes, each session keeps.
-func externals(path, data string, size int) ([]modelonnx.Tensor, error) {
+// readGraph reads a model whose initializers must lie inside their data file of so many bytes.
+func readGraph(path, data string, size int) (*modelonnx.Model, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	graph, err := modelonnx.Unmarshal(raw)
+	m, err := modelonnx.Unmarshal(raw)
 	if err != nil {
 		return nil, err
 	}
-	for _, t := range graph.Graph.Initializers {
+	for _, t := range m.Graph.Initializers {
 		if t.External != nil && t.External.Location == data && !inside(t, size) {
 			return nil, fmt.Errorf("initializer %s lies outside its file of %d bytes", t.Name, size)
 		}
 	}
-	return slices.DeleteFunc(graph.Graph.Initializers, func(t modelonnx.Tensor) bool {
+	return m, nil
+}
+
+// externals are the initializers of a model that lie in its data file. What is in the graph itself, or has no bytes,
+// each session keeps.
+func externals(m *modelonnx.Model, data string) []modelonnx.Tensor {
+	return slices.DeleteFunc(slices.Clone(m.Graph.Initializers), func(t modelonnx.Tensor) bool {
 		return t.External == nil || t.External.Location != data || t.External.Length == 0 || t.Type.Bits()%8 != 0
-	}), nil
+	})
 }
 
 // inside says whether a tensor's bytes are where it says, as many as its shape needs, and aligned.
@@ -151,17 +163,39 @@ func inside(t modelonnx.Tensor, size int) bool {
 
 // open makes a session of ONNX Runtime on the weights.
 func (w *Weights) open(options *onnx.SessionOptions) (*onnx.DynamicAdvancedSession, error) {
+	return w.enter(func() (*onnx.DynamicAdvancedSession, error) {
+		for _, v := range w.values {
+			if err := w.api.addInitializer(options, v.name, v.value); err != nil {
+				return nil, fmt.Errorf("sharing %s: %w", v.name, err)
+			}
+		}
+		return w.api.newSession(w.env, w.model, options, w.container)
+	})
+}
+
+// openGraph makes a session of a graph in memory, whose initializers lie in the model's data file: ONNX Runtime maps
+// those that it does not pack.
+func (w *Weights) openGraph(options *onnx.SessionOptions, graph []byte) (*onnx.DynamicAdvancedSession, error) {
+	return w.enter(func() (*onnx.DynamicAdvancedSession, error) {
+		dir, err := filepath.Abs(filepath.Dir(w.model))
+		if err != nil {
+			return nil, err
+		}
+		if err := options.AddSessionConfigEntry("session.model_external_initializers_file_folder_path", dir); err != nil {
+			return nil, err
+		}
+		return w.api.newSessionOf(w.env, graph, options)
+	})
+}
+
+// enter makes a session and counts it.
+func (w *Weights) enter(open func() (*onnx.DynamicAdvancedSession, error)) (*onnx.DynamicAdvancedSession, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.mu.closed {
 		return nil, misuse(ErrClosed, "opening a session on weights")
 	}
-	for _, v := range w.values {
-		if err := w.api.addInitializer(options, v.name, v.value); err != nil {
-			return nil, fmt.Errorf("sharing %s: %w", v.name, err)
-		}
-	}
-	session, err := w.api.newSession(w.env, w.model, options, w.container)
+	session, err := open()
 	if err != nil {
 		return nil, err
 	}
@@ -209,6 +243,7 @@ func (w *Weights) Close() error {
 	for _, v := range w.values {
 		errs = errors.Join(errs, v.value.Destroy())
 	}
+	w.packed.close()
 	if w.container != nil {
 		w.api.releaseContainer(w.container)
 	}

@@ -1,0 +1,299 @@
+package ort
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sluiceml/sluice/inference/model"
+	modelonnx "github.com/sluiceml/sluice/inference/model/onnx"
+	"github.com/sluiceml/sluice/inference/ort/kernels"
+)
+
+// fusedGraph is a graph whose products with weights in blocks and whose attention are nodes of package kernels.
+type fusedGraph struct {
+	model    *modelonnx.Model
+	products []fusedProduct
+	layers   []*modelonnx.Node // of the attention, by layer
+
+	heads          int
+	scale          float32
+	cosines, sines string // initializers
+}
+
+// fusedProduct is a node that multiplies, and the initializers of its weights.
+type fusedProduct struct {
+	node                           *modelonnx.Node
+	out, in, bits                  int
+	codes, scales, offsets, biases string // offsets and biases: "" for none
+	gated                          bool
+}
+
+// fuser rewrites one graph.
+type fuser struct {
+	graph        *modelonnx.Graph
+	about        model.Graph
+	initializers map[string]*modelonnx.Tensor
+	producer     map[string]int   // of a value, by name: the place of its node
+	users        map[string][]int // of a value
+	replaced     map[int]*modelonnx.Node
+	fused        fusedGraph
+}
+
+// unfusable says why a graph stays as it is.
+type unfusable struct{ reason string }
+
+func (e *unfusable) Error() string { return "the graph cannot be fused: " + e.reason }
+
+// fuse puts nodes of package kernels in the places of
+//
+//   - MatMulNBits with blocks of 32, with the Gemm that adds what a block's offset brings, and with the
+//     Split, QuickGelu and Mul of a gated product, where nothing else reads what is between them;
+//   - GroupQueryAttention on one tensor of queries, keys and values, with the Reshapes around it.
+//
+// The graph then takes a list of tokens, of any sequences, and the places of those whose logits are wanted. All else
+// stays ONNX Runtime's. An [unfusable] graph is no error of the model.
+func fuse(m *modelonnx.Model, about model.Graph) (*fusedGraph, error) {
+	f := &fuser{
+		graph: &m.Graph, about: about,
+		initializers: map[string]*modelonnx.Tensor{}, producer: map[string]int{}, users: map[string][]int{},
+		replaced: map[int]*modelonnx.Node{},
+	}
+	f.fused.layers = make([]*modelonnx.Node, about.Layers)
+	for i := range m.Graph.Initializers {
+		f.initializers[m.Graph.Initializers[i].Name] = &m.Graph.Initializers[i]
+	}
+	for i := range m.Graph.Nodes {
+		n := &m.Graph.Nodes[i]
+		for _, name := range n.Outputs {
+			f.producer[name] = i
+		}
+		for _, name := range n.Inputs {
+			f.users[name] = append(f.users[name], i)
+		}
+	}
+	for _, o := range m.Graph.Outputs {
+		f.users[o.Name] = append(f.users[o.Name], len(m.Graph.Nodes)) // nothing may fuse across it
+	}
+	for i := range m.Graph.Nodes {
+		switch n := &m.Graph.Nodes[i]; n.Op {
+		case "MatMulNBits":
+			f.product(i, n)
+		case "GroupQueryAttention":
+			if err := f.attention(n); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if slices.Contains(f.fused.layers, nil) {
+		return nil, &unfusable{"it has layers without attention"}
+	}
+	f.finish(m)
+	return &f.fused, nil
+}
+
+// only is the node that alone reads a value, if it is of an operator.
+func (f *fuser) only(value, op string) (int, *modelonnx.Node) {
+	users := f.users[value]
+	if len(users) != 1 || users[0] == len(f.graph.Nodes) || f.graph.Nodes[users[0]].Op != op {
+		return 0, nil
+	}
+	return users[0], &f.graph.Nodes[users[0]]
+}
+
+// of is the node that makes a value, if it is of an operator.
+func (f *fuser) of(value, op string) *modelonnx.Node {
+	i, ok := f.producer[value]
+	if !ok || f.graph.Nodes[i].Op != op {
+		return nil
+	}
+	return &f.graph.Nodes[i]
+}
+
+// number is a node's attribute that is an integer.
+func number(n *modelonnx.Node, name string, otherwise int64) int64 {
+	for _, a := range n.Attributes {
+		if a.Name == name && a.Kind == modelonnx.KindInt {
+			return a.Int
+		}
+	}
+	return otherwise
+}
+
+// fraction is a node's attribute that is a float.
+func fraction(n *modelonnx.Node, name string, otherwise float32) float32 {
+	for _, a := range n.Attributes {
+		if a.Name == name && a.Kind == modelonnx.KindFloat {
+			return a.Float
+		}
+	}
+	return otherwise
+}
+
+// input is the name of a node's input, "" if it is left out.
+func input(n *modelonnx.Node, i int) string {
+	if i < len(n.Inputs) {
+		return n.Inputs[i]
+	}
+	return ""
+}
+
+// product replaces a MatMulNBits, unless it is of another kind than the kernels take.
+func (f *fuser) product(at int, n *modelonnx.Node) {
+	const codes, scales, zeros, groups, biases = 1, 2, 3, 4, 5
+	p := fusedProduct{
+		out: int(number(n, "N", 0)), in: int(number(n, "K", 0)), bits: int(number(n, "bits", 4)),
+		codes: input(n, codes), scales: input(n, scales), biases: input(n, biases),
+	}
+	if number(n, "block_size", 0) != kernels.BlockLength || p.bits != 4 && p.bits != 8 || p.in < 1 || p.in%kernels.BlockLength != 0 || p.out < 1 ||
+		input(n, zeros) != "" || input(n, groups) != "" {
+		return
+	}
+	blocks := int64(p.in / kernels.BlockLength)
+	for name, size := range map[string]int64{p.codes: int64(p.out) * blocks * int64(kernels.BlockLength*p.bits/8), p.scales: 4 * int64(p.out) * blocks} {
+		if t := f.initializers[name]; t == nil || t.External == nil || t.External.Length != size {
+			return
+		}
+	}
+	if t := f.initializers[p.biases]; p.biases != "" && (t == nil || t.External == nil || t.External.Length != 4*int64(p.out)) {
+		return
+	}
+	x, result := n.Inputs[0], n.Outputs[0]
+	if i, gemm := f.only(result, "Gemm"); gemm != nil && p.biases == "" && f.addsOffsets(gemm, x, result, p) {
+		p.offsets, result, at = gemm.Inputs[1], gemm.Outputs[0], i
+	}
+	if i, mul := f.gate(result, p.out); mul != nil {
+		p.gated, result, at = true, mul.Outputs[0], i
+	}
+	p.node = &modelonnx.Node{
+		Name: result, Domain: kernels.Domain, Op: kernels.BlockMatMul, Inputs: []string{x}, Outputs: []string{result},
+	}
+	f.replaced[at] = p.node
+	f.fused.products = append(f.fused.products, p)
+}
+
+// addsOffsets says whether a Gemm adds, to the product of x with centred blocks, offsets times the sums of x by block.
+func (f *fuser) addsOffsets(gemm *modelonnx.Node, x, scaled string, p fusedProduct) bool {
+	offsets := f.initializers[input(gemm, 1)]
+	sums := f.of(gemm.Inputs[0], "ReduceSum")
+	if sums == nil || input(gemm, 2) != scaled || offsets == nil || offsets.External == nil ||
+		offsets.External.Length != 4*int64(p.out)*int64(p.in/kernels.BlockLength) || number(gemm, "transB", 0) != 1 ||
+		number(gemm, "transA", 0) != 0 || fraction(gemm, "alpha", 1) != 1 || fraction(gemm, "beta", 1) != 1 ||
+		number(sums, "keepdims", 1) != 0 || !f.holds(input(sums, 1), 2) {
+		return false
+	}
+	blocks := f.of(sums.Inputs[0], "Reshape")
+	return blocks != nil && blocks.Inputs[0] == x && f.holds(input(blocks, 1), -1, int64(p.in/kernels.BlockLength), kernels.BlockLength)
+}
+
+// holds says whether an initializer within the graph holds these numbers.
+func (f *fuser) holds(name string, values ...int64) bool {
+	t := f.initializers[name]
+	if t == nil || t.Type != modelonnx.Int64 || len(t.Raw) != 8*len(values) {
+		return false
+	}
+	return slices.Equal(castSlice[int64](t.Raw), values)
+}
+
+// gate finds what makes silu(gate)·other of the halves of a product.
+func (f *fuser) gate(result string, out int) (int, *modelonnx.Node) {
+	_, split := f.only(result, "Split")
+	if split == nil || out%2 != 0 || number(split, "axis", 0) != 1 || number(split, "num_outputs", 0) != 2 || len(split.Outputs) != 2 {
+		return 0, nil
+	}
+	_, silu := f.only(split.Outputs[0], "QuickGelu")
+	if silu == nil || fraction(silu, "alpha", 1.702) != 1 {
+		return 0, nil
+	}
+	i, mul := f.only(silu.Outputs[0], "Mul")
+	j, other := f.only(split.Outputs[1], "Mul")
+	if mul == nil || other == nil || i != j {
+		return 0, nil
+	}
+	return i, mul
+}
+
+// attention replaces a GroupQueryAttention.
+func (f *fuser) attention(n *modelonnx.Node) error {
+	const keys, values, pastKey, cosines, sines = 1, 2, 3, 7, 8
+	layer := -1
+	for i := range f.about.Layers {
+		if input(n, pastKey) == fmt.Sprintf(f.about.PastKey, i) {
+			layer = i
+		}
+	}
+	heads, scale := int(number(n, "num_heads", 0)), fraction(n, "scale", 0)
+	switch {
+	case layer < 0 || f.fused.layers[layer] != nil:
+		return &unfusable{"attention " + n.Name + " is not of a layer of its own"}
+	case input(n, keys) != "" || input(n, values) != "" || number(n, "do_rotary", 0) != 1 || number(n, "rotary_interleaved", 0) != 0 ||
+		number(n, "local_window_size", -1) != -1 || fraction(n, "softcap", 0) != 0 || number(n, "smooth_softmax", 0) != 0 || scale <= 0:
+		return &unfusable{"attention " + n.Name + " is of another kind"}
+	case len(n.Inputs) > sines+1 && strings.Join(n.Inputs[sines+1:], "") != "":
+		return &unfusable{"attention " + n.Name + " has inputs that are not known"}
+	case int(number(n, "kv_num_heads", 0)) != f.about.KVHeads || heads < 1 || heads%f.about.KVHeads != 0:
+		return &unfusable{"attention " + n.Name + " has other heads than its cache"}
+	case f.fused.heads != 0 && (f.fused.heads != heads || f.fused.scale != scale || f.fused.cosines != input(n, cosines)):
+		return &unfusable{"its layers' attention differs"}
+	}
+	rows := f.of(n.Inputs[0], "Reshape")
+	at, flat := f.only(n.Outputs[0], "Reshape")
+	if rows == nil || flat == nil {
+		return &unfusable{"attention " + n.Name + " stands between other nodes"}
+	}
+	f.fused.heads, f.fused.scale = heads, scale
+	f.fused.cosines, f.fused.sines = input(n, cosines), input(n, sines)
+	node := &modelonnx.Node{
+		Name: n.Name, Domain: kernels.Domain, Op: kernels.SlotAttention, Inputs: rows.Inputs[:1], Outputs: flat.Outputs,
+	}
+	f.fused.layers[layer] = node
+	f.replaced[at] = node
+	return nil
+}
+
+// finish makes the model of what is left.
+func (f *fuser) finish(m *modelonnx.Model) {
+	fused := *m
+	fused.Opsets = append(slices.Clone(m.Opsets), modelonnx.Opset{Domain: kernels.Domain, Version: 1})
+	g := &fused.Graph
+	g.Outputs = slices.DeleteFunc(slices.Clone(g.Outputs), func(v modelonnx.Value) bool { return v.Name != f.about.Logits })
+	needed := map[string]bool{f.about.Logits: true}
+	g.Nodes = nil
+	for i := len(m.Graph.Nodes) - 1; i >= 0; i-- {
+		n := &m.Graph.Nodes[i]
+		if with := f.replaced[i]; with != nil {
+			n = with
+		}
+		if !slices.ContainsFunc(n.Outputs, func(name string) bool { return needed[name] }) {
+			continue
+		}
+		for _, name := range n.Inputs {
+			needed[name] = true
+		}
+		g.Nodes = append(g.Nodes, *n)
+	}
+	slices.Reverse(g.Nodes)
+	g.Inputs = slices.DeleteFunc(slices.Clone(g.Inputs), func(v modelonnx.Value) bool { return !needed[v.Name] })
+	g.Initializers = slices.DeleteFunc(slices.Clone(g.Initializers), func(t modelonnx.Tensor) bool { return !needed[t.Name] })
+	f.fused.model = &fused
+}
+
+// bytes is the graph for a session: its nodes work on the matrices, in the order of the products, and on the state.
+func (f *fusedGraph) bytes(matrices []int64, state int64) []byte {
+	of := map[string][]modelonnx.Attribute{}
+	shared := modelonnx.Attribute{Name: "state", Kind: modelonnx.KindInt, Int: state}
+	for i, p := range f.products {
+		of[p.node.Outputs[0]] = []modelonnx.Attribute{shared, {Name: "matrix", Kind: modelonnx.KindInt, Int: matrices[i]}}
+	}
+	for i, n := range f.layers {
+		of[n.Outputs[0]] = []modelonnx.Attribute{shared, modelonnx.Int("layer", i)}
+	}
+	m := *f.model
+	m.Graph.Nodes = slices.Clone(m.Graph.Nodes)
+	for i := range m.Graph.Nodes {
+		if n := &m.Graph.Nodes[i]; n.Domain == kernels.Domain {
+			n.Attributes = of[n.Outputs[0]]
+		}
+	}
+	return m.Marshal()
+}

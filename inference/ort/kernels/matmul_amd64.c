@@ -1,0 +1,219 @@
+// Products with weights in blocks, on AVX-512 VNNI. The way of computing is that of llama.cpp's Q4_1 and of ONNX
+// Runtime's accuracy level 4: inputs are rounded to 8 bits by block, integers are multiplied exactly, and the blocks are
+// added in order in float32, so that a row gives the same bits in any company.
+#include "kernels.h"
+#include "vector.h"
+
+enum { row_tile = 8 }; // rows that share what was unpacked of a block
+
+int sluice_supported(void) {
+	__builtin_cpu_init();
+	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+	       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("fma");
+}
+
+VECTOR static void round_row(const float *x, int blocks, int8_t *codes, float *scales, float *sums) {
+	for (int b = 0; b < blocks; b++, x += block_length, codes += block_length) {
+		__m512 x0 = _mm512_loadu_ps(x), x1 = _mm512_loadu_ps(x + 16);
+		float most = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(x0), _mm512_abs_ps(x1)));
+		__m512 inverse = _mm512_set1_ps(most > 0 ? 127 / most : 0);
+		__m512i q0 = _mm512_cvtps_epi32(_mm512_mul_ps(x0, inverse)), q1 = _mm512_cvtps_epi32(_mm512_mul_ps(x1, inverse));
+		_mm_storeu_si128((__m128i *)codes, _mm512_cvtsepi32_epi8(q0));
+		_mm_storeu_si128((__m128i *)(codes + 16), _mm512_cvtsepi32_epi8(q1));
+		scales[b] = most / 127;
+		sums[b] = scales[b] * (float)_mm512_reduce_add_epi32(_mm512_add_epi32(q0, q1));
+	}
+}
+
+// unpack gives the codes of a block as eight vectors, each of four inputs of the tile's outputs.
+INLINE void unpack(const uint8_t *block, int bits, __m512i w[8]) {
+	const __m512i low = _mm512_set1_epi8(15);
+	for (int i = 0; i < (bits == 4 ? 4 : 8); i++) {
+		__m512i v = _mm512_loadu_si512(block + 64 * i);
+		if (bits == 4) {
+			w[2 * i] = _mm512_and_si512(v, low);
+			w[2 * i + 1] = _mm512_and_si512(_mm512_srli_epi16(v, 4), low);
+		} else {
+			w[i] = v;
+		}
+	}
+}
+
+// add_products adds products of four codes of inputs with those of 16 outputs. Compilers load the four into a register and
+// spread them from there, which takes a third of the time of the whole.
+INLINE __m512i add_products(__m512i sum, __m512i w, const int8_t *codes) {
+	__asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(w), "m"(*(const int32_t(*)[1])codes));
+	return sum;
+}
+
+// tile multiplies one tile with R rows. Everything but the pointers is a constant where it is called.
+INLINE void tile(const uint8_t *block, int blocks, size_t block_size, const int8_t *codes, const float *scales, const float *sums,
+                 __m512 *sum, const int R, const int bits, const int half, const int minima) {
+	const int codes_size = tile_columns * block_length * bits / 8, vector = half ? 32 : 64;
+	__m512 acc[row_tile];
+#pragma GCC unroll 8
+	for (int r = 0; r < R; r++) acc[r] = _mm512_setzero_ps();
+	for (int b = 0; b < blocks; b++, block += block_size) {
+		__m512i w[8];
+		unpack(block, bits, w);
+		const uint8_t *at = block + codes_size;
+		__m512 d = half ? halves((const uint16_t *)at) : _mm512_loadu_ps((const float *)at), m;
+		if (minima) {
+			m = half ? halves((const uint16_t *)(at + vector)) : _mm512_loadu_ps((const float *)(at + vector));
+		} else {
+			m = _mm512_mul_ps(d, _mm512_set1_ps(bits == 4 ? -8 : -128));
+		}
+		__m512i product[row_tile];
+#pragma GCC unroll 8
+		for (int r = 0; r < R; r++) product[r] = _mm512_setzero_si512();
+#pragma GCC unroll 8
+		for (int i = 0; i < 8; i++)
+#pragma GCC unroll 8
+			for (int r = 0; r < R; r++) product[r] = add_products(product[r], w[i], codes + ((size_t)r * blocks + b) * block_length + 4 * i);
+#pragma GCC unroll 8
+		for (int r = 0; r < R; r++) {
+			__m512 scale = _mm512_mul_ps(d, _mm512_set1_ps(scales[(size_t)r * blocks + b]));
+			acc[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(product[r]), scale, acc[r]);
+			acc[r] = _mm512_fmadd_ps(m, _mm512_set1_ps(sums[(size_t)r * blocks + b]), acc[r]);
+		}
+	}
+#pragma GCC unroll 8
+	for (int r = 0; r < R; r++) sum[r] = acc[r];
+}
+
+typedef void (*tile_function)(const uint8_t *, int, size_t, const int8_t *, const float *, const float *, __m512 *);
+
+#define TILE(R, bits, half, minima)                                                                                              \
+	VECTOR static void tile_##R##_##bits##_##half##_##minima(const uint8_t *block, int blocks, size_t block_size,                 \
+	                                                        const int8_t *codes, const float *scales, const float *sums,        \
+	                                                        __m512 *sum) {                                                      \
+		tile(block, blocks, block_size, codes, scales, sums, sum, R, bits, half, minima);                                         \
+	}
+#define TILES(bits, half, minima) \
+	TILE(1, bits, half, minima) TILE(2, bits, half, minima) TILE(4, bits, half, minima) TILE(8, bits, half, minima)
+TILES(4, 0, 0) TILES(4, 0, 1) TILES(4, 1, 0) TILES(4, 1, 1) TILES(8, 0, 0) TILES(8, 0, 1) TILES(8, 1, 0) TILES(8, 1, 1)
+
+#define ROWS(bits, half, minima)                                                                          \
+	{ tile_1_##bits##_##half##_##minima, tile_2_##bits##_##half##_##minima, tile_4_##bits##_##half##_##minima, \
+	  tile_8_##bits##_##half##_##minima }
+// By whether codes have 8 bits, by half, by minima, by the logarithm of the number of rows.
+static const tile_function tiles[2][2][2][4] = {
+	{{ROWS(4, 0, 0), ROWS(4, 0, 1)}, {ROWS(4, 1, 0), ROWS(4, 1, 1)}},
+	{{ROWS(8, 0, 0), ROWS(8, 0, 1)}, {ROWS(8, 1, 0), ROWS(8, 1, 1)}},
+};
+
+// One call of sluice_multiply.
+typedef struct {
+	const matrix *m;
+	const state *s;
+	const float *x;
+	float *y;
+	int rows, parts;
+} product;
+
+// round_part rounds one part of the rows.
+static void round_part(void *data, size_t part) {
+	const product *p = data;
+	const matrix *m = p->m;
+	for (size_t r = part * p->rows / p->parts; r < (part + 1) * p->rows / p->parts; r++) {
+		round_row(p->x + r * m->in, m->blocks, p->s->codes + r * m->in, p->s->scales + r * m->blocks, p->s->sums + r * m->blocks);
+	}
+}
+
+// store writes one row of a tile's results. gate is that of the tile of gates before, if the matrix is gated.
+INLINE void store(float *y, __mmask16 mask, __m512 v, const float *bias) {
+	if (bias) v = _mm512_add_ps(v, _mm512_loadu_ps(bias));
+	_mm512_mask_storeu_ps(y, mask, v);
+}
+
+INLINE __m512 gate(__m512 g, __m512 v, const float *bias) {
+	if (bias) {
+		g = _mm512_add_ps(g, _mm512_loadu_ps(bias));
+		v = _mm512_add_ps(v, _mm512_loadu_ps(bias + tile_columns));
+	}
+	__m512 one = _mm512_set1_ps(1), e = exponential(_mm512_min_ps(_mm512_sub_ps(_mm512_setzero_ps(), g), _mm512_set1_ps(88)));
+	return _mm512_mul_ps(_mm512_div_ps(g, _mm512_add_ps(one, e)), v);
+}
+
+// multiply_part multiplies one part of the tiles with all rows.
+VECTOR static void multiply_part(void *data, size_t part) {
+	const product *p = data;
+	const matrix *m = p->m;
+	const tile_function *functions = tiles[m->bits == 8][m->half][m->minima];
+	const size_t count = (m->out + tile_columns - 1) / tile_columns, tile_size = m->blocks * m->block_size;
+	for (size_t t = part * count / p->parts; t < (part + 1) * count / p->parts; t++) {
+		const int left = m->out - (int)t * tile_columns;
+		const __mmask16 mask = left >= tile_columns ? 0xffff : (__mmask16)((1 << left) - 1);
+		for (int r = 0; r < p->rows;) {
+			int n = row_tile, log = 3;
+			for (; n > p->rows - r; n /= 2) log--;
+			const int8_t *codes = p->s->codes + (size_t)r * m->in;
+			const float *scales = p->s->scales + (size_t)r * m->blocks, *sums = p->s->sums + (size_t)r * m->blocks;
+			__m512 v[row_tile], g[row_tile];
+			const uint8_t *block = m->tiles + t * tile_size * (m->gated ? 2 : 1);
+			if (m->gated) {
+				functions[log](block, m->blocks, m->block_size, codes, scales, sums, g);
+				block += tile_size;
+			}
+			functions[log](block, m->blocks, m->block_size, codes, scales, sums, v);
+			float *y = p->y + (size_t)r * m->out + t * tile_columns;
+			for (int i = 0; i < n; i++, y += m->out) {
+				if (m->gated) {
+					store(y, mask, gate(g[i], v[i], m->bias ? m->bias + 2 * t * tile_columns : NULL), NULL);
+				} else {
+					store(y, mask, v[i], m->bias ? m->bias + t * tile_columns : NULL);
+				}
+			}
+			r += n;
+		}
+	}
+}
+
+void sluice_multiply(const matrix *m, const state *s, const float *x, float *y, int rows, const parallel *p) {
+	if (rows == 0) return;
+	product all = {.m = m, .s = s, .x = x, .y = y, .rows = rows};
+	all.parts = rows * (size_t)m->in < 1 << 15 ? 1 : p->threads;
+	if (all.parts == 1) {
+		round_part(&all, 0);
+	} else {
+		p->call(p->context, round_part, all.parts, &all);
+	}
+	// Several parts for each thread of a long product, for the threads to end together.
+	const size_t work = (size_t)m->in * m->out * rows;
+	all.parts = p->threads * (work < 1 << 22 ? 1 : 4);
+	p->call(p->context, multiply_part, all.parts, &all);
+}
+
+size_t sluice_tiles_size(matrix *m) {
+	const size_t columns = (m->out + tile_columns - 1) / tile_columns * (m->gated ? 2 : 1);
+	m->block_size = tile_columns * ((size_t)block_length * m->bits / 8 + (m->half ? 2 : 4) * (m->minima ? 2 : 1));
+	return columns * m->blocks * m->block_size;
+}
+
+VECTOR static void put(const matrix *m, uint8_t *at, int column, float v) {
+	if (m->half) {
+		((uint16_t *)at)[column] = _cvtss_sh(v, _MM_FROUND_TO_NEAREST_INT);
+	} else {
+		((float *)at)[column] = v;
+	}
+}
+
+void sluice_pack_row(matrix *m, int to, const uint8_t *codes, const float *scales, const float *minima) {
+	const int column = to % tile_columns, bytes = block_length * m->bits / 8;
+	uint8_t *block = m->tiles + (size_t)(to / tile_columns) * m->blocks * m->block_size;
+	for (int b = 0; b < m->blocks; b++, block += m->block_size, codes += bytes) {
+		for (int i = 0; i < block_length; i++) {
+			// Vectors of four inputs for each column; of 4-bit codes two share one, the second in the high bits.
+			const int vector = i / 4, lane = 4 * column + i % 4;
+			if (m->bits == 8) {
+				block[64 * vector + lane] = codes[i];
+			} else {
+				const uint8_t code = codes[i / 2] >> (i % 2 * 4) & 15;
+				block[64 * (vector / 2) + lane] |= code << (vector % 2 * 4);
+			}
+		}
+		uint8_t *at = block + (size_t)tile_columns * bytes;
+		put(m, at, column, scales[b]);
+		if (m->minima) put(m, at + tile_columns * (m->half ? 2 : 4), column, minima[b]);
+	}
+}

@@ -1,0 +1,184 @@
+// The kernels as custom operators of ONNX Runtime, whose C API is used by the places of its functions in OrtApi (see
+// capi.go of package ort). The nodes name what they work on by address: their graph is made for one session and is
+// never written to a file.
+#include <stdlib.h>
+
+#include "kernels.h"
+
+enum {
+	place_create_domain = 26,
+	place_domain_add = 27,
+	place_add_domain = 28,
+	place_mutable_data = 51,
+	place_dimensions_count = 61,
+	place_dimensions = 62,
+	place_shape = 65,
+	place_attribute_int = 86,
+	place_input = 90,
+	place_output = 91,
+	place_release_shape = 99,
+	place_parallel_for = 274,
+};
+
+enum { custom_op_version = 24, float_type = 1, required = 0, default_memory = 0 };
+
+typedef const void *const *table_pointer;
+typedef void status;
+
+// OrtCustomOp, as of C API 24.
+typedef struct custom_op {
+	uint32_t version;
+	void *(*create_kernel)(const struct custom_op *, table_pointer, const void *);
+	const char *(*name)(const struct custom_op *);
+	const char *(*provider)(const struct custom_op *);
+	int (*input_type)(const struct custom_op *, size_t);
+	size_t (*input_count)(const struct custom_op *);
+	int (*output_type)(const struct custom_op *, size_t);
+	size_t (*output_count)(const struct custom_op *);
+	void (*compute)(void *, void *);
+	void (*destroy)(void *);
+	int (*input_characteristic)(const struct custom_op *, size_t);
+	int (*output_characteristic)(const struct custom_op *, size_t);
+	int (*input_memory)(const struct custom_op *, size_t);
+	int (*variadic_input_arity)(const struct custom_op *);
+	int (*variadic_input_homogeneous)(const struct custom_op *);
+	int (*variadic_output_arity)(const struct custom_op *);
+	int (*variadic_output_homogeneous)(const struct custom_op *);
+	status *(*create_kernel_v2)(const struct custom_op *, table_pointer, const void *, void **);
+	status *(*compute_v2)(void *, void *);
+	status *(*infer_shape)(const struct custom_op *, void *);
+	int (*start_version)(const struct custom_op *);
+	int (*end_version)(const struct custom_op *);
+	size_t (*may_inplace)(int **, int **);
+	void (*release_may_inplace)(int *, int *);
+	size_t (*alias_map)(int **, int **);
+	void (*release_alias_map)(int *, int *);
+} custom_op;
+
+// A node of either operator.
+typedef struct {
+	table_pointer table;
+	const state *state;
+	const matrix *matrix; // of a product
+	int layer;            // of attention
+} node;
+
+#define CALL(node, place, type) ((type)(node)->table[place])
+
+// The loop of ONNX Runtime's thread pool.
+typedef struct {
+	const node *node;
+	const void *context;
+} pool;
+
+static void pool_loop(void *context, void (*f)(void *, size_t), size_t n, void *data) {
+	const pool *p = context;
+	typedef status *(*loop)(const void *, void (*)(void *, size_t), size_t, size_t, void *);
+	// It fails for a context that is none only.
+	(void)CALL(p->node, place_parallel_for, loop)(p->context, f, n, n, data);
+}
+
+// input gives a tensor's floats and the number of its rows.
+static status *input(const node *n, const void *context, const float **data, int64_t *count) {
+	const void *value;
+	void *shape, *mutable;
+	size_t rank;
+	int64_t dimensions[8];
+	status *s = CALL(n, place_input, status * (*)(const void *, size_t, const void **))(context, 0, &value);
+	if (s) return s;
+	if ((s = CALL(n, place_mutable_data, status * (*)(const void *, void **))(value, &mutable))) return s;
+	*data = mutable;
+	if ((s = CALL(n, place_shape, status * (*)(const void *, void **))(value, &shape))) return s;
+	s = CALL(n, place_dimensions_count, status * (*)(const void *, size_t *))(shape, &rank);
+	if (!s) s = CALL(n, place_dimensions, status * (*)(const void *, int64_t *, size_t))(shape, dimensions, rank < 8 ? rank : 8);
+	CALL(n, place_release_shape, void (*)(void *))(shape);
+	*count = 1;
+	for (size_t i = 0; !s && i + 1 < rank && i < 8; i++) *count *= dimensions[i];
+	return s;
+}
+
+static status *output(const node *n, void *context, int64_t rows, int64_t width, float **data) {
+	int64_t dimensions[2] = {rows, width};
+	void *value, *mutable;
+	status *s = CALL(n, place_output, status * (*)(void *, size_t, const int64_t *, size_t, void **))(context, 0, dimensions, 2, &value);
+	if (s) return s;
+	s = CALL(n, place_mutable_data, status * (*)(const void *, void **))(value, &mutable);
+	*data = mutable;
+	return s;
+}
+
+static status *compute(void *kernel, void *context) {
+	const node *n = kernel;
+	const float *x;
+	float *y;
+	int64_t rows;
+	status *s = input(n, context, &x, &rows);
+	if (s) return s;
+	pool pool = {.node = n, .context = context};
+	parallel p = {.call = pool_loop, .context = &pool, .threads = n->state->threads};
+	if (n->matrix) {
+		if ((s = output(n, context, rows, n->matrix->out, &y))) return s;
+		sluice_multiply(n->matrix, n->state, x, y, (int)rows, &p);
+	} else {
+		if ((s = output(n, context, rows, (int64_t)n->state->heads * n->state->head_size, &y))) return s;
+		sluice_attend(n->state, n->layer, x, y, &p);
+	}
+	return NULL;
+}
+
+static status *create(table_pointer table, const void *info, const char *second, void **kernel, int64_t *value) {
+	typedef status *(*get)(const void *, const char *, int64_t *);
+	int64_t address;
+	status *s = ((get)table[place_attribute_int])(info, "state", &address);
+	if (s) return s;
+	if ((s = ((get)table[place_attribute_int])(info, second, value))) return s;
+	node *n = calloc(1, sizeof *n);
+	if (!n) abort(); // as Go does
+	n->table = table;
+	n->state = (const state *)(intptr_t)address;
+	*kernel = n;
+	return NULL;
+}
+
+static status *create_product(const custom_op *op, table_pointer table, const void *info, void **kernel) {
+	(void)op;
+	int64_t address;
+	status *s = create(table, info, "matrix", kernel, &address);
+	if (!s) ((node *)*kernel)->matrix = (const matrix *)(intptr_t)address;
+	return s;
+}
+
+static status *create_attention(const custom_op *op, table_pointer table, const void *info, void **kernel) {
+	(void)op;
+	int64_t layer;
+	status *s = create(table, info, "layer", kernel, &layer);
+	if (!s) ((node *)*kernel)->layer = (int)layer;
+	return s;
+}
+
+static const char *product_name(const custom_op *op) { (void)op; return "BlockMatMul"; }
+static const char *attention_name(const custom_op *op) { (void)op; return "SlotAttention"; }
+static const char *no_provider(const custom_op *op) { (void)op; return NULL; }
+static int type(const custom_op *op, size_t i) { (void)op; (void)i; return float_type; }
+static size_t one(const custom_op *op) { (void)op; return 1; }
+static int characteristic(const custom_op *op, size_t i) { (void)op; (void)i; return required; }
+static int memory(const custom_op *op, size_t i) { (void)op; (void)i; return default_memory; }
+
+#define OPERATOR(operator_name, creator)                                                                             \
+	{                                                                                                                  \
+		.version = custom_op_version, .name = operator_name, .provider = no_provider, .input_type = type,               \
+		.input_count = one, .output_type = type, .output_count = one, .destroy = free,                                   \
+		.input_characteristic = characteristic, .output_characteristic = characteristic, .input_memory = memory,        \
+		.create_kernel_v2 = creator, .compute_v2 = compute,                                                              \
+	}
+
+static const custom_op operators[] = {OPERATOR(product_name, create_product), OPERATOR(attention_name, create_attention)};
+
+void *sluice_register(const void *const *table, void *options, void **domain) {
+	status *s = ((status * (*)(const char *, void **)) table[place_create_domain])("ai.sluice", domain);
+	for (size_t i = 0; !s && i < sizeof operators / sizeof *operators; i++) {
+		s = ((status * (*)(void *, const custom_op *)) table[place_domain_add])(*domain, &operators[i]);
+	}
+	if (!s) s = ((status * (*)(void *, void *)) table[place_add_domain])(options, *domain);
+	return s;
+}

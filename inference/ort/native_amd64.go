@@ -1,0 +1,315 @@
+package ort
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+
+	onnx "github.com/yalue/onnxruntime_go"
+
+	"github.com/sluiceml/sluice/inference/model"
+	modelonnx "github.com/sluiceml/sluice/inference/model/onnx"
+	"github.com/sluiceml/sluice/inference/ort/kernels"
+	"github.com/sluiceml/sluice/inference/runner"
+)
+
+// packed is a fused graph and the matrices of its products, for all sessions of a model.
+type packed struct {
+	fusedGraph
+	matrices       []*kernels.Matrix
+	addresses      []int64
+	cosines, sines []float32 // in the mapped file
+	maxIn          int
+}
+
+// pack fuses a graph and packs the weights of its products, which lie in data. nil: the processor or the graph is not
+// of the kind for it.
+func pack(m *modelonnx.Model, about model.Graph, data []byte) (_ *packed, err error) {
+	if !kernels.Supported() || about.Hybrid != nil || about.HeadSize%kernels.HeadUnit != 0 || about.HeadSize > kernels.MaxHeadSize {
+		return nil, nil //nolint:nilnil // no kernels are no error
+	}
+	fused, err := fuse(m, about)
+	if err != nil {
+		if _, ok := errors.AsType[*unfusable](err); ok {
+			return nil, nil //nolint:nilnil // neither is another graph
+		}
+		return nil, err
+	}
+	p := &packed{fusedGraph: *fused}
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	at := map[string][]byte{}
+	for _, t := range m.Graph.Initializers {
+		if x := t.External; x != nil && x.Location == about.Data && inside(t, len(data)) {
+			at[t.Name] = data[x.Offset:][:x.Length]
+		}
+	}
+	p.cosines, p.sines = castSlice[float32](at[p.fusedGraph.cosines]), castSlice[float32](at[p.fusedGraph.sines])
+	for _, f := range p.products {
+		matrix, err := kernels.Pack(kernels.Weights{
+			Out: f.out, In: f.in, Bits: f.bits, Gated: f.gated, Codes: at[f.codes],
+			Scales: castSlice[float32](at[f.scales]), Offsets: castSlice[float32](at[f.offsets]), Bias: castSlice[float32](at[f.biases]),
+		})
+		if err != nil {
+			return nil, fmt.Errorf("packing the weights of %s: %w", f.node.Name, err)
+		}
+		p.matrices, p.addresses = append(p.matrices, matrix), append(p.addresses, matrix.Address())
+		p.maxIn = max(p.maxIn, f.in)
+	}
+	return p, nil
+}
+
+// close frees the matrices.
+func (p *packed) close() {
+	if p == nil {
+		return
+	}
+	for _, m := range p.matrices {
+		m.Close()
+	}
+	p.matrices = nil
+}
+
+// castSlice is bytes as values, nil if there are none.
+func castSlice[T float32 | int64](bytes []byte) []T {
+	if len(bytes) == 0 {
+		return nil
+	}
+	var zero T
+	return unsafe.Slice((*T)(unsafe.Pointer(&bytes[0])), len(bytes)/int(unsafe.Sizeof(zero)))
+}
+
+// native runs a model by the operators of package kernels: a step is a list of tokens of any sequences, whose places the
+// operators read from the state.
+type native struct {
+	session *Session
+	packed  *packed
+	state   *kernels.State
+	api     capi
+	domain  unsafe.Pointer // of the operators
+
+	slots  *cache[uint16]
+	region *region
+	ids    []int64
+	index  []int64
+	logits []float32
+	rows   [][]float32 // what logits is made of
+
+	idTensors []onnx.Value // [1, T] by T; made when first needed
+	wanted    [][2]onnx.Value
+	lane      *lane
+}
+
+// newNative makes what runs a session's steps.
+func newNative(s *Session, p *packed) *native {
+	c, g := s.config, s.config.Graph
+	threads := c.Device.Threads
+	if threads == 0 {
+		threads = PhysicalCores()
+	}
+	n := &native{session: s, packed: p}
+	n.state = kernels.NewState(kernels.StateConfig{
+		Layers: g.Layers, Heads: p.heads, KVHeads: g.KVHeads, HeadSize: g.HeadSize, MaxLength: n.slotLength(), Scale: p.scale,
+		Cosines: p.cosines, Sines: p.sines, MaxTokens: n.maxTokens(), MaxIn: p.maxIn, Threads: threads,
+	})
+	return n
+}
+
+// slotLength is the number of positions that a slot has room for.
+func (n *native) slotLength() int {
+	return wholeGroups(n.session.config.MaxLength)
+}
+
+// maxTokens is the most tokens of a step.
+func (n *native) maxTokens() int {
+	c := n.session.config
+	return max(c.Slots, 1+maxDraft) + c.MaxChunk
+}
+
+// names are the inputs and outputs of the fused graph.
+func (n *native) names() *names {
+	g := n.session.config.Graph
+	return &names{inputs: []string{g.InputIDs, g.LogitsIndices}, outputs: []string{outLogits: g.Logits}}
+}
+
+// The places of the inputs.
+const (
+	nativeIDs = iota
+	nativeIndex
+)
+
+// open makes ONNX Runtime's session.
+func (p *packed) open(s *Session, w *Weights, options *onnx.SessionOptions) (executor, *onnx.DynamicAdvancedSession, error) {
+	n := newNative(s, p)
+	n.api = w.api
+	var status unsafe.Pointer
+	status, n.domain = kernels.Register(w.api.table, pointerIn(options, "o"))
+	if err := w.api.failure(status); err != nil {
+		return n, nil, fmt.Errorf("registering operators: %w", err)
+	}
+	session, err := w.openGraph(options, p.bytes(p.addresses, n.state.Address()))
+	return n, session, err
+}
+
+// reserve takes address space for the session's steps.
+func (n *native) reserve() (err error) {
+	c := n.session.config
+	if n.slots, err = newCache[uint16](c.Slots, n.slotLength(), c.Graph); err != nil {
+		return err
+	}
+	for layer := range c.Graph.Layers {
+		n.state.SetLayer(layer, n.slots.buffers[2*layer], n.slots.buffers[2*layer+1])
+	}
+	tokens, rows := n.maxTokens(), max(c.Slots, 1+maxDraft)+runner.MaxRows+1
+	size, ok := product(rows, c.Graph.VocabSize, 4)
+	if !ok {
+		return fmt.Errorf("%d rows of %d logits do not fit into memory", rows, c.Graph.VocabSize)
+	}
+	if n.region, err = reserve(size + 8*(tokens+rows) + 3*pages(1)); err != nil {
+		return err
+	}
+	n.ids, n.index = carve[int64](n.region, tokens), carve[int64](n.region, rows)
+	n.logits = carve[float32](n.region, rows*c.Graph.VocabSize)
+	n.rows = make([][]float32, rows)
+	for i := range n.rows {
+		n.rows[i] = n.logits[i*c.Graph.VocabSize : (i+1)*c.Graph.VocabSize : (i+1)*c.Graph.VocabSize]
+	}
+	n.idTensors, n.wanted = make([]onnx.Value, tokens+1), make([][2]onnx.Value, rows+1)
+	if err := n.make(1, 0); err != nil {
+		return err
+	}
+	n.lane, err = newLane(n.session.session, n.names(), true, []onnx.Value{n.idTensors[1], n.wanted[0][0]}, []onnx.Value{n.wanted[0][1]})
+	if err != nil {
+		return err
+	}
+	n.session.prefixes, err = reserveHalves(c.PrefixBytes, n.slots)
+	return err
+}
+
+// make makes the tensors for a number of tokens and of wanted logits.
+func (n *native) make(tokens, wanted int) error {
+	owner := &n.session.tensors
+	var errs [3]error
+	if n.idTensors[tokens] == nil {
+		n.idTensors[tokens], errs[0] = newTensor(owner, n.ids, 1, int64(tokens))
+	}
+	if n.wanted[wanted][0] == nil {
+		n.wanted[wanted][0], errs[1] = newTensor(owner, n.index, int64(wanted))
+		n.wanted[wanted][1], errs[2] = newTensor(owner, n.logits, int64(wanted), int64(n.session.config.Graph.VocabSize))
+	}
+	return errors.Join(errs[:]...)
+}
+
+// step runs decode rows, with what is guessed to follow them, and a chunk together.
+func (n *native) step(step runner.Step) (runner.Logits, error) {
+	tokens := 0
+	n.state.Reset()
+	for i, row := range step.Decode {
+		n.state.AddRun(i, row.Past, 1+len(row.Draft))
+		n.ids[tokens] = int64(row.Token)
+		tokens++
+		for _, id := range row.Draft {
+			n.ids[tokens] = int64(id)
+			tokens++
+		}
+	}
+	wanted := tokens // of every row, and of every token of its draft
+	for i := range wanted {
+		n.index[i] = int64(i)
+	}
+	if c := step.Chunk; c != nil {
+		n.state.AddRun(c.Slot, c.Past, len(c.Tokens))
+		for i, id := range c.Tokens {
+			n.ids[tokens] = int64(id)
+			tokens++
+			if c.Rows || c.Logits && i == len(c.Tokens)-1 {
+				n.index[wanted] = int64(tokens - 1)
+				wanted++
+			}
+		}
+	}
+	if err := errors.Join(
+		n.make(tokens, wanted),
+		n.lane.setInput(nativeIDs, n.idTensors[tokens]),
+		n.lane.setInput(nativeIndex, n.wanted[wanted][0]),
+		n.lane.setOutput(outLogits, n.wanted[wanted][1]),
+	); err != nil {
+		return runner.Logits{}, err
+	}
+	if err := n.lane.run(); err != nil {
+		return runner.Logits{}, err
+	}
+	var logits runner.Logits
+	rest := n.rows[:wanted]
+	if rows := len(step.Decode); rows > 0 {
+		logits.Decode, rest = rest[:rows], rest[rows:]
+		drafts := len(step.Decode[0].Draft) // of the only row, if there are any
+		logits.Draft, rest = rest[:drafts], rest[drafts:]
+	}
+	if c := step.Chunk; c != nil {
+		if c.Rows {
+			logits.Rows = rest
+		}
+		if c.Logits {
+			logits.Chunk = rest[len(rest)-1]
+		}
+	}
+	return logits, nil
+}
+
+// wholeGroups rounds a number of positions up: keys lie in groups of positions, and what is copied too many is written
+// again before it is read.
+func wholeGroups(positions int) int {
+	return (positions + kernels.PositionUnit - 1) / kernels.PositionUnit * kernels.PositionUnit
+}
+
+// unbind frees the binding.
+func (n *native) unbind() error {
+	err := n.lane.close()
+	n.lane = nil
+	return err
+}
+
+// free gives the memory back, which no step may use any more.
+func (n *native) free() error {
+	var errs error
+	if n.slots != nil {
+		errs = errors.Join(errs, n.slots.free())
+	}
+	if n.region != nil {
+		errs = errors.Join(errs, n.region.free())
+	}
+	n.slots, n.region = nil, nil
+	return errs
+}
+
+// close frees what ONNX Runtime's session refers to.
+func (n *native) close() {
+	if n.domain != nil {
+		n.api.releaseDomain(n.domain)
+	}
+	n.state.Close()
+}
+
+// copySlot copies positions of a slot.
+func (n *native) copySlot(dst, src, length int) { n.slots.copySlot(dst, src, wholeGroups(length)) }
+
+// release gives a slot's memory back.
+func (n *native) release(slot int) error { return n.slots.release(slot) }
+
+// save copies positions of a slot into the prefix store.
+func (n *native) save(slot, past int, blocks []int) error {
+	n.session.prefixes.halves.save(slot, past, blocks)
+	return nil
+}
+
+// load takes positions of a slot from the prefix store.
+func (n *native) load(slot int, blocks []int, length int) {
+	n.session.prefixes.halves.load(slot, blocks, wholeGroups(length))
+}
+
+// positionBytes is the memory of one position of a slot.
+func (n *native) positionBytes() int { return positionBytes(n.slots) }
