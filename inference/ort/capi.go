@@ -175,7 +175,9 @@ func (a capi) newSessionOf(env unsafe.Pointer, model []byte, options *onnx.Sessi
 }
 
 // releaseDomain frees the operators that sessions were made with.
-func (a capi) releaseDomain(domain unsafe.Pointer) { C.release(a.table, C.place_release_domain, domain) }
+func (a capi) releaseDomain(domain unsafe.Pointer) {
+	C.release(a.table, C.place_release_domain, domain)
+}
 
 // pointerIn reads a C pointer that the binding keeps in an unexported field; TestBindingFields looks at the fields.
 func pointerIn(object any, field string) unsafe.Pointer {

@@ -88,6 +88,9 @@ func fuse(m *modelonnx.Model, about model.Graph) (*fusedGraph, error) {
 	if slices.Contains(f.fused.layers, nil) {
 		return nil, &unfusable{"it has layers without attention"}
 	}
+	if len(f.fused.products) == 0 {
+		return nil, &unfusable{"its weights are not in blocks"} // float32 throughout: so must keys and values be
+	}
 	f.finish(m)
 	return &f.fused, nil
 }

@@ -9,10 +9,12 @@ import (
 )
 
 // TestRealDecodedPositions compares the keys and values that decoding leaves with those that the same tokens leave as
-// part of a prompt. It demands nothing: the figure is why generated tokens stay out of the prefix store (ADR 3).
+// part of a prompt, by ONNX Runtime's own operators. It demands nothing: the figure is why generated tokens stay out of
+// the prefix store (ADR 3).
 func TestRealDecodedPositions(t *testing.T) {
 	const length, decoded = 64, 32
 	config := realConfig(t)
+	config.NoKernels = true
 	s := openSession(t, openEnvironment(t), config)
 	tokens := prompt(rand.New(rand.NewPCG(21, 22)), config.Graph.VocabSize, length+decoded)
 	prefill(t, s, 0, 0, tokens[:length], 64)
@@ -45,7 +47,12 @@ func TestRealDecodedPositions(t *testing.T) {
 func TestRealBlocks(t *testing.T) {
 	config := realConfig(t)
 	config.PrefixBytes = 64 << 20
-	s := openSession(t, openEnvironment(t), config)
+	env := openEnvironment(t)
+	byOperators(t, config, func(t *testing.T, config Config) { testBlocks(t, openSession(t, env, config)) })
+}
+
+func testBlocks(t *testing.T, s *Session) {
+	config := s.config
 	random := rand.New(rand.NewPCG(23, 24))
 	tokens := prompt(random, config.Graph.VocabSize, 260)
 	want := prefill(t, s, 0, 0, tokens, 128)
@@ -77,20 +84,26 @@ func BenchmarkBlocks(b *testing.B) {
 	b.Run("save", func(b *testing.B) {
 		b.SetBytes(size)
 		for b.Loop() {
-			s.prefixes.exact.save(0, 0, blocks)
+			if err := s.SaveBlocks(0, 0, blocks); err != nil {
+				b.Fatal(err)
+			}
 		}
 	})
 	b.Run("load", func(b *testing.B) {
 		b.SetBytes(size)
 		for b.Loop() {
-			s.prefixes.exact.load(1, blocks, len(blocks)*runner.BlockSize)
+			if err := s.LoadBlocks(1, blocks, len(blocks)*runner.BlockSize); err != nil {
+				b.Fatal(err)
+			}
 		}
 	})
 	b.Run("load into a released slot", func(b *testing.B) {
 		b.SetBytes(size)
 		for b.Loop() {
 			s.ReleaseSlot(1)
-			s.prefixes.exact.load(1, blocks, len(blocks)*runner.BlockSize)
+			if err := s.LoadBlocks(1, blocks, len(blocks)*runner.BlockSize); err != nil {
+				b.Fatal(err)
+			}
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/sluiceml/sluice/inference/inferencetest"
+	"github.com/sluiceml/sluice/inference/ort/kernels"
 	"github.com/sluiceml/sluice/inference/runner"
 )
 
@@ -13,24 +14,42 @@ func TestRealConformance(t *testing.T) {
 	config.Slots, config.MaxLength, config.MaxChunk = 5, 64, 32
 	config.PrefixBytes = 4 << 20
 	env := openEnvironment(t)
-	inferencetest.TestSession(t, func() runner.Session {
-		s, err := env.Open(config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
+	byOperators(t, config, func(t *testing.T, config Config) {
+		inferencetest.TestSession(t, func() runner.Session {
+			s, err := env.Open(config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		})
 	})
+}
+
+// byOperators runs a test with the operators of package kernels, where the processor has them, and with ONNX
+// Runtime's own.
+func byOperators(t *testing.T, config Config, test func(t *testing.T, config Config)) {
+	t.Helper()
+	if kernels.Supported() {
+		t.Run("kernels", func(t *testing.T) { test(t, config) })
+	}
+	config.NoKernels = true
+	t.Run("onnxruntime", func(t *testing.T) { test(t, config) })
 }
 
 // TestRealRaggedBatch runs the default model over rows of very different lengths.
 func TestRealRaggedBatch(t *testing.T) {
-	config := realConfig(t)
-	testRaggedBatch(t, openEnvironment(t), config, []int{1, 250, 3, 400, 64, 17})
+	env := openEnvironment(t)
+	byOperators(t, realConfig(t), func(t *testing.T, config Config) {
+		testRaggedBatch(t, env, config, []int{1, 250, 3, 400, 64, 17})
+	})
 }
 
 // TestRealChunks cuts a prompt of the default model in ways that hit the kernels' edges.
 func TestRealChunks(t *testing.T) {
 	config := realConfig(t)
 	config.MaxChunk = 257
-	testChunks(t, openEnvironment(t), config, []int{2, 129, 257}, []int{7, 64, 128})
+	env := openEnvironment(t)
+	byOperators(t, config, func(t *testing.T, config Config) {
+		testChunks(t, env, config, []int{2, 129, 257}, []int{7, 64, 128})
+	})
 }

@@ -1,0 +1,196 @@
+package ort
+
+import (
+	"errors"
+	"math"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"testing"
+
+	modelonnx "github.com/sluiceml/sluice/inference/model/onnx"
+	"github.com/sluiceml/sluice/inference/ort/kernels"
+	"github.com/sluiceml/sluice/inference/runner"
+)
+
+func (n *native) lastLane() *lane { return n.lane }
+
+func (n *native) spoil() {
+	const nan = 0x7e00
+	for _, buffer := range n.slots.buffers {
+		for i := range buffer {
+			buffer[i] = nan
+		}
+	}
+}
+
+// openNative opens the default model on the kernels.
+func openNative(t *testing.T, env *Environment, config Config) (*Session, *native) {
+	t.Helper()
+	if !kernels.Supported() {
+		t.Skip("this processor has no AVX-512 VNNI")
+	}
+	s := openSession(t, env, config)
+	n, ok := s.executor.(*native)
+	if !ok {
+		t.Fatal("the default model does not run on the kernels")
+	}
+	return s, n
+}
+
+// TestNativeNearOperators: the kernels give nearly the logits that ONNX Runtime's own operators give. Both round
+// activations to 8 bits; how near each comes to float32 is told in docs/benchmarks.md.
+func TestNativeNearOperators(t *testing.T) {
+	config := realConfig(t)
+	env := openEnvironment(t)
+	s, _ := openNative(t, env, config)
+	config.NoKernels = true
+	plain := openSession(t, env, config)
+	if plain.executor != nil {
+		t.Fatal("kernels run that were turned off")
+	}
+	tokens := benchmarkPrompt(config)
+	sum, n := 0.0, 0
+	for past := 0; past < len(tokens); past += 16 {
+		st := runner.Step{Chunk: &runner.Chunk{Tokens: tokens[past : past+16], Past: past, Rows: true}}
+		got, want := step(t, s, st).Rows, step(t, plain, st).Rows
+		for i := range got {
+			sum += divergence(want[i], got[i])
+			n++
+		}
+	}
+	if mean := sum / float64(n); !(mean > 0 && mean < 0.05) {
+		t.Errorf("a mean KL divergence of %v over random tokens", mean)
+	}
+}
+
+// TestNativeDecodedPositions: the keys and values that decoding leaves are those that the same tokens leave as part of a
+// prompt, and so are the logits, bit by bit.
+func TestNativeDecodedPositions(t *testing.T) {
+	const length, decoded = 60, 41
+	config := realConfig(t)
+	s, n := openNative(t, openEnvironment(t), config)
+	tokens := prompt(rand.New(rand.NewPCG(21, 22)), config.Graph.VocabSize, length+decoded)
+	prefill(t, s, 0, 0, tokens[:length], 64)
+	var last []float32
+	for i, token := range tokens[length:] {
+		last = step(t, s, runner.Step{Decode: []runner.DecodeRow{{Token: token, Past: length + i}}}).Decode[0]
+	}
+	last = slices.Clone(last)
+	if whole := prefill(t, s, 1, 0, tokens, 128); !slices.Equal(whole, last) {
+		t.Error("the logits differ")
+	}
+	for i := range n.slots.buffers {
+		a, b := n.slots.view(i, 0, 1), n.slots.view(i, 1, 2)
+		for head := 0; head < len(a); head += n.slots.head {
+			whole := head + (length+decoded)/kernels.PositionUnit*kernels.PositionUnit*n.slots.width
+			if !slices.Equal(a[head:whole], b[head:whole]) {
+				t.Fatalf("buffer %d differs", i)
+			}
+		}
+	}
+}
+
+// TestNativeThreads: the number of threads does not show.
+func TestNativeThreads(t *testing.T) {
+	config := realConfig(t)
+	env := openEnvironment(t)
+	var first []float32
+	for threads := 1; threads <= 3; threads++ {
+		config.Device.Threads = threads
+		s, _ := openNative(t, env, config)
+		got := prefill(t, s, 0, 0, benchmarkPrompt(config), 128)
+		if first == nil {
+			first = got
+		}
+		if !slices.Equal(got, first) {
+			t.Errorf("the logits of %d threads differ", threads)
+		}
+	}
+}
+
+// TestFuse: everything of the default model that can be fused is, and a graph that is a little different stays as it is.
+func TestFuse(t *testing.T) {
+	config := realConfig(t)
+	read := func() *modelonnx.Model {
+		raw, err := os.ReadFile(config.Model)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := modelonnx.Unmarshal(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	fused, err := fuse(read(), config.Graph)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := map[string]int{}
+	for _, n := range fused.model.Graph.Nodes {
+		count[n.Op]++
+	}
+	layers := config.Graph.Layers
+	if count[kernels.BlockMatMul] != 4*layers+1 || count[kernels.SlotAttention] != layers || count["Gemm"] != 0 || count["Mul"] != 0 ||
+		count["MatMulNBits"] != 0 || count["GroupQueryAttention"] != 0 || len(fused.model.Graph.Inputs) != 2 || len(fused.model.Graph.Outputs) != 1 {
+		t.Errorf("%d inputs, nodes %v", len(fused.model.Graph.Inputs), count)
+	}
+	for name, change := range map[string]func(n *modelonnx.Node) bool{
+		"a window": func(n *modelonnx.Node) bool {
+			n.Attributes = append(n.Attributes, modelonnx.Int("local_window_size", 128))
+			return n.Op == "GroupQueryAttention"
+		},
+		"a soft cap": func(n *modelonnx.Node) bool {
+			n.Attributes = append(n.Attributes, modelonnx.Real("softcap", 50))
+			return n.Op == "GroupQueryAttention"
+		},
+		"another input": func(n *modelonnx.Node) bool {
+			if n.Op != "GroupQueryAttention" {
+				return false
+			}
+			n.Inputs = append(slices.Clone(n.Inputs), "position_ids")
+			return true
+		},
+	} {
+		m := read()
+		if !slices.ContainsFunc(indices(m.Graph.Nodes), func(i int) bool { return change(&m.Graph.Nodes[i]) }) {
+			t.Fatal("nothing to change")
+		}
+		if _, err := fuse(m, config.Graph); err == nil {
+			t.Errorf("%s: fused", name)
+		} else if _, ok := errors.AsType[*unfusable](err); !ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func indices(nodes []modelonnx.Node) []int {
+	out := make([]int, len(nodes))
+	for i := range out {
+		out[i] = i
+	}
+	return out
+}
+
+// divergence is the KL divergence of the distributions of logits.
+func divergence(want, got []float32) float64 {
+	p, q := logSoftmax(want), logSoftmax(got)
+	sum := 0.0
+	for i := range p {
+		sum += math.Exp(p[i]) * (p[i] - q[i])
+	}
+	return sum
+}
+
+func logSoftmax(logits []float32) []float64 {
+	most, sum := float64(slices.Max(logits)), 0.0
+	for _, v := range logits {
+		sum += math.Exp(float64(v) - most)
+	}
+	out := make([]float64, len(logits))
+	for i, v := range logits {
+		out[i] = float64(v) - most - math.Log(sum)
+	}
+	return out
+}
