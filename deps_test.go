@@ -32,7 +32,7 @@ inference/runner, inference/sampling, inference/stop, inference/semconv < infere
 # Models on disk. The session reads the folder that it runs.
 inference/model/quant, inference/model/internal/mmap < inference/model/gguf, inference/model/safetensors < inference/model
 inference/model/onnx, inference/model < inference/model/builder
-inference/runner, inference/model, inference/model/onnx < inference/ort
+inference/runner, inference/model, inference/model/onnx, inference/ort/kernels < inference/ort
 
 # The façade knows no session factory: cmd injects it.
 inference/model, inference/chat, tokenizer, inference/engine < inference
@@ -72,7 +72,8 @@ var pure = []string{
 	"tokenizer", "tokenizer/bpe", "tokenizer/pretoken", "tokenizer/normalize", "tokenizer/pattern",
 }
 
-// impure are what a pure package must not import. The tokenizer reads its file, so os is not among them.
+// impure are what a pure package must not import. The tokenizer reads its file, so os is not among them; it may take the
+// time, because a regular expression of a model's file must come to an end.
 var impure = []string{"time", "context", "log", "log/slog", "net", "net/http", "go.opentelemetry.io"}
 
 type listed struct {
@@ -100,6 +101,9 @@ func TestDependencyLaw(t *testing.T) {
 				if hasPath(imported, prefix) && !slices.ContainsFunc(holders, func(h string) bool { return strings.HasPrefix(path, h) }) {
 					t.Errorf("%s must not import %s: only %v may", path, imported, holders)
 				}
+			}
+			if imported == "time" && (path == "tokenizer" || path == "tokenizer/pattern") {
+				continue
 			}
 			if slices.Contains(pure, path) && slices.ContainsFunc(impure, func(i string) bool { return hasPath(imported, i) }) {
 				t.Errorf("%s is pure and must not import %s", path, imported)

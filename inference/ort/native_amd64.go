@@ -79,6 +79,7 @@ func castSlice[T float32 | int64](bytes []byte) []T {
 		return nil
 	}
 	var zero T
+	//nolint:gosec // initializers are aligned: see inside
 	return unsafe.Slice((*T)(unsafe.Pointer(&bytes[0])), len(bytes)/int(unsafe.Sizeof(zero)))
 }
 
