@@ -149,7 +149,7 @@ func (f *fuser) product(at int, n *modelonnx.Node) {
 		codes: input(n, codes), scales: input(n, scales), biases: input(n, biases),
 	}
 	if number(n, "block_size", 0) != kernels.BlockLength || p.bits != 4 && p.bits != 8 || p.in < 1 || p.in%kernels.BlockLength != 0 || p.out < 1 ||
-		input(n, zeros) != "" || input(n, groups) != "" {
+		input(n, zeros) != "" || input(n, groups) != "" || number(n, "accuracy_level", 0) != roundsInputs {
 		return
 	}
 	blocks := int64(p.in / kernels.BlockLength)
@@ -174,6 +174,9 @@ func (f *fuser) product(at int, n *modelonnx.Node) {
 	f.replaced[at] = p.node
 	f.fused.products = append(f.fused.products, p)
 }
+
+// roundsInputs is the accuracy level of MatMulNBits that allows inputs of 8 bits.
+const roundsInputs = 4
 
 // addsOffsets says whether a Gemm adds, to the product of x with centred blocks, offsets times the sums of x by block.
 func (f *fuser) addsOffsets(gemm *modelonnx.Node, x, scaled string, p fusedProduct) bool {
