@@ -127,7 +127,7 @@ func (m *Manager) Load(ctx context.Context, r LoadRequest) (Entry, error) {
 func (m *Manager) open(ctx context.Context, r LoadRequest, replaces *Model) (*version, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer context.AfterFunc(m.loading, func() { cancel(unavailable(StateDraining)) })()
+	defer context.AfterFunc(m.loading, func() { cancel(unavailable(StateDraining)) })() //nolint:contextcheck // the manager outlives the call
 	select {
 	case m.turn <- struct{}{}:
 		defer func() { <-m.turn }()

@@ -54,7 +54,7 @@ func NewAdmin(config AdminConfig) (*grpc.Server, error) {
 	}
 	s := grpc.NewServer(grpc.ChainUnaryInterceptor(chain.Unary...), grpc.ChainStreamInterceptor(chain.Stream...))
 	sluicev1.RegisterModelServiceServer(s, &adminService{
-		modelService: modelService{models: config.Registry}, loader: config.Loader,
+		models: config.Registry, loader: config.Loader,
 	})
 	channelz.RegisterChannelzServiceToServer(s)
 	reflection.Register(s)

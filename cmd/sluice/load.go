@@ -137,6 +137,7 @@ func (a *app) openReplicas(
 			MaxChunk:      min(a.options.ChunkTokens, length),
 			PrefixBytes:   memory.prefix,
 			Weights:       shared,
+			NoKernels:     a.options.NoKernels,
 		})
 		if err != nil {
 			return nil, err

@@ -35,7 +35,8 @@ type serveCmd struct {
 	DefaultMaxTokens int `help:"max_tokens of a request that sets none, for a model whose generation_config.json has no max_new_tokens." default:"256" placeholder:"N"`
 	MaxOutputs       int `help:"Outputs that one request may ask for (sampling.n)." default:"16" placeholder:"N"`
 
-	NoSpeculation bool `help:"Do not guess the next tokens of a request that runs alone; guessing never changes them, and needs a model of the form row8."`
+	NoSpeculation bool `help:"Do not guess the next tokens of a request that runs alone; guessing never changes them, and needs Sluice's kernels or a model of the form row8."`
+	NoKernels     bool `help:"Leave all of a model's work to ONNX Runtime's own operators. Without it, Sluice's kernels multiply weights of 4 and 8 bits and attend where the processor has AVX-512 VNNI."`
 
 	KVCacheBytes     byteSize  `help:"Memory of a replica for keys and values, the prefix cache's included. Requests that outgrow it pause and start over, with the same tokens. 0: half of what the machine or the control group has, shared by the replicas." name:"kv-cache-bytes" default:"0" placeholder:"BYTES"`
 	PrefixCacheBytes *byteSize `help:"Memory in which a replica keeps the keys and values of earlier prompts, for prompts that begin alike; at most half of the memory for keys and values. 0: none. By default that of 2048 tokens: conversations that go on for long want more." placeholder:"BYTES"`

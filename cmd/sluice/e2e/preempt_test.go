@@ -22,9 +22,9 @@ func outgrowing() []*sluicev1.GenerateRequest {
 	var requests []*sluicev1.GenerateRequest
 	for i := range 10 {
 		sampling := greedy(80)
-		sampling.IgnoreEos = proto.Bool(true)
+		sampling.IgnoreEos = new(true)
 		if i%2 == 1 {
-			sampling.Temperature, sampling.Seed = proto.Float32(0.9), proto.Uint64(uint64(i))
+			sampling.Temperature, sampling.Seed = proto.Float32(0.9), new(uint64(i))
 			sampling.RepetitionPenalty = proto.Float32(1.1)
 		}
 		if i%8 == 3 {

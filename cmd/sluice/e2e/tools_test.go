@@ -30,7 +30,7 @@ func TestGRPCurl(t *testing.T) {
 	expect(grpcurl(false, "-d", `{"prompt":"The capital of France is","sampling":{"temperature":0,"max_tokens":8}}`, s.grpc, "sluice.v1.InferenceService/Generate"),
 		"Paris", `"finishReason": "FINISH_REASON_LENGTH"`, `"completionTokens": 8`)
 	expect(grpcurl(false, "-d", `{"chat":{"messages":[{"role":"user","content":"What is the capital of France?"}]},"sampling":{"temperature":0,"max_tokens":32}}`,
-		s.grpc, "sluice.v1.InferenceService/GenerateStream"), `"started"`, `"delta"`, "Paris", `"finished"`, `"summary"`)
+		s.grpc, "sluice.v1.InferenceService/GenerateStream"), `"started"`, `"delta"`, `"text": "`, `"finished"`, `"summary"`)
 	expect(grpcurl(true, "-d", `{"prompt":"x","sampling":{"top_p":1.5,"temperature":-1}}`, s.grpc, "sluice.v1.InferenceService/Generate"),
 		"InvalidArgument", "sampling.top_p", "sampling.temperature")
 	expect(grpcurl(false, "-d", `{"text":"Hello <|im_end|>"}`, s.grpc, "sluice.v1.TokenizerService/Tokenize"), `"special": true`)

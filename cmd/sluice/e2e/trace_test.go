@@ -59,7 +59,7 @@ func TestTrace(t *testing.T) {
 	s := serve(t, []string{
 		"OTEL_EXPORTER_OTLP_ENDPOINT=http://" + listener.Addr().String(), "OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
 		"OTEL_EXPORTER_OTLP_INSECURE=true", "OTEL_METRICS_EXPORTER=none",
-	}, "--trace-file", file, "--chunk-tokens", "64")
+	}, "--trace-file", file, "--chunk-tokens", "64", "--no-speculation") // a step for each token
 	ctx := deadline(t)
 	traced := metadata.AppendToOutgoingContext(ctx, "traceparent", "00-"+traceID+"-"+parentID+"-01")
 	const secret = "xylophone"
