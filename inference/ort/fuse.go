@@ -219,6 +219,19 @@ func (f *fuser) gate(result string, out int) (int, *modelonnx.Node) {
 	return i, mul
 }
 
+// unknownAttribute says whether attention does not look at an attribute of a GroupQueryAttention.
+func unknownAttribute(a modelonnx.Attribute) bool {
+	return !slices.Contains([]string{
+		"num_heads", "kv_num_heads", "scale", "do_rotary", "rotary_interleaved", "local_window_size", "softcap", "smooth_softmax",
+	}, a.Name)
+}
+
+// turnsWhole says whether a table in the data file holds an angle for each pair of a head's values.
+func (f *fuser) turnsWhole(table string) bool {
+	t := f.initializers[table]
+	return t != nil && t.Type == modelonnx.Float && t.External != nil && len(t.Dims) == 2 && t.Dims[1] == int64(f.about.HeadSize/2)
+}
+
 // attention replaces a GroupQueryAttention.
 func (f *fuser) attention(n *modelonnx.Node) error {
 	const keys, values, pastKey, cosines, sines = 1, 2, 3, 7, 8
@@ -235,6 +248,10 @@ func (f *fuser) attention(n *modelonnx.Node) error {
 	case input(n, keys) != "" || input(n, values) != "" || number(n, "do_rotary", 0) != 1 || number(n, "rotary_interleaved", 0) != 0 ||
 		number(n, "local_window_size", -1) != -1 || fraction(n, "softcap", 0) != 0 || number(n, "smooth_softmax", 0) != 0 || scale <= 0:
 		return &unfusable{"attention " + n.Name + " is of another kind"}
+	case !f.turnsWhole(input(n, cosines)) || !f.turnsWhole(input(n, sines)):
+		return &unfusable{"attention " + n.Name + " turns a part of each head"}
+	case slices.ContainsFunc(n.Attributes, unknownAttribute):
+		return &unfusable{"attention " + n.Name + " has attributes that are not known"}
 	case len(n.Inputs) > sines+1 && strings.Join(n.Inputs[sines+1:], "") != "":
 		return &unfusable{"attention " + n.Name + " has inputs that are not known"}
 	case int(number(n, "kv_num_heads", 0)) != f.about.KVHeads || heads < 1 || heads%f.about.KVHeads != 0:

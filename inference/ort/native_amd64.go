@@ -49,6 +49,12 @@ func pack(m *modelonnx.Model, about model.Graph, data []byte) (_ *packed, err er
 	}
 	p.cosines, p.sines = castSlice[float32](at[p.fusedGraph.cosines]), castSlice[float32](at[p.fusedGraph.sines])
 	for _, f := range p.products {
+		for _, name := range []string{f.codes, f.scales, f.offsets, f.biases} {
+			if name != "" && at[name] == nil {
+				p.close()
+				return nil, nil //nolint:nilnil // its weights lie elsewhere
+			}
+		}
 		matrix, err := kernels.Pack(kernels.Weights{
 			Out: f.out, In: f.in, Bits: f.bits, Gated: f.gated, Codes: at[f.codes],
 			Scales: castSlice[float32](at[f.scales]), Offsets: castSlice[float32](at[f.offsets]), Bias: castSlice[float32](at[f.biases]),
@@ -60,6 +66,11 @@ func pack(m *modelonnx.Model, about model.Graph, data []byte) (_ *packed, err er
 		p.maxIn = max(p.maxIn, f.in)
 	}
 	return p, nil
+}
+
+// fits says whether the tables of angles are long enough for a session's slots.
+func (p *packed) fits(c Config) bool {
+	return p != nil && min(len(p.cosines), len(p.sines)) >= c.MaxLength*(c.Graph.HeadSize/2)
 }
 
 // close frees the matrices.

@@ -20,4 +20,6 @@ func (*packed) open(*Session, *Weights, *onnx.SessionOptions) (executor, *onnx.D
 	panic("ort: no kernels for this processor")
 }
 
+func (*packed) fits(Config) bool { return false }
+
 func (*packed) close() {}

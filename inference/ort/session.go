@@ -202,7 +202,7 @@ func (s *Session) ownWeights() (*Weights, error) {
 	if err != nil {
 		return nil, nil //nolint:nilnil,nilerr // as above
 	}
-	if w.packed == nil {
+	if !w.packed.fits(s.config) {
 		return nil, w.Close()
 	}
 	s.own = w
@@ -224,7 +224,7 @@ func (s *Session) load() (err error) {
 		}
 	}
 	switch {
-	case weights != nil && weights.packed != nil && !c.NoKernels:
+	case weights != nil && weights.packed.fits(c) && !c.NoKernels:
 		s.executor, s.session, err = weights.packed.open(s, weights, options)
 	case c.Weights != nil:
 		s.session, err = weights.open(options)

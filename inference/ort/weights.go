@@ -79,9 +79,6 @@ func (e *Environment) ShareWeights(path string, graph model.Graph) (_ *Weights, 
 	if w.packed, err = pack(m, graph, w.data); err != nil {
 		return nil, err
 	}
-	if w.packed != nil {
-		return w, nil // what is left, ONNX Runtime maps
-	}
 	for _, t := range externals(m, graph.Data) {
 		value, err := onnx.NewCustomDataTensor(onnx.NewShape(t.Dims...),
 			w.data[t.External.Offset:][:t.External.Length], onnx.TensorElementDataType(t.Type))
