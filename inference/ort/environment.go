@@ -87,8 +87,9 @@ func (e *Environment) acquire() error {
 	return nil
 }
 
-// release counts a session's end.
+// release counts a session's end, after everything of it was freed.
 func (e *Environment) release() {
+	trimHeap()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.mu.sessions--
