@@ -1,6 +1,7 @@
 package ort
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,6 +45,24 @@ func TestAPIPlaces(t *testing.T) {
 		if got := slices.Index(names, name); got != place {
 			t.Errorf("%s is at %d of %d, not at %d", name, got, len(names), place)
 		}
+	}
+	operators, err := os.ReadFile("kernels/operators_amd64.c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for place, name := range map[string]string{
+		"create_status": "CreateStatus", "create_domain": "CreateCustomOpDomain", "domain_add": "CustomOpDomain_Add",
+		"add_domain": "AddCustomOpDomain", "mutable_data": "GetTensorMutableData", "dimensions_count": "GetDimensionsCount",
+		"dimensions": "GetDimensions", "shape": "GetTensorTypeAndShape", "attribute_int": "KernelInfoGetAttribute_int64",
+		"input": "KernelContext_GetInput", "output": "KernelContext_GetOutput", "release_shape": "ReleaseTensorTypeAndShapeInfo",
+		"parallel_for": "KernelContext_ParallelFor",
+	} {
+		if line := fmt.Sprintf("\tplace_%s = %d,\n", place, slices.Index(names, name)); !strings.Contains(string(operators), line) {
+			t.Errorf("%s is at %d of %d, not where the operators take it", name, slices.Index(names, name), len(names))
+		}
+	}
+	if got := strings.Count(string(operators), "\tplace_"); got != 13 {
+		t.Errorf("the operators take %d functions, of which 13 are compared", got)
 	}
 	if !strings.Contains(string(header), "#define ORT_API_VERSION 24\n") {
 		t.Error("the header is not that of API 24")

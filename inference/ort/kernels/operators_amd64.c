@@ -6,6 +6,7 @@
 #include "kernels.h"
 
 enum {
+	place_create_status = 0,
 	place_create_domain = 26,
 	place_domain_add = 27,
 	place_add_domain = 28,
@@ -20,7 +21,7 @@ enum {
 	place_parallel_for = 274,
 };
 
-enum { custom_op_version = 24, float_type = 1, required = 0, default_memory = 0 };
+enum { custom_op_version = 24, float_type = 1, required = 0, default_memory = 0, invalid_argument = 2 };
 
 typedef const void *const *table_pointer;
 typedef void status;
@@ -78,23 +79,34 @@ static void pool_loop(void *context, void (*f)(void *, size_t), size_t n, void *
 	(void)CALL(p->node, place_parallel_for, loop)(p->context, f, n, n, data);
 }
 
-// input gives a tensor's floats and the number of its rows.
-static status *input(const node *n, const void *context, const float **data, int64_t *count) {
+// input gives a tensor's floats and the number of its rows. The graph is whoever made the model's: a tensor that is not
+// [rows, width], or has more rows than there is room for, is an error.
+static status *input(const node *n, const void *context, int64_t width, const float **data, int64_t *rows) {
 	const void *value;
 	void *shape, *mutable;
 	size_t rank;
-	int64_t dimensions[8];
+	int64_t dimensions[2];
 	status *s = CALL(n, place_input, status * (*)(const void *, size_t, const void **))(context, 0, &value);
 	if (s) return s;
 	if ((s = CALL(n, place_mutable_data, status * (*)(const void *, void **))(value, &mutable))) return s;
 	*data = mutable;
 	if ((s = CALL(n, place_shape, status * (*)(const void *, void **))(value, &shape))) return s;
 	s = CALL(n, place_dimensions_count, status * (*)(const void *, size_t *))(shape, &rank);
-	if (!s) s = CALL(n, place_dimensions, status * (*)(const void *, int64_t *, size_t))(shape, dimensions, rank < 8 ? rank : 8);
+	if (!s && rank == 2) s = CALL(n, place_dimensions, status * (*)(const void *, int64_t *, size_t))(shape, dimensions, rank);
 	CALL(n, place_release_shape, void (*)(void *))(shape);
-	*count = 1;
-	for (size_t i = 0; !s && i + 1 < rank && i < 8; i++) *count *= dimensions[i];
-	return s;
+	if (s) return s;
+	if (rank != 2 || dimensions[1] != width || dimensions[0] > n->state->max_tokens) {
+		return CALL(n, place_create_status, status * (*)(int, const char *))(invalid_argument, "the input has another shape than its operator");
+	}
+	*rows = dimensions[0];
+	return NULL;
+}
+
+// attended is the number of tokens in the runs of a step.
+static int64_t attended(const state *s) {
+	if (s->run_count == 0) return 0;
+	const run *last = &s->runs[s->run_count - 1];
+	return (int64_t)last->first + last->tokens;
 }
 
 static status *output(const node *n, void *context, int64_t rows, int64_t width, float **data) {
@@ -112,8 +124,13 @@ static status *compute(void *kernel, void *context) {
 	const float *x;
 	float *y;
 	int64_t rows;
-	status *s = input(n, context, &x, &rows);
+	const state *of = n->state;
+	const int64_t width = n->matrix ? n->matrix->in : ((int64_t)of->heads + 2 * (int64_t)of->kv_heads) * of->head_size;
+	status *s = input(n, context, width, &x, &rows);
 	if (s) return s;
+	if (!n->matrix && rows != attended(of)) {
+		return CALL(n, place_create_status, status * (*)(int, const char *))(invalid_argument, "attention of other tokens than the step's");
+	}
 	pool pool = {.node = n, .context = context};
 	parallel p = {.call = pool_loop, .context = &pool, .threads = n->state->threads};
 	if (n->matrix) {
