@@ -59,6 +59,9 @@ func fuse(m *modelonnx.Model, about model.Graph) (*fusedGraph, error) {
 		initializers: map[string]*modelonnx.Tensor{}, producer: map[string]int{}, users: map[string][]int{},
 		replaced: map[int]*modelonnx.Node{},
 	}
+	if err := knownWhole(m); err != nil {
+		return nil, err
+	}
 	f.fused.layers = make([]*modelonnx.Node, about.Layers)
 	for i := range m.Graph.Initializers {
 		f.initializers[m.Graph.Initializers[i].Name] = &m.Graph.Initializers[i]
@@ -76,10 +79,10 @@ func fuse(m *modelonnx.Model, about model.Graph) (*fusedGraph, error) {
 		f.users[o.Name] = append(f.users[o.Name], len(m.Graph.Nodes)) // nothing may fuse across it
 	}
 	for i := range m.Graph.Nodes {
-		switch n := &m.Graph.Nodes[i]; n.Op {
-		case "MatMulNBits":
+		switch n := &m.Graph.Nodes[i]; {
+		case is(n, "MatMulNBits"):
 			f.product(i, n)
-		case "GroupQueryAttention":
+		case is(n, "GroupQueryAttention"):
 			if err := f.attention(n); err != nil {
 				return nil, err
 			}
@@ -92,13 +95,52 @@ func fuse(m *modelonnx.Model, about model.Graph) (*fusedGraph, error) {
 		return nil, &unfusable{"its weights are not in blocks"} // float32 throughout: so must keys and values be
 	}
 	f.finish(m)
+	for _, v := range f.fused.model.Graph.Inputs {
+		if v.Name != about.InputIDs && v.Name != about.LogitsIndices {
+			return nil, &unfusable{"what is left of it reads " + v.Name}
+		}
+	}
 	return &f.fused, nil
+}
+
+// is says whether a node is of an operator, in the domain that has it.
+func is(n *modelonnx.Node, op string) bool {
+	switch op {
+	case "MatMulNBits", "GroupQueryAttention", "QuickGelu":
+		return n.Op == op && n.Domain == "com.microsoft"
+	}
+	return n.Op == op && n.Domain == ""
+}
+
+// knownWhole refuses a graph of which a [modelonnx.Model] does not hold everything, because it would be lost in writing:
+// subgraphs and tensors in attributes, functions of the model's own, values in typed fields. A node of the kernels' own
+// domain would name memory of its author's choice.
+func knownWhole(m *modelonnx.Model) error {
+	for i := range m.Graph.Nodes {
+		n := &m.Graph.Nodes[i]
+		if len(n.Outputs) == 0 || n.Domain != "" && n.Domain != "com.microsoft" {
+			return &unfusable{fmt.Sprintf("node %s is of the domain %q, or has no results", n.Name, n.Domain)}
+		}
+		for _, a := range n.Attributes {
+			switch a.Kind {
+			case modelonnx.KindFloat, modelonnx.KindInt, modelonnx.KindString, modelonnx.KindFloats, modelonnx.KindInts, modelonnx.KindStrings:
+			default:
+				return &unfusable{fmt.Sprintf("attribute %s of node %s is not known", a.Name, n.Name)}
+			}
+		}
+	}
+	for _, t := range m.Graph.Initializers {
+		if t.External == nil && len(t.Raw) == 0 && !slices.Contains(t.Dims, 0) {
+			return &unfusable{"the values of " + t.Name + " are in a typed field"}
+		}
+	}
+	return nil
 }
 
 // only is the node that alone reads a value, if it is of an operator.
 func (f *fuser) only(value, op string) (int, *modelonnx.Node) {
 	users := f.users[value]
-	if len(users) != 1 || users[0] == len(f.graph.Nodes) || f.graph.Nodes[users[0]].Op != op {
+	if len(users) != 1 || users[0] == len(f.graph.Nodes) || !is(&f.graph.Nodes[users[0]], op) {
 		return 0, nil
 	}
 	return users[0], &f.graph.Nodes[users[0]]
@@ -107,7 +149,7 @@ func (f *fuser) only(value, op string) (int, *modelonnx.Node) {
 // of is the node that makes a value, if it is of an operator.
 func (f *fuser) of(value, op string) *modelonnx.Node {
 	i, ok := f.producer[value]
-	if !ok || f.graph.Nodes[i].Op != op {
+	if !ok || !is(&f.graph.Nodes[i], op) {
 		return nil
 	}
 	return &f.graph.Nodes[i]
@@ -148,17 +190,14 @@ func (f *fuser) product(at int, n *modelonnx.Node) {
 		out: int(number(n, "N", 0)), in: int(number(n, "K", 0)), bits: int(number(n, "bits", 4)),
 		codes: input(n, codes), scales: input(n, scales), biases: input(n, biases),
 	}
-	if number(n, "block_size", 0) != kernels.BlockLength || p.bits != 4 && p.bits != 8 || p.in < 1 || p.in%kernels.BlockLength != 0 || p.out < 1 ||
-		input(n, zeros) != "" || input(n, groups) != "" || number(n, "accuracy_level", 0) != roundsInputs {
+	if number(n, "block_size", 0) != kernels.BlockLength || p.bits != 4 && p.bits != 8 || p.in < 1 || p.in > kernels.MaxSide || p.in%kernels.BlockLength != 0 || p.out < 1 || p.out > kernels.MaxSide ||
+		input(n, zeros) != "" || input(n, groups) != "" || number(n, "accuracy_level", 0) != roundsInputs ||
+		slices.ContainsFunc(n.Attributes, unknownOfProduct) {
 		return
 	}
 	blocks := int64(p.in / kernels.BlockLength)
-	for name, size := range map[string]int64{p.codes: int64(p.out) * blocks * int64(kernels.BlockLength*p.bits/8), p.scales: 4 * int64(p.out) * blocks} {
-		if t := f.initializers[name]; t == nil || t.External == nil || t.External.Length != size {
-			return
-		}
-	}
-	if t := f.initializers[p.biases]; p.biases != "" && (t == nil || t.External == nil || t.External.Length != 4*int64(p.out)) {
+	if !f.lies(p.codes, modelonnx.Uint8, int64(p.out)*blocks*int64(kernels.BlockLength*p.bits/8)) ||
+		!f.lies(p.scales, modelonnx.Float, int64(p.out)*blocks) || p.biases != "" && !f.lies(p.biases, modelonnx.Float, int64(p.out)) {
 		return
 	}
 	x, result := n.Inputs[0], n.Outputs[0]
@@ -175,21 +214,30 @@ func (f *fuser) product(at int, n *modelonnx.Node) {
 	f.fused.products = append(f.fused.products, p)
 }
 
+// unknownOfProduct says whether product does not look at an attribute of a MatMulNBits.
+func unknownOfProduct(a modelonnx.Attribute) bool {
+	return a.Kind != modelonnx.KindInt || !slices.Contains([]string{"N", "K", "bits", "block_size", "accuracy_level"}, a.Name)
+}
+
+// lies says whether an initializer is so many values in a data file.
+func (f *fuser) lies(name string, of modelonnx.DataType, values int64) bool {
+	t := f.initializers[name]
+	return name != "" && t != nil && t.Type == of && t.External != nil && t.External.Length == values*int64(of.Bits()/8)
+}
+
 // roundsInputs is the accuracy level of MatMulNBits that allows inputs of 8 bits.
 const roundsInputs = 4
 
 // addsOffsets says whether a Gemm adds, to the product of x with centred blocks, offsets times the sums of x by block.
 func (f *fuser) addsOffsets(gemm *modelonnx.Node, x, scaled string, p fusedProduct) bool {
-	offsets := f.initializers[input(gemm, 1)]
-	sums := f.of(gemm.Inputs[0], "ReduceSum")
-	if sums == nil || input(gemm, 2) != scaled || offsets == nil || offsets.External == nil ||
-		offsets.External.Length != 4*int64(p.out)*int64(p.in/kernels.BlockLength) || number(gemm, "transB", 0) != 1 ||
+	sums := f.of(input(gemm, 0), "ReduceSum")
+	if sums == nil || input(gemm, 2) != scaled || !f.lies(input(gemm, 1), modelonnx.Float, int64(p.out)*int64(p.in/kernels.BlockLength)) || number(gemm, "transB", 0) != 1 ||
 		number(gemm, "transA", 0) != 0 || fraction(gemm, "alpha", 1) != 1 || fraction(gemm, "beta", 1) != 1 ||
 		number(sums, "keepdims", 1) != 0 || !f.holds(input(sums, 1), 2) {
 		return false
 	}
-	blocks := f.of(sums.Inputs[0], "Reshape")
-	return blocks != nil && blocks.Inputs[0] == x && f.holds(input(blocks, 1), -1, int64(p.in/kernels.BlockLength), kernels.BlockLength)
+	blocks := f.of(input(sums, 0), "Reshape")
+	return blocks != nil && input(blocks, 0) == x && f.holds(input(blocks, 1), -1, int64(p.in/kernels.BlockLength), kernels.BlockLength)
 }
 
 // holds says whether an initializer within the graph holds these numbers.
@@ -204,7 +252,7 @@ func (f *fuser) holds(name string, values ...int64) bool {
 // gate finds what makes silu(gate)·other of the halves of a product.
 func (f *fuser) gate(result string, out int) (int, *modelonnx.Node) {
 	_, split := f.only(result, "Split")
-	if split == nil || out%2 != 0 || number(split, "axis", 0) != 1 || number(split, "num_outputs", 0) != 2 || len(split.Outputs) != 2 {
+	if split == nil || out%2 != 0 || number(split, "axis", 0) != 1 || number(split, "num_outputs", 0) != 2 || input(split, 1) != "" || len(split.Outputs) != 2 {
 		return 0, nil
 	}
 	_, silu := f.only(split.Outputs[0], "QuickGelu")
@@ -221,9 +269,13 @@ func (f *fuser) gate(result string, out int) (int, *modelonnx.Node) {
 
 // unknownAttribute says whether attention does not look at an attribute of a GroupQueryAttention.
 func unknownAttribute(a modelonnx.Attribute) bool {
-	return !slices.Contains([]string{
-		"num_heads", "kv_num_heads", "scale", "do_rotary", "rotary_interleaved", "local_window_size", "softcap", "smooth_softmax",
-	}, a.Name)
+	switch a.Name {
+	case "num_heads", "kv_num_heads", "do_rotary", "rotary_interleaved", "local_window_size", "smooth_softmax":
+		return a.Kind != modelonnx.KindInt
+	case "scale", "softcap":
+		return a.Kind != modelonnx.KindFloat
+	}
+	return true
 }
 
 // turnsWhole says whether a table in the data file holds an angle for each pair of a head's values.
@@ -254,14 +306,15 @@ func (f *fuser) attention(n *modelonnx.Node) error {
 		return &unfusable{"attention " + n.Name + " has attributes that are not known"}
 	case len(n.Inputs) > sines+1 && strings.Join(n.Inputs[sines+1:], "") != "":
 		return &unfusable{"attention " + n.Name + " has inputs that are not known"}
-	case int(number(n, "kv_num_heads", 0)) != f.about.KVHeads || heads < 1 || heads%f.about.KVHeads != 0:
+	case int(number(n, "kv_num_heads", 0)) != f.about.KVHeads || heads < 1 || heads > kernels.MaxSide || heads%f.about.KVHeads != 0 ||
+		(heads+2*f.about.KVHeads)*f.about.HeadSize > kernels.MaxSide:
 		return &unfusable{"attention " + n.Name + " has other heads than its cache"}
-	case f.fused.heads != 0 && (f.fused.heads != heads || f.fused.scale != scale || f.fused.cosines != input(n, cosines)):
+	case f.fused.heads != 0 && (f.fused.heads != heads || f.fused.scale != scale || f.fused.cosines != input(n, cosines) || f.fused.sines != input(n, sines)):
 		return &unfusable{"its layers' attention differs"}
 	}
 	rows := f.of(n.Inputs[0], "Reshape")
 	at, flat := f.only(n.Outputs[0], "Reshape")
-	if rows == nil || flat == nil {
+	if rows == nil || input(rows, 0) == "" || flat == nil || !f.holds(input(flat, 1), -1, int64(heads*f.about.HeadSize)) {
 		return &unfusable{"attention " + n.Name + " stands between other nodes"}
 	}
 	f.fused.heads, f.fused.scale = heads, scale

@@ -109,21 +109,10 @@ func TestNativeThreads(t *testing.T) {
 	}
 }
 
-// TestFuse: everything of the default model that can be fused is, and a graph that is a little different stays as it is.
+// TestFuse: everything of the default model that can be fused is.
 func TestFuse(t *testing.T) {
 	config := realConfig(t)
-	read := func() *modelonnx.Model {
-		raw, err := os.ReadFile(config.Model)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m, err := modelonnx.Unmarshal(raw)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return m
-	}
-	fused, err := fuse(read(), config.Graph)
+	fused, err := fuse(readModel(t, config), config.Graph)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,41 +125,131 @@ func TestFuse(t *testing.T) {
 		count["MatMulNBits"] != 0 || count["GroupQueryAttention"] != 0 || len(fused.model.Graph.Inputs) != 2 || len(fused.model.Graph.Outputs) != 1 {
 		t.Errorf("%d inputs, nodes %v", len(fused.model.Graph.Inputs), count)
 	}
-	for name, change := range map[string]func(n *modelonnx.Node) bool{
-		"a window": func(n *modelonnx.Node) bool {
-			n.Attributes = append(n.Attributes, modelonnx.Int("local_window_size", 128))
-			return n.Op == "GroupQueryAttention"
-		},
-		"a soft cap": func(n *modelonnx.Node) bool {
-			n.Attributes = append(n.Attributes, modelonnx.Real("softcap", 50))
-			return n.Op == "GroupQueryAttention"
-		},
-		"another input": func(n *modelonnx.Node) bool {
-			if n.Op != "GroupQueryAttention" {
-				return false
+	if len(fused.products) != 4*layers+1 {
+		t.Errorf("%d products", len(fused.products))
+	}
+}
+
+// TestFuseRefuses: a graph that is a little different, or that is made to do harm, stays as it is.
+func TestFuseRefuses(t *testing.T) {
+	config := realConfig(t)
+	// node finds the nth node of an operator.
+	node := func(m *modelonnx.Model, op string, n int) *modelonnx.Node {
+		for i := range m.Graph.Nodes {
+			if m.Graph.Nodes[i].Op == op {
+				if n--; n < 0 {
+					return &m.Graph.Nodes[i]
+				}
 			}
-			n.Inputs = append(slices.Clone(n.Inputs), "position_ids")
-			return true
+		}
+		t.Fatalf("there is no such %s", op)
+		return nil
+	}
+	attention := func(m *modelonnx.Model) *modelonnx.Node { return node(m, "GroupQueryAttention", config.Graph.Layers-1) }
+	set := func(n *modelonnx.Node, name string, v int64) {
+		for i := range n.Attributes {
+			if n.Attributes[i].Name == name {
+				n.Attributes[i].Int = v
+				return
+			}
+		}
+		t.Fatalf("%s has no %s", n.Name, name)
+	}
+	for name, change := range map[string]func(m *modelonnx.Model){
+		"a window": func(m *modelonnx.Model) {
+			attention(m).Attributes = append(attention(m).Attributes, modelonnx.Int("local_window_size", 128))
+		},
+		"a window that is no integer": func(m *modelonnx.Model) {
+			attention(m).Attributes = append(attention(m).Attributes, modelonnx.Real("local_window_size", 128))
+		},
+		"a soft cap": func(m *modelonnx.Model) {
+			attention(m).Attributes = append(attention(m).Attributes, modelonnx.Real("softcap", 50))
+		},
+		"another input":     func(m *modelonnx.Model) { attention(m).Inputs = append(attention(m).Inputs, "position_ids") },
+		"another domain":    func(m *modelonnx.Model) { attention(m).Domain = "" },
+		"no results":        func(m *modelonnx.Model) { attention(m).Outputs = nil },
+		"no heads":          func(m *modelonnx.Model) { set(attention(m), "num_heads", 0) },
+		"heads beyond 2^32": func(m *modelonnx.Model) { set(attention(m), "num_heads", 9+3<<32) },
+		"Reshapes of nothing": func(m *modelonnx.Model) {
+			for i := range m.Graph.Nodes {
+				if m.Graph.Nodes[i].Op == "Reshape" {
+					m.Graph.Nodes[i].Inputs = nil
+				}
+			}
+		},
+		"other sines": func(m *modelonnx.Model) {
+			const sines = 8
+			for _, tensor := range m.Graph.Initializers {
+				if tensor.Name == attention(m).Inputs[sines] {
+					tensor.Name = "others"
+					m.Graph.Initializers = append(m.Graph.Initializers, tensor)
+				}
+			}
+			attention(m).Inputs[sines] = "others"
+		},
+		"another shape of results": func(m *modelonnx.Model) {
+			flat := node(m, "Reshape", 0)
+			for i := range m.Graph.Nodes {
+				if n := &m.Graph.Nodes[i]; n.Op == "Reshape" && n.Inputs[0] == attention(m).Outputs[0] {
+					flat = n
+				}
+			}
+			flat.Inputs[1] = "flat"
+		},
+		"keys that are read elsewhere": func(m *modelonnx.Model) {
+			const table = 1
+			gather := node(m, "Gather", 0)
+			gather.Inputs = slices.Clone(gather.Inputs)
+			gather.Inputs[table] = attention(m).Outputs[1]
+		},
+		"addresses of its own": func(m *modelonnx.Model) {
+			node(m, "Gather", 0).Domain = kernels.Domain
+		},
+		"a subgraph": func(m *modelonnx.Model) {
+			const graph = 5
+			node(m, "Gather", 0).Attributes = append(node(m, "Gather", 0).Attributes, modelonnx.Attribute{Name: "body", Kind: graph})
+		},
+		"values in a typed field": func(m *modelonnx.Model) {
+			m.Graph.Initializers = append(m.Graph.Initializers, modelonnx.Tensor{Name: "typed", Type: modelonnx.Float, Dims: []int64{1}})
 		},
 	} {
-		m := read()
-		if !slices.ContainsFunc(indices(m.Graph.Nodes), func(i int) bool { return change(&m.Graph.Nodes[i]) }) {
-			t.Fatal("nothing to change")
-		}
+		m := readModel(t, config)
+		change(m)
 		if _, err := fuse(m, config.Graph); err == nil {
 			t.Errorf("%s: fused", name)
 		} else if _, ok := errors.AsType[*unfusable](err); !ok {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	products := 4*config.Graph.Layers + 1
+	for name, change := range map[string]func(n *modelonnx.Node){
+		"another domain":       func(n *modelonnx.Node) { n.Domain = "" },
+		"an unknown attribute": func(n *modelonnx.Node) { n.Attributes = append(n.Attributes, modelonnx.Int("weight_prepacked", 1)) },
+		"no inputs":            func(n *modelonnx.Node) { n.Inputs = nil },
+		"sizes that overflow": func(n *modelonnx.Node) {
+			set(n, "N", number(n, "N", 0)+1<<60)
+		},
+	} {
+		m := readModel(t, config)
+		change(node(m, "MatMulNBits", 0))
+		if fused, err := fuse(m, config.Graph); err == nil && len(fused.products) != products-1 {
+			t.Errorf("%s: fused", name)
+		}
+	}
 }
 
-func indices(nodes []modelonnx.Node) []int {
-	out := make([]int, len(nodes))
-	for i := range out {
-		out[i] = i
+// readModel reads the graph of a model.
+func readModel(t *testing.T, config Config) *modelonnx.Model {
+	t.Helper()
+	raw, err := os.ReadFile(config.Model)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return out
+	m, err := modelonnx.Unmarshal(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
 
 // divergence is the KL divergence of the distributions of logits.

@@ -3,6 +3,10 @@ package kernels
 // BlockLength is the number of weights that share a scale and a minimum.
 const BlockLength = 32
 
+// MaxSide bounds the rows and the columns of a matrix, and the width of attention's input: their products stay far below
+// the limits of integers.
+const MaxSide = 1 << 24
+
 // PositionUnit is the number of positions whose keys lie together: a slot holds a multiple of it, and keys are copied by
 // multiples of it.
 const PositionUnit = 16

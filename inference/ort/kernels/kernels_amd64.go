@@ -38,7 +38,7 @@ func Pack(w Weights) (*Matrix, error) {
 	blocks := w.In / BlockLength
 	n := w.Out * blocks
 	switch {
-	case w.Out < 1 || w.In < 1 || w.In%BlockLength != 0 || w.Bits != 4 && w.Bits != 8:
+	case w.Out < 1 || w.Out > MaxSide || w.In < 1 || w.In > MaxSide || w.In%BlockLength != 0 || w.Bits != 4 && w.Bits != 8:
 		return nil, fmt.Errorf("kernels: a matrix of %d by %d weights of %d bits", w.Out, w.In, w.Bits)
 	case len(w.Codes) != n*BlockLength*w.Bits/8 || len(w.Scales) != n || w.Offsets != nil && len(w.Offsets) != n ||
 		w.Bias != nil && len(w.Bias) != w.Out || w.Gated && w.Out%2 != 0:

@@ -143,7 +143,10 @@ func TestMultiply(t *testing.T) {
 func TestPackRefuses(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for name, change := range map[string]func(w *Weights){
-		"inputs":  func(w *Weights) { w.In++ },
+		"inputs": func(w *Weights) { w.In++ },
+		"sides": func(w *Weights) { // of one block, in 64 bits
+			*w = Weights{Out: 4427218533709827277, In: BlockLength * (1<<40 + 5), Bits: 4, Codes: w.Codes[:16], Scales: w.Scales[:1]}
+		},
 		"bits":    func(w *Weights) { w.Bits = 5 },
 		"codes":   func(w *Weights) { w.Codes = w.Codes[1:] },
 		"scales":  func(w *Weights) { w.Scales = w.Scales[1:] },
