@@ -312,8 +312,14 @@ func (n *native) copySlot(dst, src, length int) { n.slots.copySlot(dst, src, who
 // release gives a slot's memory back.
 func (n *native) release(slot int) error { return n.slots.release(slot) }
 
+// Blocks of the prefix store are whole groups of keys.
+const _ = -uint(runner.BlockSize % kernels.PositionUnit)
+
 // save copies positions of a slot into the prefix store.
 func (n *native) save(slot, past int, blocks []int) error {
+	if past%kernels.PositionUnit != 0 {
+		return fmt.Errorf("saving blocks from position %d on, which is not the first of a group of %d", past, kernels.PositionUnit)
+	}
 	n.session.prefixes.halves.save(slot, past, blocks)
 	return nil
 }

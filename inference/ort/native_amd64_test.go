@@ -109,6 +109,21 @@ func TestNativeThreads(t *testing.T) {
 	}
 }
 
+// TestNativeSaveWithinGroup: keys lie in groups of positions, so what starts within one cannot be copied.
+func TestNativeSaveWithinGroup(t *testing.T) {
+	config := realConfig(t)
+	config.PrefixBytes = 4 << 20
+	s, _ := openNative(t, openEnvironment(t), config)
+	tokens := prompt(rand.New(rand.NewPCG(23, 24)), config.Graph.VocabSize, 2*runner.BlockSize)
+	prefill(t, s, 0, 0, tokens, 64)
+	if err := s.SaveBlocks(0, runner.BlockSize/2, []int{0}); err == nil {
+		t.Error("a block that starts within a group of keys was saved")
+	}
+	if err := s.SaveBlocks(0, runner.BlockSize, []int{0}); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestFuse: everything of the default model that can be fused is.
 func TestFuse(t *testing.T) {
 	config := realConfig(t)
