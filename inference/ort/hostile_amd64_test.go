@@ -20,7 +20,11 @@ func TestOperatorsRefuseShapes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer matrix.Close()
+	defer func() {
+		if err := matrix.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	memory, err := reserve(1 << 20)
 	if err != nil {
 		t.Fatal(err)

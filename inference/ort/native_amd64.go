@@ -38,7 +38,7 @@ func pack(m *modelonnx.Model, about model.Graph, data []byte) (_ *packed, err er
 	p := &packed{fusedGraph: *fused}
 	defer func() {
 		if err != nil {
-			p.close()
+			err = errors.Join(err, p.close())
 		}
 	}()
 	at := map[string][]byte{}
@@ -51,8 +51,7 @@ func pack(m *modelonnx.Model, about model.Graph, data []byte) (_ *packed, err er
 	for _, f := range p.products {
 		for _, name := range []string{f.codes, f.scales, f.offsets, f.biases} {
 			if name != "" && at[name] == nil {
-				p.close()
-				return nil, nil //nolint:nilnil // its weights lie elsewhere
+				return nil, p.close() // its weights lie elsewhere
 			}
 		}
 		matrix, err := kernels.Pack(kernels.Weights{
@@ -74,14 +73,16 @@ func (p *packed) fits(c Config) bool {
 }
 
 // close frees the matrices.
-func (p *packed) close() {
+func (p *packed) close() error {
 	if p == nil {
-		return
+		return nil
 	}
+	var errs error
 	for _, m := range p.matrices {
-		m.Close()
+		errs = errors.Join(errs, m.Close())
 	}
 	p.matrices = nil
+	return errs
 }
 
 // castSlice is bytes as values, nil if there are none.

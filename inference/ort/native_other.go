@@ -22,4 +22,4 @@ func (*packed) open(*Session, *Weights, *onnx.SessionOptions) (executor, *onnx.D
 
 func (*packed) fits(Config) bool { return false }
 
-func (*packed) close() {}
+func (*packed) close() error { return nil }

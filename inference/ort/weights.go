@@ -240,7 +240,7 @@ func (w *Weights) Close() error {
 	for _, v := range w.values {
 		errs = errors.Join(errs, v.value.Destroy())
 	}
-	w.packed.close()
+	errs = errors.Join(errs, w.packed.close())
 	if w.container != nil {
 		w.api.releaseContainer(w.container)
 	}

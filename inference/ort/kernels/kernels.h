@@ -24,7 +24,6 @@ typedef struct {
 	size_t block_size; // bytes
 	const float *bias; // of each row of weights in the tiles' order, padded to whole tiles; NULL: none
 	uint8_t *tiles;
-	void *base; // what tiles was allocated as
 } matrix;
 
 // One run of consecutive tokens of a sequence.

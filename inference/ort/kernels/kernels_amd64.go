@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"math"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // Supported says whether this processor has what the kernels are written for.
@@ -31,7 +33,10 @@ type Weights struct {
 }
 
 // Matrix is weights in the order in which the kernels read them, outside Go's heap. It is read only and may be shared.
-type Matrix struct{ c *C.matrix }
+type Matrix struct {
+	c     *C.matrix
+	tiles []byte // what c.tiles points to
+}
 
 // Pack makes a matrix, which the caller closes.
 func Pack(w Weights) (*Matrix, error) {
@@ -51,11 +56,16 @@ func Pack(w Weights) (*Matrix, error) {
 	if w.Gated {
 		m.c.out /= 2
 	}
-	size := C.sluice_tiles_size(m.c)
-	// Zeros are no weights: the columns that fill the last tile up. calloc's pages are zero without being written.
-	m.c.tiles = (*C.uint8_t)(C.calloc(1, size+C.size_t(alignment)))
-	m.c.base = unsafe.Pointer(m.c.tiles)
-	m.c.tiles = (*C.uint8_t)(unsafe.Add(m.c.base, (alignment-uintptr(m.c.base)%alignment)%alignment))
+	// A mapping of its own goes back to the system when the matrix is closed, where malloc would keep it. It starts at a
+	// page, thus at a cache line, and is zero without being written: zeros are no weights, of the columns that fill the
+	// last tile up.
+	size := int(C.sluice_tiles_size(m.c))
+	tiles, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		C.free(unsafe.Pointer(m.c))
+		return nil, fmt.Errorf("kernels: taking %d bytes of memory: %w", size, err)
+	}
+	m.tiles, m.c.tiles = tiles, (*C.uint8_t)(&tiles[0])
 	rowBytes := blocks * BlockLength * w.Bits / 8
 	for row := range w.Out {
 		var of *C.float
@@ -77,8 +87,6 @@ func Pack(w Weights) (*Matrix, error) {
 	}
 	return m, nil
 }
-
-const alignment = 64 // of tiles: a cache line
 
 // place is where a row of weights goes: tiles of gates and of what they gate alternate.
 func (m *Matrix) place(row int, w Weights) int {
@@ -132,10 +140,13 @@ func (m *Matrix) Out() int { return int(m.c.out) }
 func (m *Matrix) Bytes() int { return int(C.sluice_tiles_size(m.c)) }
 
 // Close frees the matrix, which no session may use any more.
-func (m *Matrix) Close() {
+func (m *Matrix) Close() error {
 	C.free(unsafe.Pointer(m.c.bias))
-	C.free(m.c.base)
 	C.free(unsafe.Pointer(m.c))
+	if err := unix.Munmap(m.tiles); err != nil {
+		return fmt.Errorf("kernels: giving %d bytes of memory back: %w", len(m.tiles), err)
+	}
+	return nil
 }
 
 // StateConfig is what the operators of a session share. Cosines and Sines, [MaxLength, HeadSize/2], lie outside Go's

@@ -135,7 +135,9 @@ func TestMultiply(t *testing.T) {
 			}
 		}
 		s.Close()
-		m.Close()
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -157,8 +159,7 @@ func TestPackRefuses(t *testing.T) {
 		w := randomWeights(rng, 4, 64, 4, true, true, false, false)
 		change(&w)
 		if m, err := Pack(w); err == nil {
-			m.Close()
-			t.Errorf("%s: packed", name)
+			t.Errorf("%s: packed, and closed: %v", name, m.Close())
 		}
 	}
 }
