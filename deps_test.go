@@ -31,7 +31,7 @@ inference/runner, inference/sampling, inference/stop, inference/semconv < infere
 
 # Models on disk. The session reads the folder that it runs.
 inference/model/quant, inference/model/internal/mmap < inference/model/gguf, inference/model/safetensors < inference/model
-inference/model/onnx, inference/model < inference/model/builder
+inference/model/onnx, inference/model, inference/model/builder/internal/matrix < inference/model/builder
 inference/runner, inference/model, inference/model/onnx, inference/ort/kernels < inference/ort
 
 # The façade knows no session factory: cmd injects it.
