@@ -38,14 +38,17 @@ func (e *NotFoundError) Error() string { return fmt.Sprintf("model %q is not ser
 
 // QueueFullError says that a request was refused because too many wait.
 type QueueFullError struct {
-	Limit      int           // how many may wait
-	Of         string        // of what: "requests" or "tokens", of their prompts
+	Limit      int           // how many may wait, or for how many milliseconds
+	Of         string        // of what: "requests", "tokens" of their prompts, or "time"
 	RetryAfter time.Duration // when to try again, by the speed at which requests were served lately
 }
 
 func (e *QueueFullError) Error() string {
 	if e.Of == string(engine.QueuedTokens) {
 		return fmt.Sprintf("the queue is full: the prompts that wait may have %d tokens together", e.Limit)
+	}
+	if e.Of == string(engine.QueuedTime) {
+		return fmt.Sprintf("the queue is full: a request may wait for %s", time.Duration(e.Limit)*time.Millisecond)
 	}
 	return fmt.Sprintf("the queue is full: %d requests are waiting", e.Limit)
 }

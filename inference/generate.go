@@ -44,7 +44,7 @@ func (m *Model) admit(ctx context.Context, request *Request, call *account) (*St
 		return nil, err
 	}
 	if e := m.pool.pick(); e != nil {
-		if err := e.Refusal(); err != nil && !m.failed(e, err) {
+		if err := e.Refusal(request.Tenant, request.Priority); err != nil && !m.failed(e, err) {
 			return nil, fromEngine(err)
 		}
 	}

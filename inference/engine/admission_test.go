@@ -32,7 +32,7 @@ func TestQueueFull(t *testing.T) {
 		if !errors.As(err, &full) || full.Limit != 2 || full.RetryAfter != time.Second {
 			t.Fatalf("the fourth request: %v", err)
 		}
-		if err := h.Refusal(); !errors.As(err, &full) {
+		if err := h.Refusal("", 0); !errors.As(err, &full) {
 			t.Errorf("Refusal: %v", err)
 		}
 		synctest.Wait()
@@ -40,7 +40,7 @@ func TestQueueFull(t *testing.T) {
 			t.Errorf("stats %+v", s)
 		}
 		read(t, outs[0]) // its place is free from the end on
-		if err := h.Refusal(); err != nil {
+		if err := h.Refusal("", 0); err != nil {
 			t.Errorf("after an end: %v", err)
 		}
 		fourth := submit(t, h.Engine, greedy(3, 4))
@@ -50,6 +50,52 @@ func TestQueueFull(t *testing.T) {
 		}
 		for _, out := range append(outs[1:], fourth) {
 			if got := read(t, out); len(got.ids) != 3 {
+				t.Errorf("a request that was admitted: %+v", got)
+			}
+		}
+	})
+}
+
+// TestQueueTime: what would wait for longer than it may is refused, by the measured speed, of each tenant for itself, and
+// what waits is never refused.
+func TestQueueTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, slow(), engine.Config{QueueTime: 6500 * time.Millisecond})
+		request := func(tenant string) engine.Request {
+			r := greedy(3, 1)
+			r.Tenant = tenant
+			return r
+		}
+		if got := read(t, submit(t, h.Engine, request("a"))); got.err != nil { // a slot is held for 3 s
+			t.Fatal(got.err)
+		}
+		running := submit(t, h.Engine, request("a"))
+		synctest.Wait()
+		waiting := []*engine.Output{submit(t, h.Engine, request("a")), submit(t, h.Engine, request("a"))}
+		var full *engine.QueueFullError
+		for _, err := range []error{
+			h.Refusal("a", 0),
+			func() error { _, err := h.Submit(t.Context(), request("a")); return err }(),
+		} {
+			if !errors.As(err, &full) || full.Of != engine.QueuedTime || full.Limit != 6500 || full.RetryAfter != 2500*time.Millisecond {
+				t.Errorf("a third that would wait for 9 s: %#v", err)
+			}
+		}
+		if err := h.Refusal("a", 2); err != nil {
+			t.Errorf("one of higher priority, which would wait for 3 s: %v", err)
+		}
+		if err := h.Refusal("b", 0); err != nil {
+			t.Errorf("one of another tenant, which takes turns: %v", err)
+		}
+		h.SetQueue(engine.Queue{Requests: 2})
+		if err := h.Refusal("b", 0); !errors.As(err, &full) || full.Of != engine.QueuedRequests {
+			t.Errorf("with two that may wait: %v", err)
+		}
+		h.SetQueue(engine.Queue{Requests: 3})
+		waiting = append(waiting, submit(t, h.Engine, request("a")))
+		h.SetQueue(engine.Queue{Requests: 1, Time: time.Millisecond})
+		for _, out := range append(waiting, running) {
+			if got := read(t, out); got.err != nil || len(got.ids) != 3 {
 				t.Errorf("a request that was admitted: %+v", got)
 			}
 		}
@@ -171,7 +217,7 @@ func TestSubmitBeforeRun(t *testing.T) {
 
 func TestNewRefusesBadConfigs(t *testing.T) {
 	toy := inferencetest.NewToy(inferencetest.ToyConfig{})
-	for _, cfg := range []engine.Config{{QueueLimit: -1}, {ChunkSize: 9}, {ChunkSize: -1}, {ReaderTimeout: -1}} {
+	for _, cfg := range []engine.Config{{QueueLimit: -1}, {ChunkSize: 9}, {ChunkSize: -1}, {ReaderTimeout: -1}, {QueueTime: -1}} {
 		if _, err := engine.New(toy, cfg); err == nil {
 			t.Errorf("%+v is accepted", cfg)
 		}

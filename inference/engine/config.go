@@ -19,6 +19,9 @@ type Config struct {
 	// QueueTokens is how many tokens the prompts of the requests that wait may have together; a single one may be longer.
 	// Default: any number.
 	QueueTokens int
+	// QueueTime is the longest time that a request may expect to wait for a slot, by the measured speed; one that would wait
+	// longer is refused. Until a first request has ended there is no speed to go by. Default: any time.
+	QueueTime time.Duration
 	// ChunkSize is how many tokens of a prompt run in one step, at most the session's MaxChunk, which is the default.
 	ChunkSize int
 	// RidingSize is how many tokens of a prompt run in one step beside sequences that decode, while no other prompt could
@@ -39,6 +42,13 @@ type Config struct {
 	// MeterProvider makes the histograms of steps. Default: none. The gauges are made by ObserveStats, once for all
 	// engines of a model.
 	MeterProvider metric.MeterProvider
+}
+
+// Queue bounds what waits while those before it take all slots.
+type Queue struct {
+	Requests int           // most requests that wait
+	Tokens   int           // most tokens of their prompts together; a single one may be longer; 0: any number
+	Time     time.Duration // the longest that a request may expect to wait; 0: any time
 }
 
 const (
@@ -75,6 +85,8 @@ func (c Config) withDefaults(l runner.Limits) (Config, error) {
 		return c, fmt.Errorf("engine: QueueLimit is %d, below 0", c.QueueLimit)
 	case c.QueueTokens < 0:
 		return c, fmt.Errorf("engine: QueueTokens is %d, below 0", c.QueueTokens)
+	case c.QueueTime < 0:
+		return c, fmt.Errorf("engine: QueueTime is %s, below 0", c.QueueTime)
 	case c.ChunkSize < 0 || c.ChunkSize > l.MaxChunk:
 		return c, fmt.Errorf("engine: ChunkSize is %d, not 1 to the session's %d", c.ChunkSize, l.MaxChunk)
 	case c.KVTokens != 0 && c.KVTokens < l.MaxLength:

@@ -14,7 +14,7 @@ import (
 	"github.com/sluiceml/sluice/inference/sched"
 )
 
-// Engine runs the requests of one session. Submit, Refusal, Drain and Stats may be called from any goroutine; what is
+// Engine runs the requests of one session. Submit, Refusal, SetQueue, Drain and Stats may be called from any goroutine; what is
 // below the line belongs to the goroutine of Run.
 type Engine struct {
 	cfg     Config
@@ -87,9 +87,19 @@ func (e *Engine) Cached(salt string, prompt []uint32) int {
 	return e.directory.Leading(kvcache.Hashes(nil, salt, prompt)) * kvcache.BlockSize
 }
 
-// Refusal is the error that Submit would answer to a valid request now, or nil: a cheap question before costly
-// preparations. Only Submit's own answer is binding.
-func (e *Engine) Refusal() error { return e.inbox.refusal() }
+// Refusal is the error that Submit would answer now to a valid request of a tenant and a priority, or nil: a cheap question
+// before costly preparations. Only Submit's own answer is binding.
+func (e *Engine) Refusal(tenant string, priority int) error {
+	return e.inbox.refusal(&ticket{tenant: tenant, rank: e.rank(time.Now(), priority)})
+}
+
+// SetQueue changes what may wait from now on. Requests that wait already stay.
+func (e *Engine) SetQueue(q Queue) { e.inbox.setQueue(q) }
+
+// rank is the place in the queue of a request of this moment.
+func (e *Engine) rank(now time.Time, priority int) int64 {
+	return int64(now.Sub(e.epoch) - time.Duration(priority)*PriorityStep)
+}
 
 // Submit admits a request or refuses it at once: with ErrInvalid, *QueueFullError, *TooLateError, ErrDraining, ErrStopped,
 // *FailedError, or the cause of ctx. The request ends when ctx ends, at the latest; ctx also holds the span that is
@@ -107,7 +117,7 @@ func (e *Engine) submit(ctx context.Context, requests []Request) ([]*Output, err
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	if err := e.inbox.refusal(); err != nil {
+	if err := e.Refusal(requests[0].Tenant, requests[0].Priority); err != nil {
 		return nil, err
 	}
 	now, trace := time.Now(), e.tracer.job(ctx)
@@ -118,7 +128,7 @@ func (e *Engine) submit(ctx context.Context, requests []Request) ([]*Output, err
 			return nil, err
 		}
 		j.trace = trace.another()
-		j.seq.Rank = int64(now.Sub(e.epoch) - time.Duration(r.Priority)*PriorityStep)
+		j.seq.Rank = e.rank(now, r.Priority)
 		if deadline, ok := ctx.Deadline(); ok {
 			j.seq.Deadline = max(1, int64(deadline.Sub(e.epoch)))
 		}

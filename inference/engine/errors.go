@@ -22,7 +22,7 @@ var (
 
 // QueueFullError says that a request was refused because every slot is taken and the queue is full.
 type QueueFullError struct {
-	Limit      int           // how many may wait
+	Limit      int           // how many may wait, or for how many milliseconds
 	Of         Queued        // of what
 	RetryAfter time.Duration // when a place is free, by the measured speed
 }
@@ -34,9 +34,13 @@ type Queued string
 const (
 	QueuedRequests Queued = "requests"
 	QueuedTokens   Queued = "tokens" // of prompts
+	QueuedTime     Queued = "time"   // until a slot is free
 )
 
 func (e *QueueFullError) Error() string {
+	if e.Of == QueuedTime {
+		return fmt.Sprintf("engine: the queue is full: at most %d ms of waiting", e.Limit)
+	}
 	return fmt.Sprintf("engine: the queue is full: at most %d %s wait", e.Limit, e.Of)
 }
 

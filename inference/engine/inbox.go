@@ -9,10 +9,8 @@ import (
 // inbox is how requests get into the engine, and how those that are aborted reach its goroutine. Its methods may be
 // called from any goroutine.
 type inbox struct {
-	slots    int           // outputs that run at once
-	requests int           // most requests that wait
-	tokens   int           // most tokens of their prompts; 0: any number
-	wake     chan struct{} // holds a token if the engine has something to look at
+	slots int           // outputs that run at once
+	wake  chan struct{} // holds a token if the engine has something to look at
 
 	mu struct {
 		sync.Mutex
@@ -24,6 +22,7 @@ type inbox struct {
 		aborted []*job        // to be removed by the engine
 		refusal error         // why no request is taken any more; nil while they are
 		service time.Duration // moving average of how long a slot is held
+		queue   Queue
 	}
 }
 
@@ -37,19 +36,28 @@ type ticket struct {
 }
 
 func newInbox(slots int, cfg Config) *inbox {
-	return &inbox{slots: slots, requests: cfg.QueueLimit, tokens: cfg.QueueTokens, wake: make(chan struct{}, 1)}
+	in := &inbox{slots: slots, wake: make(chan struct{}, 1)}
+	in.mu.queue = Queue{Requests: cfg.QueueLimit, Tokens: cfg.QueueTokens, Time: cfg.QueueTime}
+	return in
 }
 
-// refusal is the error that any new request would get now.
-func (in *inbox) refusal() error {
+// setQueue changes the bounds for requests to come.
+func (in *inbox) setQueue(q Queue) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return in.refusalLocked(0)
+	in.mu.queue = q
 }
 
-// refusalLocked is the error that a request with a prompt of so many tokens would get. It waits if those before it take
-// all slots. How many outputs it has doesn't matter: what finds no slot is still one request that waits.
-func (in *inbox) refusalLocked(tokens int) error {
+// refusal is the error that a request of a ticket would get now.
+func (in *inbox) refusal(t *ticket) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.refusalLocked(t)
+}
+
+// refusalLocked is the error that a request would get. It waits if those before it take all slots. How many outputs it has
+// doesn't matter: what finds no slot is still one request that waits.
+func (in *inbox) refusalLocked(mine *ticket) error {
 	if in.mu.refusal != nil {
 		return in.mu.refusal
 	}
@@ -64,12 +72,18 @@ func (in *inbox) refusalLocked(tokens int) error {
 			waiting += t.tokens
 		}
 	}
+	if free > 0 {
+		return nil
+	}
+	queue := in.mu.queue
 	switch {
-	case free > 0:
-	case requests >= in.requests:
-		return &QueueFullError{Limit: in.requests, Of: QueuedRequests, RetryAfter: in.retryAfterLocked()}
-	case in.tokens > 0 && requests > 0 && waiting+tokens > in.tokens:
-		return &QueueFullError{Limit: in.tokens, Of: QueuedTokens, RetryAfter: in.retryAfterLocked()}
+	case requests >= queue.Requests:
+		return &QueueFullError{Limit: queue.Requests, Of: QueuedRequests, RetryAfter: in.retryAfterLocked()}
+	case queue.Tokens > 0 && requests > 0 && waiting+mine.tokens > queue.Tokens:
+		return &QueueFullError{Limit: queue.Tokens, Of: QueuedTokens, RetryAfter: in.retryAfterLocked()}
+	}
+	if wait := in.waitLocked(mine); queue.Time > 0 && wait > queue.Time {
+		return &QueueFullError{Limit: int(queue.Time.Milliseconds()), Of: QueuedTime, RetryAfter: max(wait-queue.Time, leastRetry)}
 	}
 	return nil
 }
@@ -80,14 +94,17 @@ func (in *inbox) drainLocked() time.Duration {
 	return in.mu.service / time.Duration(max(1, in.mu.running))
 }
 
+// leastRetry is the shortest time after which a refused request is told to come again.
+const leastRetry = 100 * time.Millisecond
+
 // retryAfterLocked estimates when a place is free.
 func (in *inbox) retryAfterLocked() time.Duration {
-	const least, most, unknown = 100 * time.Millisecond, 30 * time.Second, time.Second
+	const most, unknown = 30 * time.Second, time.Second
 	drain := in.drainLocked()
 	if drain == 0 {
 		return unknown
 	}
-	return min(max(drain, least), most)
+	return min(max(drain, leastRetry), most)
 }
 
 // waitLocked estimates how long a request would wait: until as many slots have got free as outputs go before it, and one
@@ -122,7 +139,7 @@ func (in *inbox) waitLocked(mine *ticket) time.Duration {
 func (in *inbox) add(t *ticket, need, left time.Duration, jobs ...*job) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if err := in.refusalLocked(t.tokens); err != nil {
+	if err := in.refusalLocked(t); err != nil {
 		return err
 	}
 	if left > 0 {
