@@ -188,6 +188,9 @@ func (m *Model) State() State {
 // Totals count those that have ended too.
 func (m *Model) Stats() engine.Stats { return m.figures.stats() }
 
+// SetQueue changes what may wait for each replica, from now on and for those that are rebuilt. Requests that wait stay.
+func (m *Model) SetQueue(queue engine.Queue) { m.pool.setQueue(queue) }
+
 // Running is closed once Run has been called and the model takes requests.
 func (m *Model) Running() <-chan struct{} { return m.running }
 

@@ -15,6 +15,7 @@ type pool struct {
 	next     atomic.Uint32 // breaks ties, so that idle replicas share the work
 	draining chan struct{} // closed by drain
 	drainOne sync.Once
+	queue    atomic.Pointer[engine.Queue] // nil: what each engine was made with
 }
 
 func newPool(replicas []Replica) *pool {
@@ -86,10 +87,21 @@ func (p *pool) lost(e *engine.Engine) {
 // replace lets another engine take a replica's requests, or finish without any if the model is draining.
 func (p *pool) replace(r *replica, e *engine.Engine) {
 	r.replace(e)
+	if queue := p.queue.Load(); queue != nil {
+		e.SetQueue(*queue)
+	}
 	select {
 	case <-p.draining:
 		e.Drain()
 	default:
+	}
+}
+
+// setQueue changes what may wait for each engine, and for those to come.
+func (p *pool) setQueue(queue engine.Queue) {
+	p.queue.Store(&queue)
+	for _, r := range p.replicas {
+		r.current().SetQueue(queue)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sluiceml/sluice/server/auth"
 )
@@ -14,16 +15,15 @@ import (
 type limitListener struct {
 	net.Listener
 
-	guard *auth.Guard // counts refusals; nil: nobody does
-	slots chan struct{}
+	guard *auth.Guard   // counts refusals; nil: nobody does
+	most  *atomic.Int64 // 0: no bound
+	open  atomic.Int64
 }
 
-// limitConnections bounds the open connections of a listener; 0: no bound.
-func limitConnections(listener net.Listener, limit int, guard *auth.Guard) net.Listener {
-	if limit <= 0 {
-		return listener
-	}
-	return &limitListener{Listener: listener, guard: guard, slots: make(chan struct{}, limit)}
+// limitConnections bounds the open connections of a listener by a number that may change; 0: no bound. Connections that are
+// open stay, whatever it becomes.
+func limitConnections(listener net.Listener, most *atomic.Int64, guard *auth.Guard) net.Listener {
+	return &limitListener{Listener: listener, guard: guard, most: most}
 }
 
 // Accept implements net.Listener.
@@ -33,14 +33,13 @@ func (l *limitListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		select {
-		case l.slots <- struct{}{}:
-			return &limitedConn{Conn: conn, release: sync.OnceFunc(func() { <-l.slots })}, nil
-		default:
-			_ = conn.Close() // nothing was written to it
-			if l.guard != nil {
-				l.guard.Refuse(context.Background(), auth.ReasonTooManyConnections)
-			}
+		if most := l.most.Load(); most <= 0 || l.open.Load() < most { // Accept alone adds, in one goroutine
+			l.open.Add(1)
+			return &limitedConn{Conn: conn, release: sync.OnceFunc(func() { l.open.Add(-1) })}, nil
+		}
+		_ = conn.Close() // nothing was written to it
+		if l.guard != nil {
+			l.guard.Refuse(context.Background(), auth.ReasonTooManyConnections)
 		}
 	}
 }

@@ -259,6 +259,11 @@ func testMaxRequestDuration(t *testing.T) {
 	t.Cleanup(func() { close(hold.release) })
 	_, err := generator(i).Generate(t.Context(), greedy("hi", 1))
 	wantStatus(t, err, codes.DeadlineExceeded)
+	i.Server.SetMaxRequestDuration(time.Second)
+	before := time.Now()
 	_, err = generator(i).Generate(t.Context(), greedy("hi", 1)) // which waits in the queue and never starts
 	wantStatus(t, err, codes.DeadlineExceeded)
+	if took := time.Since(before); took != time.Second { // by the clock of the bubble
+		t.Errorf("after the bound was changed, a call took %s", took)
+	}
 }

@@ -375,6 +375,10 @@ func TestTooManyConnections(t *testing.T) {
 	for err := list(fourth); err != nil; err = list(fourth) { // once the server has noticed
 		wantStatus(t, err, codes.Unavailable)
 	}
+	g.Server.SetMaxConnections(3)
+	if err := list(sluicev1.NewModelServiceClient(g.Dial(t))); err != nil {
+		t.Errorf("after the bound was raised: %v", err)
+	}
 }
 
 // TestEveryMethodHasAPermission: a service that is registered and that package auth does not know would be open to no

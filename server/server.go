@@ -69,8 +69,10 @@ type Server struct {
 	health *healthService
 	gate   *gate
 
-	drainDelay atomic.Int64 // a time.Duration
-	load       *load
+	drainDelay     atomic.Int64 // a time.Duration
+	maxConnections atomic.Int64
+	chain          interceptor.Chain
+	load           *load
 }
 
 // New makes a server with all its services registered. It serves once Serve is called, and says so (in
@@ -100,7 +102,9 @@ func New(config Config) (*Server, error) {
 		health: newHealth(config.Registry),
 		gate:   newGate(max(config.DrainDelay, time.Second)),
 		load:   &load{models: config.Registry, rates: newRates(time.Now)},
+		chain:  chain,
 	}
+	s.SetMaxConnections(config.MaxConnections)
 	s.SetDrainDelay(config.DrainDelay)
 	s.grpc = grpc.NewServer(append(transportOptions(config),
 		grpc.ChainUnaryInterceptor(append(chain.Unary, s.load.unary, s.gate.unary)...),
@@ -130,11 +134,17 @@ func (s *Server) register() {
 
 // Serve takes connections from lis, which it closes, until Shutdown or Stop. It may run on several listeners.
 func (s *Server) Serve(lis net.Listener) error {
-	if err := s.grpc.Serve(limitConnections(lis, s.config.MaxConnections, s.config.Guard)); err != nil {
+	if err := s.grpc.Serve(limitConnections(lis, &s.maxConnections, s.config.Guard)); err != nil {
 		return fmt.Errorf("serve gRPC: %w", err)
 	}
 	return nil
 }
+
+// SetMaxConnections replaces Config.MaxConnections. Connections that are open stay.
+func (s *Server) SetMaxConnections(most int) { s.maxConnections.Store(int64(most)) }
+
+// SetMaxRequestDuration replaces Config.MaxRequestDuration for calls to come.
+func (s *Server) SetMaxRequestDuration(most time.Duration) { s.chain.SetMaxDuration(most) }
 
 // SetServing says whether the server wants calls. It reports SERVING when it does and every model is ready.
 func (s *Server) SetServing(serving bool) { s.health.turn(serving) }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/sluiceml/sluice/inference"
+	"github.com/sluiceml/sluice/inference/engine"
 	"github.com/sluiceml/sluice/inference/ort"
 	"github.com/sluiceml/sluice/server"
 )
@@ -30,6 +31,7 @@ type app struct {
 	runtime   atomic.Pointer[ort.Environment] // nil until ONNX Runtime is loaded
 	sharers   int                             // models that the server was started with, which share its memory
 	drainTime atomic.Pointer[drainTime]       // in force
+	queue     atomic.Pointer[engine.Queue]    // in force
 	failed    chan error                      // says that no model serves any more
 	server    *server.Server
 	grpc      net.Listener

@@ -147,10 +147,12 @@ func (a *app) openReplicas(
 		if err != nil {
 			return nil, err
 		}
+		queue := a.queue.Load()
 		config := engine.Config{
 			Model:          f.name,
-			QueueLimit:     a.options.Queue,
-			QueueTokens:    a.options.QueueTokens,
+			QueueLimit:     queue.Requests,
+			QueueTokens:    queue.Tokens,
+			QueueTime:      queue.Time,
 			RidingSize:     a.options.RidingTokens,
 			KVTokens:       kvTokens,
 			NoSpeculation:  a.options.NoSpeculation,

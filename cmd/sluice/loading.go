@@ -123,6 +123,7 @@ func (a *app) loadFirst(ctx context.Context, f namedFolder) error {
 	if err != nil {
 		return fmt.Errorf("model %q: %w", f.name, err)
 	}
+	a.limit(entry.Model)
 	a.telemetry.pickers.add(f.name, entry.Model.Stats)
 	return nil
 }

@@ -62,7 +62,7 @@ func TestRealModel(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"serve": serveCommand, "signal": signalCommand, "exited": exitedCommand, "running": runningCommand,
+			"serve": serveCommand, "signal": signalCommand, "exited": exitedCommand, "running": runningCommand, "waiting": waitingCommand,
 			"logged": loggedCommand, "exits": exitsCommand, "probe": probeCommand,
 		},
 	})
@@ -182,7 +182,17 @@ func exitedCommand(ts *testscript.TestScript, _ bool, args []string) {
 
 // runningCommand is `running N`: it waits until N requests hold a slot, by the metrics.
 func runningCommand(ts *testscript.TestScript, _ bool, args []string) {
-	want := fmt.Sprintf(`sluice_requests_running{model="smollm2-135m-instruct"} %s`, args[0])
+	awaitGauge(ts, "sluice_requests_running", args[0])
+}
+
+// waitingCommand is `waiting N`: it waits until N requests wait for a slot, by the metrics.
+func waitingCommand(ts *testscript.TestScript, _ bool, args []string) {
+	awaitGauge(ts, "sluice_requests_waiting", args[0])
+}
+
+// awaitGauge waits until a gauge of the default model has a value.
+func awaitGauge(ts *testscript.TestScript, name, value string) {
+	want := fmt.Sprintf(`%s{model="smollm2-135m-instruct"} %s`, name, value)
 	theServer(ts).await(ts, want, func() bool {
 		response, err := http.Get("http://" + ts.Getenv("HTTP") + "/metrics")
 		ts.Check(err)

@@ -19,7 +19,9 @@ type reloader struct {
 
 // live are the options that change while the server runs.
 func live(name string) bool {
-	return slices.Contains([]string{"log-level", "drain-delay", "drain-timeout"}, name)
+	return slices.Contains([]string{
+		"log-level", "drain-delay", "drain-timeout", "queue", "queue-tokens", "queue-time", "max-connections", "max-request-duration",
+	}, name)
 }
 
 // settings are the options in force, as text.

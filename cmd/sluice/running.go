@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sluiceml/sluice/inference"
+	"github.com/sluiceml/sluice/inference/engine"
 )
 
 // errDrainTimeout says that calls were cut off.
@@ -73,8 +74,23 @@ type drainTime struct{ delay, timeout time.Duration }
 // apply puts the options in force that change while the server runs.
 func (a *app) apply(options *serveCmd) {
 	a.drainTime.Store(&drainTime{delay: options.DrainDelay, timeout: options.DrainTimeout})
-	if a.server != nil {
-		a.server.SetDrainDelay(options.DrainDelay)
+	a.queue.Store(&engine.Queue{Requests: options.Queue, Tokens: options.QueueTokens, Time: options.QueueTime})
+	if a.server == nil {
+		return
+	}
+	a.server.SetDrainDelay(options.DrainDelay)
+	a.server.SetMaxConnections(options.MaxConnections)
+	a.server.SetMaxRequestDuration(options.MaxRequestDuration)
+	for _, e := range a.registry.Entries() {
+		a.limit(e.Model)
+	}
+}
+
+// limit puts the limits of the queue in force for a model. It is called once a model is in the registry, so that a reload
+// at that moment is not lost.
+func (a *app) limit(m *inference.Model) {
+	if m != nil {
+		m.SetQueue(*a.queue.Load())
 	}
 }
 

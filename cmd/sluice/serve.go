@@ -35,6 +35,8 @@ type serveCmd struct {
 	DefaultMaxTokens int `help:"max_tokens of a request that sets none, for a model whose generation_config.json has no max_new_tokens." default:"256" placeholder:"N"`
 	MaxOutputs       int `help:"Outputs that one request may ask for (sampling.n)." default:"16" placeholder:"N"`
 
+	QueueTime time.Duration `help:"Longest time that a request may expect to wait for a slot, by the speed at which requests were served lately; one that would wait longer is refused at once. 0: any time." default:"0s" placeholder:"DURATION"`
+
 	NoSpeculation bool `help:"Do not guess the next tokens of a request that runs alone; guessing never changes them, and needs Sluice's kernels or a model of the form row8."`
 	NoKernels     bool `help:"Leave all of a model's work to ONNX Runtime's own operators. Without it, Sluice's kernels multiply weights of 4 and 8 bits and attend where the processor has AVX-512 VNNI."`
 
@@ -64,8 +66,8 @@ func (serveCmd) Help() string {
 	return `Serves sluice.v1, grpc.health.v1 and reflection. Never downloads anything: without ONNX Runtime or a model it exits 3.
 
 SIGTERM and SIGINT drain: health turns NOT_SERVING, running calls finish, the exit code is 0. A second signal stops at
-once with 130. SIGHUP reads the configuration file again; the log level and the times of a drain change at once, other
-changes are named as needing a restart. Certificates and the file of API keys are read again by SIGHUP, and by themselves when they change.
+once with 130. SIGHUP reads the configuration file again; the log level, the times of a drain and the limits of the queue,
+of connections and of a call's duration change at once, other changes are named as needing a restart. Certificates and the file of API keys are read again by SIGHUP, and by themselves when they change.
 Traces and metrics go where the standard OTEL_ variables say, and nowhere without them. OTLP is http/protobuf, on a
 collector's port 4318, unless OTEL_EXPORTER_OTLP_PROTOCOL is grpc, whose port is 4317.
 
@@ -90,6 +92,7 @@ func (c *serveCmd) Validate() error {
 	need(c.Slots >= 1, "--slots must be at least 1, not %d", c.Slots)
 	need(c.Queue >= 1, "--queue must be at least 1, not %d", c.Queue)
 	need(c.QueueTokens >= 0, "--queue-tokens must be at least 0, not %d", c.QueueTokens)
+	need(c.QueueTime >= 0, "--queue-time must not be negative")
 	need(c.RidingTokens >= 0, "--riding-tokens must be at least 0, not %d", c.RidingTokens)
 	need(c.MaxContext == 0 || c.MaxContext >= 2, "--max-context must be 0 or at least 2, not %d", c.MaxContext)
 	need(c.ChunkTokens >= 1, "--chunk-tokens must be at least 1, not %d", c.ChunkTokens)

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
@@ -39,7 +40,12 @@ type Config struct {
 type Chain struct {
 	Unary  []grpc.UnaryServerInterceptor
 	Stream []grpc.StreamServerInterceptor
+
+	maxDuration *atomic.Int64 // a time.Duration
 }
+
+// SetMaxDuration replaces Config.MaxDuration for calls to come.
+func (c Chain) SetMaxDuration(most time.Duration) { c.maxDuration.Store(int64(most)) }
 
 // New makes the chain.
 func New(config Config) (Chain, error) {
@@ -52,14 +58,16 @@ func New(config Config) (Chain, error) {
 	}
 	var (
 		logs     = newLogging(config.Logger, config.Infrastructure)
-		bound    = deadline{max: config.MaxDuration, skip: config.Infrastructure}
+		bound    = deadline{max: new(atomic.Int64), skip: config.Infrastructure}
 		statuses = errorMap{logger: config.Logger, panics: panics}
 		rescue   = newRecovery()
 	)
 	chain := Chain{
-		Unary:  []grpc.UnaryServerInterceptor{logs.unary, bound.unary, statuses.unary, rescue.unary},
-		Stream: []grpc.StreamServerInterceptor{logs.stream, bound.stream, statuses.stream, rescue.stream},
+		Unary:       []grpc.UnaryServerInterceptor{logs.unary, bound.unary, statuses.unary, rescue.unary},
+		Stream:      []grpc.StreamServerInterceptor{logs.stream, bound.stream, statuses.stream, rescue.stream},
+		maxDuration: bound.max,
 	}
+	chain.SetMaxDuration(config.MaxDuration)
 	if config.Guard != nil {
 		rights := authorization{skip: config.Infrastructure}
 		chain.Unary = slices.Insert(chain.Unary, 0, arrivalUnary)

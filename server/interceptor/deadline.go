@@ -2,6 +2,7 @@ package interceptor
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	middleware "github.com/grpc-ecosystem/go-grpc-middleware/v2"
@@ -15,7 +16,7 @@ const headStart = 20 * time.Millisecond
 // deadline bounds how long a call may take. A call without a deadline of its own, or with a later one, ends at the
 // bound with DEADLINE_EXCEEDED, so that a client that forgot one cannot hold a slot for ever.
 type deadline struct {
-	max  time.Duration // 0: no bound
+	max  *atomic.Int64 // a time.Duration; 0: no bound
 	skip func(method string) bool
 }
 
@@ -44,8 +45,8 @@ func (d deadline) bound(ctx context.Context) (context.Context, context.CancelFun
 	if ok {
 		end = end.Add(-min(headStart, max(0, time.Until(end)/10)))
 	}
-	if d.max > 0 {
-		if latest := time.Now().Add(d.max); !ok || latest.Before(end) {
+	if most := time.Duration(d.max.Load()); most > 0 {
+		if latest := time.Now().Add(most); !ok || latest.Before(end) {
 			end, ok = latest, true
 		}
 	}

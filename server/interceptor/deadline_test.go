@@ -2,6 +2,7 @@ package interceptor
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -12,12 +13,17 @@ func TestBound(t *testing.T) {
 	far := time.Now().Add(time.Hour)
 	ctx, cancel := context.WithDeadline(t.Context(), far)
 	defer cancel()
-	own, end := deadline{}.bound(ctx)
+	most := func(d time.Duration) deadline {
+		bound := deadline{max: new(atomic.Int64)}
+		bound.max.Store(int64(d))
+		return bound
+	}
+	own, end := most(0).bound(ctx)
 	defer end()
 	if got, _ := own.Deadline(); !got.Equal(far.Add(-headStart)) {
 		t.Errorf("the call ends %v before its caller's deadline, want %v", far.Sub(got), headStart)
 	}
-	bound, end := deadline{max: time.Minute}.bound(ctx)
+	bound, end := most(time.Minute).bound(ctx)
 	defer end()
 	if got, _ := bound.Deadline(); got.After(time.Now().Add(time.Minute)) {
 		t.Errorf("the call ends at %v, after the bound", got)
@@ -25,12 +31,12 @@ func TestBound(t *testing.T) {
 	soon := time.Now().Add(50 * time.Millisecond)
 	short, cancel := context.WithDeadline(t.Context(), soon)
 	defer cancel()
-	own, end = deadline{max: time.Hour}.bound(short)
+	own, end = most(time.Hour).bound(short)
 	defer end()
 	if got, _ := own.Deadline(); got.After(soon) || soon.Sub(got) > 5*time.Millisecond {
 		t.Errorf("of a short call's time, %v is kept back", soon.Sub(got))
 	}
-	none, end := deadline{}.bound(t.Context())
+	none, end := most(0).bound(t.Context())
 	defer end()
 	if _, ok := none.Deadline(); ok {
 		t.Error("a call without a deadline got one")
