@@ -3,6 +3,7 @@ package builder
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"github.com/sluiceml/sluice/inference/model"
 	"github.com/sluiceml/sluice/inference/model/quant"
@@ -155,27 +156,42 @@ func subBlocks(b []byte, d, o []float32, zero float32) {
 	}
 }
 
-// roundRow rounds values to c with the scale d of each 32 of them: their largest magnitude becomes 127. The values
-// are finite.
-func roundRow(values []float32, c []int8, d []float32) {
-	for i := range d {
-		block := values[blockLength*i : blockLength*(i+1)]
-		var most float32
-		for _, v := range block {
-			most = max(most, max(v, -v))
+// roundRow rounds values to codes, each to the nearest. The values are finite.
+//
+// A block of 8 bits takes its largest magnitude to 127. One of 4 bits takes its largest magnitude, whatever its sign, to
+// the code -8, as GGML does: the codes' range is not symmetric. With offsets its least value becomes -8 and its largest 7.
+func roundRow(values []float32, to codedRow, bits int, offsets bool) {
+	size := len(values) / len(to.d)
+	clear(to.o)
+	for i := range to.d {
+		block, codes := values[size*i:size*(i+1)], to.c[size*i:size*(i+1)]
+		switch least, most := slices.Min(block), slices.Max(block); {
+		case bits == 8:
+			to.d[i] = max(most, -least) / 127
+			roundBlock(block, codes, to.d[i], 0, -127, 127)
+		case offsets:
+			to.d[i] = (most - least) / 15
+			to.o[i] = least + float32(8*to.d[i])
+			roundBlock(block, codes, to.d[i], to.o[i], -8, 7)
+		default:
+			to.d[i] = most / -8
+			if -least > most {
+				to.d[i] = least / -8
+			}
+			roundBlock(block, codes, to.d[i], 0, -8, 7)
 		}
-		scale := most / 127
-		d[i] = scale
-		codes := c[blockLength*i : blockLength*(i+1)]
-		if scale == 0 {
-			clear(codes)
-			continue
-		}
-		for j, v := range block {
-			// Only a scale that is a denormal number, rounded down, takes a quotient past 127.
-			q := math.RoundToEven(float64(v / scale))
-			codes[j] = int8(max(-127, min(127, q)))
-		}
+	}
+}
+
+// roundBlock rounds (v - o) / d.
+func roundBlock(block []float32, codes []int8, d, o float32, least, most float64) {
+	if d == 0 {
+		clear(codes)
+		return
+	}
+	for i, v := range block {
+		// Only a scale that is a denormal number, rounded down, takes a quotient far out of the range.
+		codes[i] = int8(max(least, min(most, math.RoundToEven(float64((v-o)/d)))))
 	}
 }
 

@@ -58,7 +58,7 @@ func TestRoundRow(t *testing.T) {
 		row[128+i] = math.MaxFloat32 * (2*float32(i%2) - 1)
 	}
 	c, d := make([]int8, len(row)), make([]float32, 5)
-	roundRow(row, c, d)
+	roundRow(row, codedRow{c: c, d: d}, 8, false)
 	for i, v := range row {
 		got := float64(d[i/32]) * float64(c[i])
 		if math.Abs(got-float64(v)) > float64(d[i/32])*0.5000001+1e-44 {
@@ -74,7 +74,7 @@ func TestRoundRow(t *testing.T) {
 	// Halves go to the even neighbour.
 	row = make([]float32, 32)
 	row[0], row[1], row[2], row[3] = 127, 0.5, 1.5, -2.5
-	roundRow(row, c[:32], d[:1])
+	roundRow(row, codedRow{c: c[:32], d: d[:1]}, 8, false)
 	if diff := cmp.Diff([]int8{127, 0, 2, -2, 0}, c[:5]); diff != "" {
 		t.Errorf("rounded (-want +got):\n%s", diff)
 	}

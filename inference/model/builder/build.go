@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"github.com/sluiceml/sluice/inference/model"
 	"github.com/sluiceml/sluice/inference/model/onnx"
@@ -38,7 +37,7 @@ func Build(ctx context.Context, src model.Source, outDir string, opts Options) (
 	m := model.NewManifest(p.plan.spec, opts.Version)
 	m.Name, m.Source, m.Graph = opts.Name, opts.Source, p.plan.names
 	m.Quantization = p.Quantization()
-	m.Options = map[string]string{"quantize": string(p.plan.form)}
+	m.Options = opts.described(&p.plan)
 	if err := m.Write(outDir); err != nil {
 		return model.Manifest{}, err
 	}
@@ -51,46 +50,68 @@ type Plan struct {
 	plan  plan
 }
 
-// NewPlan lays out the model that Build would write. It reads no weight unless there are calibration texts.
+// NewPlan lays out the model that Build would write. It reads no weight unless FormRow8 is to be calibrated.
 func NewPlan(ctx context.Context, src model.Source, opts Options) (*Plan, error) {
-	form := opts.form()
-	if err := form.check(); err != nil {
+	p, err := emptyPlan(src, &opts)
+	if err != nil {
 		return nil, err
 	}
-	spec := src.Spec()
-	build, ok := architectures()[spec.Architecture]
-	if !ok {
-		return nil, &ArchitectureError{Architecture: spec.Architecture}
-	}
-	if err := checkSpec(&spec, form); err != nil {
-		return nil, err
-	}
-	p := plan{
-		spec: spec, source: src, form: form,
-		names: model.DefaultGraph(spec), graph: onnx.Graph{Name: spec.Architecture},
-		shared: map[string]bool{}, scope: "tokens", accuracy: cmp.Or(opts.accuracy, accuracyInt8),
-	}
-	p.layout.Location = p.names.Data
-	if form == FormRow8 && len(opts.Calibration) > 0 {
-		seen, err := p.calibrate(ctx, opts.Calibration, opts.workers())
+	if p.form == FormRow8 && len(opts.Calibration) > 0 {
+		seen, err := calibrate(ctx, src, opts.Calibration, opts.workers())
 		if err != nil {
 			return nil, err
 		}
-		p.smooth = newSmoothing(seen, spec.Layers)
-		p.names = hybridNames(spec)
+		p.smooth = newSmoothing(seen, p.spec.Layers)
+		p.names = hybridNames(p.spec)
 		p.storeScales(seen)
 	}
-	if err := build(&p); err != nil {
-		return nil, fmt.Errorf("lay out %s: %w", spec.Architecture, err)
+	if err := p.build(); err != nil {
+		return nil, err
 	}
 	return &Plan{
-		plan: p,
+		plan: *p,
 		model: onnx.Model{
 			IRVersion: irVersion, ProducerName: "sluice", ProducerVersion: opts.Version,
 			Opsets: []onnx.Opset{{Version: opset}, {Domain: domainMicrosoft, Version: 1}},
 			Graph:  p.graph,
 		},
 	}, nil
+}
+
+// newPlan lays out a model that needs no calibration for it.
+func newPlan(src model.Source, opts *Options) (*plan, error) {
+	p, err := emptyPlan(src, opts)
+	if err != nil {
+		return nil, err
+	}
+	return p, p.build()
+}
+
+// emptyPlan is a plan whose model and options have been checked.
+func emptyPlan(src model.Source, opts *Options) (*plan, error) {
+	if err := opts.check(); err != nil {
+		return nil, err
+	}
+	spec := src.Spec()
+	if _, ok := architectures()[spec.Architecture]; !ok {
+		return nil, &ArchitectureError{Architecture: spec.Architecture}
+	}
+	p := &plan{
+		spec: spec, source: src, form: opts.form(), parts: opts.Parts, block: cmp.Or(opts.BlockSize, blockLength),
+		asymmetric: opts.Asymmetric, quantised: map[string]*product{},
+		names: model.DefaultGraph(spec), graph: onnx.Graph{Name: spec.Architecture},
+		shared: map[string]bool{}, scope: "tokens", accuracy: cmp.Or(opts.accuracy, accuracyInt8),
+	}
+	p.layout.Location = p.names.Data
+	return p, p.checkSpec()
+}
+
+// build adds the graph.
+func (p *plan) build() error {
+	if err := architectures()[p.spec.Architecture](p); err != nil {
+		return fmt.Errorf("lay out %s: %w", p.spec.Architecture, err)
+	}
+	return nil
 }
 
 // Graph is the model's graph; the caller must not change it.
@@ -118,7 +139,13 @@ func (p *Plan) write(ctx context.Context, dir string, opts Options) (err error) 
 	if err := data.Truncate(p.DataSize()); err != nil {
 		return fmt.Errorf("reserve %d bytes for weights: %w", p.DataSize(), err)
 	}
-	if err := write(ctx, data, p.plan.jobs, opts.workers(), opts.Progress); err != nil {
+	done := p.plan.meter(opts.Progress)
+	if opts.method() == MethodGPTQ && len(p.plan.quantised) > 0 {
+		if err := p.plan.gptq(ctx, data, &opts, done); err != nil {
+			return err
+		}
+	}
+	if err := write(ctx, data, p.plan.jobs, opts.workers(), done); err != nil {
 		return err
 	}
 	//nolint:gosec // a model is not a secret; the folder's mode says who may read it
@@ -126,18 +153,4 @@ func (p *Plan) write(ctx context.Context, dir string, opts Options) (err error) 
 		return fmt.Errorf("write graph: %w", err)
 	}
 	return nil
-}
-
-func (o *Options) form() Form {
-	if o.Quantize == "" {
-		return FormAuto
-	}
-	return o.Quantize
-}
-
-func (o *Options) workers() int {
-	if o.Workers < 1 {
-		return runtime.GOMAXPROCS(0)
-	}
-	return o.Workers
 }

@@ -1,6 +1,7 @@
 package builder
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -18,8 +19,10 @@ func (c *census) add(t *part, bits, values int) {
 		name = "row8"
 	case bits != 0 && t.exact:
 		name = strings.ToLower(t.weight.Type.String())
+	case bits == 16:
+		name = "float16"
 	case bits != 0:
-		name = "int8"
+		name = fmt.Sprintf("int%d", bits)
 	}
 	if c.values == nil {
 		c.values = map[string]int{}

@@ -18,14 +18,21 @@ func (p *plan) embed(tokens string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	stored, bits := p.part(weight, true)
-	w := product{name: embeddingName, in: s.HiddenSize, out: s.VocabSize, bits: bits, parts: []part{stored}}
-	if bits == 0 {
+	stored, bits := p.part(weight, p.form, true)
+	w := product{
+		name: embeddingName, in: s.HiddenSize, out: s.VocabSize, bits: bits, block: blockLength, parts: []part{stored},
+	}
+	switch bits {
+	case 0:
 		p.store(&w)
 		return p.node(embeddingName, "", "Gather", []string{w.name + ".weight", tokens}), nil
+	case 16:
+		p.store(&w)
+		rows := p.node(w.name+".rows", "", "Gather", []string{w.name + ".weight", tokens})
+		return p.node(embeddingName, "", "Cast", []string{rows}, onnx.Int("to", int(onnx.Float))), nil
 	}
 	table := w.name + ".weight"
-	if s.TiedEmbeddings {
+	if p.sharesHead() {
 		// The head's MatMulNBits takes [vocabulary, blocks, 32] of what the lookup takes as [vocabulary, hidden]: the
 		// same bytes under a second name.
 		p.store(&w)
@@ -38,14 +45,33 @@ func (p *plan) embed(tokens string) (string, error) {
 		onnx.Int("quantize_axis", 1)), nil
 }
 
-// head adds the product of the hidden states with the vocabulary. FormRow8 stores a table of its own for it, which a tied
-// embedding's lookup could not read.
+// sharesHead says whether the head multiplies with the bytes that the embedding looks up.
+func (p *plan) sharesHead() bool {
+	table, head := p.form, p.formOf(headName)
+	if table != FormNone && table != FormFP16 {
+		table = FormInt8
+	}
+	if head == FormAuto {
+		head = FormInt8
+	}
+	_, asked := p.parts[PartHead]
+	// The table has blocks of 32; a head that nobody asked to be otherwise has them too.
+	return p.spec.TiedEmbeddings && head == table && (p.blockOf(table) == blockLength || !asked)
+}
+
+// head adds the product of the hidden states with the vocabulary. A head of another form than the embedding's has a table
+// of its own, which a tied embedding's lookup could not read.
 func (p *plan) head(hidden string) error {
 	s := &p.spec
-	if s.TiedEmbeddings && p.form != FormRow8 {
-		w := product{name: embeddingName, result: p.names.Logits, in: s.HiddenSize, out: s.VocabSize, bits: 8}
-		if p.form == FormNone {
+	if p.sharesHead() {
+		w := product{
+			name: embeddingName, result: p.names.Logits, in: s.HiddenSize, out: s.VocabSize, bits: 8, block: blockLength,
+		}
+		switch p.form {
+		case FormNone:
 			w.bits = 0
+		case FormFP16:
+			w.bits = 16
 		}
 		p.multiply(hidden, &w, "")
 		return nil

@@ -24,6 +24,12 @@ type plan struct {
 	spec   model.Spec
 	source model.Source
 	form   Form
+	parts  map[Part]Form // of another form
+	block  int           // values that share a scale, but in the embedding
+	// asymmetric says whether 4-bit blocks have offsets.
+	asymmetric bool
+	// quantised are the products with 4-bit blocks that are rounded, by name.
+	quantised map[string]*product
 	// accuracy is MatMulNBits's accuracy_level.
 	accuracy int
 	names    model.Graph // of the graph's inputs and outputs
@@ -43,6 +49,7 @@ type job struct {
 	rows    int
 	outputs []output
 	fill    func(first, rows int, dst [][]byte) error
+	written bool // by someone else
 }
 
 // output is where a job's rows go in the data file.

@@ -74,7 +74,9 @@ func (p *plan) scalar(name string, typ onnx.DataType, bits uint32) {
 }
 
 // newPerToken is a weight that is rounded by column.
-func newPerToken(t model.Tensor) (_ part, bits int) { return part{weight: t, perToken: true}, 8 }
+func newPerToken(t model.Tensor) (_ part, bits int) {
+	return part{weight: t, perToken: true, bits: 8}, 8
+}
 
 // storePerToken plans a weight [in, out] of 8-bit codes, as MatMulIntegerToFloat wants it, and a scale for each of the
 // out columns.

@@ -3,8 +3,8 @@ package builder
 import (
 	"errors"
 	"fmt"
-
-	"github.com/sluiceml/sluice/inference/model"
+	"maps"
+	"slices"
 )
 
 // SpecError says why a model can't be built from its description.
@@ -33,8 +33,9 @@ const blockLength = 32
 // headAlign is what GroupQueryAttention's rotary embedding asks of a head's size.
 const headAlign = 16
 
-// checkSpec returns every fault of s: those of any model, and those of the graph and the form.
-func checkSpec(s *model.Spec, form Form) error {
+// checkSpec returns every fault of the model's description: those of any model, and those of the graph and the forms.
+func (p *plan) checkSpec() error {
+	s := &p.spec
 	if err := s.Validate(); err != nil {
 		return fmt.Errorf("describe model: %w", err)
 	}
@@ -50,24 +51,36 @@ func checkSpec(s *model.Spec, form Form) error {
 		fault("ContextLength", "%d positions of %d values are too many for tables of rotary angles", s.ContextLength,
 			s.HeadSize)
 	}
-	if form == FormNone {
-		return errors.Join(faults...)
-	}
-	blocks := func(field string, width int) {
-		if width%blockLength != 0 {
-			fault(field, "%d is not a multiple of %d, the length of a quantised block; use --quantize none", width,
-				blockLength)
+	blocks := func(field string, width, block int) {
+		if width%block != 0 {
+			fault(field, "%d is not a multiple of %d, the length of a quantised block; use --quantize none or fp16", width, block)
 		}
 	}
-	blocks("HiddenSize", s.HiddenSize)
-	blocks("IntermediateSize", s.IntermediateSize)
-	blocks("Heads", s.Heads*s.HeadSize)
-	if form == FormRow8 {
-		for field, width := range map[string]int{"HiddenSize": s.HiddenSize, "IntermediateSize": s.IntermediateSize} {
-			if width > maxInputs {
-				fault(field, "%d is more than %d, whose products 32 bits can sum up; use --quantize int8", width, maxInputs)
-			}
+	widths := map[string]int{"HiddenSize": s.HiddenSize, "IntermediateSize": s.IntermediateSize, "Heads": s.Heads * s.HeadSize}
+	for _, field := range slices.Sorted(maps.Keys(widths)) {
+		if p.blocked() {
+			blocks(field, widths[field], p.block)
 		}
+		if p.form == FormRow8 && widths[field] > maxInputs {
+			fault(field, "%d is more than %d, whose products 32 bits can sum up; use --quantize int8", widths[field], maxInputs)
+		}
+	}
+	if p.form != FormNone && p.form != FormFP16 && p.block < blockLength { // the embedding's
+		blocks("HiddenSize", s.HiddenSize, blockLength)
 	}
 	return errors.Join(faults...)
+}
+
+// blocked says whether any part of the model is stored in blocks.
+func (p *plan) blocked() bool {
+	plain := func(f Form) bool { return f == FormNone || f == FormFP16 }
+	if !plain(p.form) {
+		return true
+	}
+	for _, f := range p.parts {
+		if !plain(f) {
+			return true
+		}
+	}
+	return false
 }

@@ -8,20 +8,22 @@ import (
 
 	"github.com/sluiceml/sluice/inference/model"
 	"github.com/sluiceml/sluice/inference/model/onnx"
+	"github.com/sluiceml/sluice/inference/model/quant"
 )
 
-// store plans a product's weight: float32 [out, in], or codes [out, in/32, bytes] with scales and perhaps offsets
-// [out, in/32].
+// store plans a product's weight: float32 or binary16 [out, in], or codes [out, in/block, bytes] with scales and perhaps
+// offsets [out, in/block].
 func (p *plan) store(w *product) {
 	switch {
 	case w.perToken:
 		p.storePerToken(w)
-		return
 	case w.bits == 0:
 		p.storeFloats(w)
-		return
+	case w.bits == 16:
+		p.storeHalves(w)
+	default:
+		p.storeBlocks(w, w.out, w.in/w.block, w.block*w.bits/8)
 	}
-	p.storeBlocks(w, w.out, w.in/blockLength, blockLength*w.bits/8)
 }
 
 func (p *plan) storeFloats(w *product) {
@@ -30,6 +32,17 @@ func (p *plan) storeFloats(w *product) {
 		fill: func(first, rows int, dst []byte) error {
 			return w.each(first, rows, func(t *part, from, at, n int) error {
 				return floatRows(dst[4*w.in*at:4*w.in*(at+n)], t.weight, from, n)
+			})
+		},
+	})
+}
+
+func (p *plan) storeHalves(w *product) {
+	p.rows(tensorPlan{
+		name: w.name + ".weight", typ: onnx.Float16, dims: []int{w.out, w.in},
+		fill: func(first, rows int, dst []byte) error {
+			return w.each(first, rows, func(t *part, from, at, n int) error {
+				return halfRows(dst[2*w.in*at:2*w.in*(at+n)], t.weight, from, n)
 			})
 		},
 	})
@@ -46,45 +59,62 @@ func (p *plan) storeBlocks(w *product, codes ...int) {
 		j.outputs = append(j.outputs, output{offset: t.External.Offset, rowBytes: rowBytes})
 	}
 	add(".weight", onnx.Uint8, codes...)
-	add(".scales", onnx.Float, w.out, w.in/blockLength)
+	add(".scales", onnx.Float, w.out, w.in/w.block)
 	if w.offsets {
-		add(".offsets", onnx.Float, w.out, w.in/blockLength)
+		add(".offsets", onnx.Float, w.out, w.in/w.block)
+	}
+	if slices.ContainsFunc(w.parts, func(t part) bool { return t.bits == 4 && !t.exact }) {
+		p.quantised[w.name] = w
 	}
 	p.jobs = append(p.jobs, j)
 }
 
 // fillBlocks converts rows of a product to codes, scales and offsets.
 func (w *product) fillBlocks(first, rows int, dst [][]byte) error {
-	blocks := w.in / blockLength
-	codes, values := make([]int8, w.in), make([]float32, w.in)
-	scales, offsets := make([]float32, blocks), make([]float32, blocks)
-	rowBytes := w.in * w.bits / 8
+	row, values := w.newRow(), make([]float32, w.in)
 	return w.each(first, rows, func(t *part, from, at, n int) error {
-		clear(offsets)
 		for i := range n {
-			if err := t.codes(from+i, values, codes, scales, offsets); err != nil {
+			if err := t.code(from+i, values, row); err != nil {
 				return err
 			}
-			row := dst[0][rowBytes*(at+i) : rowBytes*(at+i+1)]
-			if w.bits == 4 {
-				pack4(row, codes)
-			} else {
-				pack8(row, codes)
-			}
-			putFloats(dst[1][4*blocks*(at+i):], scales)
-			if w.offsets {
-				putFloats(dst[2][4*blocks*(at+i):], offsets)
-			}
+			w.put(dst, at+i, row)
 		}
 		return nil
 	})
 }
 
-// codes converts one row. values is scratch.
-func (t *part) codes(row int, values []float32, c []int8, d, o []float32) error {
+// codedRow is a row of a weight in blocks: values are d·c + o, with a scale d and an offset o for each block of codes c.
+type codedRow struct {
+	c    []int8
+	d, o []float32
+}
+
+func (w *product) newRow() codedRow {
+	blocks := w.in / w.block
+	return codedRow{c: make([]int8, w.in), d: make([]float32, blocks), o: make([]float32, blocks)}
+}
+
+// put writes a row as row i of dst: codes, scales and, if the product has them, offsets.
+func (w *product) put(dst [][]byte, i int, row codedRow) {
+	size := w.in * w.bits / 8
+	codes := dst[0][size*i : size*(i+1)]
+	if w.bits == 4 {
+		pack4(codes, row.c)
+	} else {
+		pack8(codes, row.c)
+	}
+	putFloats(dst[1][4*len(row.d)*i:], row.d)
+	if w.offsets {
+		putFloats(dst[2][4*len(row.o)*i:], row.o)
+	}
+}
+
+// code converts one row. values is scratch.
+func (t *part) code(row int, values []float32, to codedRow) error {
 	data := rowData(t.weight, row, 1)
 	if t.exact {
-		t.carry.row(data, c, d, o)
+		clear(to.o)
+		t.carry.row(data, to.c, to.d, to.o)
 	} else {
 		if err := model.Dequantize(values, t.weight.Type, data); err != nil {
 			return err
@@ -92,9 +122,9 @@ func (t *part) codes(row int, values []float32, c []int8, d, o []float32) error 
 		if !finite(values) {
 			return notFinite(t.weight, row)
 		}
-		roundRow(values, c, d)
+		roundRow(values, to, t.bits, t.offset)
 	}
-	if !finite(d) || !finite(o) {
+	if !finite(to.d) || !finite(to.o) {
 		return notFinite(t.weight, row)
 	}
 	return nil
@@ -155,6 +185,25 @@ func floatRows(dst []byte, t model.Tensor, first, rows int, divisors ...float32)
 		}
 	}
 	putFloats(dst, values)
+	return nil
+}
+
+// halfRows writes rows of a tensor as binary16.
+func halfRows(dst []byte, t model.Tensor, first, rows int) error {
+	values := make([]float32, len(dst)/2)
+	if err := model.Dequantize(values, t.Type, rowData(t, first, rows)); err != nil {
+		return err
+	}
+	if !finite(values) {
+		return notFinite(t, first)
+	}
+	for i, v := range values {
+		h := quant.ToFloat16(v)
+		if h&0x7c00 == 0x7c00 {
+			return &TensorError{Name: t.Name, Reason: fmt.Sprintf("%g is too large for fp16; use another form", v)}
+		}
+		binary.LittleEndian.PutUint16(dst[2*i:], h)
+	}
 	return nil
 }
 

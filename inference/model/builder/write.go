@@ -13,18 +13,16 @@ import (
 // workers × a few times as much.
 const chunkBytes = 1 << 20
 
-// write runs all jobs on some goroutines, each writing its rows at their own places, so that what the file holds
+// write runs the jobs that are not written yet on some goroutines, each writing its rows at their own places, so that what the file holds
 // doesn't depend on their order.
-func write(ctx context.Context, w io.WriterAt, jobs []job, workers int, progress func(done, total int64)) error {
-	var total int64
-	for i := range jobs {
-		total += int64(jobs[i].rows) * int64(jobs[i].rowBytes())
-	}
-	meter := meter{total: total, report: progress}
+func write(ctx context.Context, w io.WriterAt, jobs []job, workers int, done *meter) error {
 	group, working := errgroup.WithContext(ctx)
 	group.SetLimit(workers)
 	for i := range jobs {
 		j := &jobs[i]
+		if j.written {
+			continue
+		}
 		step := max(1, chunkBytes/j.rowBytes())
 		for first := 0; first < j.rows && working.Err() == nil; first += step {
 			rows := min(step, j.rows-first)
@@ -35,7 +33,7 @@ func write(ctx context.Context, w io.WriterAt, jobs []job, workers int, progress
 				if err := j.write(w, first, rows); err != nil {
 					return fmt.Errorf("convert %s: %w", j.name, err)
 				}
-				meter.add(int64(rows) * int64(j.rowBytes()))
+				done.add(int64(rows) * int64(j.rowBytes()))
 				return nil
 			})
 		}
@@ -92,6 +90,15 @@ type meter struct {
 	done   int64 // guarded by mu
 	total  int64
 	report func(done, total int64)
+}
+
+// meter counts the bytes of the weights.
+func (p *plan) meter(report func(done, total int64)) *meter {
+	m := &meter{report: report}
+	for i := range p.jobs {
+		m.total += int64(p.jobs[i].rows) * int64(p.jobs[i].rowBytes())
+	}
+	return m
 }
 
 func (m *meter) add(n int64) {

@@ -21,6 +21,24 @@ func Float16(h uint16) float32 {
 	}
 }
 
+// ToFloat16 is the IEEE 754 half nearest to v, the even one of two; what is too large becomes infinite.
+func ToFloat16(v float32) uint16 {
+	bits := math.Float32bits(v)
+	sign := uint16(bits >> 16 & 0x8000)
+	magnitude := bits & 0x7fffffff
+	switch {
+	case magnitude > 0x7f800000: // not a number
+		return sign | 0x7e00
+	case magnitude >= 0x47800000: // 65536 and more
+		return sign | 0x7c00
+	case magnitude < 0x38800000: // below the least normal half: a multiple of 2⁻²⁴
+		return sign | uint16(math.RoundToEven(math.Abs(float64(v))*(1<<24)))
+	}
+	// Half of the last place, less one bit if it is even, carries into it and maybe on into the exponent.
+	rounded := magnitude + 0xfff + magnitude>>13&1
+	return sign | uint16((rounded-(127-15)<<23)>>13)
+}
+
 // BFloat16 is the value of a bfloat16.
 func BFloat16(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
 

@@ -148,3 +148,38 @@ func readFile(t *testing.T, name string) []byte {
 	}
 	return data
 }
+
+// TestToFloat16: every half is what it rounds to, and between two neighbours the nearer one, or the even one.
+func TestToFloat16(t *testing.T) {
+	t.Parallel()
+	for h := range uint16(0x7c00) {
+		v, next := quant.Float16(h), quant.Float16(h+1)
+		if got := quant.ToFloat16(v); got != h {
+			t.Fatalf("ToFloat16(%v) = %#04x, want %#04x", v, got, h)
+		}
+		if got := quant.ToFloat16(-v); got != h|0x8000 {
+			t.Fatalf("ToFloat16(%v) = %#04x, want %#04x", -v, got, h|0x8000)
+		}
+		if h == 0x7bff {
+			next = 65536
+		}
+		middle := v + (next-v)/2
+		if got, want := quant.ToFloat16(middle), h+h&1; got != want {
+			t.Fatalf("ToFloat16(%v) = %#04x, want the even %#04x", middle, got, want)
+		}
+		if got := quant.ToFloat16(math.Nextafter32(middle, 0)); got != h {
+			t.Fatalf("below %v: %#04x, want %#04x", middle, got, h)
+		}
+		if got := quant.ToFloat16(math.Nextafter32(middle, next)); got != h+1 {
+			t.Fatalf("above %v: %#04x, want %#04x", middle, got, h+1)
+		}
+	}
+	for _, v := range []float32{65520, 1e30, float32(math.Inf(1))} {
+		if got := quant.ToFloat16(v); got != 0x7c00 {
+			t.Errorf("ToFloat16(%v) = %#04x, want infinity", v, got)
+		}
+	}
+	if v := quant.Float16(quant.ToFloat16(float32(math.NaN()))); v == v {
+		t.Errorf("a NaN becomes %v", v)
+	}
+}
