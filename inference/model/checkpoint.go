@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strings"
 
 	"github.com/sluiceml/sluice/inference/model/safetensors"
 )
@@ -18,10 +19,11 @@ const (
 	chatTemplateName     = "chat_template.jinja"
 )
 
-// checkpoint is a Hugging Face folder of a LlamaForCausalLM.
+// checkpoint is a Hugging Face folder.
 type checkpoint struct {
-	folder *safetensors.Folder
-	spec   Spec
+	folder  *safetensors.Folder
+	spec    Spec
+	weights map[string]storedWeight // by canonical name
 }
 
 // openCheckpoint opens a Hugging Face folder.
@@ -60,27 +62,37 @@ func newCheckpoint(dir string, folder *safetensors.Folder) (*checkpoint, error) 
 	if err != nil {
 		return nil, err
 	}
-	s := &checkpoint{folder: folder, spec: spec}
-	if err := s.check(dir); err != nil {
+	s := &checkpoint{folder: folder, spec: spec, weights: map[string]storedWeight{}}
+	if err := s.locate(dir); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// check says which tensor is missing, or has another shape or a type that cannot be read.
-func (s *checkpoint) check(dir string) error {
+// locate finds the weights. It says which tensor is missing, or has another shape or a type that cannot be read.
+func (s *checkpoint) locate(dir string) error {
+	a, _ := architectureNamed(s.spec.Architecture)
 	for _, want := range s.spec.Weights() {
-		t, ok := s.folder.Tensor(want.Name)
+		at := storedWeight{place: place{name: want.Name}, shape: want.Shape}
+		if a.stored != nil {
+			at.place = a.stored(&s.spec, want.Name)
+		}
+		t, ok := s.folder.Tensor(at.name)
+		if !ok && a.prefix != "" {
+			at.name = strings.TrimPrefix(at.name, a.prefix)
+			t, ok = s.folder.Tensor(at.name)
+		}
 		if !ok {
-			return fmt.Errorf("%s: the tensor %q is missing", dir, want.Name)
+			return fmt.Errorf("%s: the tensor %q is missing", dir, at.name)
 		}
 		if _, ok := dtype(t.DType); !ok {
-			return unsupported(dir, "the tensor %q has the dtype %s, only F32, F16 and BF16 are supported yet", want.Name,
+			return unsupported(dir, "the tensor %q has the dtype %s, only F32, F16 and BF16 are supported yet", at.name,
 				t.DType)
 		}
-		if err := checkShape(dir, want.Name, t.Shape, want.Shape); err != nil {
+		if err := checkShape(dir, at.name, t.Shape, at.place.shape(want.Shape)); err != nil {
 			return err
 		}
+		s.weights[want.Name] = at
 	}
 	return nil
 }
@@ -93,17 +105,18 @@ func (s *checkpoint) Close() error {
 	return s.folder.Close()
 }
 
-// Tensor gives the file's bytes. Tensors of other types than the plain floats are not found.
+// Tensor gives the file's bytes, or a copy of what does not lie there in order.
 func (s *checkpoint) Tensor(name string) (Tensor, bool) {
-	t, ok := s.folder.Tensor(name)
+	at, ok := s.weights[name]
 	if !ok {
 		return Tensor{}, false
 	}
-	typ, ok := dtype(t.DType)
+	t, ok := s.folder.Tensor(at.name)
 	if !ok {
 		return Tensor{}, false
 	}
-	return Tensor{Name: name, Shape: t.Shape, Type: typ, Data: t.Data}, true
+	typ, _ := dtype(t.DType)
+	return at.take(name, Tensor{Shape: t.Shape, Type: typ, Data: t.Data}, at.shape), true
 }
 
 // dtype translates safetensors' name of a type.

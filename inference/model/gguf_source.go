@@ -3,17 +3,16 @@ package model
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/sluiceml/sluice/inference/model/gguf"
 )
 
-// ggufSource is a GGUF file of the architecture "llama".
+// ggufSource is a GGUF file.
 type ggufSource struct {
-	file  *gguf.File
-	spec  Spec
-	names map[string]string // canonical name → the file's
+	file    *gguf.File
+	spec    Spec
+	weights map[string]storedWeight // by canonical name
 }
 
 // openGGUF opens a GGUF file.
@@ -35,35 +34,31 @@ func newGGUFSource(path string, file *gguf.File) (*ggufSource, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &ggufSource{file: file, spec: spec, names: map[string]string{}}
-	for t := range file.Tensors() {
-		if t.Name == ropeFactors {
-			continue // the Spec has them as a RopeScaling
-		}
-		name, ok := canonicalName(t.Name, spec.Layers)
-		if !ok {
-			return nil, unsupported(path, "the tensor %q is no part of a Llama model", t.Name)
-		}
-		s.names[name] = t.Name
+	a, _ := architectureNamed(spec.Architecture)
+	s := &ggufSource{file: file, spec: spec, weights: map[string]storedWeight{}}
+	used := map[string]bool{ropeFactors: true, longFactors: true, shortFactors: true} // the Spec has them as a RopeScaling
+	all := spec.Weights()
+	for _, w := range all {
+		p := s.place(&a, w.Name)
+		s.weights[w.Name] = storedWeight{place: p, shape: w.Shape}
+		used[p.name] = true
 	}
-	if err := checkGGUFWeights(path, s); err != nil {
-		return nil, err
+	for t := range file.Tensors() {
+		if !used[t.Name] {
+			return nil, unsupported(path, "the tensor %q is no part of a %s", t.Name, a.class)
+		}
+	}
+	for _, w := range all {
+		at := s.weights[w.Name]
+		got, ok := file.Tensor(at.name)
+		if !ok {
+			return nil, fmt.Errorf("%s: the tensor %s is missing", path, w.Name)
+		}
+		if err := checkShape(path, got.Name, got.Shape, at.place.shape(w.Shape)); err != nil {
+			return nil, err
+		}
 	}
 	return s, nil
-}
-
-// checkGGUFWeights is checkWeights by the file's own shapes: Tensor would copy the permuted ones.
-func checkGGUFWeights(path string, s *ggufSource) error {
-	for _, want := range s.spec.Weights() {
-		got, ok := s.file.Tensor(s.names[want.Name])
-		if !ok {
-			return fmt.Errorf("%s: the tensor %s is missing", path, want.Name)
-		}
-		if err := checkShape(path, got.Name, got.Shape, want.Shape); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Spec implements Source.
@@ -74,79 +69,94 @@ func (s *ggufSource) Close() error {
 	return s.file.Close()
 }
 
-// Tensor gives the file's bytes, but for query and key projections a copy in Hugging Face's order of rows.
+// Tensor gives the file's bytes, or a copy of rows that lie in another order.
 func (s *ggufSource) Tensor(name string) (Tensor, bool) {
-	t, ok := s.file.Tensor(s.names[name])
+	at, ok := s.weights[name]
 	if !ok {
 		return Tensor{}, false
 	}
-	out := Tensor{Name: name, Shape: t.Shape, Type: t.Type, Data: t.Data}
-	switch part := layerPart(name); part {
-	case "self_attn.q_proj.weight", "self_attn.q_proj.bias", "self_attn.k_proj.weight", "self_attn.k_proj.bias":
-		out.Data = unpermute(t.Data, t.Shape[0], s.spec.HeadSize)
-	}
-	return out, true
-}
-
-// unpermute puts the rows of a query or key projection back into Hugging Face's order. llama.cpp rotates
-// neighbouring values of a head and Hugging Face values half a head apart, so convert_hf_to_gguf.py interleaves the
-// two halves of each head: its row 2i+j is row j·size/2+i here. Rows move whole, so blocks of weights survive. A
-// bias is rows of one value.
-func unpermute(data []byte, rows, headSize int) []byte {
-	out := make([]byte, len(data))
-	width := len(data) / rows
-	for row := range rows {
-		head, at := row/headSize*headSize, row%headSize
-		from := head + at%(headSize/2)*2 + at/(headSize/2)
-		copy(out[row*width:(row+1)*width], data[from*width:])
-	}
-	return out
-}
-
-// ropeFactors is the tensor by which a GGUF tells the rope scaling of Llama 3.1 and later.
-const ropeFactors = "rope_freqs.weight"
-
-// canonicalName translates a GGUF's name of a tensor. It knows no tensor of a layer that the model has not.
-func canonicalName(name string, layers int) (string, bool) {
-	switch name {
-	case "token_embd.weight":
-		return "model.embed_tokens.weight", true
-	case "output_norm.weight":
-		return "model.norm.weight", true
-	case "output.weight":
-		return "lm_head.weight", true
-	}
-	rest, ok := strings.CutPrefix(name, "blk.")
+	t, ok := s.file.Tensor(at.name)
 	if !ok {
-		return "", false
+		return Tensor{}, false
 	}
-	number, rest, _ := strings.Cut(rest, ".")
-	layer, err := strconv.Atoi(number)
-	if err != nil || layer < 0 || layer >= layers || strconv.Itoa(layer) != number {
-		return "", false
-	}
-	part, kind, _ := strings.Cut(rest, ".")
-	if kind != "weight" && kind != "bias" {
-		return "", false
-	}
-	canonical, ok := map[string]string{
-		"attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm",
-		"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
-		"attn_output": "self_attn.o_proj",
-		"ffn_gate":    "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
-	}[part]
-	if !ok || kind == "bias" && strings.HasSuffix(canonical, "norm") {
-		return "", false
-	}
-	return fmt.Sprintf("model.layers.%d.%s.%s", layer, canonical, kind), true
+	return at.take(name, Tensor{Shape: t.Shape, Type: t.Type, Data: t.Data}, at.shape), true
 }
 
-// layerPart is what a canonical name says after its layer, empty for tensors of no layer.
-func layerPart(name string) string {
-	rest, ok := strings.CutPrefix(name, "model.layers.")
-	if !ok {
-		return ""
+// place says where a weight lies.
+func (s *ggufSource) place(a *architecture, name string) place {
+	p := place{name: a.ggufName(name)}
+	prefix, part := layerPart(name)
+	projection, kind, _ := strings.Cut(strings.TrimPrefix(part, "self_attn."), ".")
+	if first, rows, ok := attentionPart(&s.spec, projection); ok {
+		// The three may lie on top of each other.
+		fused := strings.Replace(prefix, "model.layers.", "blk.", 1) + "attn_qkv." + kind
+		if _, ok := s.file.Tensor(fused); ok {
+			p = place{name: fused, rows: rows, first: first}
+		}
 	}
-	_, part, _ := strings.Cut(rest, ".")
-	return part
+	if a.ggufStored != nil {
+		p = a.ggufStored(&s.spec, name, p)
+	}
+	return p
+}
+
+// unpermute is the order of the rows of a query or key projection. llama.cpp rotates neighbouring values of a head and
+// Hugging Face values half a head apart, so of some architectures convert_hf_to_gguf.py interleaves the two halves of
+// each head: its row 2i+j is row j·size/2+i here. Rows move whole, so blocks of weights survive. A bias is rows of one
+// value.
+func unpermute(s *Spec, name string, p place) place {
+	_, part := layerPart(name)
+	if strings.HasPrefix(part, "self_attn.q_proj.") || strings.HasPrefix(part, "self_attn.k_proj.") {
+		size := s.HeadSize
+		p.order = func(row int) int {
+			head, at := row/size*size, row%size
+			return head + at%(size/2)*2 + at/(size/2)
+		}
+	}
+	return p
+}
+
+// ggufParts are a GGUF's names of a layer's parts.
+func ggufParts() map[string]string {
+	return map[string]string{
+		"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm",
+		"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
+		"self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm", "self_attn.o_proj": "attn_output",
+		"mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
+	}
+}
+
+// normsAfter are the names of the norms of layers that have some after attention and the feed-forward layer.
+func normsAfter() map[string]string {
+	return map[string]string{
+		"post_attention_layernorm": "post_attention_norm", "pre_feedforward_layernorm": "ffn_norm",
+		"post_feedforward_layernorm": "post_ffw_norm",
+	}
+}
+
+// ggufName translates a canonical name.
+func (a *architecture) ggufName(name string) string {
+	prefix, part := layerPart(name)
+	if prefix == "" {
+		name, kind, _ := cutLast(name)
+		return map[string]string{
+			"model.embed_tokens": "token_embd", "model.embed_positions": "position_embd", finalNorm: "output_norm",
+			"lm_head": "output",
+		}[name] + "." + kind
+	}
+	part, kind, _ := cutLast(part)
+	to, ok := a.parts[part]
+	if !ok {
+		to = ggufParts()[part]
+	}
+	return strings.Replace(prefix, "model.layers.", "blk.", 1) + to + "." + kind
+}
+
+// cutLast cuts a name at its last dot.
+func cutLast(name string) (before, after string, found bool) {
+	i := strings.LastIndexByte(name, '.')
+	if i < 0 {
+		return name, "", false
+	}
+	return name[:i], name[i+1:], true
 }

@@ -13,45 +13,55 @@ import (
 // specification.
 func ggufSpec(path string, file *gguf.File) (Spec, error) {
 	m := &metadata{path: path, file: file}
-	architecture := m.text("general.architecture", "")
+	name := m.text("general.architecture", "")
 	if m.err != nil {
 		return Spec{}, m.err
 	}
-	if architecture == "" {
+	if name == "" {
 		return Spec{}, m.missing("general.architecture")
 	}
-	if architecture != "llama" {
-		return Spec{}, unsupported(path, "the architecture %q is not supported yet, only \"llama\" is", architecture)
+	a, ok := architectureBy(func(a *architecture) bool { return a.name == name && !a.onlyHF })
+	if !ok {
+		return Spec{}, unsupported(path, "the architecture %q is not supported yet, only %s are", name, architectureNames())
 	}
+	m.architecture = name
 	embedding, ok := file.Tensor("token_embd.weight")
 	if !ok || len(embedding.Shape) != 2 {
 		return Spec{}, fmt.Errorf("%s: the tensor \"token_embd.weight\" is missing or no matrix", path)
 	}
 	s := Spec{
-		Architecture:     architecture,
+		Architecture:     name,
 		VocabSize:        embedding.Shape[0],
-		HiddenSize:       m.size("llama.embedding_length"),
-		IntermediateSize: m.size("llama.feed_forward_length"),
-		Layers:           m.size("llama.block_count"),
-		Heads:            m.size("llama.attention.head_count"),
-		ContextLength:    m.size("llama.context_length"),
-		NormEpsilon:      m.float("llama.attention.layer_norm_rms_epsilon", 0),
-		RopeTheta:        m.float("llama.rope.freq_base", 10000),
+		HiddenSize:       m.size(m.key("embedding_length")),
+		IntermediateSize: m.size(m.key("feed_forward_length")),
+		Layers:           m.size(m.key("block_count")),
+		Heads:            m.size(m.key("attention.head_count")),
+		ContextLength:    m.size(m.key("context_length")),
+		NormEpsilon:      m.float(m.key("attention.layer_norm_rms_epsilon"), m.float(m.key("attention.layer_norm_epsilon"), 0)),
+		Activation:       a.defaults.Activation,
+		AttentionBias:    m.has("blk.0.attn_q.bias") || m.has("blk.0.attn_qkv.bias"),
+		MLPBias:          m.has("blk.0.ffn_gate.bias"),
+		TiedEmbeddings:   !m.has("output.weight"),
 	}
-	s.KVHeads = m.sizeOr("llama.attention.head_count_kv", s.Heads)
+	s.KVHeads = m.sizeOr(m.key("attention.head_count_kv"), s.Heads)
 	if m.err != nil {
 		return Spec{}, m.err
 	}
-	s.HeadSize = m.sizeOr("llama.attention.key_length", s.HiddenSize/max(s.Heads, 1))
-	s.RopeScaling = m.ropeScaling(s)
-	m.refuse(s)
-	_, head := file.Tensor("output.weight")
-	s.TiedEmbeddings = !head
-	_, s.AttentionBias = file.Tensor("blk.0.attn_q.bias")
-	_, s.MLPBias = file.Tensor("blk.0.ffn_gate.bias")
+	s.HeadSize = m.sizeOr(m.key("attention.key_length"), s.HiddenSize/max(s.Heads, 1))
+	if s.Layers > maxLayers {
+		return Spec{}, fmt.Errorf("%s: %w", path, s.Validate()) // before anything is made for each of them
+	}
+	if !a.learned {
+		m.rope(&a, &s)
+	}
+	if a.gguf != nil {
+		a.gguf(m, &s)
+	}
+	m.refuse(&s)
 	if m.err != nil {
 		return Spec{}, m.err
 	}
+	s.dropWindow()
 	if err := s.Validate(); err != nil {
 		return Spec{}, fmt.Errorf("%s: %w", path, err)
 	}
@@ -60,9 +70,19 @@ func ggufSpec(path string, file *gguf.File) (Spec, error) {
 
 // metadata reads values of a GGUF. The first error sticks.
 type metadata struct {
-	path string
-	file *gguf.File
-	err  error
+	path         string
+	file         *gguf.File
+	architecture string // what its own keys begin with
+	err          error
+}
+
+// key is a key of the architecture.
+func (m *metadata) key(name string) string { return m.architecture + "." + name }
+
+// has reports whether there is a tensor.
+func (m *metadata) has(tensor string) bool {
+	_, ok := m.file.Tensor(tensor)
+	return ok
 }
 
 // fail notes the first error.
@@ -189,79 +209,37 @@ func uniform(v gguf.Value) (uint64, error) {
 	return uint64(all[0]), nil
 }
 
+// slidingPattern says which layers have a window: all but the last of each period, unless the file says otherwise.
+func (m *metadata) slidingPattern(layers, period int) []bool {
+	key := m.key("attention.sliding_window_pattern")
+	v, ok := m.file.Value(key)
+	if !ok || v.Kind() != gguf.Array {
+		return not(everyNth(layers, max(1, m.sizeOr(key, period))))
+	}
+	sliding, err := v.Bools()
+	if err == nil && len(sliding) != layers {
+		err = fmt.Errorf("%d layers' kinds of %d", len(sliding), layers)
+	}
+	if err != nil {
+		m.fail(key, err)
+	}
+	return sliding
+}
+
 // refuse notes what the file says that this reader would otherwise get wrong.
-func (m *metadata) refuse(s Spec) {
+func (m *metadata) refuse(s *Spec) {
 	refuse := func(format string, args ...any) {
 		if m.err == nil {
 			m.err = unsupported(m.path, format, args...)
 		}
 	}
-	if n := m.sizeOr("llama.expert_count", 0); n > 0 {
+	if n := m.sizeOr(m.key("expert_count"), 0); n > 0 {
 		refuse("a mixture of %d experts is not supported yet", n)
 	}
-	if n := m.sizeOr("llama.attention.value_length", s.HeadSize); n != s.HeadSize {
+	if n := m.sizeOr(m.key("attention.value_length"), s.HeadSize); n != s.HeadSize {
 		refuse("keys of %d values and values of %d are not supported", s.HeadSize, n)
-	}
-	if n := m.sizeOr("llama.rope.dimension_count", s.HeadSize); n != s.HeadSize {
-		refuse("a rotary embedding of %d of a head's %d values is not supported", n, s.HeadSize)
 	}
 	if n := m.sizeOr("split.count", 1); n > 1 {
 		refuse("a GGUF split into %d files is not supported yet", n)
 	}
-}
-
-// ropeScaling reads how the rotary embedding is stretched; nil: it is not.
-func (m *metadata) ropeScaling(s Spec) *RopeScaling {
-	factor := m.float("llama.rope.scaling.factor", m.float("llama.rope.scale_linear", 0))
-	kind := m.text("llama.rope.scaling.type", ropeLinear)
-	factors, ok := m.file.Tensor(ropeFactors)
-	switch {
-	case m.err != nil:
-		return nil
-	case kind == "none" || kind == ropeLinear && (factor == 0 || factor == 1):
-	case kind == ropeLinear:
-		if ok {
-			m.err = unsupported(m.path, "a linear rope scaling together with the tensor %q is not supported", ropeFactors)
-		}
-		return &RopeScaling{Kind: ropeLinear, Factor: factor}
-	default:
-		m.err = unsupported(m.path, "the rope scaling %q is not supported yet", kind)
-		return nil
-	}
-	if !ok {
-		return nil
-	}
-	values := make([]float32, s.HeadSize/2)
-	if err := Dequantize(values, factors.Type, factors.Data); err != nil {
-		m.err = fmt.Errorf("%s: the tensor %q: %w", m.path, ropeFactors, err)
-		return nil
-	}
-	scaling, err := llama3Scaling(s, values)
-	if err != nil {
-		m.err = &UnsupportedError{Path: m.path, Reason: fmt.Sprintf("the tensor %q: %v", ropeFactors, err)}
-		return nil
-	}
-	return scaling
-}
-
-// llama3Scaling finds the parameters of Llama 3.1's rope scaling behind the divisors that convert_hf_to_gguf.py made
-// of them: the largest is the factor; the others have had one value each in all models so far (low 1, high 4,
-// original context 8192), which is checked against every divisor. Nil: all divisors are 1.
-func llama3Scaling(s Spec, divisors []float32) (*RopeScaling, error) {
-	r := RopeScaling{Kind: ropeLlama3, LowFreqFactor: 1, HighFreqFactor: 4, OriginalContextLength: 8192}
-	allOne := true
-	for _, d := range divisors {
-		r.Factor = max(r.Factor, float64(d))
-		allOne = allOne && d == 1
-	}
-	if allOne {
-		return nil, nil //nolint:nilnil // nil is "no scaling"
-	}
-	s.RopeScaling = nil
-	for i, f := range s.InverseFrequencies() {
-		if got, want := float64(divisors[i]), r.divisor(f); !(math.Abs(got-want) <= 1e-4*want) {
-			return nil, fmt.Errorf("its factors are not Llama 3's: number %d is %v, want %v", i, got, want)
-		}
-	}
-	return &r, nil
 }

@@ -88,12 +88,12 @@ func TestConfigRefuses(t *testing.T) {
 		want        string
 		unsupported bool
 	}{
-		{"other architecture", func(c map[string]any) { c["architectures"] = []string{"Qwen3ForCausalLM"} }, `the architecture "Qwen3ForCausalLM" is not supported yet, only "LlamaForCausalLM" is`, true},
-		{"other model type", func(c map[string]any) { delete(c, "architectures"); c["model_type"] = "mistral" }, `the model type "mistral" is not supported yet`, true},
+		{"other architecture", func(c map[string]any) { c["architectures"] = []string{"MambaForCausalLM"} }, `the architecture "MambaForCausalLM" is not supported yet, only "LlamaForCausalLM", `, true},
+		{"other model type", func(c map[string]any) { delete(c, "architectures"); c["model_type"] = "mamba" }, `the model type "mamba" is not supported yet`, true},
 		{"no architecture", func(c map[string]any) { delete(c, "architectures"); delete(c, "model_type") }, "config.json: architectures: it is missing", false},
-		{"activation", func(c map[string]any) { c["hidden_act"] = "gelu" }, `hidden_act "gelu" is not supported`, true},
+		{"activation", func(c map[string]any) { c["hidden_act"] = "relu" }, `the activation "relu" is not supported`, true},
 		{"quantised", func(c map[string]any) { c["quantization_config"] = map[string]any{"quant_method": "gptq"} }, "weights with a quantization_config are not supported yet", true},
-		{"yarn", func(c map[string]any) { c["rope_parameters"] = map[string]any{"rope_type": "yarn", "factor": 4} }, `the rope_parameters "yarn" is not supported yet`, true},
+		{"dynamic", func(c map[string]any) { c["rope_parameters"] = map[string]any{"rope_type": "dynamic", "factor": 4} }, `the rope_parameters "dynamic" is not supported yet`, true},
 		{"partial rotary", func(c map[string]any) { c["partial_rotary_factor"] = 0.5 }, "partial_rotary_factor 0.5 is not supported", true},
 		{"no sizes", func(c map[string]any) { delete(c, "hidden_size") }, "config.json: hidden_size: it is missing", false},
 		{"negative", func(c map[string]any) { c["num_hidden_layers"] = -3 }, "config.json: num_hidden_layers: -3 is not from 1 to", false},

@@ -23,13 +23,15 @@ func TestInspect(t *testing.T) {
 	checkpoint := writeCheckpoint(t, spec, floats)
 	writeFile(t, checkpoint, "chat_template.jinja", []byte("x"))
 	m := manifest()
+	served := writeFolder(t)
 	for _, test := range []struct {
 		path string
 		want model.Report
 	}{
-		{writeFolder(t), model.Report{
+		{served, model.Report{
 			Kind: model.KindSluice, Use: model.Serve, Name: "Small", Architecture: "llama", Manifest: &m, Bytes: 12, Tokenizer: true,
-			ChatTemplate: true,
+			ChatTemplate: true, Graph: filepath.Join(served, "model.onnx"),
+			Execution: "rows of any length in one pass, a prompt's chunk in another",
 		}},
 		{writeGGUF(t, newGGUF(spec, all)), model.Report{
 			Kind: model.KindGGUF, Use: model.Convert, Name: "Small", Architecture: "llama", Spec: &spec, Vocabulary: 12, Algorithm: "gpt2", Tokenizer: true,
@@ -94,20 +96,20 @@ func TestInspectProblems(t *testing.T) {
 	toothless := writeCheckpoint(t, spec, weights(spec, model.BF16, 10))
 	change(t, toothless, map[string]string{"tokenizer.json": ""})
 	other := &filetest.GGUF{}
-	other.Text("general.architecture", "gemma3")
+	other.Text("general.architecture", "mamba")
 	for _, test := range []struct {
 		name, path string
 		kind       model.Kind
 		want       string
 	}{
-		{"genai", folder("genai_config.json", "model.onnx", "model.onnx.data"), model.KindGenAI, "an onnxruntime-genai model folder is not supported yet"},
-		{"onnx-community", folder("config.json", "onnx/model_q4.onnx"), model.KindCommunity, "the layout of onnx-community and transformers.js is not supported yet"},
-		{"a lone graph", folder("model.onnx"), model.KindCommunity, "is not supported yet"},
+		{"genai", folder("genai_config.json", "model.onnx", "model.onnx.data"), model.KindGenAI, "genai_config.json: jsontext: invalid character"},
+		{"onnx-community", folder("config.json", "onnx/model_q4.onnx"), model.KindCommunity, "config.json: jsontext: invalid character"},
+		{"a lone graph", folder("model.onnx"), model.KindCommunity, "there is no config.json beside the graph"},
 		{"pickles", folder("config.json", "pytorch_model.bin"), model.KindPyTorch, "reading them can run any code: save them as safetensors"},
 		{"a folder of GGUFs", folder("a.gguf", "b.gguf"), model.KindUnknown, `name one of them, such as "a.gguf"`},
 		{"an empty folder", folder(), model.KindUnknown, "the folder has neither sluice.json nor model.safetensors"},
 		{"random bytes", filepath.Join(folder("x"), "x"), model.KindGGUF, "the magic number"},
-		{"another architecture", writeGGUF(t, other), model.KindGGUF, `the architecture "gemma3" is not supported yet`},
+		{"another architecture", writeGGUF(t, other), model.KindGGUF, `the architecture "mamba" is not supported yet`},
 		{"safetensors without a config", folder("model.safetensors"), model.KindSafetensors, "the file has 1 bytes"},
 		{"no tokenizer", toothless, model.KindSafetensors, "it has no tokenizer"},
 		{"a broken folder", broken, model.KindSluice, "the model folder is not complete"},

@@ -183,7 +183,7 @@ func TestGGUFRefuses(t *testing.T) {
 		unsupported bool
 	}{
 		{"no architecture", empty(""), "general.architecture: it is missing", false},
-		{"other architecture", empty("qwen2"), `the architecture "qwen2" is not supported yet`, true},
+		{"other architecture", empty("mamba"), `the architecture "mamba" is not supported yet`, true},
 		{"no weights", empty("llama"), `the tensor "token_embd.weight" is missing`, false},
 		{"no layers", func() *filetest.GGUF {
 			g := empty("llama")
@@ -195,17 +195,17 @@ func TestGGUFRefuses(t *testing.T) {
 		{"a wrong shape", newGGUF(spec, reshaped), `the tensor "output_norm.weight" has the shape [128], want [256]`, false},
 		{"a strange tensor", with(func(g *filetest.GGUF) {
 			g.Tensor("blk.0.attn_q_norm.weight", 0, []int{64}, make([]byte, 256))
-		}), `the tensor "blk.0.attn_q_norm.weight" is no part of a Llama model`, true},
+		}), `the tensor "blk.0.attn_q_norm.weight" is no part of a LlamaForCausalLM`, true},
 		{"a layer too many", with(func(g *filetest.GGUF) {
 			g.Tensor("blk.2.attn_norm.weight", 0, []int{256}, make([]byte, 1024))
-		}), `the tensor "blk.2.attn_norm.weight" is no part of a Llama model`, true},
+		}), `the tensor "blk.2.attn_norm.weight" is no part of a LlamaForCausalLM`, true},
 		{"a name in disguise", with(func(g *filetest.GGUF) {
 			g.Tensor("blk.+1.attn_norm.weight", 0, []int{256}, make([]byte, 1024))
 		}), `the tensor "blk.+1.attn_norm.weight" is no part`, true},
 		{"experts", with(func(g *filetest.GGUF) { g.Uint32("llama.expert_count", 8) }), "a mixture of 8 experts is not supported yet", true},
 		{"partial rotary", with(func(g *filetest.GGUF) { g.Uint32("llama.rope.dimension_count", 32) }), "a rotary embedding of 32 of a head's 64 values", true},
 		{"value length", with(func(g *filetest.GGUF) { g.Uint32("llama.attention.value_length", 32) }), "keys of 64 values and values of 32", true},
-		{"yarn", with(func(g *filetest.GGUF) { g.Text("llama.rope.scaling.type", "yarn") }), `the rope scaling "yarn" is not supported yet`, true},
+		{"dynamic", with(func(g *filetest.GGUF) { g.Text("llama.rope.scaling.type", "dynamic") }), `the rope scaling "dynamic" is not supported yet`, true},
 		{"split", with(func(g *filetest.GGUF) { g.Uint32("split.count", 3) }), "a GGUF split into 3 files is not supported yet", true},
 		{"strange factors", with(func(g *filetest.GGUF) {
 			g.Tensor("rope_freqs.weight", 0, []int{32}, float32s(llama3Divisors(10000, 64, 8, 2, 4, 8192)...))

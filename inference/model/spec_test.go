@@ -67,14 +67,14 @@ func TestSpecValidate(t *testing.T) {
 		want   string
 		change func(s *model.Spec)
 	}{
-		{`the architecture is "gpt2"`, func(s *model.Spec) { s.Architecture = "gpt2" }},
+		{`the architecture is "bert"`, func(s *model.Spec) { s.Architecture = "bert" }},
 		{"the vocabulary size is 0", func(s *model.Spec) { s.VocabSize = 0 }},
 		{"the hidden size is -1", func(s *model.Spec) { s.HiddenSize = -1 }},
 		{"the head size is 63, it must be even", func(s *model.Spec) { s.HeadSize = 63 }},
 		{"4 heads do not divide among 3", func(s *model.Spec) { s.KVHeads = 3 }},
 		{"the rope base is +Inf", func(s *model.Spec) { s.RopeTheta = math.Inf(1) }},
 		{"the norm's epsilon is NaN", func(s *model.Spec) { s.NormEpsilon = math.NaN() }},
-		{`the rope scaling "yarn" is not supported`, func(s *model.Spec) { s.RopeScaling = &model.RopeScaling{Kind: "yarn", Factor: 2} }},
+		{`the rope scaling "dynamic" is not supported`, func(s *model.Spec) { s.RopeScaling = &model.RopeScaling{Kind: "dynamic", Factor: 2} }},
 		{"the rope scaling's factor is 0", func(s *model.Spec) { s.RopeScaling = &model.RopeScaling{Kind: "linear"} }},
 		{"frequency factors are 4 and 1", func(s *model.Spec) {
 			s.RopeScaling = &model.RopeScaling{Kind: "llama3", Factor: 8, LowFreqFactor: 4, HighFreqFactor: 1, OriginalContextLength: 8192}

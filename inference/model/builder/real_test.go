@@ -181,7 +181,7 @@ func writeCheckpoint(t *testing.T, config json.RawMessage) string {
 		t.Fatal(err)
 	}
 	spec := model.Spec{
-		VocabSize: c.Vocab, HiddenSize: c.Hidden, IntermediateSize: c.Width, Layers: c.Layers, Heads: c.Heads,
+		Architecture: "llama", VocabSize: c.Vocab, HiddenSize: c.Hidden, IntermediateSize: c.Width, Layers: c.Layers, Heads: c.Heads,
 		KVHeads: c.KVHeads, HeadSize: c.HeadSize, TiedEmbeddings: c.Tied, AttentionBias: c.Attention, MLPBias: c.MLP,
 	}
 	src := newMemory(spec, nil)

@@ -46,7 +46,7 @@ func TestPlanRefuses(t *testing.T) {
 		{"queries of no blocks", func(s *model.Spec) { s.Heads, s.KVHeads = 3, 3 }, FormAuto, "Heads: 48"},
 		{"not a number", func(s *model.Spec) { s.RopeTheta = math.NaN() }, FormNone, "rope"},
 		{"no epsilon", func(s *model.Spec) { s.NormEpsilon = 0 }, FormNone, "epsilon"},
-		{"unknown scaling", func(s *model.Spec) { s.RopeScaling = &model.RopeScaling{Kind: "yarn", Factor: 2} }, FormNone, "yarn"},
+		{"unknown scaling", func(s *model.Spec) { s.RopeScaling = &model.RopeScaling{Kind: "dynamic", Factor: 2} }, FormNone, "dynamic"},
 		{"unknown form", func(*model.Spec) {}, "q2", "q2"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -227,6 +227,18 @@ func (v Value) Floats() ([]float32, error) {
 	return floats, nil
 }
 
+// Bools gives an array of bools; any byte but 0 is true.
+func (v Value) Bools() ([]bool, error) {
+	if v.kind != Array || v.element != Bool {
+		return nil, v.wrong("an array of bools")
+	}
+	bools := make([]bool, v.count)
+	for i := range bools {
+		bools[i] = v.data[i] != 0
+	}
+	return bools, nil
+}
+
 // errNoInteger says that a kind is no integer, or its value does not fit.
 var errNoInteger = errors.New("not an integer")
 
