@@ -89,7 +89,7 @@ func newPlan(src model.Source, opts *Options) (*plan, error) {
 
 // emptyPlan is a plan whose model and options have been checked.
 func emptyPlan(src model.Source, opts *Options) (*plan, error) {
-	if err := opts.check(); err != nil {
+	if err := opts.Check(); err != nil {
 		return nil, err
 	}
 	spec := src.Spec()

@@ -114,8 +114,8 @@ type Options struct {
 	accuracy int // 0: accuracyInt8; for tests
 }
 
-// check refuses options that don't go together.
-func (o *Options) check() error {
+// Check refuses options that don't go together; Build does too. Its errors are a *FormError or an *OptionError.
+func (o *Options) Check() error {
 	if err := o.form().check(); err != nil {
 		return err
 	}
@@ -134,15 +134,20 @@ func (o *Options) check() error {
 		}
 	}
 	switch o.Method {
-	case "", MethodNearest:
-	case MethodGPTQ:
-		if len(o.Calibration) == 0 {
-			return &OptionError{"method", "gptq needs calibration texts"}
-		}
+	case "", MethodNearest, MethodGPTQ:
 	default:
 		return &OptionError{"method", fmt.Sprintf("%q is none; use rtn or gptq", o.Method)}
 	}
 	return nil
+}
+
+// Calibrates says whether the options make use of a Calibration.
+func (o *Options) Calibrates() bool {
+	four := o.form() == FormInt4
+	for _, f := range o.Parts {
+		four = four || f == FormInt4
+	}
+	return o.form() == FormRow8 || four && o.Method != MethodNearest
 }
 
 func (o *Options) form() Form { return cmp.Or(o.Quantize, FormAuto) }
