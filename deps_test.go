@@ -31,11 +31,12 @@ inference/runner, inference/sampling, inference/stop, inference/semconv < infere
 
 # Models on disk. The session reads the folder that it runs.
 inference/model/quant, inference/model/internal/mmap < inference/model/gguf, inference/model/safetensors < inference/model
+inference/model/onnx < inference/model
 inference/model/onnx, inference/model, inference/model/builder/internal/matrix < inference/model/builder
 inference/runner, inference/model, inference/model/onnx, inference/ort/kernels < inference/ort
 
 # The façade knows no session factory: cmd injects it.
-inference/model, inference/chat, tokenizer, inference/engine < inference
+inference/model, inference/chat, inference/answer, tokenizer, inference/engine < inference
 inference, proto/sluice/v1, server/auth < server/status < server/interceptor < server
 
 # Only the command knows all.
@@ -69,6 +70,7 @@ var restricted = map[string][]string{
 // pure are the packages that decide and must stay free of clocks, goroutines' contexts, logs and I/O.
 var pure = []string{
 	"inference/sched", "inference/kvcache", "inference/speculate", "inference/sampling", "inference/stop", "inference/runner",
+	"inference/answer",
 	"tokenizer", "tokenizer/bpe", "tokenizer/pretoken", "tokenizer/normalize", "tokenizer/pattern",
 }
 

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -23,11 +22,11 @@ const (
 
 // fits says whether a model's folder can be loaded into the memory that is left.
 func fits(folder *model.Folder, available int) error {
-	info, err := os.Stat(filepath.Join(filepath.Dir(folder.ModelPath), folder.Manifest.Graph.Data))
+	size, err := folder.WeightBytes()
 	if err != nil {
-		return fmt.Errorf("the model's weights: %w", err)
+		return err
 	}
-	if need := int(info.Size())*packedGrowth/2 + loadOverhead; need > available {
+	if need := int(size)*packedGrowth/2 + loadOverhead; need > available {
 		return fmt.Errorf("the model needs about %s of memory, and %s is left", roundedUp(need), roundedUp(available))
 	}
 	return nil

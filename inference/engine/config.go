@@ -66,6 +66,9 @@ func (c Config) withDefaults(l runner.Limits) (Config, error) {
 	if c.ChunkSize == 0 {
 		c.ChunkSize = l.MaxChunk
 	}
+	if l.FixedChunks {
+		c.ChunkSize, c.RidingSize = l.MaxChunk, l.MaxChunk
+	}
 	if c.RidingSize == 0 {
 		c.RidingSize = separateRiding
 		if l.Mixes {

@@ -49,7 +49,7 @@ func (c *conformance) testRows(t *testing.T) {
 			clone(prefill(t, c.alone, 0, end, c.limits.MaxChunk)),
 		}}
 	}
-	prefill(t, c.session, 0, beside.tokens[:beside.prompt], 8)
+	prefill(t, c.session, 0, beside.tokens[:beside.prompt], c.cut(8))
 	at := 0
 	for _, size := range []int{runner.MaxRows, 7, 1} {
 		size = min(size, c.limits.MaxChunk)
@@ -82,7 +82,7 @@ func (c *conformance) testRaggedRows(t *testing.T) {
 		c.newLine(t, 31, 23, 12), c.newLine(t, 32, 1, 10), c.newLine(t, 33, 9, 8), c.newLine(t, 34, 17, 6),
 	}
 	for i, l := range lines {
-		l.check(t, name("prompt %d", i), 0, prefill(t, c.session, i, l.tokens[:l.prompt], 8))
+		l.check(t, name("prompt %d", i), 0, prefill(t, c.session, i, l.tokens[:l.prompt], c.cut(8)))
 	}
 	for at := 0; len(lines) > 0; at++ {
 		for len(lines) > 0 && at >= len(lines[len(lines)-1].want)-1 {
@@ -103,10 +103,10 @@ func (c *conformance) testRaggedRows(t *testing.T) {
 
 func (c *conformance) testChunkBesideRows(t *testing.T) {
 	a, b, p := c.newLine(t, 41, 5, 8), c.newLine(t, 42, 13, 8), c.newLine(t, 43, 20, 3)
-	prefill(t, c.session, 0, a.tokens[:a.prompt], 8)
-	prefill(t, c.session, 1, b.tokens[:b.prompt], 8)
+	prefill(t, c.session, 0, a.tokens[:a.prompt], c.cut(8))
+	prefill(t, c.session, 1, b.tokens[:b.prompt], c.cut(8))
 	for i, past := 0, 0; past < p.prompt; i++ {
-		tokens := p.tokens[past:min(past+7, p.prompt)]
+		tokens := p.tokens[past:min(past+c.cut(7), p.prompt)]
 		last := past+len(tokens) == p.prompt
 		got := step(t, c.session, runner.Step{
 			Decode: []runner.DecodeRow{a.row(i), b.row(i)},
@@ -128,7 +128,7 @@ func (c *conformance) testChunkBesideRows(t *testing.T) {
 func (c *conformance) testAnySlot(t *testing.T) {
 	l := c.newLine(t, 5, 12, 1)
 	for _, slot := range []int{c.limits.Slots - 1, c.limits.Slots / 2, 1, 0} {
-		l.check(t, name("slot %d", slot), 0, prefill(t, c.session, slot, l.tokens[:l.prompt], 5))
+		l.check(t, name("slot %d", slot), 0, prefill(t, c.session, slot, l.tokens[:l.prompt], c.cut(5)))
 	}
 }
 
@@ -136,8 +136,8 @@ func (c *conformance) testAnySlot(t *testing.T) {
 func (c *conformance) testCopySlot(t *testing.T) {
 	long, l := c.newLine(t, 61, 30, 1), c.newLine(t, 62, 10, 5)
 	last := c.limits.Slots - 1
-	prefill(t, c.session, 0, long.tokens[:long.prompt], 8)
-	prefill(t, c.session, last, l.tokens[:l.prompt], 8)
+	prefill(t, c.session, 0, long.tokens[:long.prompt], c.cut(8))
+	prefill(t, c.session, last, l.tokens[:l.prompt], c.cut(8))
 	if err := c.session.CopySlot(0, last, l.prompt); err != nil {
 		t.Fatalf("copy: %v", err)
 	}
@@ -147,14 +147,14 @@ func (c *conformance) testCopySlot(t *testing.T) {
 
 func (c *conformance) testReleaseSlot(t *testing.T) {
 	a, b := c.newLine(t, 71, 21, 4), c.newLine(t, 72, 9, 4)
-	prefill(t, c.session, 1, b.tokens[:b.prompt], 8)
-	prefill(t, c.session, 0, a.tokens[:a.prompt], 8)
+	prefill(t, c.session, 1, b.tokens[:b.prompt], c.cut(8))
+	prefill(t, c.session, 0, a.tokens[:a.prompt], c.cut(8))
 	c.session.ReleaseSlot(1)
 	c.decodeAlone(t, "beside a released slot", a)
-	prefill(t, c.session, 0, b.tokens[:b.prompt], 8)
+	prefill(t, c.session, 0, b.tokens[:b.prompt], c.cut(8))
 	c.session.ReleaseSlot(0)
 	l := c.newLine(t, 73, 15, 4)
-	l.check(t, "in a released slot", 0, prefill(t, c.session, 0, l.tokens[:l.prompt], 8))
+	l.check(t, "in a released slot", 0, prefill(t, c.session, 0, l.tokens[:l.prompt], c.cut(8)))
 	c.decodeAlone(t, "in a released slot", l)
 }
 
@@ -166,7 +166,7 @@ func (c *conformance) testChangedLogits(t *testing.T) {
 			row[v] = 1e9
 		}
 	}
-	spoil(prefill(t, c.session, 0, l.tokens[:l.prompt], 8))
+	spoil(prefill(t, c.session, 0, l.tokens[:l.prompt], c.cut(8)))
 	for i := range len(l.want) - 1 {
 		got := step(t, c.session, runner.Step{Decode: []runner.DecodeRow{l.row(i)}}).Decode[0]
 		l.check(t, "decode", i+1, got)
@@ -179,7 +179,7 @@ func (c *conformance) testFullSlot(t *testing.T) {
 	n := c.limits.MaxLength - 2
 	l, beside := c.newLine(t, 9, n, 3), c.newLine(t, 10, 7, 4)
 	l.check(t, "prompt", 0, prefill(t, c.session, 0, l.tokens[:n], c.limits.MaxChunk))
-	prefill(t, c.session, 1, beside.tokens[:beside.prompt], 8)
+	prefill(t, c.session, 1, beside.tokens[:beside.prompt], c.cut(8))
 	for i := range 2 {
 		got := step(t, c.session, runner.Step{Decode: []runner.DecodeRow{l.row(i), beside.row(i)}})
 		l.check(t, "to the end", i+1, got.Decode[0])

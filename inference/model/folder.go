@@ -2,22 +2,24 @@ package model
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"path/filepath"
 	"strings"
 	"syscall"
 )
 
-// Folder is a model folder that Sluice made and can serve: sluice.json, the graph, its weights, the tokenizer and
-// what goes with them. It holds no open files.
+// Folder is a model folder that can be served: the graph, its weights, the tokenizer and what goes with them, and the
+// sluice.json of one that Sluice made. It holds no open files.
 type Folder struct {
-	Dir      string
+	Dir  string
+	Kind Kind // KindSluice, KindGenAI or KindCommunity
+	// Manifest is sluice.json, or what a folder that others made says of itself: sizes and the graph.
 	Manifest Manifest
+	Others   []string // graphs of a folder of KindCommunity that could be named instead, relative to Dir
 
-	ModelPath     string // the ONNX graph
-	DataPath      string // its weights; "" if they are in the graph's file
-	TokenizerPath string // tokenizer.json
+	ModelPath     string   // the ONNX graph
+	DataPaths     []string // its weights, as far as they are not in the graph's file
+	TokenizerPath string   // tokenizer.json
 
 	GenerationConfig GenerationConfig // empty if the folder has none
 	ChatTemplate     string           // "" if the folder has none
@@ -27,22 +29,27 @@ type Folder struct {
 	EOSToken string
 }
 
-// Open reads the folder dir: its manifest and small files, and that the large ones are there. A folder of another
-// sort is refused with an *UnsupportedError that says what it is.
+// Open reads the folder dir: its manifest and small files, and that the large ones are there. Folders in the layouts of
+// onnxruntime-genai and of onnx-community are opened as they are; of the latter, dir may also be the path of one of its
+// graphs, and of either a folder with a single such folder below it. A folder of another sort is refused with an
+// *UnsupportedError that says what it is.
 func Open(dir string) (*Folder, error) {
 	manifest, err := ReadManifest(dir)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) { // dir may be a file
+		if f, ok, err := openForeign(dir); ok {
+			return f, err
+		}
 		return nil, notServed(dir, err)
 	}
 	if err != nil {
 		return nil, err
 	}
 	f := &Folder{
-		Dir: dir, Manifest: manifest,
+		Dir: dir, Kind: KindSluice, Manifest: manifest,
 		ModelPath: filepath.Join(dir, manifest.Graph.File), TokenizerPath: filepath.Join(dir, tokenizerName),
 	}
 	if manifest.Graph.Data != "" {
-		f.DataPath = filepath.Join(dir, manifest.Graph.Data)
+		f.DataPaths = []string{filepath.Join(dir, manifest.Graph.Data)}
 	}
 	if err := f.checkFiles(); err != nil {
 		return nil, err
@@ -51,28 +58,7 @@ func Open(dir string) (*Folder, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	if err := f.GenerationConfig.within(filepath.Join(dir, generationConfigName), manifest.VocabSize); err != nil {
-		return nil, err
-	}
-	t, err := readTexts(dir)
-	if err != nil {
-		return nil, err
-	}
-	f.ChatTemplate, f.BOSToken, f.EOSToken = t.chatTemplate, t.bos, t.eos
-	return f, nil
-}
-
-// checkFiles says which of the folder's large files is missing or no file.
-func (f *Folder) checkFiles() error {
-	for _, path := range []string{f.ModelPath, f.DataPath, f.TokenizerPath} {
-		if path == "" {
-			continue
-		}
-		if _, err := regularSize(path); err != nil {
-			return fmt.Errorf("the model folder is not complete: %w", err)
-		}
-	}
-	return nil
+	return f, f.readSmall()
 }
 
 // notServed says what dir, which has no manifest, is.

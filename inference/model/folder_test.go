@@ -60,7 +60,8 @@ func TestOpen(t *testing.T) {
 	}
 	yes, temperature, topP := true, 0.6, 0.9
 	want := &model.Folder{
-		Dir: dir, Manifest: manifest(), ModelPath: filepath.Join(dir, "model.onnx"), DataPath: filepath.Join(dir, "model.onnx.data"),
+		Dir: dir, Kind: model.KindSluice, Manifest: manifest(),
+		ModelPath: filepath.Join(dir, "model.onnx"), DataPaths: []string{filepath.Join(dir, "model.onnx.data")},
 		TokenizerPath: filepath.Join(dir, "tokenizer.json"), ChatTemplate: "new", BOSToken: "<s>", EOSToken: "</s>",
 		GenerationConfig: model.GenerationConfig{
 			EOSTokenIDs: model.TokenIDs{2, 3}, DoSample: &yes, Temperature: &temperature, TopP: &topP,

@@ -49,7 +49,10 @@ type Report struct {
 	Name         string        // the model's own name, "" if it does not say
 	Architecture string        // "" if it could not be read
 	Spec         *Spec         // of a checkpoint; nil if it could not be read
-	Manifest     *Manifest     // of a Sluice folder; nil if it could not be read
+	Manifest     *Manifest     // of a folder to serve; nil if it could not be read
+	Graph        string        // of a folder to serve: the path of its graph
+	Execution    string        // of a folder to serve: how a session will run it
+	Others       []string      // graphs that could be named instead, relative to the folder
 	Weights      []WeightCount // of a checkpoint, largest first
 	Bytes        int64         // of all weights, in the files
 	Vocabulary   int           // tokens of a GGUF's own vocabulary; 0: none
@@ -73,25 +76,35 @@ func Inspect(path string) (Report, error) {
 		return Report{}, fmt.Errorf("inspect the model: %w", err)
 	}
 	r := Report{Path: path, Use: None}
-	if !info.IsDir() {
+	if !info.IsDir() && filepath.Ext(path) != ".onnx" {
 		r.Kind = KindGGUF
 		r.inspectGGUF()
 		return r, nil
+	}
+	if !info.IsDir() {
+		r.Kind = KindCommunity
+		r.inspectFolder()
+		return r, nil
+	}
+	_, r.Kind, err = locateFolder(path)
+	if reason, ok := errors.AsType[*UnsupportedError](err); ok { // several models
+		r.Kind, r.Problem = KindUnknown, reason.Error()
+		return r, nil
+	}
+	if err != nil {
+		return Report{}, fmt.Errorf("inspect the model: %w", err)
 	}
 	names, err := listNames(path)
 	if err != nil {
 		return Report{}, fmt.Errorf("inspect the model: %w", err)
 	}
-	r.Kind = kindOf(names)
 	switch r.Kind {
-	case KindSluice:
+	case KindSluice, KindGenAI, KindCommunity:
 		r.inspectFolder()
 	case KindSafetensors:
 		r.inspectCheckpoint(names)
 	case KindPyTorch:
 		r.Problem = "PyTorch's pickled weights are not supported, because reading them can run any code: save them as safetensors"
-	case KindGenAI, KindCommunity:
-		r.Problem = fmt.Sprintf("%s is not supported yet: convert the checkpoint that it was made from", r.Kind)
 	case KindGGUF, KindUnknown:
 		r.Kind = KindUnknown
 		r.Problem = unknownProblem(names)
@@ -157,7 +170,7 @@ func unknownProblem(names []string) string {
 	return fmt.Sprintf("the folder has neither %s nor %s", ManifestName, safetensors.SingleName)
 }
 
-// inspectFolder describes a Sluice folder.
+// inspectFolder describes a folder to serve.
 func (r *Report) inspectFolder() {
 	f, err := Open(r.Path)
 	if err != nil {
@@ -168,13 +181,9 @@ func (r *Report) inspectFolder() {
 	r.Manifest = &f.Manifest
 	r.Name, r.Architecture = f.Manifest.Name, f.Manifest.Architecture
 	r.Tokenizer, r.ChatTemplate = true, f.ChatTemplate != ""
-	for _, path := range []string{f.ModelPath, f.DataPath} {
-		if path == "" {
-			continue
-		}
-		if n, err := regularSize(path); err == nil { // else the file went away since Open
-			r.Bytes += n
-		}
+	r.Execution, r.Others, r.Graph = f.Execution(), f.Others, f.ModelPath
+	if n, err := f.WeightBytes(); err == nil { // else a file went away since Open
+		r.Bytes = n
 	}
 }
 

@@ -72,9 +72,10 @@ type Graph struct {
 	PastValue    string `json:"past_value"`
 	PresentKey   string `json:"present_key"`
 	PresentValue string `json:"present_value"`
-	KVType       string `json:"kv_type"` // "float32", or "int8" in a hybrid graph
+	KVType       string `json:"kv_type"` // "float32", "int8" in a hybrid graph, or "float16" in a masked one
 
 	Hybrid *HybridGraph `json:"hybrid,omitzero"` // nil: a graph that takes decode rows or a chunk
+	Masked *MaskedGraph `json:"-"`               // nil: a graph of Sluice's own
 
 	Layers    int `json:"layers"`
 	KVHeads   int `json:"kv_heads"`

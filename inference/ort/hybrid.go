@@ -75,6 +75,12 @@ func newHybrid(s *Session) *hybrid {
 	return h
 }
 
+// limit says that rows and chunk share a pass, and that drafts are checked.
+func (h *hybrid) limit(l *runner.Limits) { mixes(l) }
+
+// mixes says of a session that its rows and its chunk share a pass, and that it checks drafts.
+func mixes(l *runner.Limits) { l.Mixes, l.MaxDraft = true, min(maxDraft, l.MaxLength-1) }
+
 // reserve takes address space for the session's steps.
 func (h *hybrid) reserve() (err error) {
 	c := h.session.config

@@ -38,6 +38,9 @@ const (
 // newNames spells the names out, layer by layer, in the order of the cache's buffers: key and value of each in turn; of
 // a hybrid graph the rows', and then the chunk's.
 func newNames(g model.Graph) *names {
+	if g.Masked != nil {
+		return maskedNames(g)
+	}
 	n := &names{
 		inputs:  []string{inIDs: g.InputIDs, inLengths: g.SeqlensK, inTotal: g.TotalSequenceLength, inIndex: g.LogitsIndices},
 		outputs: []string{outLogits: g.Logits},

@@ -93,3 +93,9 @@ func product(factors ...int) (int, bool) {
 	}
 	return int(result), true
 }
+
+// bytesOf is the memory of halves.
+func bytesOf(values []uint16) []byte {
+	//nolint:gosec // the values' own memory
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(values))), 2*len(values))
+}

@@ -307,6 +307,9 @@ func (n *native) close() {
 	n.state.Close()
 }
 
+// limit says that rows and chunk share a pass, and that drafts are checked.
+func (n *native) limit(l *runner.Limits) { mixes(l) }
+
 // copySlot copies positions of a slot.
 func (n *native) copySlot(dst, src, length int) { n.slots.copySlot(dst, src, wholeGroups(length)) }
 

@@ -84,8 +84,11 @@ func (s *Session) Renew() error {
 // reserve takes address space for keys, values, inputs and logits.
 func (s *Session) reserve() (err error) {
 	c := s.config
-	if c.Graph.Hybrid != nil {
+	switch {
+	case c.Graph.Hybrid != nil:
 		s.executor = newHybrid(s)
+	case c.Graph.Masked != nil:
+		s.executor = newMasked(s)
 	}
 	if s.executor != nil {
 		return s.executor.reserve()
@@ -100,8 +103,10 @@ func (s *Session) reserve() (err error) {
 	return err
 }
 
-// executor runs a session's steps by a graph that takes decode rows and a chunk together.
+// executor runs a session's steps by another graph than the one that doc.go describes.
 type executor interface {
+	// limit says what the session can do beyond holding its slots.
+	limit(l *runner.Limits)
 	// reserve takes address space for keys, values, inputs, logits and the prefix store. It may be called again after
 	// free.
 	reserve() error
@@ -142,7 +147,7 @@ func (s *Session) load() (err error) {
 	}
 	defer func() { err = errors.Join(err, options.Destroy()) }()
 	weights := c.Weights
-	if weights == nil && c.Device.Provider == CPU && !c.NoKernels && kernels.Supported() {
+	if weights == nil && c.Device.Provider == CPU && c.Graph.Masked == nil && !c.NoKernels && kernels.Supported() {
 		if weights, err = s.ownWeights(); err != nil {
 			return err
 		}

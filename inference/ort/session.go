@@ -39,9 +39,14 @@ func (c Config) validate() error {
 	}
 	g := c.Graph
 	need(c.Model != "", "Model is empty")
-	if g.Hybrid == nil {
+	switch {
+	case g.Masked != nil:
+		need(g.KVType == kvFloat32 || g.KVType == kvFloat16, "Graph.KVType is %q, want float32 or float16", g.KVType)
+		need(c.Device.Provider == CPU, "Device.Provider is %q: a graph of another exporter runs on the CPU only", c.Device.Provider)
+		need(c.Weights == nil, "Weights are set for a graph of another exporter")
+	case g.Hybrid == nil:
 		need(g.KVType == "float32", "Graph.KVType is %q, want float32", g.KVType)
-	} else {
+	default:
 		need(g.KVType == "int8", "Graph.KVType is %q, want int8 in a hybrid graph", g.KVType)
 		need(c.Device.Provider == CPU, "Device.Provider is %q: a hybrid graph runs on the CPU only", c.Device.Provider)
 	}
@@ -95,8 +100,7 @@ func (s *Session) Limits() runner.Limits {
 	}
 	if s.executor != nil {
 		limits.PositionBytes = s.executor.positionBytes()
-		limits.Mixes = true
-		limits.MaxDraft = min(maxDraft, s.config.MaxLength-1)
+		s.executor.limit(&limits)
 	}
 	if s.cache != nil {
 		limits.PositionBytes = positionBytes(s.cache)

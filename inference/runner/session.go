@@ -41,6 +41,10 @@ type Limits struct {
 	Mixes    bool // decode rows and a chunk share one pass: together they take less time than one after the other
 	MaxDraft int  // most tokens of a decode row's draft; 0: the session checks none
 
+	// FixedChunks says that logits depend on how a prompt is cut: every chunk but the last must have MaxChunk tokens, or a
+	// sequence's tokens depend on the company it had.
+	FixedChunks bool
+
 	PositionBytes int // memory of one position of a slot
 
 	Blocks     int // blocks of the prefix store; 0: there is none
