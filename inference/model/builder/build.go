@@ -93,6 +93,9 @@ func emptyPlan(src model.Source, opts *Options) (*plan, error) {
 		return nil, err
 	}
 	spec := src.Spec()
+	if opts.ContextLength > 0 {
+		spec.ContextLength = min(spec.ContextLength, opts.ContextLength)
+	}
 	if _, ok := architectures()[spec.Architecture]; !ok {
 		return nil, &ArchitectureError{Architecture: spec.Architecture}
 	}

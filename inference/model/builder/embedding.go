@@ -65,7 +65,7 @@ func (p *plan) head(hidden string) error {
 	s := &p.spec
 	if p.sharesHead() {
 		w := product{
-			name: embeddingName, result: p.names.Logits, in: s.HiddenSize, out: s.VocabSize, bits: 8, block: blockLength,
+			name: embeddingName, result: p.headResult(), in: s.HiddenSize, out: s.VocabSize, bits: 8, block: blockLength,
 		}
 		switch p.form {
 		case FormNone:
@@ -77,7 +77,7 @@ func (p *plan) head(hidden string) error {
 		return nil
 	}
 	_, err := p.project(hidden, projection{
-		name: headName, result: p.names.Logits, weights: []string{p.headWeight()}, outs: []int{s.VocabSize}, in: s.HiddenSize,
+		name: headName, result: p.headResult(), weights: []string{p.headWeight()}, outs: []int{s.VocabSize}, in: s.HiddenSize,
 	})
 	return err
 }

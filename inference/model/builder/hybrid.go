@@ -38,26 +38,23 @@ func (p *plan) hybridSignature() {
 }
 
 // hybridAttention is attention with two nodes.
-func (l *llamaLayer) hybridAttention(i int, prefix, qkv string) string {
-	n, h := &l.names, l.names.Hybrid
-	name := prefix + "self_attn"
-	parts := l.nodes(name+".parts", "", "Split", []string{qkv, h.Split}, []string{name + ".rows", name + ".chunk"},
+func (d *decoder) hybridAttention(qkv string) string {
+	h := d.names.Hybrid
+	name := d.prefix + "self_attn"
+	parts := d.nodes(name+".parts", "", "Split", []string{qkv, h.Split}, []string{name + ".rows", name + ".chunk"},
 		onnx.Int("axis", 0))
-	rows := l.attend(name+".rows.attention", attentionInputs{
-		qkv:     l.node(name+".rows.qkv", "", "Reshape", []string{parts[0], h.RowsShape}),
-		seqlens: n.SeqlensK, total: n.TotalSequenceLength,
-		pastKey: n.PastKey, pastValue: n.PastValue, presentKey: n.PresentKey, presentValue: n.PresentValue,
-		keyScale: fmt.Sprintf(keyScales, i), valueScale: fmt.Sprintf(valueScales, i),
-	}, i)
-	first := l.once("first_axis", func(name string) { l.constant(name, 0) })
-	chunk := l.attend(name+".chunk.attention", attentionInputs{
-		qkv:     l.node(name+".chunk.qkv", "", "Unsqueeze", []string{parts[1], first}),
+	in := d.inputs(d.node(name+".rows.qkv", "", "Reshape", []string{parts[0], h.RowsShape}))
+	in.keyScale, in.valueScale = fmt.Sprintf(keyScales, d.layer), fmt.Sprintf(valueScales, d.layer)
+	rows := d.attend(name+".rows.attention", in)
+	first := d.once("first_axis", func(name string) { d.constant(name, 0) })
+	chunk := d.attend(name+".chunk.attention", attentionInputs{
+		qkv:     d.node(name+".chunk.qkv", "", "Unsqueeze", []string{parts[1], first}),
 		seqlens: h.SeqlensK, total: h.TotalSequenceLength,
 		pastKey: h.PastKey, pastValue: h.PastValue, presentKey: h.PresentKey, presentValue: h.PresentValue,
-	}, i)
-	return l.node(name, "", "Concat", []string{
-		l.node(name+".rows.flat", "", "Reshape", []string{rows, l.rowShape}),
-		l.node(name+".chunk.flat", "", "Reshape", []string{chunk, l.rowShape}),
+	})
+	return d.node(name, "", "Concat", []string{
+		d.node(name+".rows.flat", "", "Reshape", []string{rows, d.rowShape}),
+		d.node(name+".chunk.flat", "", "Reshape", []string{chunk, d.rowShape}),
 	}, onnx.Int("axis", 0))
 }
 

@@ -97,6 +97,9 @@ type Options struct {
 	Asymmetric bool
 	// Method is how FormInt4 rounds; "" is MethodGPTQ if there is a Calibration and MethodNearest if not.
 	Method Method
+	// ContextLength shortens the model's context, and with it the tables of rotary angles; 0 leaves it. A model with LongRoPE
+	// whose context is no longer than the one that it was first trained for turns by the angles of that.
+	ContextLength int
 	// Version is the version of the tool, Name the model's, and Source the checkpoint's files, for sluice.json.
 	Version string
 	Name    string

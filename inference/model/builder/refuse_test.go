@@ -33,13 +33,13 @@ func TestPlanRefuses(t *testing.T) {
 		form   Form
 		want   string
 	}{
-		{"another architecture", func(s *model.Spec) { s.Architecture = "gpt2" }, FormAuto, `architecture "gpt2"`},
+		{"another architecture", func(s *model.Spec) { s.Architecture = "bert" }, FormAuto, `architecture "bert"`},
 		{"no layers", func(s *model.Spec) { s.Layers = 0 }, FormAuto, "layers"},
 		{"too many layers", func(s *model.Spec) { s.Layers = math.MaxInt }, FormAuto, "layers"},
 		{"negative size", func(s *model.Spec) { s.HiddenSize = -64 }, FormAuto, "hidden size"},
 		{"overflowing sizes", func(s *model.Spec) { s.HiddenSize, s.VocabSize = 1<<62, 1<<62 }, FormAuto, "hidden size"},
 		{"heads that don't divide", func(s *model.Spec) { s.KVHeads = 3 }, FormAuto, "heads"},
-		{"odd head size", func(s *model.Spec) { s.HeadSize = 8 }, FormNone, "HeadSize: 8 is not a multiple of 16"},
+		{"odd head size", func(s *model.Spec) { s.HeadSize = 12 }, FormNone, "HeadSize: 12 is not a multiple of 8"},
 		{"endless context", func(s *model.Spec) { s.ContextLength = 1 << 28 }, FormAuto, "ContextLength"},
 		{"hidden size of no blocks", func(s *model.Spec) { s.HiddenSize = 48 }, FormInt8, "HiddenSize: 48"},
 		{"width of no blocks", func(s *model.Spec) { s.IntermediateSize = 100 }, FormAuto, "IntermediateSize: 100"},

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/sluiceml/sluice/inference/model"
 )
 
 // SpecError says why a model can't be built from its description.
@@ -30,8 +32,11 @@ const maxRopeBytes = 1 << 30
 // blockLength is the number of values that share a scale.
 const blockLength = 32
 
-// headAlign is what GroupQueryAttention's rotary embedding asks of a head's size.
-const headAlign = 16
+// What GroupQueryAttention asks of a head's size, and for rotary tables of that and of how much of it is turned.
+const (
+	headAlign   = 8
+	rotaryAlign = 16
+)
 
 // checkSpec returns every fault of the model's description: those of any model, and those of the graph and the forms.
 func (p *plan) checkSpec() error {
@@ -44,12 +49,15 @@ func (p *plan) checkSpec() error {
 		faults = append(faults, &SpecError{Field: field, Reason: fmt.Sprintf(format, args...)})
 	}
 	if s.HeadSize%headAlign != 0 {
-		fault("HeadSize", "%d is not a multiple of %d, which ONNX Runtime's rotary attention needs", s.HeadSize,
+		fault("HeadSize", "%d is not a multiple of %d, which ONNX Runtime's attention needs", s.HeadSize,
 			headAlign)
 	}
 	if s.ContextLength > maxRopeBytes/4/s.HeadSize {
 		fault("ContextLength", "%d positions of %d values are too many for tables of rotary angles", s.ContextLength,
 			s.HeadSize)
+	}
+	if p.form == FormRow8 && !p.llamaLike() {
+		fault("Architecture", "--quantize row8 knows only Llama's layers, without windows, not %s's; use int8", s.Architecture)
 	}
 	blocks := func(field string, width, block int) {
 		if width%block != 0 {
@@ -69,6 +77,13 @@ func (p *plan) checkSpec() error {
 		blocks("HiddenSize", s.HiddenSize, blockLength)
 	}
 	return errors.Join(faults...)
+}
+
+// llamaLike says whether the layers are a Llama's, which smoothing and the hybrid graph know.
+func (p *plan) llamaLike() bool {
+	s := &p.spec
+	return slices.Contains([]string{"llama", "mistral", "qwen2"}, s.Architecture) && s.Window == 0 &&
+		s.Activation == model.ActivationSiLU && !p.turnsOutside()
 }
 
 // blocked says whether any part of the model is stored in blocks.
