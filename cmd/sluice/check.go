@@ -23,9 +23,13 @@ type checkCmd struct {
 func (checkCmd) Help() string {
 	return `Needs no ONNX Runtime. The exit code is 0 if the model can be served or converted, 1 if not.
 
+It says what the path is, how sluice serve would run it or what sluice convert could make of it, and otherwise why not.
+
 Examples:
 
   sluice check models/small
+  sluice check ./Phi-3-mini-4k-instruct-onnx
+  sluice check ./SmolLM2-135M-ONNX/onnx/model_q4.onnx
   sluice check SmolLM2-135M-Instruct.Q4_1.gguf --json | jq .use`
 }
 
@@ -73,7 +77,12 @@ func beginsAsGGUF(path string) bool {
 
 // ineffective names what a model's generation_config.json asks for in vain. A file that cannot be read has been reported.
 func ineffective(r model.Report) []string {
-	if r.Kind != model.KindSluice && r.Kind != model.KindSafetensors {
+	if r.Use == model.Serve {
+		if folder, err := model.Open(r.Path); err == nil {
+			return folder.GenerationConfig.Ineffective()
+		}
+	}
+	if r.Kind != model.KindSafetensors {
 		return nil
 	}
 	config, _ := model.ReadGenerationConfig(r.Path)
@@ -138,7 +147,14 @@ func printReport(w io.Writer, r model.Report, ignored []string) error {
 		row("sizes", "%d layers, hidden %d, %d heads (%d for keys), vocabulary %d", m.Layers, m.HiddenSize, m.Heads, m.KVHeads, m.VocabSize)
 		row("context", "%d tokens", m.ContextLength)
 		row("weights", "%s", m.Quantization)
-		row("made by", "sluice %s from %s", m.ToolVersion, m.Source.Format)
+		if r.Kind == model.KindSluice {
+			row("made by", "sluice %s from %s", m.ToolVersion, m.Source.Format)
+		}
+		row("graph", "%s", r.Graph)
+		row("runs", "%s", r.Execution)
+	}
+	if len(r.Others) > 0 {
+		row("instead", "%s can be named in place of the folder", strings.Join(r.Others, ", "))
 	}
 	for _, count := range r.Weights {
 		row("weights", "%d tensors of %s, %.1f MB", count.Tensors, count.Type, float64(count.Bytes)/1e6)
@@ -174,6 +190,10 @@ type checkJSON struct {
 	Tokenizer     bool   `json:"tokenizer"`
 	ChatTemplate  bool   `json:"chat_template"`
 
+	Graph  string   `json:"graph,omitempty"`  // of a folder to serve
+	Runs   string   `json:"runs,omitempty"`   // how
+	Others []string `json:"others,omitempty"` // graphs that could be named instead
+
 	NoEffect []string `json:"no_effect,omitempty"` // fields of generation_config.json
 }
 
@@ -181,7 +201,7 @@ func printReportJSON(w io.Writer, r model.Report, ignored []string) error {
 	out := checkJSON{
 		Path: r.Path, Kind: string(r.Kind), Use: string(r.Use), Problem: r.Problem, Name: r.Name,
 		Architecture: r.Architecture, WeightBytes: r.Bytes, Tokenizer: r.Tokenizer, ChatTemplate: r.ChatTemplate,
-		NoEffect: ignored,
+		NoEffect: ignored, Graph: r.Graph, Runs: r.Execution, Others: r.Others,
 	}
 	if s := r.Spec; s != nil {
 		out.ContextLength, out.VocabSize = s.ContextLength, s.VocabSize

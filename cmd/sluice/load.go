@@ -80,6 +80,9 @@ func (a *app) loadModel(
 		a.log.Warn("generation_config.json asks for what has no effect yet", "model", f.name, "fields", names)
 	}
 	manifest := f.folder.Manifest
+	if g := manifest.Graph; g.Masked != nil && !g.Masked.Shared {
+		a.log.Warn("the model's graph takes one row at a time and is slower for it", "model", f.name, "runs", f.folder.Execution())
+	}
 	length := manifest.ContextLength
 	if a.options.MaxContext > length {
 		return nil, usagef("--max-context %d is more than the %d tokens that the model was made for", a.options.MaxContext, length)

@@ -18,7 +18,7 @@ func shareWeights(f namedFolder, environment *ort.Environment, devices []ort.Dev
 			onCPU++
 		}
 	}
-	if onCPU < 2 {
+	if onCPU < 2 || f.folder.Manifest.Graph.Masked != nil { // of another exporter's graph, each session has its own
 		return nil, nil //nolint:nilnil // nil is the value of ort.Config for weights of one's own
 	}
 	weights, err := environment.ShareWeights(f.folder.ModelPath, f.folder.Manifest.Graph)

@@ -93,15 +93,20 @@ type External struct {
 // DataType is the type of a tensor's elements, numbered as in onnx.proto.
 type DataType int32
 
-// The data types that decoders use.
+// The data types that decoders use, of any exporter.
 const (
 	Float    DataType = 1
 	Uint8    DataType = 2
 	Int8     DataType = 3
+	Uint16   DataType = 4
+	Int16    DataType = 5
 	Int32    DataType = 6
 	Int64    DataType = 7
 	Bool     DataType = 9
 	Float16  DataType = 10
+	Double   DataType = 11
+	Uint32   DataType = 12
+	Uint64   DataType = 13
 	BFloat16 DataType = 16
 	Uint4    DataType = 21
 	Int4     DataType = 22
@@ -110,11 +115,11 @@ const (
 // Bits is the width of one element, or 0 if the type is none of those above.
 func (t DataType) Bits() int {
 	switch t {
-	case Float, Int32:
+	case Float, Int32, Uint32:
 		return 32
-	case Int64:
+	case Int64, Uint64, Double:
 		return 64
-	case Float16, BFloat16:
+	case Float16, BFloat16, Int16, Uint16:
 		return 16
 	case Uint8, Int8, Bool:
 		return 8
@@ -134,6 +139,16 @@ func (t DataType) String() string {
 		return "uint8"
 	case Int8:
 		return "int8"
+	case Uint16:
+		return "uint16"
+	case Int16:
+		return "int16"
+	case Double:
+		return "double"
+	case Uint32:
+		return "uint32"
+	case Uint64:
+		return "uint64"
 	case Int32:
 		return "int32"
 	case Int64:
