@@ -19,9 +19,10 @@ import (
 type convertCmd struct {
 	Source   string `arg:"" help:"GGUF file, or Hugging Face folder with config.json and safetensors." placeholder:"SRC"`
 	Out      string `required:"" help:"Folder to write." placeholder:"DIR"`
-	Quantize string `help:"Form of the weights: auto (a GGUF's own 4- and 8-bit blocks, int8 for anything else), int8 (8-bit blocks), row8 (8-bit rows and activations: the fastest for many requests), none (float32)." default:"auto" placeholder:"FORM"`
-	Texts    string `name:"calibration" help:"File of texts, with %% on a line of its own between two, that row8 is calibrated by. Default: built-in ones." placeholder:"FILE" type:"existingfile"`
-	Force    bool   `help:"Replace an existing folder."`
+	Quantize string `help:"Form of the weights: auto (a GGUF's own 4- and 8-bit blocks, int8 for anything else), int4 or int8 (blocks), row8 (8-bit rows and activations: the fastest for many requests), fp16 (half the file, float32 when it runs), none (float32)." default:"auto" placeholder:"FORM"`
+	formFlags
+	Texts string `name:"calibration" help:"File of texts, with %% on a line of its own between two, that row8 and int4 are calibrated by. Default: built-in ones." placeholder:"FILE" type:"existingfile"`
+	Force bool   `help:"Replace an existing folder."`
 }
 
 // Help implements kong.HelpProvider.
@@ -34,12 +35,13 @@ Examples:
   sluice convert SmolLM2-135M-Instruct.Q4_1.gguf --out models/small
   sluice convert ./Llama-3.2-1B-Instruct --out models/llama --quantize int8
   sluice convert ./Llama-3.2-1B-Instruct --out models/fast --quantize row8 --calibration our-prompts.txt
+  sluice convert ./Llama-3.2-1B-Instruct --out models/four --quantize int4 --calibration our-prompts.txt --lm-head int8
   sluice serve --model small=models/small`
 }
 
 // Run converts a checkpoint.
 func (c *convertCmd) Run(ctx context.Context, p *process) error {
-	form, err := builder.ParseForm(c.Quantize)
+	options, err := c.options(c.Quantize)
 	if err != nil {
 		return &usageError{err: err}
 	}
@@ -48,7 +50,7 @@ func (c *convertCmd) Run(ctx context.Context, p *process) error {
 	}
 	progress := p.progress()
 	defer progress.Close()
-	if err := convert(ctx, conversion{source: c.Source, out: c.Out, form: form, texts: c.Texts}, progress); err != nil {
+	if err := convert(ctx, conversion{source: c.Source, out: c.Out, options: options, texts: c.Texts}, progress); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(p.stdout, c.Out)
@@ -89,9 +91,9 @@ func (c *convertCmd) checkReplaceable() error {
 // conversion is what to convert into what.
 type conversion struct {
 	source, out string
-	form        builder.Form
-	texts       string   // file of calibration texts; "": the built-in ones
-	licences    []string // files to put beside the model, besides those of the source
+	options     builder.Options // without what convert finds out itself
+	texts       string          // file of calibration texts; "": the built-in ones
+	licences    []string        // files to put beside the model, besides those of the source
 }
 
 // convert writes a model folder under a temporary name beside its place and renames it when it is whole.
@@ -196,17 +198,17 @@ func buildGraph(
 		return err
 	}
 	bar := &weightsBar{progress: progress}
-	_, err = builder.Build(ctx, source, dir, builder.Options{
-		Quantize: c.form, Version: buildVersions().Version, Name: name, Source: origin,
-		Calibration: calibration, Progress: bar.update,
-	})
+	options := c.options
+	options.Version, options.Name, options.Source = buildVersions().Version, name, origin
+	options.Calibration, options.Progress = calibration, bar.update
+	_, err = builder.Build(ctx, source, dir, options)
 	bar.done(err)
 	return err
 }
 
-// calibrationTokens are the texts that the form asks for.
+// calibrationTokens are the texts that the forms ask for.
 func calibrationTokens(c conversion) ([][]uint32, error) {
-	if c.form != builder.FormRow8 {
+	if !c.options.Calibrates() {
 		return nil, nil
 	}
 	texts := calibration.Texts()
