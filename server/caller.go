@@ -36,7 +36,13 @@ func expectedTokens(request *inference.Request, defaults inference.Defaults) int
 		prompt = len(input)
 	case inference.Chat:
 		for _, message := range input.Messages {
-			prompt += len(message.Content)/bytesPerToken + 1
+			prompt += (len(message.Content)+len(message.Reasoning))/bytesPerToken + 1
+			for _, call := range message.ToolCalls {
+				prompt += (len(call.Name)+len(call.Arguments))/bytesPerToken + 1
+			}
+		}
+		for _, tool := range input.Tools {
+			prompt += (len(tool.Name)+len(tool.Description)+len(tool.Parameters))/bytesPerToken + 1
 		}
 	}
 	if request.TruncatePrompt > 0 {

@@ -78,6 +78,9 @@ func (l limits) request(in *sluicev1.GenerateRequest, arrival time.Time, draw dr
 		Priority:       priority(&v, in.GetPriority()),
 		Arrival:        arrival,
 	}
+	v.unsupported("sampling.max_thinking_tokens", in.GetSampling().GetMaxThinkingTokens() > 0)
+	v.unsupported("output.entropy", in.GetOutput().GetEntropy())
+	v.unsupported("output.sampling_trace", in.GetOutput().GetSamplingTrace())
 	v.unsupported("constraint", in.GetConstraint() != nil)
 	v.unsupported("adapter", in.GetAdapter() != "")
 	if err := v.err(); err != nil {
@@ -137,6 +140,7 @@ func output(v *violations, in *sluicev1.OutputOptions) inference.Output {
 		TokenIDs:          in.GetTokenIds(),
 		SkipSpecialTokens: in == nil || in.SkipSpecialTokens == nil || in.GetSkipSpecialTokens(),
 		Echo:              in.GetEcho(),
+		Raw:               in.GetRawText(),
 	}
 	if in != nil {
 		out.Logprobs = logprobs(v, "output.logprobs", in.Logprobs)

@@ -77,6 +77,50 @@ func handled() map[string]struct {
 				r.Input = *c
 			},
 		},
+		"chat.messages.name": {`chat { messages { role: "user" content: "hello" name: "bob" } }`, func(r *inference.Request) {
+			c := chat(r)
+			c.Messages[0].Name = "bob"
+			r.Input = *c
+		}},
+		"chat.messages.reasoning": {`chat { messages { role: "user" content: "hello" reasoning: "hm" } }`, func(r *inference.Request) {
+			c := chat(r)
+			c.Messages[0].Reasoning = "hm"
+			r.Input = *c
+		}},
+		"chat.messages.tool_call_id": {`chat { messages { role: "user" content: "hello" tool_call_id: "c1" } }`, func(r *inference.Request) {
+			c := chat(r)
+			c.Messages[0].ToolCallID = "c1"
+			r.Input = *c
+		}},
+		"chat.messages.tool_calls": {
+			`chat { messages { role: "user" content: "hello" tool_calls { id: "c1" name: "f" arguments: "{}" } } }`,
+			func(r *inference.Request) {
+				c := chat(r)
+				c.Messages[0].ToolCalls = []inference.ToolCall{{ID: "c1", Name: "f", Arguments: "{}"}}
+				r.Input = *c
+			},
+		},
+		"chat.tools": {
+			`chat { messages { role: "user" content: "hello" } tools { name: "f" description: "d" parameters: "{}" } }`,
+			func(r *inference.Request) {
+				c := chat(r)
+				c.Tools = []inference.Tool{{Name: "f", Description: "d", Parameters: "{}"}}
+				r.Input = *c
+			},
+		},
+		"chat.template": {`chat { messages { role: "user" content: "hello" } template: "rag" }`, func(r *inference.Request) {
+			c := chat(r)
+			c.Template = "rag"
+			r.Input = *c
+		}},
+		"chat.continue_final_message": {
+			`chat { messages { role: "user" content: "hello" } continue_final_message: true }`,
+			func(r *inference.Request) {
+				c := chat(r)
+				c.AddGenerationPrompt, c.ContinueFinalMessage = false, true
+				r.Input = *c
+			},
+		},
 		"parse_special": {`parse_special: false`, func(r *inference.Request) { r.Input = inference.Prompt{Text: "hi"} }},
 		"request_id":    {`request_id: "mine ~1"`, func(r *inference.Request) { r.ID = "mine ~1" }},
 
@@ -119,6 +163,7 @@ func handled() map[string]struct {
 		"output.prompt_logprobs": {`output { prompt_logprobs: 3 }`, func(r *inference.Request) {
 			r.Output.PromptLogprobs = inference.Logprobs{Wanted: true, Top: 3}
 		}},
+		"output.raw_text":            {`output { raw_text: true }`, func(r *inference.Request) { r.Output.Raw = true }},
 		"output.echo":                {`output { echo: true }`, func(r *inference.Request) { r.Output.Echo = true }},
 		"output.token_ids":           {`output { token_ids: true }`, func(r *inference.Request) { r.Output.TokenIDs = true }},
 		"output.skip_special_tokens": {`output { skip_special_tokens: false }`, func(r *inference.Request) { r.Output.SkipSpecialTokens = false }},
@@ -129,21 +174,19 @@ func handled() map[string]struct {
 // message stands for all within.
 func refused() map[string]string {
 	return map[string]string{
-		"chat.tools":                  `chat { messages { role: "user" } tools { name: "f" } }`,
-		"chat.tool_choice":            `chat { messages { role: "user" } tool_choice {} }`,
-		"chat.template_args":          `chat { messages { role: "user" } template_args: "{}" }`,
-		"chat.continue_final_message": `chat { messages { role: "user" } continue_final_message: true }`,
-		"chat.messages.name":          `chat { messages { role: "user" name: "bob" } }`,
-		"chat.messages.tool_calls":    `chat { messages { role: "user" tool_calls {} } }`,
-		"chat.messages.tool_call_id":  `chat { messages { role: "user" tool_call_id: "1" } }`,
-		"constraint":                  `constraint { regex: "a+" }`,
-		"adapter":                     `adapter: "lora"`,
+		"chat.tool_choice.mode": `chat { messages { role: "user" } tools { name: "f" } tool_choice { mode: TOOL_CHOICE_MODE_REQUIRED } }`,
+
+		"sampling.max_thinking_tokens": `sampling { max_thinking_tokens: 1 }`,
+		"output.entropy":               `output { entropy: true }`,
+		"output.sampling_trace":        `output { sampling_trace: true }`,
+		"constraint":                   `constraint { regex: "a+" }`,
+		"adapter":                      `adapter: "lora"`,
 	}
 }
 
 // elsewhere lists the fields that a conversion does not see.
 func elsewhere() map[string]string {
-	return map[string]string{"model": "findModel reads it"}
+	return map[string]string{"model": "findModel reads it", "chat.tool_choice.name": "TestBadConversations", "chat.template_args": "TestConversation"}
 }
 
 // overlay is the request `prompt: "hi"` with more fields set.

@@ -75,14 +75,27 @@ func (l limits) conversation(v *violations, in *sluicev1.Chat) inference.Input {
 	if !l.chat {
 		v.addf("chat", "the model has no chat template; use prompt or tokens")
 	}
-	v.unsupported("chat.tools", len(in.GetTools()) > 0)
-	v.unsupported("chat.tool_choice", in.GetToolChoice() != nil)
-	v.unsupported("chat.template_args", in.GetTemplateArgs() != "")
-	v.unsupported("chat.continue_final_message", in.GetContinueFinalMessage())
-	return inference.Chat{
-		Messages:            l.messages(v, in.GetMessages()),
-		AddGenerationPrompt: in == nil || in.AddGenerationPrompt == nil || in.GetAddGenerationPrompt(),
+	continues := in.GetContinueFinalMessage()
+	opens := !continues
+	if in != nil && in.AddGenerationPrompt != nil {
+		opens = in.GetAddGenerationPrompt()
 	}
+	if opens && continues {
+		v.addf("chat.continue_final_message", "excludes add_generation_prompt")
+	}
+	out := inference.Chat{
+		Messages:             l.messages(v, in.GetMessages()),
+		Tools:                l.tools(v, in.GetTools()),
+		Template:             in.GetTemplate(),
+		TemplateArgs:         l.templateArgs(v, in.GetTemplateArgs()),
+		AddGenerationPrompt:  opens,
+		ContinueFinalMessage: continues,
+	}
+	if len(in.GetTemplate()) > maxModelName {
+		v.addf("chat.template", "must have at most %d bytes", maxModelName)
+	}
+	out.ToolChoice = toolChoice(v, in.GetToolChoice(), out.Tools)
+	return out
 }
 
 // messages converts the turns of a conversation. Each turn costs a token or more, so that the context bounds their
@@ -106,8 +119,11 @@ func (l limits) messages(v *violations, in []*sluicev1.Message) []inference.Mess
 		if len(v.list) > before {
 			faults++
 		}
-		out[i] = inference.Message{Role: message.GetRole(), Content: message.GetContent()}
-		size += len(message.GetContent())
+		out[i] = inference.Message{
+			Role: message.GetRole(), Content: message.GetContent(), Reasoning: message.GetReasoning(),
+			Name: message.GetName(), ToolCallID: message.GetToolCallId(), ToolCalls: toolCalls(message.GetToolCalls()),
+		}
+		size += messageBytes(message)
 	}
 	if size > l.maxText() {
 		v.addf("chat.messages", "have %d bytes, more than the model's context of %d tokens can hold", size, l.context)
@@ -122,9 +138,13 @@ func checkMessage(v *violations, field string, in *sluicev1.Message) {
 	if fault := roleFault(in.GetRole()); fault != "" {
 		v.addf(field+".role", "%s", fault)
 	}
-	v.unsupported(field+".name", in.GetName() != "")
-	v.unsupported(field+".tool_calls", len(in.GetToolCalls()) > 0)
-	v.unsupported(field+".tool_call_id", in.GetToolCallId() != "")
+	if len(in.GetName()) > maxRole {
+		v.addf(field+".name", "must have at most %d bytes", maxRole)
+	}
+	if len(in.GetToolCallId()) > maxCallID {
+		v.addf(field+".tool_call_id", "must have at most %d bytes", maxCallID)
+	}
+	checkToolCalls(v, field+".tool_calls", in.GetToolCalls())
 }
 
 // roleFault says what is wrong with a role; empty if nothing is. The template writes a role where it writes its own

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/sluiceml/sluice/inference"
+	"github.com/sluiceml/sluice/inference/answer"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
 )
 
@@ -18,6 +19,8 @@ func finishReason(reason inference.FinishReason) sluicev1.FinishReason {
 		return sluicev1.FinishReason_FINISH_REASON_STOP_SEQUENCE
 	case inference.FinishLength:
 		return sluicev1.FinishReason_FINISH_REASON_LENGTH
+	case inference.FinishToolCall:
+		return sluicev1.FinishReason_FINISH_REASON_TOOL_CALL
 	default:
 		return sluicev1.FinishReason_FINISH_REASON_UNSPECIFIED
 	}
@@ -59,6 +62,32 @@ func tokenLogprob(in inference.Logprob) *sluicev1.TokenLogprob {
 	return &sluicev1.TokenLogprob{TokenId: in.ID, Logprob: in.Value, Token: in.Bytes, Rank: count(in.Rank)}
 }
 
+// toolCallDeltas puts more of calls on the wire.
+func toolCallDeltas(in []answer.Call) []*sluicev1.ToolCallDelta {
+	if len(in) == 0 {
+		return nil
+	}
+	out := make([]*sluicev1.ToolCallDelta, len(in))
+	for i, call := range in {
+		out[i] = &sluicev1.ToolCallDelta{
+			Index: count(call.Index), Id: call.ID, Name: call.Name, Arguments: call.Arguments, Retracted: call.Retracted,
+		}
+	}
+	return out
+}
+
+// calls puts whole calls on the wire.
+func calls(in []answer.Call) []*sluicev1.ToolCall {
+	if len(in) == 0 {
+		return nil
+	}
+	out := make([]*sluicev1.ToolCall, len(in))
+	for i, call := range in {
+		out[i] = &sluicev1.ToolCall{Id: call.ID, Name: call.Name, Arguments: call.Arguments}
+	}
+	return out
+}
+
 func modelState(state inference.State) sluicev1.ModelState {
 	switch state {
 	case inference.StateLoading:
@@ -92,6 +121,9 @@ func describe(entry inference.Entry) *sluicev1.Model {
 	out.VocabSize = count(info.VocabSize)
 	out.EosTokenIds = info.EOSTokenIDs
 	out.Chat = info.HasChat
+	out.ChatTemplates = info.Templates
+	out.ToolCallFormat = string(info.Calls)
+	out.ReasoningFormat = info.Reasoning
 	out.Replicas = make([]*sluicev1.Replica, len(info.Replicas))
 	for i, replica := range info.Replicas {
 		out.Replicas[i] = &sluicev1.Replica{

@@ -11,6 +11,7 @@ import (
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
 
 	"github.com/sluiceml/sluice/inference"
+	"github.com/sluiceml/sluice/inference/answer"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
 	"github.com/sluiceml/sluice/server/auth"
 )
@@ -148,7 +149,7 @@ func pump(ctx context.Context, from updates, to sink, n int) error {
 				return err
 			}
 		}
-		if update.Text != "" || len(update.TokenIDs) > 0 || len(update.Logprobs) > 0 {
+		if hasDelta(&update) {
 			if err := to.delta(update); err != nil {
 				return err
 			}
@@ -162,6 +163,11 @@ func pump(ctx context.Context, from updates, to sink, n int) error {
 	}
 }
 
+// hasDelta says whether an update is more than the end of an output.
+func hasDelta(u *inference.Update) bool {
+	return u.Text != "" || u.Reasoning != "" || len(u.Calls) > 0 || len(u.TokenIDs) > 0 || len(u.Logprobs) > 0
+}
+
 // collector is a sink that joins the updates into whole outputs.
 type collector struct {
 	prompted []inference.TokenLogprobs
@@ -169,10 +175,12 @@ type collector struct {
 }
 
 type part struct {
-	text     strings.Builder
-	ids      []uint32
-	logprobs []inference.TokenLogprobs
-	finish   inference.Finish
+	text      strings.Builder
+	reasoning strings.Builder
+	calls     []answer.Call
+	ids       []uint32
+	logprobs  []inference.TokenLogprobs
+	finish    inference.Finish
 }
 
 // at returns the part of an output; the parts are as many as the highest index seen so far says.
@@ -191,6 +199,8 @@ func (c *collector) prompt(logprobs []inference.TokenLogprobs) error {
 func (c *collector) delta(update inference.Update) error {
 	p := c.at(update.Index)
 	p.text.WriteString(update.Text)
+	p.reasoning.WriteString(update.Reasoning)
+	p.calls = answer.Join(p.calls, update.Calls)
 	p.ids = append(p.ids, update.TokenIDs...)
 	p.logprobs = append(p.logprobs, update.Logprobs...)
 	return nil
@@ -207,6 +217,8 @@ func (c *collector) outputs() []*sluicev1.Output {
 		out[i] = &sluicev1.Output{
 			Index:        count(i),
 			Text:         p.text.String(),
+			Reasoning:    p.reasoning.String(),
+			ToolCalls:    calls(p.calls),
 			TokenIds:     p.ids,
 			Logprobs:     tokenLogprobs(p.logprobs),
 			FinishReason: finishReason(p.finish.Reason),

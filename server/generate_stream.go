@@ -82,7 +82,7 @@ func (s sender) delta(update inference.Update) error {
 	return s.event(&sluicev1.GenerateStreamResponse{Event: &sluicev1.GenerateStreamResponse_Delta{
 		Delta: &sluicev1.Delta{
 			Index: count(update.Index), Text: update.Text, TokenIds: update.TokenIDs,
-			Logprobs: tokenLogprobs(update.Logprobs),
+			Logprobs: tokenLogprobs(update.Logprobs), Reasoning: update.Reasoning, ToolCalls: toolCallDeltas(update.Calls),
 		},
 	}})
 }

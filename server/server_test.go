@@ -64,6 +64,7 @@ type told struct {
 	prompt   []*sluicev1.TokenLogprobs
 	logprobs []*sluicev1.TokenLogprobs
 	deltas   []string
+	all      []*sluicev1.Delta
 	finished *sluicev1.Finished
 	summary  *sluicev1.Summary
 }
@@ -99,6 +100,7 @@ func (all *told) read(t *testing.T, stream grpc.ServerStreamingClient[sluicev1.G
 			all.ids = append(all.ids, event.Delta.GetTokenIds()...)
 			all.logprobs = append(all.logprobs, event.Delta.GetLogprobs()...)
 			all.deltas = append(all.deltas, event.Delta.GetText())
+			all.all = append(all.all, event.Delta)
 		case *sluicev1.GenerateStreamResponse_Prompt:
 			if all.started == nil || all.deltas != nil || all.finished != nil {
 				t.Error("a part of the prompt out of place")

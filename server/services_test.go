@@ -31,7 +31,7 @@ func TestModels(t *testing.T) {
 	first := &sluicev1.Model{
 		Name: "first", Aliases: []string{"default"}, State: sluicev1.ModelState_MODEL_STATE_READY,
 		Architecture: "toy", Quantization: "none", ContextLength: 100, VocabSize: servertest.VocabSize,
-		EosTokenIds: []uint32{servertest.TurnEnd}, Chat: true,
+		EosTokenIds: []uint32{servertest.TurnEnd}, Chat: true, ChatTemplates: []string{"default"},
 		Replicas: []*sluicev1.Replica{{Device: "toy", Slots: 3}},
 	}
 	if len(list.GetModels()) != 2 || list.GetModels()[1].GetName() != "second" || list.GetModels()[1].GetChat() {
@@ -199,7 +199,7 @@ func TestCountTokens(t *testing.T) {
 	for field, in := range map[string]*sluicev1.CountTokensRequest{
 		"input":  {},
 		"prompt": {Input: &sluicev1.CountTokensRequest_Prompt{Prompt: strings.Repeat("x", 10<<20)}},
-		"chat.tools": {Input: &sluicev1.CountTokensRequest_Chat{Chat: &sluicev1.Chat{
+		"chat.tools[0].name": {Input: &sluicev1.CountTokensRequest_Chat{Chat: &sluicev1.Chat{
 			Messages: []*sluicev1.Message{{Role: "user"}}, Tools: []*sluicev1.Tool{{}},
 		}}},
 	} {

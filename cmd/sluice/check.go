@@ -96,7 +96,7 @@ func loadFolderFiles(dir string) error {
 	if err != nil {
 		return err
 	}
-	if _, _, err := tokenizerAndTemplate(folder); err != nil {
+	if _, _, err := tokenizerAndTemplates(folder); err != nil {
 		return err
 	}
 	data, err := os.ReadFile(folder.ModelPath)

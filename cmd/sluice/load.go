@@ -11,7 +11,6 @@ import (
 
 	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
 	"github.com/sluiceml/sluice/inference"
-	"github.com/sluiceml/sluice/inference/chat"
 	"github.com/sluiceml/sluice/inference/engine"
 	"github.com/sluiceml/sluice/inference/model"
 	"github.com/sluiceml/sluice/inference/ort"
@@ -67,7 +66,11 @@ func (a *app) loadModel(
 		return nil, &inference.UnavailableError{Reason: inference.ReasonLoading}
 	}
 	started := time.Now()
-	tok, template, err := tokenizerAndTemplate(f.folder)
+	tok, templates, err := tokenizerAndTemplates(f.folder)
+	if err != nil {
+		return nil, err
+	}
+	forms, err := a.options.forms(f.name, templates, tok)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +106,10 @@ func (a *app) loadModel(
 		Defaults:       defaults(f.folder.GenerationConfig, a.options.DefaultMaxTokens, length),
 		MaxOutputs:     a.options.MaxOutputs,
 		Tokenizer:      tok,
-		Template:       template,
+		Template:       templates.def,
+		Templates:      templates.named,
+		Calls:          forms.calls,
+		Reasoning:      forms.reasoning,
 		BOSToken:       f.folder.BOSToken,
 		EOSToken:       f.folder.EOSToken,
 		Replicas:       replicas,
@@ -170,25 +176,6 @@ func (a *app) openReplicas(
 		replicas = append(replicas, inference.Replica{Device: device.String(), Engine: e, Rebuild: renewed(session, config)})
 	}
 	return replicas, nil
-}
-
-// tokenizerAndTemplate reads a folder's tokenizer and chat template; without one the template is nil.
-func tokenizerAndTemplate(folder *model.Folder) (*tokenizer.Tokenizer, *chat.Template, error) {
-	tok, err := tokenizer.Load(folder.TokenizerPath)
-	if err != nil {
-		return nil, nil, err
-	}
-	if size, vocabulary := tok.Size(), folder.Manifest.VocabSize; size > vocabulary {
-		return nil, nil, fmt.Errorf("the tokenizer has %d ids, the model %d", size, vocabulary)
-	}
-	if folder.ChatTemplate == "" {
-		return tok, nil, nil
-	}
-	template, err := chat.Parse(folder.ChatTemplate, chat.Options{Special: tok.SpecialTokens()})
-	if err != nil {
-		return nil, nil, err
-	}
-	return tok, template, nil
 }
 
 // endTokens are the ids that end an output: those of generation_config.json, or the end token's own.

@@ -1,6 +1,8 @@
 package chat
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -29,11 +31,25 @@ func isPrivate(c rune) bool {
 
 // note remembers the private-use characters of a text, so that none of them becomes an alias.
 func (a *aliases) note(s string) {
-	for _, c := range s {
+	for i, c := range s {
+		if c == '\\' {
+			c, _ = escaped(s[i:])
+		}
 		if isPrivate(c) {
 			a.used[c] = struct{}{}
 		}
 	}
+}
+
+// escaped is the character that s begins with in the form of JSON in ASCII, \u and four digits: what the filter tojson
+// makes of an alias where a template asks for ASCII.
+func escaped(s string) (rune, bool) {
+	const length = len(`\u0000`)
+	if len(s) < length || s[1] != 'u' {
+		return 0, false
+	}
+	c, err := strconv.ParseUint(s[2:length], 16, 16)
+	return rune(c), err == nil
 }
 
 // aliasOf is the alias of a character. A text that uses up all 137,000 private-use characters leaves none, and the
@@ -42,6 +58,16 @@ func (a *aliases) aliasOf(c rune) rune {
 	if alias, ok := a.alias[c]; ok {
 		return alias
 	}
+	alias, ok := a.reserve()
+	if !ok {
+		return c
+	}
+	a.alias[c], a.original[alias] = alias, c
+	return alias
+}
+
+// reserve is a private-use character that nothing of this render contains and that stands for no other one.
+func (a *aliases) reserve() (rune, bool) {
 	if a.next == 0 {
 		a.next = privateFirst
 	}
@@ -50,12 +76,11 @@ func (a *aliases) aliasOf(c rune) rune {
 			a.next = planeFirst
 		}
 		if _, taken := a.used[a.next]; !taken {
-			a.alias[c], a.original[a.next] = a.next, c
 			a.next++
-			return a.alias[c]
+			return a.next - 1, true
 		}
 	}
-	return c
+	return 0, false
 }
 
 // mark is a value with its texts marked. Lists and dicts are copied.
@@ -171,15 +196,32 @@ func (a *aliases) restore(s string) (string, []Range) {
 	var b strings.Builder
 	b.Grow(len(s))
 	var literal []Range
-	for i, c := range s {
+	for i := 0; i < len(s); {
+		c, size := utf8.DecodeRuneInString(s[i:])
 		original, ok := a.original[c]
+		inASCII := false
+		if c == '\\' {
+			if c, inASCII = escaped(s[i:]); inASCII {
+				original, ok = a.original[c]
+			}
+		}
 		if !ok {
-			_, size := utf8.DecodeRuneInString(s[i:])
 			b.WriteString(s[i : i+size])
+			i += size
 			continue
 		}
 		start := b.Len()
-		b.WriteRune(original)
+		switch {
+		case !inASCII:
+			i += size
+			b.WriteRune(original)
+		case original < utf8.RuneSelf:
+			i += len(`\u0000`)
+			b.WriteRune(original)
+		default:
+			i += len(`\u0000`)
+			fmt.Fprintf(&b, `\u%04x`, original)
+		}
 		if n := len(literal); n > 0 && literal[n-1].End == start {
 			literal[n-1].End = b.Len()
 			continue

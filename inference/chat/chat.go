@@ -29,18 +29,17 @@ type Template struct {
 	marker   *marker
 }
 
-// Message is one turn of a conversation.
-type Message struct {
-	Role    string
-	Content string
-}
-
 // Input is what a template may use. The zero values of tools and documents are defined as none, as Hugging Face does.
 type Input struct {
 	// Messages are the conversation, oldest first. Nil leaves Args["messages"] in force.
 	Messages []Message
+	// Tools are what the model may call. Nil leaves Args["tools"] in force.
+	Tools []Tool
 	// AddGenerationPrompt asks the template to open the assistant's turn.
 	AddGenerationPrompt bool
+	// ContinueFinalMessage ends the text after the content of the last message, so that the model goes on with it. The
+	// template must write that content, and AddGenerationPrompt must be off.
+	ContinueFinalMessage bool
 	// BOSToken and EOSToken are the texts of the model's begin and end tokens; empty means undefined to the template.
 	BOSToken, EOSToken string
 	// Now is what strftime_now formats, in its own location; zero means the time of the call.
@@ -121,6 +120,12 @@ func (t *Template) Render(input Input) (rendered Rendered, err error) {
 		return Rendered{}, fmt.Errorf("render chat template: %w", err)
 	}
 	aliases := t.marker.apply(vars, t.source)
+	var end tag
+	if input.ContinueFinalMessage {
+		if end, err = tagFinalMessage(vars, aliases, t.source); err != nil {
+			return Rendered{}, fmt.Errorf("render chat template: %w", err)
+		}
+	}
 	r := &render{meter: newMeter(t.limits, size), aliases: aliases, now: input.Now}
 	r.define(vars)
 
@@ -128,6 +133,11 @@ func (t *Template) Render(input Input) (rendered Rendered, err error) {
 	text, err := t.compiled.RenderValues(vars)
 	if err != nil {
 		return Rendered{}, fmt.Errorf("render chat template: %w", err)
+	}
+	if input.ContinueFinalMessage {
+		if text, err = end.cut(text); err != nil {
+			return Rendered{}, fmt.Errorf("render chat template: %w", err)
+		}
 	}
 	text, literal := aliases.restore(text)
 	return Rendered{Text: text, Literal: literal}, nil
@@ -149,12 +159,16 @@ func variables(input Input) map[string]jinja.Value {
 	if input.Messages != nil {
 		messages := make([]jinja.Value, len(input.Messages))
 		for i, m := range input.Messages {
-			message := jinja.NewDict()
-			message.AsDict().Set("role", text8(m.Role))
-			message.AsDict().Set("content", text8(m.Content))
-			messages[i] = message
+			messages[i] = m.value()
 		}
 		vars["messages"] = jinja.NewList(messages)
+	}
+	if input.Tools != nil {
+		tools := make([]jinja.Value, len(input.Tools))
+		for i, tool := range input.Tools {
+			tools[i] = tool.value()
+		}
+		vars["tools"] = jinja.NewList(tools)
 	}
 	for name, value := range input.Args {
 		vars[name] = toValue(value)

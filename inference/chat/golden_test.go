@@ -16,15 +16,16 @@ import (
 // goldenLine is one rendering by Hugging Face transformers; testdata/golden.py writes them.
 type goldenLine struct {
 	Template string
+	Source   string // of a published template
 	Name     string
 	Args     json.RawMessage
 	Text     *string
 	Error    string
 }
 
-func readGolden(t *testing.T) []goldenLine {
+func readGolden(t *testing.T, path string) []goldenLine {
 	t.Helper()
-	f, err := os.Open(filepath.Join("testdata", "golden.jsonl"))
+	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +44,7 @@ func readGolden(t *testing.T) []goldenLine {
 		t.Fatal(err)
 	}
 	if len(lines) == 0 {
-		t.Fatal("testdata/golden.jsonl is empty: run testdata/golden.py")
+		t.Fatalf("%s is empty: run testdata/golden.py", path)
 	}
 	return lines
 }
@@ -62,36 +63,45 @@ func specials() []string {
 func laxer() map[string]bool { return map[string]bool{} }
 
 func TestGolden(t *testing.T) {
-	for _, line := range readGolden(t) {
+	for _, line := range readGolden(t, filepath.Join("testdata", "golden.jsonl")) {
 		t.Run(line.Template+"/"+line.Name, func(t *testing.T) {
 			source, err := os.ReadFile(filepath.Join("testdata", "templates", line.Template))
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, special := range [][]string{nil, specials()} {
-				template, err := chat.Parse(string(source), chat.Options{Special: special})
-				if err != nil {
-					t.Fatal(err)
-				}
-				args, err := chat.ArgsFromJSON(line.Args)
-				if err != nil {
-					t.Fatal(err)
-				}
-				now := time.Date(2026, 3, 7, 9, 5, 4, 0, time.UTC)
-				rendered, err := template.Render(chat.Input{Now: now, Args: args})
+				got, err := line.render(string(source), special)
 				if line.Text == nil {
 					if err == nil && !laxer()[line.Template+"/"+line.Name] {
-						t.Errorf("transformers fails with %q, we rendered %q", line.Error, rendered.Text)
+						t.Errorf("transformers fails with %q, we rendered %q", line.Error, got)
 					}
 					continue
 				}
 				if err != nil {
 					t.Fatalf("%v", err)
 				}
-				if diff := cmp.Diff(*line.Text, rendered.Text); diff != "" {
+				if diff := cmp.Diff(*line.Text, got); diff != "" {
 					t.Errorf("special tokens %v: -transformers +sluice\n%s", special != nil, diff)
 				}
 			}
 		})
 	}
+}
+
+// render renders the line's conversation, at the time at which transformers did.
+func (l goldenLine) render(source string, special []string) (string, error) {
+	template, err := chat.Parse(source, chat.Options{Special: special})
+	if err != nil {
+		return "", err
+	}
+	args, err := chat.ArgsFromJSON(l.Args)
+	if err != nil {
+		return "", err
+	}
+	_, continues := args["continue_final_message"] // always true
+	delete(args, "continue_final_message")
+	rendered, err := template.Render(chat.Input{
+		Now: time.Date(2026, 3, 7, 9, 5, 4, 0, time.UTC), Args: args, ContinueFinalMessage: continues,
+	})
+	return rendered.Text, err
 }

@@ -95,6 +95,7 @@ func TestContentsCannotForgeSpecialTokens(t *testing.T) {
 		{"length", "{{ messages[0].content | length }}", "user", "日<s>", nil, "4"},
 		{"stripped characters", "{{ messages[0].content.strip('<>') }}", "user", "<s>", nil, "s"},
 		{"as JSON", "{{ messages | tojson }}", "user", "<s>\"", nil, `"<s>\""`},
+		{"as JSON in ASCII", "{{ messages | tojson(ensure_ascii=True) }}", "user", "<s>｜\\ue000", nil, `"<s>\uff5c\\ue000"`},
 		{"as Python", "{{ messages }}", "user", "<s>", nil, "'<s>'"},
 		{"private use characters", "{{ messages[0].content }}", "user", "\uE000<s>\uE001\U000F0000", nil, "\uE000<s>\uE001\U000F0000"},
 		{"invalid UTF-8", "{{ messages[0].content }}", "user", "\xff<s>\xff", nil, "\uFFFD<s>\uFFFD"},

@@ -26,9 +26,10 @@ type Assets struct {
 	Files []string
 
 	GenerationConfig GenerationConfig
-	ChatTemplate     string // "": none
-	BOSToken         string // "": none
-	EOSToken         string // "": none
+	ChatTemplate     string            // "": none
+	ChatTemplates    map[string]string // further ones, by name
+	BOSToken         string            // "": none
+	EOSToken         string            // "": none
 }
 
 // ReadAssets reads what lies around the weights of the checkpoint at path, which OpenSource opens.
@@ -72,7 +73,7 @@ func checkpointAssets(dir string) (Assets, error) {
 	if err != nil {
 		return Assets{}, err
 	}
-	a.BOSToken, a.EOSToken, a.ChatTemplate = t.bos, t.eos, t.chatTemplate
+	a.BOSToken, a.EOSToken, a.ChatTemplate, a.ChatTemplates = t.bos, t.eos, t.chatTemplate, t.templates
 	a.GenerationConfig, err = ReadGenerationConfig(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		// As transformers does: an older model has its end token in config.json.
@@ -130,7 +131,7 @@ func (a Assets) Write(dir string) error {
 			return err
 		}
 	}
-	return nil
+	return a.writeTemplates(filepath.Join(dir, additionalTemplates))
 }
 
 // has reports whether a file of the name is among Files.

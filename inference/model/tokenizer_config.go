@@ -40,8 +40,11 @@ func (t *tokenText) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// chatTemplateSet is a chat template: a JSON string, or a list of named ones of which "default" counts.
-type chatTemplateSet string
+// defaultTemplateName is the name of the chat template that counts where none is asked for.
+const defaultTemplateName = "default"
+
+// chatTemplateSet are chat templates by name: a JSON string, which is the default one, or a list of named ones.
+type chatTemplateSet map[string]string
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (t *chatTemplateSet) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
@@ -50,7 +53,10 @@ func (t *chatTemplateSet) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 		return dec.SkipValue()
 	}
 	if kind != jsontext.KindBeginArray {
-		return json.UnmarshalDecode(dec, (*string)(t))
+		var source string
+		err := json.UnmarshalDecode(dec, &source)
+		*t = chatTemplateSet{defaultTemplateName: source}
+		return err
 	}
 	var list []struct {
 		Name     string `json:"name"`
@@ -59,18 +65,18 @@ func (t *chatTemplateSet) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	if err := json.UnmarshalDecode(dec, &list); err != nil {
 		return err
 	}
+	*t = chatTemplateSet{}
 	for _, named := range list {
-		if named.Name == "default" {
-			*t = chatTemplateSet(named.Template)
-		}
+		(*t)[named.Name] = named.Template
 	}
 	return nil
 }
 
 // texts are what a folder says around its tokenizer.
 type texts struct {
-	bos, eos     string // "": not said
-	chatTemplate string // "": none
+	bos, eos     string            // "": not said
+	chatTemplate string            // the default one; "": none
+	templates    map[string]string // the others, by name; nil: none
 }
 
 // specialTokensMapName is where older folders name their special tokens.
@@ -90,7 +96,11 @@ func readTexts(dir string) (texts, error) {
 	}
 	t := texts{
 		bos: cmp.Or(string(config.BOSToken), string(older.BOSToken)), eos: cmp.Or(string(config.EOSToken), string(older.EOSToken)),
-		chatTemplate: string(config.ChatTemplate),
+		chatTemplate: config.ChatTemplate[defaultTemplateName], templates: config.ChatTemplate,
+	}
+	delete(t.templates, defaultTemplateName)
+	if err := t.addTemplates(filepath.Join(dir, additionalTemplates)); err != nil {
+		return texts{}, err
 	}
 	path := filepath.Join(dir, chatTemplateName)
 	data, err := readFile(path, maxConfig)

@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/sluiceml/sluice/inference/model/gguf"
 )
@@ -36,6 +37,17 @@ func ggufAssets(path string, file *gguf.File) (Assets, error) {
 	a := Assets{
 		Name: m.text("general.name", ""), License: m.text("general.license", ""), Vocabulary: v,
 		ChatTemplate: m.text("tokenizer.chat_template", ""),
+	}
+	if m.err != nil {
+		return Assets{}, m.err
+	}
+	for key := range file.Keys() { // tokenizer.chat_template.NAME
+		if name, ok := strings.CutPrefix(key, "tokenizer.chat_template."); ok && name != "" {
+			if a.ChatTemplates == nil {
+				a.ChatTemplates = map[string]string{}
+			}
+			a.ChatTemplates[name] = m.text(key, "")
+		}
 	}
 	if m.err != nil {
 		return Assets{}, m.err

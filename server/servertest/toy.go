@@ -1,6 +1,8 @@
 package servertest
 
 import (
+	"cmp"
+	"strings"
 	"testing"
 
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
@@ -8,6 +10,7 @@ import (
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/sluiceml/sluice/inference"
+	"github.com/sluiceml/sluice/inference/answer"
 	"github.com/sluiceml/sluice/inference/chat"
 	"github.com/sluiceml/sluice/inference/engine"
 	"github.com/sluiceml/sluice/inference/inferencetest"
@@ -39,6 +42,10 @@ type Toy struct {
 
 	MaxTokens      int                  // default of a request; default 16
 	NoTemplate     bool                 // no chat
+	Template       string               // default Template
+	Templates      map[string]string    // further ones, by name
+	Calls          answer.CallFormat    // how it calls tools
+	Reasoning      answer.Reasoning     // how it reasons
 	TracerProvider trace.TracerProvider // default: none
 }
 
@@ -80,17 +87,52 @@ func (c Toy) Model(t testing.TB) *inference.Model {
 		TracerProvider: c.TracerProvider,
 		MeterProvider:  metricnoop.NewMeterProvider(),
 	}
+	config.Calls, config.Reasoning = c.Calls, c.Reasoning
 	if !c.NoTemplate {
-		config.Template, err = chat.Parse(Template, chat.Options{Special: config.Tokenizer.SpecialTokens()})
-		if err != nil {
-			t.Fatalf("servertest: %v", err)
+		config.Template = parse(t, cmp.Or(c.Template, Template), config.Tokenizer)
+	}
+	for name, source := range c.Templates {
+		if config.Templates == nil {
+			config.Templates = map[string]*chat.Template{}
 		}
+		config.Templates[name] = parse(t, source, config.Tokenizer)
 	}
 	model, err := inference.NewModel(config)
 	if err != nil {
 		t.Fatalf("servertest: %v", err)
 	}
 	return model
+}
+
+// parse reads a chat template.
+func parse(t testing.TB, source string, tok *tokenizer.Tokenizer) *chat.Template {
+	t.Helper()
+	template, err := chat.Parse(source, chat.Options{Special: tok.SpecialTokens()})
+	if err != nil {
+		t.Fatalf("servertest: %v", err)
+	}
+	return template
+}
+
+// Says is a script for a session: behind the first place where a prompt appears in the history it writes a text and ends
+// the turn.
+func Says(prompt, text string) func(history []uint32) (uint32, bool) {
+	return func(history []uint32) (uint32, bool) {
+		so := make([]byte, 0, len(history))
+		for _, id := range history {
+			if id < EndOfText {
+				so = append(so, byte(id))
+			}
+		}
+		_, said, ok := strings.Cut(string(so), prompt)
+		switch {
+		case !ok || !strings.HasPrefix(text, said):
+			return 0, false
+		case said == text:
+			return TurnEnd, true
+		}
+		return uint32(text[len(said)]), true
+	}
 }
 
 // Tokenizer makes the toy's tokenizer.

@@ -409,18 +409,23 @@ type Chat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The messages, oldest first. At least one.
 	Messages []*Message `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
-	// Tools that the model may call. Not supported yet.
+	// Tools that the model may call, written by the template. At most 128, with different names.
 	Tools []*Tool `protobuf:"bytes,2,rep,name=tools,proto3" json:"tools,omitempty"`
-	// Which tool may be called. Default auto when there are tools. Not supported yet.
+	// Which tool may be called. Default auto when there are tools.
 	ToolChoice *ToolChoice `protobuf:"bytes,3,opt,name=tool_choice,json=toolChoice,proto3" json:"tool_choice,omitempty"`
-	// Extra arguments of the template, a JSON object as text. Not supported yet.
+	// Extra arguments of the template, a JSON object as text, such as {"enable_thinking": false} or {"documents": []}.
+	// Special tokens in their texts stay text. It must not name messages, tools, add_generation_prompt or the model's tokens.
 	TemplateArgs string `protobuf:"bytes,4,opt,name=template_args,json=templateArgs,proto3" json:"template_args,omitempty"`
-	// Whether the template opens the assistant's turn. Default true.
+	// Whether the template opens the assistant's turn. Default true, unless continue_final_message is set, which excludes
+	// it.
 	AddGenerationPrompt *bool `protobuf:"varint,5,opt,name=add_generation_prompt,json=addGenerationPrompt,proto3,oneof" json:"add_generation_prompt,omitempty"`
-	// Continue the last message instead of opening a turn. Default false. Not supported yet.
+	// Continue the content of the last message instead of opening a turn. Default false.
 	ContinueFinalMessage bool `protobuf:"varint,6,opt,name=continue_final_message,json=continueFinalMessage,proto3" json:"continue_final_message,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// Name of the model's template, one of Model.chat_templates. Default: "tool_use" if there are tools and the model has
+	// a template of that name, else "default".
+	Template      string `protobuf:"bytes,7,opt,name=template,proto3" json:"template,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Chat) Reset() {
@@ -495,6 +500,13 @@ func (x *Chat) GetContinueFinalMessage() bool {
 	return false
 }
 
+func (x *Chat) GetTemplate() string {
+	if x != nil {
+		return x.Template
+	}
+	return ""
+}
+
 // Message is one turn of a conversation.
 type Message struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -502,12 +514,14 @@ type Message struct {
 	Role string `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
 	// What is said. Special tokens in it stay text.
 	Content string `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
-	// Name of the speaker, where the template uses one. Not supported yet.
+	// Name of the speaker, where the template uses one.
 	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	// Calls that an assistant turn made. Not supported yet.
+	// Calls that an assistant turn made.
 	ToolCalls []*ToolCall `protobuf:"bytes,4,rep,name=tool_calls,json=toolCalls,proto3" json:"tool_calls,omitempty"`
-	// The call that a tool turn answers. Not supported yet.
-	ToolCallId    string `protobuf:"bytes,5,opt,name=tool_call_id,json=toolCallId,proto3" json:"tool_call_id,omitempty"`
+	// The call that a tool turn answers.
+	ToolCallId string `protobuf:"bytes,5,opt,name=tool_call_id,json=toolCallId,proto3" json:"tool_call_id,omitempty"`
+	// What an assistant turn thought before its content, where the template uses it.
+	Reasoning     string `protobuf:"bytes,6,opt,name=reasoning,proto3" json:"reasoning,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -577,14 +591,21 @@ func (x *Message) GetToolCallId() string {
 	return ""
 }
 
+func (x *Message) GetReasoning() string {
+	if x != nil {
+		return x.Reasoning
+	}
+	return ""
+}
+
 // Tool is a function that the model may call.
 type Tool struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the function.
+	// Name of the function: letters, digits, '_', '-' and '.', at most 64.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// What it does, for the model to read.
 	Description string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
-	// JSON Schema of its parameters, as JSON text.
+	// JSON Schema of its parameters, as JSON text: an object. Empty: the template sees none.
 	Parameters    string `protobuf:"bytes,3,opt,name=parameters,proto3" json:"parameters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -648,7 +669,7 @@ type ToolCall struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Name of the function.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// Its arguments, as JSON text.
+	// Its arguments, as JSON text: an object.
 	Arguments     string `protobuf:"bytes,3,opt,name=arguments,proto3" json:"arguments,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -705,6 +726,90 @@ func (x *ToolCall) GetArguments() string {
 	return ""
 }
 
+// ToolCallDelta is more of one call of a tool. Its fragments concatenate to the call that Generate returns.
+type ToolCallDelta struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which of the output's calls, from 0.
+	Index uint32 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	// Identifies the call within the conversation; in the call's first fragment. The model's, or one that the server made.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Name of the function; in the call's first fragment, whole.
+	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// More of the arguments' JSON text, as the model writes it.
+	Arguments string `protobuf:"bytes,4,opt,name=arguments,proto3" json:"arguments,omitempty"`
+	// The call is none after all, because it was cut or is not well-formed: what came of it is void, and its text follows as
+	// the delta's text. The next call has the same index. A call that is not retracted is whole once the next one or the
+	// output's end comes, with an object as its arguments.
+	Retracted     bool `protobuf:"varint,5,opt,name=retracted,proto3" json:"retracted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ToolCallDelta) Reset() {
+	*x = ToolCallDelta{}
+	mi := &file_sluice_v1_inference_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ToolCallDelta) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ToolCallDelta) ProtoMessage() {}
+
+func (x *ToolCallDelta) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_inference_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ToolCallDelta.ProtoReflect.Descriptor instead.
+func (*ToolCallDelta) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ToolCallDelta) GetIndex() uint32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *ToolCallDelta) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ToolCallDelta) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ToolCallDelta) GetArguments() string {
+	if x != nil {
+		return x.Arguments
+	}
+	return ""
+}
+
+func (x *ToolCallDelta) GetRetracted() bool {
+	if x != nil {
+		return x.Retracted
+	}
+	return false
+}
+
 // ToolChoice says whether a tool must be called.
 type ToolChoice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -721,7 +826,7 @@ type ToolChoice struct {
 
 func (x *ToolChoice) Reset() {
 	*x = ToolChoice{}
-	mi := &file_sluice_v1_inference_proto_msgTypes[6]
+	mi := &file_sluice_v1_inference_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -733,7 +838,7 @@ func (x *ToolChoice) String() string {
 func (*ToolChoice) ProtoMessage() {}
 
 func (x *ToolChoice) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_inference_proto_msgTypes[6]
+	mi := &file_sluice_v1_inference_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -746,7 +851,7 @@ func (x *ToolChoice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolChoice.ProtoReflect.Descriptor instead.
 func (*ToolChoice) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{6}
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ToolChoice) GetChoice() isToolChoice_Choice {
@@ -809,13 +914,21 @@ type OutputOptions struct {
 	Echo bool `protobuf:"varint,4,opt,name=echo,proto3" json:"echo,omitempty"`
 	// Leave special tokens out of the text. Default true.
 	SkipSpecialTokens *bool `protobuf:"varint,5,opt,name=skip_special_tokens,json=skipSpecialTokens,proto3,oneof" json:"skip_special_tokens,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Report the entropy of each step's distribution, in its log-probabilities (then there are some, even where `logprobs`
+	// is unset). Default false.
+	Entropy bool `protobuf:"varint,6,opt,name=entropy,proto3" json:"entropy,omitempty"`
+	// Report what each step of the sampler removed at each token. It makes sampling several times as slow. Default false.
+	SamplingTrace bool `protobuf:"varint,7,opt,name=sampling_trace,json=samplingTrace,proto3" json:"sampling_trace,omitempty"`
+	// Leave reasoning and tool calls in the text, as the model wrote them. Default false: for `chat` input they come apart
+	// from it, reasoning where the model has a format for it and tool calls if there are tools and tool_choice is not none.
+	RawText       bool `protobuf:"varint,8,opt,name=raw_text,json=rawText,proto3" json:"raw_text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OutputOptions) Reset() {
 	*x = OutputOptions{}
-	mi := &file_sluice_v1_inference_proto_msgTypes[7]
+	mi := &file_sluice_v1_inference_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -827,7 +940,7 @@ func (x *OutputOptions) String() string {
 func (*OutputOptions) ProtoMessage() {}
 
 func (x *OutputOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_inference_proto_msgTypes[7]
+	mi := &file_sluice_v1_inference_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -840,7 +953,7 @@ func (x *OutputOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutputOptions.ProtoReflect.Descriptor instead.
 func (*OutputOptions) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{7}
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *OutputOptions) GetLogprobs() uint32 {
@@ -878,6 +991,27 @@ func (x *OutputOptions) GetSkipSpecialTokens() bool {
 	return false
 }
 
+func (x *OutputOptions) GetEntropy() bool {
+	if x != nil {
+		return x.Entropy
+	}
+	return false
+}
+
+func (x *OutputOptions) GetSamplingTrace() bool {
+	if x != nil {
+		return x.SamplingTrace
+	}
+	return false
+}
+
+func (x *OutputOptions) GetRawText() bool {
+	if x != nil {
+		return x.RawText
+	}
+	return false
+}
+
 // Constraint says what the text must conform to.
 type Constraint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -897,7 +1031,7 @@ type Constraint struct {
 
 func (x *Constraint) Reset() {
 	*x = Constraint{}
-	mi := &file_sluice_v1_inference_proto_msgTypes[8]
+	mi := &file_sluice_v1_inference_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -909,7 +1043,7 @@ func (x *Constraint) String() string {
 func (*Constraint) ProtoMessage() {}
 
 func (x *Constraint) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_inference_proto_msgTypes[8]
+	mi := &file_sluice_v1_inference_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -922,7 +1056,7 @@ func (x *Constraint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Constraint.ProtoReflect.Descriptor instead.
 func (*Constraint) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{8}
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Constraint) GetKind() isConstraint_Kind {
@@ -1027,7 +1161,7 @@ type Choice struct {
 
 func (x *Choice) Reset() {
 	*x = Choice{}
-	mi := &file_sluice_v1_inference_proto_msgTypes[9]
+	mi := &file_sluice_v1_inference_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1039,7 +1173,7 @@ func (x *Choice) String() string {
 func (*Choice) ProtoMessage() {}
 
 func (x *Choice) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_inference_proto_msgTypes[9]
+	mi := &file_sluice_v1_inference_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1052,7 +1186,7 @@ func (x *Choice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Choice.ProtoReflect.Descriptor instead.
 func (*Choice) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{9}
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Choice) GetChoices() []string {
@@ -1077,7 +1211,7 @@ type CacheOptions struct {
 
 func (x *CacheOptions) Reset() {
 	*x = CacheOptions{}
-	mi := &file_sluice_v1_inference_proto_msgTypes[10]
+	mi := &file_sluice_v1_inference_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1089,7 +1223,7 @@ func (x *CacheOptions) String() string {
 func (*CacheOptions) ProtoMessage() {}
 
 func (x *CacheOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_inference_proto_msgTypes[10]
+	mi := &file_sluice_v1_inference_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1102,7 +1236,7 @@ func (x *CacheOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CacheOptions.ProtoReflect.Descriptor instead.
 func (*CacheOptions) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{10}
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CacheOptions) GetBypass() bool {
@@ -1141,7 +1275,7 @@ type GenerateResponse struct {
 
 func (x *GenerateResponse) Reset() {
 	*x = GenerateResponse{}
-	mi := &file_sluice_v1_inference_proto_msgTypes[11]
+	mi := &file_sluice_v1_inference_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1153,7 +1287,7 @@ func (x *GenerateResponse) String() string {
 func (*GenerateResponse) ProtoMessage() {}
 
 func (x *GenerateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_inference_proto_msgTypes[11]
+	mi := &file_sluice_v1_inference_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1166,7 +1300,7 @@ func (x *GenerateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerateResponse.ProtoReflect.Descriptor instead.
 func (*GenerateResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{11}
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GenerateResponse) GetId() string {
@@ -1227,14 +1361,20 @@ type Output struct {
 	// The stop string that matched, or the text of the stop token id, for FINISH_REASON_STOP_SEQUENCE.
 	StopSequence string `protobuf:"bytes,6,opt,name=stop_sequence,json=stopSequence,proto3" json:"stop_sequence,omitempty"`
 	// The seed that was used: the request's or the one that the server drew, plus the output's index.
-	Seed          uint64 `protobuf:"varint,7,opt,name=seed,proto3" json:"seed,omitempty"`
+	Seed uint64 `protobuf:"varint,7,opt,name=seed,proto3" json:"seed,omitempty"`
+	// What the model thought before it answered, without the tags around it.
+	Reasoning string `protobuf:"bytes,8,opt,name=reasoning,proto3" json:"reasoning,omitempty"`
+	// The tools that the model calls. Text that only looks like a call is in `text`.
+	ToolCalls []*ToolCall `protobuf:"bytes,9,rep,name=tool_calls,json=toolCalls,proto3" json:"tool_calls,omitempty"`
+	// One entry per generated token, if output.sampling_trace was set.
+	SamplingTrace []*SamplingTrace `protobuf:"bytes,10,rep,name=sampling_trace,json=samplingTrace,proto3" json:"sampling_trace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Output) Reset() {
 	*x = Output{}
-	mi := &file_sluice_v1_inference_proto_msgTypes[12]
+	mi := &file_sluice_v1_inference_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1246,7 +1386,7 @@ func (x *Output) String() string {
 func (*Output) ProtoMessage() {}
 
 func (x *Output) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_inference_proto_msgTypes[12]
+	mi := &file_sluice_v1_inference_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1259,7 +1399,7 @@ func (x *Output) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Output.ProtoReflect.Descriptor instead.
 func (*Output) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{12}
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Output) GetIndex() uint32 {
@@ -1311,20 +1451,44 @@ func (x *Output) GetSeed() uint64 {
 	return 0
 }
 
+func (x *Output) GetReasoning() string {
+	if x != nil {
+		return x.Reasoning
+	}
+	return ""
+}
+
+func (x *Output) GetToolCalls() []*ToolCall {
+	if x != nil {
+		return x.ToolCalls
+	}
+	return nil
+}
+
+func (x *Output) GetSamplingTrace() []*SamplingTrace {
+	if x != nil {
+		return x.SamplingTrace
+	}
+	return nil
+}
+
 // TokenLogprobs is what the model thought of one position.
 type TokenLogprobs struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The token at this position, whether or not it is among the most likely ones.
 	Chosen *TokenLogprob `protobuf:"bytes,1,opt,name=chosen,proto3" json:"chosen,omitempty"`
 	// The most likely tokens, best first.
-	Top           []*TokenLogprob `protobuf:"bytes,2,rep,name=top,proto3" json:"top,omitempty"`
+	Top []*TokenLogprob `protobuf:"bytes,2,rep,name=top,proto3" json:"top,omitempty"`
+	// Entropy of the model's distribution at this position in nats, if output.entropy was set: 0 where it is certain, the
+	// logarithm of the vocabulary's size where it knows nothing.
+	Entropy       *float32 `protobuf:"fixed32,3,opt,name=entropy,proto3,oneof" json:"entropy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TokenLogprobs) Reset() {
 	*x = TokenLogprobs{}
-	mi := &file_sluice_v1_inference_proto_msgTypes[13]
+	mi := &file_sluice_v1_inference_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1336,7 +1500,7 @@ func (x *TokenLogprobs) String() string {
 func (*TokenLogprobs) ProtoMessage() {}
 
 func (x *TokenLogprobs) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_inference_proto_msgTypes[13]
+	mi := &file_sluice_v1_inference_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1349,7 +1513,7 @@ func (x *TokenLogprobs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenLogprobs.ProtoReflect.Descriptor instead.
 func (*TokenLogprobs) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{13}
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TokenLogprobs) GetChosen() *TokenLogprob {
@@ -1362,6 +1526,151 @@ func (x *TokenLogprobs) GetChosen() *TokenLogprob {
 func (x *TokenLogprobs) GetTop() []*TokenLogprob {
 	if x != nil {
 		return x.Top
+	}
+	return nil
+}
+
+func (x *TokenLogprobs) GetEntropy() float32 {
+	if x != nil && x.Entropy != nil {
+		return *x.Entropy
+	}
+	return 0
+}
+
+// SamplingTrace is how one token was chosen: the steps of the sampler that were on, in their order.
+type SamplingTrace struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The steps. With a temperature of 0 those after the exclusions do not run.
+	Steps []*SamplingStep `protobuf:"bytes,1,rep,name=steps,proto3" json:"steps,omitempty"`
+	// Tokens that were left to draw from.
+	Candidates uint32 `protobuf:"varint,2,opt,name=candidates,proto3" json:"candidates,omitempty"`
+	// Probability with which the token was drawn from them; 1 with a temperature of 0.
+	Probability   float32 `protobuf:"fixed32,3,opt,name=probability,proto3" json:"probability,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SamplingTrace) Reset() {
+	*x = SamplingTrace{}
+	mi := &file_sluice_v1_inference_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SamplingTrace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SamplingTrace) ProtoMessage() {}
+
+func (x *SamplingTrace) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_inference_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SamplingTrace.ProtoReflect.Descriptor instead.
+func (*SamplingTrace) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *SamplingTrace) GetSteps() []*SamplingStep {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *SamplingTrace) GetCandidates() uint32 {
+	if x != nil {
+		return x.Candidates
+	}
+	return 0
+}
+
+func (x *SamplingTrace) GetProbability() float32 {
+	if x != nil {
+		return x.Probability
+	}
+	return 0
+}
+
+// SamplingStep is what one step of the sampler did.
+type SamplingStep struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The step, named as the field of Sampling that turns it on; "penalties" for the three penalties together.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Tokens that it removed: they cannot be drawn any more.
+	Removed uint32 `protobuf:"varint,2,opt,name=removed,proto3" json:"removed,omitempty"`
+	// Probability that they had together before the step.
+	RemovedProbability float32 `protobuf:"fixed32,3,opt,name=removed_probability,json=removedProbability,proto3" json:"removed_probability,omitempty"`
+	// The most likely ones of them, best first, at most 5. A logprob is the logarithm of the probability before the step; there is no
+	// rank.
+	RemovedTokens []*TokenLogprob `protobuf:"bytes,4,rep,name=removed_tokens,json=removedTokens,proto3" json:"removed_tokens,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SamplingStep) Reset() {
+	*x = SamplingStep{}
+	mi := &file_sluice_v1_inference_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SamplingStep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SamplingStep) ProtoMessage() {}
+
+func (x *SamplingStep) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_inference_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SamplingStep.ProtoReflect.Descriptor instead.
+func (*SamplingStep) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *SamplingStep) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SamplingStep) GetRemoved() uint32 {
+	if x != nil {
+		return x.Removed
+	}
+	return 0
+}
+
+func (x *SamplingStep) GetRemovedProbability() float32 {
+	if x != nil {
+		return x.RemovedProbability
+	}
+	return 0
+}
+
+func (x *SamplingStep) GetRemovedTokens() []*TokenLogprob {
+	if x != nil {
+		return x.RemovedTokens
 	}
 	return nil
 }
@@ -1383,7 +1692,7 @@ type TokenLogprob struct {
 
 func (x *TokenLogprob) Reset() {
 	*x = TokenLogprob{}
-	mi := &file_sluice_v1_inference_proto_msgTypes[14]
+	mi := &file_sluice_v1_inference_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1395,7 +1704,7 @@ func (x *TokenLogprob) String() string {
 func (*TokenLogprob) ProtoMessage() {}
 
 func (x *TokenLogprob) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_inference_proto_msgTypes[14]
+	mi := &file_sluice_v1_inference_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1408,7 +1717,7 @@ func (x *TokenLogprob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenLogprob.ProtoReflect.Descriptor instead.
 func (*TokenLogprob) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{14}
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TokenLogprob) GetTokenId() uint32 {
@@ -1447,14 +1756,16 @@ type Usage struct {
 	// Tokens generated over all outputs, special tokens and end tokens included.
 	CompletionTokens uint32 `protobuf:"varint,2,opt,name=completion_tokens,json=completionTokens,proto3" json:"completion_tokens,omitempty"`
 	// Prompt tokens whose keys and values came from the prefix cache: a part of prompt_tokens, and never all of them.
-	CachedTokens  uint32 `protobuf:"varint,3,opt,name=cached_tokens,json=cachedTokens,proto3" json:"cached_tokens,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	CachedTokens uint32 `protobuf:"varint,3,opt,name=cached_tokens,json=cachedTokens,proto3" json:"cached_tokens,omitempty"`
+	// Generated tokens between the tags of the model's reasoning, over all outputs: a part of completion_tokens.
+	ReasoningTokens uint32 `protobuf:"varint,4,opt,name=reasoning_tokens,json=reasoningTokens,proto3" json:"reasoning_tokens,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_sluice_v1_inference_proto_msgTypes[15]
+	mi := &file_sluice_v1_inference_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1466,7 +1777,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_inference_proto_msgTypes[15]
+	mi := &file_sluice_v1_inference_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1479,7 +1790,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{15}
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Usage) GetPromptTokens() uint32 {
@@ -1503,6 +1814,13 @@ func (x *Usage) GetCachedTokens() uint32 {
 	return 0
 }
 
+func (x *Usage) GetReasoningTokens() uint32 {
+	if x != nil {
+		return x.ReasoningTokens
+	}
+	return 0
+}
+
 // Timings says where a request's time went, measured in the server.
 type Timings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1520,7 +1838,7 @@ type Timings struct {
 
 func (x *Timings) Reset() {
 	*x = Timings{}
-	mi := &file_sluice_v1_inference_proto_msgTypes[16]
+	mi := &file_sluice_v1_inference_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1532,7 +1850,7 @@ func (x *Timings) String() string {
 func (*Timings) ProtoMessage() {}
 
 func (x *Timings) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_inference_proto_msgTypes[16]
+	mi := &file_sluice_v1_inference_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1545,7 +1863,7 @@ func (x *Timings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Timings.ProtoReflect.Descriptor instead.
 func (*Timings) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{16}
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Timings) GetQueue() *durationpb.Duration {
@@ -1595,7 +1913,7 @@ type GenerateStreamResponse struct {
 
 func (x *GenerateStreamResponse) Reset() {
 	*x = GenerateStreamResponse{}
-	mi := &file_sluice_v1_inference_proto_msgTypes[17]
+	mi := &file_sluice_v1_inference_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1607,7 +1925,7 @@ func (x *GenerateStreamResponse) String() string {
 func (*GenerateStreamResponse) ProtoMessage() {}
 
 func (x *GenerateStreamResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_inference_proto_msgTypes[17]
+	mi := &file_sluice_v1_inference_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1620,7 +1938,7 @@ func (x *GenerateStreamResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerateStreamResponse.ProtoReflect.Descriptor instead.
 func (*GenerateStreamResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{17}
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GenerateStreamResponse) GetEvent() isGenerateStreamResponse_Event {
@@ -1728,7 +2046,7 @@ type Started struct {
 
 func (x *Started) Reset() {
 	*x = Started{}
-	mi := &file_sluice_v1_inference_proto_msgTypes[18]
+	mi := &file_sluice_v1_inference_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1740,7 +2058,7 @@ func (x *Started) String() string {
 func (*Started) ProtoMessage() {}
 
 func (x *Started) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_inference_proto_msgTypes[18]
+	mi := &file_sluice_v1_inference_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1753,7 +2071,7 @@ func (x *Started) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Started.ProtoReflect.Descriptor instead.
 func (*Started) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{18}
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Started) GetId() string {
@@ -1781,7 +2099,7 @@ type PromptPart struct {
 
 func (x *PromptPart) Reset() {
 	*x = PromptPart{}
-	mi := &file_sluice_v1_inference_proto_msgTypes[19]
+	mi := &file_sluice_v1_inference_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1793,7 +2111,7 @@ func (x *PromptPart) String() string {
 func (*PromptPart) ProtoMessage() {}
 
 func (x *PromptPart) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_inference_proto_msgTypes[19]
+	mi := &file_sluice_v1_inference_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1806,7 +2124,7 @@ func (x *PromptPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PromptPart.ProtoReflect.Descriptor instead.
 func (*PromptPart) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{19}
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *PromptPart) GetLogprobs() []*TokenLogprobs {
@@ -1821,19 +2139,26 @@ type Delta struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Which of the requested outputs, from 0.
 	Index uint32 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
-	// The text that became complete. Empty only if ids or logprobs were asked for.
+	// The text that became complete. Empty only beside other fields.
 	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
 	// The tokens generated since the last delta, if output.token_ids was set.
 	TokenIds []uint32 `protobuf:"varint,3,rep,packed,name=token_ids,json=tokenIds,proto3" json:"token_ids,omitempty"`
 	// One entry per token generated since the last delta, if output.logprobs was set.
-	Logprobs      []*TokenLogprobs `protobuf:"bytes,4,rep,name=logprobs,proto3" json:"logprobs,omitempty"`
+	Logprobs []*TokenLogprobs `protobuf:"bytes,4,rep,name=logprobs,proto3" json:"logprobs,omitempty"`
+	// The reasoning that became complete. It comes before text; a delta may have the end of the one and the beginning of
+	// the other.
+	Reasoning string `protobuf:"bytes,5,opt,name=reasoning,proto3" json:"reasoning,omitempty"`
+	// More of the calls of tools, in their order.
+	ToolCalls []*ToolCallDelta `protobuf:"bytes,6,rep,name=tool_calls,json=toolCalls,proto3" json:"tool_calls,omitempty"`
+	// One entry per token generated since the last delta, if output.sampling_trace was set.
+	SamplingTrace []*SamplingTrace `protobuf:"bytes,7,rep,name=sampling_trace,json=samplingTrace,proto3" json:"sampling_trace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Delta) Reset() {
 	*x = Delta{}
-	mi := &file_sluice_v1_inference_proto_msgTypes[20]
+	mi := &file_sluice_v1_inference_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1845,7 +2170,7 @@ func (x *Delta) String() string {
 func (*Delta) ProtoMessage() {}
 
 func (x *Delta) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_inference_proto_msgTypes[20]
+	mi := &file_sluice_v1_inference_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1858,7 +2183,7 @@ func (x *Delta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delta.ProtoReflect.Descriptor instead.
 func (*Delta) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{20}
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Delta) GetIndex() uint32 {
@@ -1889,6 +2214,27 @@ func (x *Delta) GetLogprobs() []*TokenLogprobs {
 	return nil
 }
 
+func (x *Delta) GetReasoning() string {
+	if x != nil {
+		return x.Reasoning
+	}
+	return ""
+}
+
+func (x *Delta) GetToolCalls() []*ToolCallDelta {
+	if x != nil {
+		return x.ToolCalls
+	}
+	return nil
+}
+
+func (x *Delta) GetSamplingTrace() []*SamplingTrace {
+	if x != nil {
+		return x.SamplingTrace
+	}
+	return nil
+}
+
 // Finished says why one output ended.
 type Finished struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1906,7 +2252,7 @@ type Finished struct {
 
 func (x *Finished) Reset() {
 	*x = Finished{}
-	mi := &file_sluice_v1_inference_proto_msgTypes[21]
+	mi := &file_sluice_v1_inference_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1918,7 +2264,7 @@ func (x *Finished) String() string {
 func (*Finished) ProtoMessage() {}
 
 func (x *Finished) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_inference_proto_msgTypes[21]
+	mi := &file_sluice_v1_inference_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1931,7 +2277,7 @@ func (x *Finished) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finished.ProtoReflect.Descriptor instead.
 func (*Finished) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{21}
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Finished) GetIndex() uint32 {
@@ -1975,7 +2321,7 @@ type Summary struct {
 
 func (x *Summary) Reset() {
 	*x = Summary{}
-	mi := &file_sluice_v1_inference_proto_msgTypes[22]
+	mi := &file_sluice_v1_inference_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1987,7 +2333,7 @@ func (x *Summary) String() string {
 func (*Summary) ProtoMessage() {}
 
 func (x *Summary) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_inference_proto_msgTypes[22]
+	mi := &file_sluice_v1_inference_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2000,7 +2346,7 @@ func (x *Summary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Summary.ProtoReflect.Descriptor instead.
 func (*Summary) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{22}
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Summary) GetUsage() *Usage {
@@ -2045,7 +2391,7 @@ const file_sluice_v1_inference_proto_rawDesc = "" +
 	"\x0e_parse_specialB\x19\n" +
 	"\x17_truncate_prompt_tokens\"\x1a\n" +
 	"\x06Tokens\x12\x10\n" +
-	"\x03ids\x18\x01 \x03(\rR\x03ids\"\xc3\x02\n" +
+	"\x03ids\x18\x01 \x03(\rR\x03ids\"\xdf\x02\n" +
 	"\x04Chat\x12.\n" +
 	"\bmessages\x18\x01 \x03(\v2\x12.sluice.v1.MessageR\bmessages\x12%\n" +
 	"\x05tools\x18\x02 \x03(\v2\x0f.sluice.v1.ToolR\x05tools\x126\n" +
@@ -2053,8 +2399,9 @@ const file_sluice_v1_inference_proto_rawDesc = "" +
 	"toolChoice\x12#\n" +
 	"\rtemplate_args\x18\x04 \x01(\tR\ftemplateArgs\x127\n" +
 	"\x15add_generation_prompt\x18\x05 \x01(\bH\x00R\x13addGenerationPrompt\x88\x01\x01\x124\n" +
-	"\x16continue_final_message\x18\x06 \x01(\bR\x14continueFinalMessageB\x18\n" +
-	"\x16_add_generation_prompt\"\xa1\x01\n" +
+	"\x16continue_final_message\x18\x06 \x01(\bR\x14continueFinalMessage\x12\x1a\n" +
+	"\btemplate\x18\a \x01(\tR\btemplateB\x18\n" +
+	"\x16_add_generation_prompt\"\xbf\x01\n" +
 	"\aMessage\x12\x12\n" +
 	"\x04role\x18\x01 \x01(\tR\x04role\x12\x18\n" +
 	"\acontent\x18\x02 \x01(\tR\acontent\x12\x12\n" +
@@ -2062,7 +2409,8 @@ const file_sluice_v1_inference_proto_rawDesc = "" +
 	"\n" +
 	"tool_calls\x18\x04 \x03(\v2\x13.sluice.v1.ToolCallR\ttoolCalls\x12 \n" +
 	"\ftool_call_id\x18\x05 \x01(\tR\n" +
-	"toolCallId\"\\\n" +
+	"toolCallId\x12\x1c\n" +
+	"\treasoning\x18\x06 \x01(\tR\treasoning\"\\\n" +
 	"\x04Tool\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x1e\n" +
@@ -2072,18 +2420,27 @@ const file_sluice_v1_inference_proto_rawDesc = "" +
 	"\bToolCall\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1c\n" +
-	"\targuments\x18\x03 \x01(\tR\targuments\"]\n" +
+	"\targuments\x18\x03 \x01(\tR\targuments\"\x85\x01\n" +
+	"\rToolCallDelta\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\rR\x05index\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x1c\n" +
+	"\targuments\x18\x04 \x01(\tR\targuments\x12\x1c\n" +
+	"\tretracted\x18\x05 \x01(\bR\tretracted\"]\n" +
 	"\n" +
 	"ToolChoice\x12/\n" +
 	"\x04mode\x18\x01 \x01(\x0e2\x19.sluice.v1.ToolChoiceModeH\x00R\x04mode\x12\x14\n" +
 	"\x04name\x18\x02 \x01(\tH\x00R\x04nameB\b\n" +
-	"\x06choice\"\xfd\x01\n" +
+	"\x06choice\"\xd9\x02\n" +
 	"\rOutputOptions\x12\x1f\n" +
 	"\blogprobs\x18\x01 \x01(\rH\x00R\blogprobs\x88\x01\x01\x12,\n" +
 	"\x0fprompt_logprobs\x18\x02 \x01(\rH\x01R\x0epromptLogprobs\x88\x01\x01\x12\x1b\n" +
 	"\ttoken_ids\x18\x03 \x01(\bR\btokenIds\x12\x12\n" +
 	"\x04echo\x18\x04 \x01(\bR\x04echo\x123\n" +
-	"\x13skip_special_tokens\x18\x05 \x01(\bH\x02R\x11skipSpecialTokens\x88\x01\x01B\v\n" +
+	"\x13skip_special_tokens\x18\x05 \x01(\bH\x02R\x11skipSpecialTokens\x88\x01\x01\x12\x18\n" +
+	"\aentropy\x18\x06 \x01(\bR\aentropy\x12%\n" +
+	"\x0esampling_trace\x18\a \x01(\bR\rsamplingTrace\x12\x19\n" +
+	"\braw_text\x18\b \x01(\bR\arawTextB\v\n" +
 	"\t_logprobsB\x12\n" +
 	"\x10_prompt_logprobsB\x16\n" +
 	"\x14_skip_special_tokens\"\xbb\x01\n" +
@@ -2108,7 +2465,7 @@ const file_sluice_v1_inference_proto_rawDesc = "" +
 	"\aoutputs\x18\x03 \x03(\v2\x11.sluice.v1.OutputR\aoutputs\x12&\n" +
 	"\x05usage\x18\x04 \x01(\v2\x10.sluice.v1.UsageR\x05usage\x12,\n" +
 	"\atimings\x18\x05 \x01(\v2\x12.sluice.v1.TimingsR\atimings\x12A\n" +
-	"\x0fprompt_logprobs\x18\x06 \x03(\v2\x18.sluice.v1.TokenLogprobsR\x0epromptLogprobs\"\xfc\x01\n" +
+	"\x0fprompt_logprobs\x18\x06 \x03(\v2\x18.sluice.v1.TokenLogprobsR\x0epromptLogprobs\"\x8f\x03\n" +
 	"\x06Output\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x1b\n" +
@@ -2116,19 +2473,39 @@ const file_sluice_v1_inference_proto_rawDesc = "" +
 	"\blogprobs\x18\x04 \x03(\v2\x18.sluice.v1.TokenLogprobsR\blogprobs\x12<\n" +
 	"\rfinish_reason\x18\x05 \x01(\x0e2\x17.sluice.v1.FinishReasonR\ffinishReason\x12#\n" +
 	"\rstop_sequence\x18\x06 \x01(\tR\fstopSequence\x12\x12\n" +
-	"\x04seed\x18\a \x01(\x04R\x04seed\"k\n" +
+	"\x04seed\x18\a \x01(\x04R\x04seed\x12\x1c\n" +
+	"\treasoning\x18\b \x01(\tR\treasoning\x122\n" +
+	"\n" +
+	"tool_calls\x18\t \x03(\v2\x13.sluice.v1.ToolCallR\ttoolCalls\x12?\n" +
+	"\x0esampling_trace\x18\n" +
+	" \x03(\v2\x18.sluice.v1.SamplingTraceR\rsamplingTrace\"\x96\x01\n" +
 	"\rTokenLogprobs\x12/\n" +
 	"\x06chosen\x18\x01 \x01(\v2\x17.sluice.v1.TokenLogprobR\x06chosen\x12)\n" +
-	"\x03top\x18\x02 \x03(\v2\x17.sluice.v1.TokenLogprobR\x03top\"m\n" +
+	"\x03top\x18\x02 \x03(\v2\x17.sluice.v1.TokenLogprobR\x03top\x12\x1d\n" +
+	"\aentropy\x18\x03 \x01(\x02H\x00R\aentropy\x88\x01\x01B\n" +
+	"\n" +
+	"\b_entropy\"\x80\x01\n" +
+	"\rSamplingTrace\x12-\n" +
+	"\x05steps\x18\x01 \x03(\v2\x17.sluice.v1.SamplingStepR\x05steps\x12\x1e\n" +
+	"\n" +
+	"candidates\x18\x02 \x01(\rR\n" +
+	"candidates\x12 \n" +
+	"\vprobability\x18\x03 \x01(\x02R\vprobability\"\xad\x01\n" +
+	"\fSamplingStep\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aremoved\x18\x02 \x01(\rR\aremoved\x12/\n" +
+	"\x13removed_probability\x18\x03 \x01(\x02R\x12removedProbability\x12>\n" +
+	"\x0eremoved_tokens\x18\x04 \x03(\v2\x17.sluice.v1.TokenLogprobR\rremovedTokens\"m\n" +
 	"\fTokenLogprob\x12\x19\n" +
 	"\btoken_id\x18\x01 \x01(\rR\atokenId\x12\x18\n" +
 	"\alogprob\x18\x02 \x01(\x02R\alogprob\x12\x14\n" +
 	"\x05token\x18\x03 \x01(\fR\x05token\x12\x12\n" +
-	"\x04rank\x18\x04 \x01(\rR\x04rank\"~\n" +
+	"\x04rank\x18\x04 \x01(\rR\x04rank\"\xa9\x01\n" +
 	"\x05Usage\x12#\n" +
 	"\rprompt_tokens\x18\x01 \x01(\rR\fpromptTokens\x12+\n" +
 	"\x11completion_tokens\x18\x02 \x01(\rR\x10completionTokens\x12#\n" +
-	"\rcached_tokens\x18\x03 \x01(\rR\fcachedTokens\"\xec\x01\n" +
+	"\rcached_tokens\x18\x03 \x01(\rR\fcachedTokens\x12)\n" +
+	"\x10reasoning_tokens\x18\x04 \x01(\rR\x0freasoningTokens\"\xec\x01\n" +
 	"\aTimings\x12/\n" +
 	"\x05queue\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05queue\x123\n" +
 	"\aprefill\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\aprefill\x12H\n" +
@@ -2146,12 +2523,16 @@ const file_sluice_v1_inference_proto_rawDesc = "" +
 	"\x05model\x18\x02 \x01(\tR\x05model\"B\n" +
 	"\n" +
 	"PromptPart\x124\n" +
-	"\blogprobs\x18\x01 \x03(\v2\x18.sluice.v1.TokenLogprobsR\blogprobs\"\x84\x01\n" +
+	"\blogprobs\x18\x01 \x03(\v2\x18.sluice.v1.TokenLogprobsR\blogprobs\"\x9c\x02\n" +
 	"\x05Delta\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x1b\n" +
 	"\ttoken_ids\x18\x03 \x03(\rR\btokenIds\x124\n" +
-	"\blogprobs\x18\x04 \x03(\v2\x18.sluice.v1.TokenLogprobsR\blogprobs\"\x97\x01\n" +
+	"\blogprobs\x18\x04 \x03(\v2\x18.sluice.v1.TokenLogprobsR\blogprobs\x12\x1c\n" +
+	"\treasoning\x18\x05 \x01(\tR\treasoning\x127\n" +
+	"\n" +
+	"tool_calls\x18\x06 \x03(\v2\x18.sluice.v1.ToolCallDeltaR\ttoolCalls\x12?\n" +
+	"\x0esampling_trace\x18\a \x03(\v2\x18.sluice.v1.SamplingTraceR\rsamplingTrace\"\x97\x01\n" +
 	"\bFinished\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12<\n" +
 	"\rfinish_reason\x18\x02 \x01(\x0e2\x17.sluice.v1.FinishReasonR\ffinishReason\x12#\n" +
@@ -2190,7 +2571,7 @@ func file_sluice_v1_inference_proto_rawDescGZIP() []byte {
 }
 
 var file_sluice_v1_inference_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_sluice_v1_inference_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_sluice_v1_inference_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_sluice_v1_inference_proto_goTypes = []any{
 	(ToolChoiceMode)(0),            // 0: sluice.v1.ToolChoiceMode
 	(FinishReason)(0),              // 1: sluice.v1.FinishReason
@@ -2200,72 +2581,81 @@ var file_sluice_v1_inference_proto_goTypes = []any{
 	(*Message)(nil),                // 5: sluice.v1.Message
 	(*Tool)(nil),                   // 6: sluice.v1.Tool
 	(*ToolCall)(nil),               // 7: sluice.v1.ToolCall
-	(*ToolChoice)(nil),             // 8: sluice.v1.ToolChoice
-	(*OutputOptions)(nil),          // 9: sluice.v1.OutputOptions
-	(*Constraint)(nil),             // 10: sluice.v1.Constraint
-	(*Choice)(nil),                 // 11: sluice.v1.Choice
-	(*CacheOptions)(nil),           // 12: sluice.v1.CacheOptions
-	(*GenerateResponse)(nil),       // 13: sluice.v1.GenerateResponse
-	(*Output)(nil),                 // 14: sluice.v1.Output
-	(*TokenLogprobs)(nil),          // 15: sluice.v1.TokenLogprobs
-	(*TokenLogprob)(nil),           // 16: sluice.v1.TokenLogprob
-	(*Usage)(nil),                  // 17: sluice.v1.Usage
-	(*Timings)(nil),                // 18: sluice.v1.Timings
-	(*GenerateStreamResponse)(nil), // 19: sluice.v1.GenerateStreamResponse
-	(*Started)(nil),                // 20: sluice.v1.Started
-	(*PromptPart)(nil),             // 21: sluice.v1.PromptPart
-	(*Delta)(nil),                  // 22: sluice.v1.Delta
-	(*Finished)(nil),               // 23: sluice.v1.Finished
-	(*Summary)(nil),                // 24: sluice.v1.Summary
-	(*Sampling)(nil),               // 25: sluice.v1.Sampling
-	(*Stop)(nil),                   // 26: sluice.v1.Stop
-	(*durationpb.Duration)(nil),    // 27: google.protobuf.Duration
+	(*ToolCallDelta)(nil),          // 8: sluice.v1.ToolCallDelta
+	(*ToolChoice)(nil),             // 9: sluice.v1.ToolChoice
+	(*OutputOptions)(nil),          // 10: sluice.v1.OutputOptions
+	(*Constraint)(nil),             // 11: sluice.v1.Constraint
+	(*Choice)(nil),                 // 12: sluice.v1.Choice
+	(*CacheOptions)(nil),           // 13: sluice.v1.CacheOptions
+	(*GenerateResponse)(nil),       // 14: sluice.v1.GenerateResponse
+	(*Output)(nil),                 // 15: sluice.v1.Output
+	(*TokenLogprobs)(nil),          // 16: sluice.v1.TokenLogprobs
+	(*SamplingTrace)(nil),          // 17: sluice.v1.SamplingTrace
+	(*SamplingStep)(nil),           // 18: sluice.v1.SamplingStep
+	(*TokenLogprob)(nil),           // 19: sluice.v1.TokenLogprob
+	(*Usage)(nil),                  // 20: sluice.v1.Usage
+	(*Timings)(nil),                // 21: sluice.v1.Timings
+	(*GenerateStreamResponse)(nil), // 22: sluice.v1.GenerateStreamResponse
+	(*Started)(nil),                // 23: sluice.v1.Started
+	(*PromptPart)(nil),             // 24: sluice.v1.PromptPart
+	(*Delta)(nil),                  // 25: sluice.v1.Delta
+	(*Finished)(nil),               // 26: sluice.v1.Finished
+	(*Summary)(nil),                // 27: sluice.v1.Summary
+	(*Sampling)(nil),               // 28: sluice.v1.Sampling
+	(*Stop)(nil),                   // 29: sluice.v1.Stop
+	(*durationpb.Duration)(nil),    // 30: google.protobuf.Duration
 }
 var file_sluice_v1_inference_proto_depIdxs = []int32{
 	3,  // 0: sluice.v1.GenerateRequest.tokens:type_name -> sluice.v1.Tokens
 	4,  // 1: sluice.v1.GenerateRequest.chat:type_name -> sluice.v1.Chat
-	25, // 2: sluice.v1.GenerateRequest.sampling:type_name -> sluice.v1.Sampling
-	26, // 3: sluice.v1.GenerateRequest.stop:type_name -> sluice.v1.Stop
-	9,  // 4: sluice.v1.GenerateRequest.output:type_name -> sluice.v1.OutputOptions
-	10, // 5: sluice.v1.GenerateRequest.constraint:type_name -> sluice.v1.Constraint
-	12, // 6: sluice.v1.GenerateRequest.cache:type_name -> sluice.v1.CacheOptions
+	28, // 2: sluice.v1.GenerateRequest.sampling:type_name -> sluice.v1.Sampling
+	29, // 3: sluice.v1.GenerateRequest.stop:type_name -> sluice.v1.Stop
+	10, // 4: sluice.v1.GenerateRequest.output:type_name -> sluice.v1.OutputOptions
+	11, // 5: sluice.v1.GenerateRequest.constraint:type_name -> sluice.v1.Constraint
+	13, // 6: sluice.v1.GenerateRequest.cache:type_name -> sluice.v1.CacheOptions
 	5,  // 7: sluice.v1.Chat.messages:type_name -> sluice.v1.Message
 	6,  // 8: sluice.v1.Chat.tools:type_name -> sluice.v1.Tool
-	8,  // 9: sluice.v1.Chat.tool_choice:type_name -> sluice.v1.ToolChoice
+	9,  // 9: sluice.v1.Chat.tool_choice:type_name -> sluice.v1.ToolChoice
 	7,  // 10: sluice.v1.Message.tool_calls:type_name -> sluice.v1.ToolCall
 	0,  // 11: sluice.v1.ToolChoice.mode:type_name -> sluice.v1.ToolChoiceMode
-	11, // 12: sluice.v1.Constraint.choice:type_name -> sluice.v1.Choice
-	14, // 13: sluice.v1.GenerateResponse.outputs:type_name -> sluice.v1.Output
-	17, // 14: sluice.v1.GenerateResponse.usage:type_name -> sluice.v1.Usage
-	18, // 15: sluice.v1.GenerateResponse.timings:type_name -> sluice.v1.Timings
-	15, // 16: sluice.v1.GenerateResponse.prompt_logprobs:type_name -> sluice.v1.TokenLogprobs
-	15, // 17: sluice.v1.Output.logprobs:type_name -> sluice.v1.TokenLogprobs
+	12, // 12: sluice.v1.Constraint.choice:type_name -> sluice.v1.Choice
+	15, // 13: sluice.v1.GenerateResponse.outputs:type_name -> sluice.v1.Output
+	20, // 14: sluice.v1.GenerateResponse.usage:type_name -> sluice.v1.Usage
+	21, // 15: sluice.v1.GenerateResponse.timings:type_name -> sluice.v1.Timings
+	16, // 16: sluice.v1.GenerateResponse.prompt_logprobs:type_name -> sluice.v1.TokenLogprobs
+	16, // 17: sluice.v1.Output.logprobs:type_name -> sluice.v1.TokenLogprobs
 	1,  // 18: sluice.v1.Output.finish_reason:type_name -> sluice.v1.FinishReason
-	16, // 19: sluice.v1.TokenLogprobs.chosen:type_name -> sluice.v1.TokenLogprob
-	16, // 20: sluice.v1.TokenLogprobs.top:type_name -> sluice.v1.TokenLogprob
-	27, // 21: sluice.v1.Timings.queue:type_name -> google.protobuf.Duration
-	27, // 22: sluice.v1.Timings.prefill:type_name -> google.protobuf.Duration
-	27, // 23: sluice.v1.Timings.time_to_first_token:type_name -> google.protobuf.Duration
-	27, // 24: sluice.v1.Timings.decode:type_name -> google.protobuf.Duration
-	20, // 25: sluice.v1.GenerateStreamResponse.started:type_name -> sluice.v1.Started
-	22, // 26: sluice.v1.GenerateStreamResponse.delta:type_name -> sluice.v1.Delta
-	23, // 27: sluice.v1.GenerateStreamResponse.finished:type_name -> sluice.v1.Finished
-	24, // 28: sluice.v1.GenerateStreamResponse.summary:type_name -> sluice.v1.Summary
-	21, // 29: sluice.v1.GenerateStreamResponse.prompt:type_name -> sluice.v1.PromptPart
-	15, // 30: sluice.v1.PromptPart.logprobs:type_name -> sluice.v1.TokenLogprobs
-	15, // 31: sluice.v1.Delta.logprobs:type_name -> sluice.v1.TokenLogprobs
-	1,  // 32: sluice.v1.Finished.finish_reason:type_name -> sluice.v1.FinishReason
-	17, // 33: sluice.v1.Summary.usage:type_name -> sluice.v1.Usage
-	18, // 34: sluice.v1.Summary.timings:type_name -> sluice.v1.Timings
-	2,  // 35: sluice.v1.InferenceService.Generate:input_type -> sluice.v1.GenerateRequest
-	2,  // 36: sluice.v1.InferenceService.GenerateStream:input_type -> sluice.v1.GenerateRequest
-	13, // 37: sluice.v1.InferenceService.Generate:output_type -> sluice.v1.GenerateResponse
-	19, // 38: sluice.v1.InferenceService.GenerateStream:output_type -> sluice.v1.GenerateStreamResponse
-	37, // [37:39] is the sub-list for method output_type
-	35, // [35:37] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	7,  // 19: sluice.v1.Output.tool_calls:type_name -> sluice.v1.ToolCall
+	17, // 20: sluice.v1.Output.sampling_trace:type_name -> sluice.v1.SamplingTrace
+	19, // 21: sluice.v1.TokenLogprobs.chosen:type_name -> sluice.v1.TokenLogprob
+	19, // 22: sluice.v1.TokenLogprobs.top:type_name -> sluice.v1.TokenLogprob
+	18, // 23: sluice.v1.SamplingTrace.steps:type_name -> sluice.v1.SamplingStep
+	19, // 24: sluice.v1.SamplingStep.removed_tokens:type_name -> sluice.v1.TokenLogprob
+	30, // 25: sluice.v1.Timings.queue:type_name -> google.protobuf.Duration
+	30, // 26: sluice.v1.Timings.prefill:type_name -> google.protobuf.Duration
+	30, // 27: sluice.v1.Timings.time_to_first_token:type_name -> google.protobuf.Duration
+	30, // 28: sluice.v1.Timings.decode:type_name -> google.protobuf.Duration
+	23, // 29: sluice.v1.GenerateStreamResponse.started:type_name -> sluice.v1.Started
+	25, // 30: sluice.v1.GenerateStreamResponse.delta:type_name -> sluice.v1.Delta
+	26, // 31: sluice.v1.GenerateStreamResponse.finished:type_name -> sluice.v1.Finished
+	27, // 32: sluice.v1.GenerateStreamResponse.summary:type_name -> sluice.v1.Summary
+	24, // 33: sluice.v1.GenerateStreamResponse.prompt:type_name -> sluice.v1.PromptPart
+	16, // 34: sluice.v1.PromptPart.logprobs:type_name -> sluice.v1.TokenLogprobs
+	16, // 35: sluice.v1.Delta.logprobs:type_name -> sluice.v1.TokenLogprobs
+	8,  // 36: sluice.v1.Delta.tool_calls:type_name -> sluice.v1.ToolCallDelta
+	17, // 37: sluice.v1.Delta.sampling_trace:type_name -> sluice.v1.SamplingTrace
+	1,  // 38: sluice.v1.Finished.finish_reason:type_name -> sluice.v1.FinishReason
+	20, // 39: sluice.v1.Summary.usage:type_name -> sluice.v1.Usage
+	21, // 40: sluice.v1.Summary.timings:type_name -> sluice.v1.Timings
+	2,  // 41: sluice.v1.InferenceService.Generate:input_type -> sluice.v1.GenerateRequest
+	2,  // 42: sluice.v1.InferenceService.GenerateStream:input_type -> sluice.v1.GenerateRequest
+	14, // 43: sluice.v1.InferenceService.Generate:output_type -> sluice.v1.GenerateResponse
+	22, // 44: sluice.v1.InferenceService.GenerateStream:output_type -> sluice.v1.GenerateStreamResponse
+	43, // [43:45] is the sub-list for method output_type
+	41, // [41:43] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_sluice_v1_inference_proto_init() }
@@ -2280,19 +2670,20 @@ func file_sluice_v1_inference_proto_init() {
 		(*GenerateRequest_Chat)(nil),
 	}
 	file_sluice_v1_inference_proto_msgTypes[2].OneofWrappers = []any{}
-	file_sluice_v1_inference_proto_msgTypes[6].OneofWrappers = []any{
+	file_sluice_v1_inference_proto_msgTypes[7].OneofWrappers = []any{
 		(*ToolChoice_Mode)(nil),
 		(*ToolChoice_Name)(nil),
 	}
-	file_sluice_v1_inference_proto_msgTypes[7].OneofWrappers = []any{}
-	file_sluice_v1_inference_proto_msgTypes[8].OneofWrappers = []any{
+	file_sluice_v1_inference_proto_msgTypes[8].OneofWrappers = []any{}
+	file_sluice_v1_inference_proto_msgTypes[9].OneofWrappers = []any{
 		(*Constraint_JsonSchema)(nil),
 		(*Constraint_JsonObject)(nil),
 		(*Constraint_Regex)(nil),
 		(*Constraint_Grammar)(nil),
 		(*Constraint_Choice)(nil),
 	}
-	file_sluice_v1_inference_proto_msgTypes[17].OneofWrappers = []any{
+	file_sluice_v1_inference_proto_msgTypes[14].OneofWrappers = []any{}
+	file_sluice_v1_inference_proto_msgTypes[20].OneofWrappers = []any{
 		(*GenerateStreamResponse_Started)(nil),
 		(*GenerateStreamResponse_Delta)(nil),
 		(*GenerateStreamResponse_Finished)(nil),
@@ -2305,7 +2696,7 @@ func file_sluice_v1_inference_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sluice_v1_inference_proto_rawDesc), len(file_sluice_v1_inference_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   23,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -484,9 +484,15 @@ type Model struct {
 	// The sessions that run it.
 	Replicas []*Replica `protobuf:"bytes,10,rep,name=replicas,proto3" json:"replicas,omitempty"`
 	// Folder of the model store that it was loaded from; empty for a model that the server was started with.
-	Folder        string `protobuf:"bytes,11,opt,name=folder,proto3" json:"folder,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Folder string `protobuf:"bytes,11,opt,name=folder,proto3" json:"folder,omitempty"`
+	// Names of its chat templates, "default" first.
+	ChatTemplates []string `protobuf:"bytes,12,rep,name=chat_templates,json=chatTemplates,proto3" json:"chat_templates,omitempty"`
+	// The form in which it calls tools: "hermes", "llama3", "mistral" or "json"; empty for one that has none.
+	ToolCallFormat string `protobuf:"bytes,13,opt,name=tool_call_format,json=toolCallFormat,proto3" json:"tool_call_format,omitempty"`
+	// The form in which it reasons: "think", "cohere", "mistral" or "seed"; empty for one that has none.
+	ReasoningFormat string `protobuf:"bytes,14,opt,name=reasoning_format,json=reasoningFormat,proto3" json:"reasoning_format,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Model) Reset() {
@@ -596,6 +602,27 @@ func (x *Model) GetFolder() string {
 	return ""
 }
 
+func (x *Model) GetChatTemplates() []string {
+	if x != nil {
+		return x.ChatTemplates
+	}
+	return nil
+}
+
+func (x *Model) GetToolCallFormat() string {
+	if x != nil {
+		return x.ToolCallFormat
+	}
+	return ""
+}
+
+func (x *Model) GetReasoningFormat() string {
+	if x != nil {
+		return x.ReasoningFormat
+	}
+	return ""
+}
+
 // Replica is one session of a model on one device.
 type Replica struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -690,7 +717,7 @@ const file_sluice_v1_models_proto_rawDesc = "" +
 	"\x05model\x18\x01 \x01(\v2\x10.sluice.v1.ModelR\x05model\"(\n" +
 	"\x12UnloadModelRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x15\n" +
-	"\x13UnloadModelResponse\"\xf0\x02\n" +
+	"\x13UnloadModelResponse\"\xec\x03\n" +
 	"\x05Model\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaliases\x18\x02 \x03(\tR\aaliases\x12+\n" +
@@ -704,7 +731,10 @@ const file_sluice_v1_models_proto_rawDesc = "" +
 	"\x04chat\x18\t \x01(\bR\x04chat\x12.\n" +
 	"\breplicas\x18\n" +
 	" \x03(\v2\x12.sluice.v1.ReplicaR\breplicas\x12\x16\n" +
-	"\x06folder\x18\v \x01(\tR\x06folder\"k\n" +
+	"\x06folder\x18\v \x01(\tR\x06folder\x12%\n" +
+	"\x0echat_templates\x18\f \x03(\tR\rchatTemplates\x12(\n" +
+	"\x10tool_call_format\x18\r \x01(\tR\x0etoolCallFormat\x12)\n" +
+	"\x10reasoning_format\x18\x0e \x01(\tR\x0freasoningFormat\"k\n" +
 	"\aReplica\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x12\x14\n" +
 	"\x05slots\x18\x02 \x01(\rR\x05slots\x12\x18\n" +

@@ -71,9 +71,12 @@ type Sampling struct {
 	// place in the queue. Default 1.
 	N *uint32 `protobuf:"varint,16,opt,name=n,proto3,oneof" json:"n,omitempty"`
 	// Go on after the end token, which may still be drawn. Default false.
-	IgnoreEos     *bool `protobuf:"varint,17,opt,name=ignore_eos,json=ignoreEos,proto3,oneof" json:"ignore_eos,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	IgnoreEos *bool `protobuf:"varint,17,opt,name=ignore_eos,json=ignoreEos,proto3,oneof" json:"ignore_eos,omitempty"`
+	// Most tokens of reasoning: then the tag that ends it is written in the model's place, and the answer begins. 0 ends it
+	// at once. For `chat` input of a model that has a format for reasoning. Default: no limit.
+	MaxThinkingTokens *uint32 `protobuf:"varint,18,opt,name=max_thinking_tokens,json=maxThinkingTokens,proto3,oneof" json:"max_thinking_tokens,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Sampling) Reset() {
@@ -225,6 +228,13 @@ func (x *Sampling) GetIgnoreEos() bool {
 	return false
 }
 
+func (x *Sampling) GetMaxThinkingTokens() uint32 {
+	if x != nil && x.MaxThinkingTokens != nil {
+		return *x.MaxThinkingTokens
+	}
+	return 0
+}
+
 // Stop says where generation stops besides the model's own end token.
 type Stop struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -293,7 +303,7 @@ var File_sluice_v1_sampling_proto protoreflect.FileDescriptor
 
 const file_sluice_v1_sampling_proto_rawDesc = "" +
 	"\n" +
-	"\x18sluice/v1/sampling.proto\x12\tsluice.v1\"\xa2\a\n" +
+	"\x18sluice/v1/sampling.proto\x12\tsluice.v1\"\xef\a\n" +
 	"\bSampling\x12\"\n" +
 	"\n" +
 	"max_tokens\x18\x01 \x01(\rH\x00R\tmaxTokens\x88\x01\x01\x12\"\n" +
@@ -317,7 +327,8 @@ const file_sluice_v1_sampling_proto_rawDesc = "" +
 	"\x04seed\x18\x0f \x01(\x04H\vR\x04seed\x88\x01\x01\x12\x11\n" +
 	"\x01n\x18\x10 \x01(\rH\fR\x01n\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"ignore_eos\x18\x11 \x01(\bH\rR\tignoreEos\x88\x01\x01\x1a<\n" +
+	"ignore_eos\x18\x11 \x01(\bH\rR\tignoreEos\x88\x01\x01\x123\n" +
+	"\x13max_thinking_tokens\x18\x12 \x01(\rH\x0eR\x11maxThinkingTokens\x88\x01\x01\x1a<\n" +
 	"\x0eLogitBiasEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\rR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x02R\x05value:\x028\x01B\r\n" +
@@ -335,7 +346,8 @@ const file_sluice_v1_sampling_proto_rawDesc = "" +
 	"\x15_no_repeat_ngram_sizeB\a\n" +
 	"\x05_seedB\x04\n" +
 	"\x02_nB\r\n" +
-	"\v_ignore_eos\"i\n" +
+	"\v_ignore_eosB\x16\n" +
+	"\x14_max_thinking_tokens\"i\n" +
 	"\x04Stop\x12\x18\n" +
 	"\astrings\x18\x01 \x03(\tR\astrings\x12\x1b\n" +
 	"\ttoken_ids\x18\x02 \x03(\rR\btokenIds\x12*\n" +
