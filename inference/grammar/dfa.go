@@ -1,0 +1,385 @@
+package grammar
+
+import (
+	"encoding/binary"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// dfa is a deterministic automaton over bytes, without states from which nothing is accepted. State 0 is its start.
+type dfa struct {
+	class   [256]uint8
+	classes int
+	next    []int32 // state × class; -1: none
+	accepts []bool
+
+	// Of the automaton of JSON strings: where a character begins, and the state behind the closing quote. What leaves
+	// loop, but for the closing quote, is one character more. -1 of others.
+	loop, close int32
+
+	shared bool      // among the grammars of a vocabulary
+	firsts []byteSet // by state: the bytes that lead on
+	follow byteSet   // bytes that may come behind; others are not looked at
+
+	mu     sync.Mutex
+	locals []atomic.Pointer[local] // by state
+	walked int                     // nodes of the trie visited for locals
+}
+
+const dead = -1
+
+func (d *dfa) step(state int32, b byte) int32 { return d.next[int(state)*d.classes+int(d.class[b])] }
+
+// empty says whether nothing is accepted.
+func (d *dfa) empty() bool { return len(d.accepts) == 0 }
+
+// run is the state behind a text; dead if there is none.
+func (d *dfa) run(text string) int32 {
+	if d.empty() {
+		return dead
+	}
+	var s int32
+	for i := range len(text) {
+		if s = d.step(s, text[i]); s == dead {
+			return dead
+		}
+	}
+	return s
+}
+
+// accepted says whether a text is accepted.
+func (d *dfa) accepted(text string) bool {
+	s := d.run(text)
+	return s != dead && d.accepts[s]
+}
+
+// classesOf numbers the bytes by the ranges of an automaton that tell them apart.
+func (n *nfa) classesOf() (class [256]uint8, count int) {
+	var cut [257]bool
+	for _, s := range n.states {
+		for _, r := range s.ranges {
+			cut[r.lo] = true
+			cut[int(r.hi)+1] = true
+		}
+	}
+	for b := range 256 {
+		if b > 0 && cut[b] {
+			count++
+		}
+		class[b] = uint8(count)
+	}
+	return class, count + 1
+}
+
+// determine makes the deterministic automaton of the texts that lead from one state to another.
+func (n *nfa) determine(from, to int32) (*dfa, error) {
+	class, classes := n.classesOf()
+	sample := make([]byte, classes) // a byte of each class
+	for b := range 256 {
+		sample[class[b]] = byte(b)
+	}
+	d := &dfa{class: class, classes: classes}
+	w := &subsets{nfa: n, ids: map[string]int32{}, mark: make([]int, len(n.states))}
+	w.add([]int32{from}, true)
+	work := 0
+	for i := 0; i < len(w.sets); i++ {
+		if len(w.sets) > maxDFA {
+			return nil, errorf("an expression needs more than %d states", maxDFA)
+		}
+		d.accepts = append(d.accepts, w.reachesEnd(w.sets[i], to, i == 0))
+		targets := make([][]int32, classes)
+		for _, s := range w.sets[i] {
+			for _, r := range n.states[s].ranges {
+				for c := int(class[r.lo]); c <= int(class[r.hi]); c++ {
+					targets[c] = append(targets[c], r.to)
+					work++
+				}
+			}
+		}
+		for _, t := range targets {
+			work += len(t)
+			if len(t) == 0 {
+				d.next = append(d.next, dead)
+				continue
+			}
+			d.next = append(d.next, w.add(t, false))
+		}
+		if work += w.spent; work > maxDFAWork {
+			return nil, errorf("an expression takes more than %d steps to prepare", maxDFAWork)
+		}
+		w.spent = 0
+	}
+	return d.finish(), nil
+}
+
+// subsets numbers sets of states.
+type subsets struct {
+	nfa   *nfa
+	sets  [][]int32
+	ids   map[string]int32
+	mark  []int
+	round int
+	spent int
+}
+
+// add closes a set of states and numbers it. The set at the start of a text has a number of its own.
+func (w *subsets) add(set []int32, start bool) int32 {
+	set = w.close(set, start, false)
+	slices.Sort(set)
+	key := make([]byte, 0, 4*len(set)+1)
+	if start {
+		key = append(key, 1)
+	}
+	for _, s := range set {
+		key = binary.LittleEndian.AppendUint32(key, uint32(s))
+	}
+	if id, ok := w.ids[string(key)]; ok {
+		return id
+	}
+	id := int32(len(w.sets))
+	w.ids[string(key)] = id
+	w.sets = append(w.sets, set)
+	return id
+}
+
+// close follows the steps without a byte.
+func (w *subsets) close(set []int32, start, end bool) []int32 {
+	w.round++
+	var out []int32
+	stack := slices.Clone(set)
+	for len(stack) > 0 {
+		s := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if w.mark[s] == w.round {
+			continue
+		}
+		w.mark[s] = w.round
+		out = append(out, s)
+		w.spent++
+		for _, e := range w.nfa.states[s].eps {
+			if e.when == always || e.when == atStart && start || e.when == atEnd && end {
+				stack = append(stack, e.to)
+			}
+		}
+	}
+	return out
+}
+
+// reachesEnd says whether a text may end in a set.
+func (w *subsets) reachesEnd(set []int32, to int32, start bool) bool {
+	return slices.Contains(w.close(set, start, true), to)
+}
+
+// finish drops the states from which nothing is accepted, and merges those that accept the same.
+func (d *dfa) finish() *dfa {
+	d.loop, d.close = -1, -1
+	d.follow = *allBytes()
+	n := len(d.accepts)
+	alive := d.alive()
+	number := make([]int32, n) // of the part that a state is in; -1: dead
+	parts := d.partition(alive, number)
+	if n == 0 || !alive[0] {
+		return &dfa{class: d.class, classes: d.classes, loop: -1, close: -1}
+	}
+	// The start's part comes first.
+	swap := number[0]
+	for i, p := range number {
+		switch p {
+		case swap:
+			number[i] = 0
+		case 0:
+			number[i] = swap
+		}
+	}
+	next := make([]int32, parts*d.classes)
+	accepts := make([]bool, parts)
+	for s := range n {
+		p := number[s]
+		if p < 0 {
+			continue
+		}
+		accepts[p] = d.accepts[s]
+		for c := range d.classes {
+			t := d.next[s*d.classes+c]
+			if t >= 0 {
+				t = number[t]
+			}
+			next[int(p)*d.classes+c] = t
+		}
+	}
+	d.next, d.accepts = next, accepts
+	d.locals = make([]atomic.Pointer[local], parts)
+	d.firsts = make([]byteSet, parts)
+	for s := range d.firsts {
+		for b := range 256 {
+			if d.step(int32(s), byte(b)) != dead {
+				d.firsts[s].add(byte(b))
+			}
+		}
+	}
+	return d
+}
+
+// alive says of each state whether something is accepted from it.
+func (d *dfa) alive() []bool {
+	n := len(d.accepts)
+	into := make([][]int32, n)
+	for s := range n {
+		last := int32(dead)
+		for _, t := range d.next[s*d.classes : (s+1)*d.classes] {
+			if t >= 0 && t != last {
+				into[t] = append(into[t], int32(s))
+				last = t
+			}
+		}
+	}
+	alive := make([]bool, n)
+	var stack []int32
+	for s, ok := range d.accepts {
+		if ok {
+			alive[s] = true
+			stack = append(stack, int32(s))
+		}
+	}
+	for len(stack) > 0 {
+		s := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		for _, from := range into[s] {
+			if !alive[from] {
+				alive[from] = true
+				stack = append(stack, from)
+			}
+		}
+	}
+	return alive
+}
+
+// partition numbers the parts of states that accept the same texts (Moore's algorithm), and says how many there are. It
+// gives up where that takes too long: then every state is a part of its own.
+func (d *dfa) partition(alive []bool, number []int32) int {
+	parts := 0
+	distinct := func() int {
+		count := int32(0)
+		for s := range number {
+			number[s] = -1
+			if alive[s] {
+				number[s] = count
+				count++
+			}
+		}
+		return int(count)
+	}
+	for s := range number {
+		switch {
+		case !alive[s]:
+			number[s] = -1
+		case d.accepts[s]:
+			number[s], parts = 1, 2
+		default:
+			number[s] = 0
+		}
+	}
+	parts = 0
+	next := make([]int32, len(number))
+	key := make([]byte, 0, 4*(d.classes+1))
+	for work := 0; ; {
+		ids := map[string]int32{}
+		for s := range number {
+			if number[s] < 0 {
+				next[s] = -1
+				continue
+			}
+			key = binary.LittleEndian.AppendUint32(key[:0], uint32(number[s]))
+			for _, t := range d.next[s*d.classes : (s+1)*d.classes] {
+				to := int32(-1)
+				if t >= 0 {
+					to = number[t]
+				}
+				key = binary.LittleEndian.AppendUint32(key, uint32(to))
+			}
+			id, ok := ids[string(key)]
+			if !ok {
+				id = int32(len(ids))
+				ids[string(key)] = id
+			}
+			next[s] = id
+		}
+		copy(number, next)
+		if len(ids) == parts {
+			return parts
+		}
+		parts = len(ids)
+		if work += len(number) * d.classes; work > maxDFAWork {
+			return distinct()
+		}
+	}
+}
+
+// combine makes the automaton of the texts for which keep says yes, by whether a and b accept them.
+func combine(a, b *dfa, keep func(a, b bool) bool) (*dfa, error) {
+	d := &dfa{}
+	pairs := map[[2]uint8]uint8{}
+	var sample []byte
+	for i := range 256 {
+		p := [2]uint8{a.class[i], b.class[i]}
+		c, ok := pairs[p]
+		if !ok {
+			c = uint8(len(pairs))
+			pairs[p] = c
+			sample = append(sample, byte(i))
+		}
+		d.class[i] = c
+	}
+	d.classes = len(sample)
+	ids := map[[2]int32]int32{}
+	var list [][2]int32
+	id := func(p [2]int32) int32 {
+		n, ok := ids[p]
+		if !ok {
+			n = int32(len(list))
+			ids[p] = n
+			list = append(list, p)
+		}
+		return n
+	}
+	begin := [2]int32{dead, dead}
+	if !a.empty() {
+		begin[0] = 0
+	}
+	if !b.empty() {
+		begin[1] = 0
+	}
+	id(begin)
+	accepted := func(d *dfa, s int32) bool { return s != dead && d.accepts[s] }
+	for i := 0; i < len(list); i++ {
+		if len(list) > maxDFA || i*d.classes > maxDFAWork {
+			return nil, errorf("patterns need more than %d states together", maxDFA)
+		}
+		p := list[i]
+		d.accepts = append(d.accepts, keep(accepted(a, p[0]), accepted(b, p[1])))
+		for _, by := range sample {
+			to := [2]int32{dead, dead}
+			if p[0] != dead {
+				to[0] = a.step(p[0], by)
+			}
+			if p[1] != dead {
+				to[1] = b.step(p[1], by)
+			}
+			if to == [2]int32{dead, dead} {
+				d.next = append(d.next, dead)
+			} else {
+				d.next = append(d.next, id(to))
+			}
+		}
+	}
+	return d.finish(), nil
+}
+
+func intersect(a, b *dfa) (*dfa, error) {
+	return combine(a, b, func(a, b bool) bool { return a && b })
+}
+
+func subtract(a, b *dfa) (*dfa, error) {
+	return combine(a, b, func(a, b bool) bool { return a && !b })
+}

@@ -1,0 +1,49 @@
+package grammar
+
+import (
+	"errors"
+	"fmt"
+)
+
+// The bounds of a constraint. What exceeds one is refused with an *Error that names it.
+const (
+	maxSource      = 1 << 20 // bytes of a schema, an expression or a grammar
+	maxNesting     = 200     // of parentheses, of a schema's objects, and of references that resolve to references
+	maxRules       = 20_000  // rules and schemas
+	maxNodes       = 400_000 // places of all rules
+	maxNFA         = 100_000 // places of one regular expression
+	maxDFA         = 20_000  // states of one terminal
+	maxDFAWork     = 8 << 20 // steps to determine or to combine terminals
+	maxRepeat      = 1 << 20 // repetitions that an expression of a grammar or a schema counts
+	maxChoices     = 100_000 // values of an enum, texts of a choice
+	maxMerges      = 2_000   // pairs of schemas that have to be combined
+	maxLeftInlines = 2_000   // rules that are copied to free a grammar of left recursion
+)
+
+// The bounds of running.
+const (
+	maxConfigs    = 4_000    // configurations of a state
+	maxRemembered = 24 << 20 // bytes that a Grammar remembers of states and masks
+	warmNodes     = 6 << 20  // nodes of the trie that Compile visits to prepare terminals
+)
+
+// ErrAmbiguous says that a grammar can read a text in too many ways at once.
+var ErrAmbiguous = errors.New("grammar: the text can be read in too many ways")
+
+// Error says why a constraint can't be imposed.
+type Error struct {
+	// Reason is what is wrong, in words that repeat nothing of the constraint but the names of standard keywords.
+	Reason string
+	// Where is the place: a JSON pointer into a schema, a line of a grammar. It may repeat names of the constraint.
+	Where string
+}
+
+func (e *Error) Error() string {
+	if e.Where == "" {
+		return "grammar: " + e.Reason
+	}
+	return "grammar: " + e.Reason + " (at " + e.Where + ")"
+}
+
+// errorf makes an Error without a place.
+func errorf(format string, args ...any) *Error { return &Error{Reason: fmt.Sprintf(format, args...)} }

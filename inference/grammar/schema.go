@@ -1,0 +1,340 @@
+package grammar
+
+import (
+	"encoding/binary"
+	"slices"
+	"strings"
+)
+
+// schemas compiles one JSON Schema. What is compiled is never a schema alone but a conjunction: the set of schemas that a
+// value must satisfy together, since allOf, $ref beside other keywords, patternProperties and branches of anyOf add to
+// each other. Each conjunction is a rule, so that recursion is a rule that calls itself.
+type schemas struct {
+	root    *value
+	json    *jsonRules
+	anchors map[string]*value
+	rules   map[string]*rule
+	pending []pendingRule
+	merges  int
+	err     error
+}
+
+type pendingRule struct {
+	rule *rule
+	set  []part
+}
+
+// part is a schema of a conjunction. Choices that were made are not made again.
+type part struct {
+	schema  *value
+	settled settled
+}
+
+type settled byte
+
+const (
+	anyOfSettled settled = 1 << iota
+	oneOfSettled
+	refSettled // $ref and allOf
+)
+
+// compileSchema makes the rule of the JSON texts that conform to a schema.
+func compileSchema(text string, v *Vocabulary) (*rule, error) {
+	root, err := parseJSON(text)
+	if err != nil {
+		return nil, err
+	}
+	s := &schemas{root: root, json: newJSONRules(v), anchors: map[string]*value{}, rules: map[string]*rule{}}
+	s.findAnchors(root)
+	start := s.rule([]part{{schema: root}})
+	for len(s.pending) > 0 && s.err == nil {
+		p := s.pending[len(s.pending)-1]
+		s.pending = s.pending[:len(s.pending)-1]
+		p.rule.body = s.conjunction(p.set)
+		if len(s.rules) > maxRules {
+			s.fail(errorf("the schema needs more than %d rules", maxRules))
+		}
+	}
+	return start, s.err
+}
+
+func (s *schemas) fail(err error) {
+	if s.err == nil && err != nil {
+		s.err = err
+	}
+}
+
+// refuse notes that a schema asks for something that cannot be enforced.
+func (s *schemas) refuse(at *value, keyword, why string) {
+	where := at.pointer
+	if keyword != "" {
+		where += "/" + escapePointer(keyword)
+		why = keyword + ": " + why
+	}
+	s.fail(&Error{Reason: why, Where: "#" + where})
+}
+
+// rule is the rule of a conjunction, which is compiled later.
+func (s *schemas) rule(set []part) *rule {
+	slices.SortFunc(set, func(a, b part) int {
+		if a.schema.id != b.schema.id {
+			return a.schema.id - b.schema.id
+		}
+		return int(a.settled) - int(b.settled)
+	})
+	set = slices.Compact(set)
+	var key []byte
+	for _, p := range set {
+		key = binary.LittleEndian.AppendUint32(key, uint32(p.schema.id))
+		key = append(key, byte(p.settled))
+	}
+	if r := s.rules[string(key)]; r != nil {
+		return r
+	}
+	r := &rule{name: "schema"}
+	s.rules[string(key)] = r
+	s.pending = append(s.pending, pendingRule{r, set})
+	return r
+}
+
+// conjunction is the expression of the values that satisfy all schemas of a set.
+func (s *schemas) conjunction(set []part) expr {
+	if s.merges++; s.merges > maxMerges+maxRules {
+		s.fail(errorf("the schema needs more than %d combinations", maxMerges+maxRules))
+	}
+	set, never := s.spread(set)
+	if s.err != nil || never {
+		return nothing{}
+	}
+	for i, p := range set {
+		for _, c := range []struct {
+			keyword string
+			flag    settled
+		}{{"anyOf", anyOfSettled}, {"oneOf", oneOfSettled}} {
+			group := p.schema.get(c.keyword)
+			if group == nil || p.settled&c.flag != 0 {
+				continue
+			}
+			if c.flag == oneOfSettled && !s.disjoint(p.schema, group) {
+				return nothing{}
+			}
+			return s.branches(set, i, c.flag, group)
+		}
+	}
+	return s.values(set)
+}
+
+// branches is the choice among the schemas of anyOf or oneOf.
+func (s *schemas) branches(set []part, at int, flag settled, group *value) expr {
+	var out choice
+	for _, branch := range group.items {
+		with := slices.Clone(set)
+		with[at].settled |= flag
+		out = append(out, reference{s.rule(append(with, part{schema: branch}))})
+	}
+	return out
+}
+
+// spread adds to a set the schemas that its schemas refer to, and says whether no value satisfies it.
+func (s *schemas) spread(set []part) (out []part, never bool) {
+	type key struct {
+		id      int
+		settled settled
+	}
+	seen := map[key]bool{}
+	queue := slices.Clone(set)
+	for len(queue) > 0 && s.err == nil {
+		p := queue[0]
+		queue = queue[1:]
+		if seen[key{p.schema.id, p.settled}] {
+			continue
+		}
+		seen[key{p.schema.id, p.settled}] = true
+		if s.merges++; s.merges > maxMerges+maxRules {
+			s.fail(errorf("the schema needs more than %d combinations", maxMerges+maxRules))
+		}
+		switch p.schema.kind {
+		case isBool:
+			if !p.schema.truth {
+				return nil, true
+			}
+			continue
+		case isObject:
+		default:
+			s.refuse(p.schema, "", "a schema must be an object, true or false")
+			return nil, true
+		}
+		s.check(p.schema)
+		spread := p
+		spread.settled |= refSettled
+		out = append(out, spread)
+		if p.settled&refSettled != 0 {
+			continue
+		}
+		if ref := p.schema.get("$ref"); ref != nil {
+			if to := s.resolve(p.schema, ref); to != nil {
+				queue = append(queue, part{schema: to})
+			}
+		}
+		if all := p.schema.get("allOf"); all != nil {
+			for _, sub := range s.list(p.schema, "allOf", all) {
+				queue = append(queue, part{schema: sub})
+			}
+		}
+		for _, keyword := range []string{"anyOf", "oneOf"} {
+			if group := p.schema.get(keyword); group != nil {
+				s.list(p.schema, keyword, group)
+			}
+		}
+	}
+	return out, false
+}
+
+// list is the schemas of a keyword that takes several.
+func (s *schemas) list(at *value, keyword string, group *value) []*value {
+	if group.kind != isArray || len(group.items) == 0 {
+		s.refuse(at, keyword, "must be an array of schemas")
+		return nil
+	}
+	return group.items
+}
+
+// refused says of keywords why they are refused. Those of a value that changes nothing are let through by harmless.
+func refusedKeyword(name string) string {
+	switch name {
+	case "not", "if", "then", "else", "dependentSchemas", "dependentRequired", "dependencies", "contains", "minContains",
+		"maxContains", "unevaluatedItems", "unevaluatedProperties", "$dynamicRef", "$recursiveRef", "uniqueItems",
+		"propertyNames", "extends", "disallow", "divisibleBy":
+		return "cannot be enforced"
+	}
+	return ""
+}
+
+// check refuses the keywords of a schema that are not enforced.
+func (s *schemas) check(at *value) {
+	for _, m := range at.members {
+		why := refusedKeyword(m.name)
+		if why == "" || harmless(at, m) {
+			continue
+		}
+		s.refuse(at, m.name, why)
+		return
+	}
+}
+
+// harmless says whether a keyword that is refused otherwise asks for nothing here.
+func harmless(at *value, m member) bool {
+	switch m.name {
+	case "uniqueItems":
+		most := at.get("maxItems")
+		return m.value.kind == isBool && !m.value.truth || most != nil && (most.text == "0" || most.text == "1")
+	case "then", "else":
+		return at.get("if") == nil
+	case "minContains", "maxContains":
+		return at.get("contains") == nil
+	case "unevaluatedItems", "unevaluatedProperties", "propertyNames", "contains", "if":
+		return m.value.kind == isBool && m.value.truth || m.value.kind == isObject && len(m.value.members) == 0 && m.name != "contains" && m.name != "if"
+	case "dependentSchemas", "dependentRequired", "dependencies":
+		return m.value.kind == isObject && len(m.value.members) == 0
+	case "not":
+		return m.value.kind == isBool && !m.value.truth
+	}
+	return false
+}
+
+// findAnchors notes where $anchor and $id name schemas.
+func (s *schemas) findAnchors(v *value) {
+	for _, m := range v.members {
+		if (m.name == "$anchor" || m.name == "$id" || m.name == "id") && m.value.kind == isString {
+			name := strings.TrimPrefix(m.value.text, "#")
+			if m.name == "$anchor" || strings.HasPrefix(m.value.text, "#") {
+				name = "#" + name
+			}
+			if _, taken := s.anchors[name]; !taken {
+				s.anchors[name] = v
+			}
+		}
+		if m.name != "enum" && m.name != "const" {
+			s.findAnchors(m.value)
+		}
+	}
+	for _, item := range v.items {
+		s.findAnchors(item)
+	}
+}
+
+// resolve is the schema that a $ref names.
+func (s *schemas) resolve(at, ref *value) *value {
+	if ref.kind != isString {
+		s.refuse(at, "$ref", "must be a string")
+		return nil
+	}
+	base, fragment, _ := strings.Cut(ref.text, "#")
+	to := s.root
+	if base != "" {
+		if to = s.anchors[base]; to == nil {
+			s.refuse(at, "$ref", "only references within the schema are supported")
+			return nil
+		}
+	}
+	switch {
+	case fragment == "":
+		return to
+	case !strings.HasPrefix(fragment, "/"):
+		if to = s.anchors["#"+fragment]; to == nil {
+			s.refuse(at, "$ref", "it leads nowhere")
+		}
+		return to
+	}
+	for name := range strings.SplitSeq(fragment[1:], "/") {
+		name = unescapePointer(unescapePercent(name))
+		switch to.kind {
+		case isObject:
+			to = to.get(name)
+		case isArray:
+			to = index(to.items, name)
+		default:
+			to = nil
+		}
+		if to == nil {
+			s.refuse(at, "$ref", "it leads nowhere")
+			return nil
+		}
+	}
+	return to
+}
+
+func index(items []*value, name string) *value {
+	for i, item := range items {
+		if itoa(i) == name {
+			return item
+		}
+	}
+	return nil
+}
+
+// unescapePercent reads %XX in the fragment of a reference; what is no such escape stays.
+func unescapePercent(text string) string {
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		if text[i] == '%' && i+2 < len(text) {
+			if hi, lo := unhex(text[i+1]), unhex(text[i+2]); hi >= 0 && lo >= 0 {
+				b.WriteByte(byte(hi<<4 | lo))
+				i += 2
+				continue
+			}
+		}
+		b.WriteByte(text[i])
+	}
+	return b.String()
+}
+
+func unhex(b byte) int {
+	switch {
+	case '0' <= b && b <= '9':
+		return int(b - '0')
+	case 'a' <= b|0x20 && b|0x20 <= 'f':
+		return int(b|0x20-'a') + 10
+	}
+	return -1
+}

@@ -1,0 +1,120 @@
+package grammar
+
+import "math/bits"
+
+// disjoint says whether no value can satisfy two schemas of a oneOf, and refuses it if that can't be shown.
+func (s *schemas) disjoint(at, group *value) bool {
+	if len(group.items) > 200 {
+		s.refuse(at, "oneOf", "has more than 200 schemas")
+		return false
+	}
+	views := make([]view, len(group.items))
+	for i, item := range group.items {
+		views[i] = s.view([]part{{schema: item}}, 0)
+		if s.err != nil {
+			return false
+		}
+	}
+	for i := range views {
+		for j := range i {
+			if !views[i].apart(&views[j], s, 0) {
+				s.refuse(at, "oneOf", "two of its schemas may hold for one value, or it cannot be shown that they don't")
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// view is what is easily known of the values that satisfy a schema: no more than these.
+type view struct {
+	never    bool
+	types    types
+	listed   map[string]bool // nil: not listed
+	required []string
+	set      []part
+}
+
+// view looks at schemas through references and allOf, not through choices.
+func (s *schemas) view(set []part, depth int) view {
+	v := view{types: allTypes}
+	if depth > maxNesting {
+		return v
+	}
+	set, v.never = s.spread(set)
+	v.set = set
+	for _, p := range set {
+		v.types &= s.typesOf(p.schema)
+		for _, keyword := range []string{"enum", "const"} {
+			list := p.schema.get(keyword)
+			if list == nil {
+				continue
+			}
+			items := list.items
+			if keyword == "const" {
+				items = []*value{list}
+			}
+			now := map[string]bool{}
+			var held types
+			for _, item := range items {
+				if text := item.canonicalText(); v.listed == nil || v.listed[text] {
+					now[text] = true
+					held |= kindTypes(item)
+				}
+			}
+			v.listed = now
+			v.types &= held
+		}
+		if required := p.schema.get("required"); required != nil {
+			for _, r := range required.items {
+				v.required = append(v.required, r.text)
+			}
+		}
+		for _, keyword := range []string{"anyOf", "oneOf"} {
+			group := p.schema.get(keyword)
+			if group == nil {
+				continue
+			}
+			var any types
+			for _, item := range group.items {
+				any |= s.view([]part{{schema: item}}, depth+1).types
+			}
+			v.types &= any
+		}
+	}
+	return v
+}
+
+// apart says whether it is known that no value satisfies both.
+func (v *view) apart(w *view, s *schemas, depth int) bool {
+	switch {
+	case v.never || w.never || v.types&w.types == 0:
+		return true
+	case v.listed != nil && w.listed != nil:
+		for text := range v.listed {
+			if w.listed[text] {
+				return false
+			}
+		}
+		return true
+	case bits.OnesCount8(uint8(v.types&w.types)) != 1 || v.types&w.types != typeObject || depth > 4:
+		return false
+	}
+	for _, name := range append(append([]string(nil), v.required...), w.required...) {
+		a, b := s.property(v.set, name, depth), s.property(w.set, name, depth)
+		if a.apart(&b, s, depth+1) {
+			return true
+		}
+	}
+	return false
+}
+
+// property is the view of a property's values.
+func (s *schemas) property(set []part, name string, depth int) view {
+	patterns, err := s.namePatterns(set)
+	if err != nil {
+		return view{types: allTypes}
+	}
+	of := s.valuesOf(set, patterns, name, func(p *namePattern) bool { return p.dfa.accepted(jsonString(name)) }, true)
+	return s.view(of, depth+1)
+}

@@ -1,0 +1,325 @@
+package grammar
+
+import (
+	"regexp/syntax"
+	"strings"
+)
+
+// text is the expression of the strings that satisfy schemas.
+func (s *schemas) text(set []part) expr {
+	least, most := int32(0), int32(-1)
+	var content *dfa
+	restrict := func(at *value, keyword string, d *dfa, err error) {
+		if err == nil && content != nil {
+			d, err = intersect(content, d)
+		}
+		if err != nil {
+			s.refuseError(at, keyword, err)
+			return
+		}
+		content = d
+	}
+	for _, p := range set {
+		low, high := s.count(p.schema, "minLength"), s.count(p.schema, "maxLength")
+		if low > 0 {
+			least = max(least, low)
+		}
+		if high >= 0 && (most < 0 || high < most) {
+			most = high
+		}
+		if pattern := p.schema.get("pattern"); pattern != nil {
+			d, err := patternDFA(pattern)
+			restrict(p.schema, "pattern", d, err)
+		}
+		if format := p.schema.get("format"); format != nil {
+			d, err := formatDFA(format)
+			if d != nil || err != nil {
+				restrict(p.schema, "format", d, err)
+			}
+		}
+		if s.err != nil {
+			return nothing{}
+		}
+	}
+	if most >= 0 && most < least {
+		return nothing{}
+	}
+	if content == nil {
+		return token{&terminal{dfa: s.json.text.dfa, counts: true, min: least, max: most}}
+	}
+	if least > 0 || most >= 0 {
+		d, err := ofLength(content, s.json.text.dfa, least, most)
+		if err != nil {
+			s.refuseError(set[0].schema, "maxLength", err)
+			return nothing{}
+		}
+		content = d
+	}
+	if content.empty() {
+		return nothing{}
+	}
+	return token{&terminal{dfa: content}}
+}
+
+// refuseError refuses a keyword for the reason of an error.
+func (s *schemas) refuseError(at *value, keyword string, err error) {
+	reason := err.Error()
+	if e, ok := err.(*Error); ok { //nolint:errorlint // ours, never wrapped
+		reason = e.Reason
+	}
+	s.refuse(at, keyword, reason)
+}
+
+// count is the value of a keyword that counts; -1 if it is not set.
+func (s *schemas) count(at *value, keyword string) int32 {
+	v := at.get(keyword)
+	if v == nil {
+		return -1
+	}
+	r := v.rational()
+	if r == nil || !r.IsInt() || r.Sign() < 0 {
+		s.refuse(at, keyword, "must be a whole number from 0")
+		return -1
+	}
+	if !r.Num().IsInt64() || r.Num().Int64() > maxRepeat {
+		if strings.HasPrefix(keyword, "max") {
+			return maxRepeat // which no answer reaches
+		}
+		s.refuse(at, keyword, "exceeds the limit of "+itoa(maxRepeat))
+		return -1
+	}
+	return int32(r.Num().Int64())
+}
+
+// patternDFA is the automaton of the JSON strings in which a pattern is found.
+func patternDFA(pattern *value) (*dfa, error) {
+	if pattern.kind != isString {
+		return nil, errorf("must be a string")
+	}
+	e, err := parsePattern(pattern.text)
+	if err != nil {
+		return nil, err
+	}
+	return contentDFA(e)
+}
+
+// parsePattern parses an expression of ECMA 262 as far as RE2 has it too.
+func parsePattern(source string) (*syntax.Regexp, error) { return parseRegexp(fromECMA(source)) }
+
+// fromECMA spells what ECMA 262 spells otherwise than RE2: \uXXXX, \cX and \d and its like in dialects that know Unicode.
+// Where dialects differ in what a class excludes, the narrower one is taken.
+func fromECMA(source string) string {
+	const blanks = `\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}\x{feff}\x1c-\x1f`
+	var b strings.Builder
+	class := false
+	for i := 0; i < len(source); i++ {
+		c := source[i]
+		if c == '[' && !class {
+			class = true
+			b.WriteByte(c)
+			if strings.HasPrefix(source[i+1:], "^") {
+				i++
+				b.WriteByte('^')
+			}
+			continue
+		}
+		if c == '[' && class && !strings.HasPrefix(source[i:], "[:") {
+			b.WriteString(`\[`)
+			continue
+		}
+		if c == ']' {
+			class = false
+		}
+		if c != '\\' || i+1 == len(source) {
+			b.WriteByte(c)
+			continue
+		}
+		i++
+		switch next := source[i]; {
+		case next == 'u' && i+4 < len(source) && isHex(source[i+1:i+5]):
+			b.WriteString(`\x{` + source[i+1:i+5] + `}`)
+			i += 4
+		case next == 'u' && strings.HasPrefix(source[i+1:], "{"):
+			b.WriteString(`\x`)
+		case next == 'S' && !class:
+			b.WriteString(`[^\s\v` + blanks + `]`)
+		case next == 'W' && !class:
+			b.WriteString(`[^\w\pL\pN\pM\p{Pc}]`)
+		case next == 'D' && !class:
+			b.WriteString(`[^\p{Nd}]`)
+		case next == '/' || next == '-' || next == '_' || next == '#' || next == '@' || next == '%' || next == '&' || next == '~' || next == '`' || next == '\'' || next == '"' || next == ',' || next == ';' || next == ':' || next == '=' || next == '<' || next == '>' || next == '!' || next == ' ':
+			if next != '_' && next != ' ' {
+				b.WriteByte('\\')
+			}
+			b.WriteByte(next)
+		default:
+			b.WriteByte('\\')
+			b.WriteByte(next)
+		}
+	}
+	return b.String()
+}
+
+func isHex(text string) bool {
+	for i := range len(text) {
+		if unhex(text[i]) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// formatPattern is the expression of a format; "" of one that is not known.
+func formatPattern(name string) string {
+	const (
+		// The days that every month has, and those that some have.
+		date  = `(?:[0-9]{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)`
+		time  = `(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])`
+		octet = `(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])`
+		ipv4  = octet + `(?:\.` + octet + `){3}`
+		h16   = `[0-9a-fA-F]{1,4}`
+		ipv6  = `(?:(?:` + h16 + `:){7}` + h16 + `|(?:` + h16 + `:){1,7}:|(?:` + h16 + `:){1,6}:` + h16 +
+			`|(?:` + h16 + `:){1,5}(?::` + h16 + `){1,2}|(?:` + h16 + `:){1,4}(?::` + h16 + `){1,3}|(?:` + h16 + `:){1,3}(?::` + h16 + `){1,4}` +
+			`|(?:` + h16 + `:){1,2}(?::` + h16 + `){1,5}|` + h16 + `:(?::` + h16 + `){1,6}|:(?:(?::` + h16 + `){1,7}|:)|::(?:ffff:)?` + ipv4 + `)`
+		label  = `[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?`
+		host   = label + `(?:\.` + label + `){0,2}`
+		pchar  = `(?:[a-zA-Z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})`
+		number = `[0-9]+`
+	)
+	switch name {
+	case "date":
+		return date
+	case "time":
+		return time
+	case "date-time":
+		return date + `T` + time
+	case "duration":
+		return `P(?:` + number + `W|` + number + `Y(?:` + number + `M(?:` + number + `D)?)?|` + number + `M(?:` + number + `D)?|` + number + `D|(?:` + number + `D)?T(?:` + number + `H(?:` + number + `M(?:` + number + `S)?)?|` + number + `M(?:` + number + `S)?|` + number + `S))`
+	case "uuid":
+		return `[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}`
+	case "email":
+		return `[a-zA-Z0-9_+-]{1,32}(?:\.[a-zA-Z0-9_+-]{1,15}){0,2}@` + host
+	case "hostname":
+		return host
+	case "ipv4":
+		return ipv4
+	case "ipv6":
+		return ipv6
+	case "uri":
+		return `[a-zA-Z][a-zA-Z0-9+.-]*:(?://` + host + `(?::[0-9]{1,5})?)?(?:/` + pchar + `*)*(?:\?(?:` + pchar + `|[/?])*)?(?:#(?:` + pchar + `|[/?])*)?`
+	case "uri-reference":
+		return `(?:/` + pchar + `*)+(?:\?(?:` + pchar + `|[/?])*)?(?:#(?:` + pchar + `|[/?])*)?`
+	case "json-pointer":
+		return `(?:/(?:[^/~]|~[01])*)*`
+	}
+	return ""
+}
+
+// formatDFA is the automaton of the JSON strings of a format; nil of one that says nothing about strings.
+func formatDFA(format *value) (*dfa, error) {
+	if format.kind != isString {
+		return nil, errorf("must be a string")
+	}
+	pattern := formatPattern(format.text)
+	if pattern == "" {
+		switch format.text {
+		case "int32", "int64", "float", "double", "uint32", "uint64", "int", "integer", "number":
+			return nil, nil //nolint:nilnil // OpenAPI's formats of numbers say nothing about strings
+		}
+		return nil, errorf("this format is not supported")
+	}
+	e, err := parseRegexp(`^(?:` + pattern + `)$`)
+	if err != nil {
+		return nil, err
+	}
+	return contentDFA(e)
+}
+
+// ofLength is the automaton of those strings of d that have least to most characters; most -1: or more.
+func ofLength(d, text *dfa, least, most int32) (*dfa, error) {
+	if d.empty() {
+		return d, nil
+	}
+	top := least
+	if most >= 0 {
+		top = most
+	}
+	type place struct{ d, text, count int32 }
+	return explore(place{}, func(p place, b byte) (place, bool) {
+		to := place{d.step(p.d, b), text.step(p.text, b), p.count}
+		if to.d == dead || to.text == dead {
+			return to, false
+		}
+		if p.text == text.loop {
+			if to.text == text.close {
+				return place{to.d, to.text, 0}, p.count >= least
+			}
+			if most >= 0 && p.count == most {
+				return to, false
+			}
+			to.count = min(p.count+1, top)
+		}
+		return to, true
+	}, func(p place) bool { return d.accepts[p.d] && text.accepts[p.text] })
+}
+
+// explore makes the automaton of an abstract machine, by all places that it can come to.
+func explore[P comparable](start P, step func(P, byte) (P, bool), accepts func(P) bool) (*dfa, error) {
+	d := &dfa{classes: 256}
+	for b := range 256 {
+		d.class[b] = uint8(b)
+	}
+	ids := map[P]int32{start: 0}
+	list := []P{start}
+	for i := 0; i < len(list); i++ {
+		if len(list) > maxDFA {
+			return nil, errorf("it needs more than %d states", maxDFA)
+		}
+		d.accepts = append(d.accepts, accepts(list[i]))
+		for b := range 256 {
+			to, ok := step(list[i], byte(b))
+			if !ok {
+				d.next = append(d.next, dead)
+				continue
+			}
+			id, known := ids[to]
+			if !known {
+				id = int32(len(list))
+				ids[to] = id
+				list = append(list, to)
+			}
+			d.next = append(d.next, id)
+		}
+	}
+	d.join()
+	return d.finish(), nil
+}
+
+// join gives bytes that lead to the same places one class.
+func (d *dfa) join() {
+	columns := map[string]uint8{}
+	var class [256]uint8
+	var keep []int
+	column := make([]byte, 0, 4*len(d.accepts))
+	for b := range 256 {
+		column = column[:0]
+		for s := range d.accepts {
+			t := d.next[s*d.classes+int(d.class[b])]
+			column = append(column, byte(t), byte(t>>8), byte(t>>16), byte(t>>24))
+		}
+		c, ok := columns[string(column)]
+		if !ok {
+			c = uint8(len(keep))
+			columns[string(column)] = c
+			keep = append(keep, int(d.class[b]))
+		}
+		class[b] = c
+	}
+	next := make([]int32, 0, len(d.accepts)*len(keep))
+	for s := range d.accepts {
+		for _, c := range keep {
+			next = append(next, d.next[s*d.classes+c])
+		}
+	}
+	d.class, d.classes, d.next = class, len(keep), next
+}
