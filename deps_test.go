@@ -26,7 +26,7 @@ tokenizer/pretoken, tokenizer/bpe, tokenizer/normalize, tokenizer/pattern < toke
 
 # Pure leaves and the loop that owns them.
 inference/kvcache < inference/sched < inference/runner
-inference/speculate < inference/engine
+inference/speculate, inference/grammar < inference/engine
 inference/runner, inference/sampling, inference/stop, inference/semconv < inference/engine
 
 # Models on disk. The session reads the folder that it runs.
@@ -48,6 +48,7 @@ server/handshake < server, cmd/sluice
 inference/model < cmd/sluice/internal/setup < cmd/sluice
 proto/sluice/v1, clients/go < cmd/sluice/internal/bench < cmd/sluice
 cmd/sluice/internal/calibration < cmd/sluice
+inference/runner < cmd/sluice/internal/eval < cmd/sluice
 
 # Helpers of tests.
 inference/runner < inference/inferencetest
@@ -69,7 +70,7 @@ var restricted = map[string][]string{
 
 // pure are the packages that decide and must stay free of clocks, goroutines' contexts, logs and I/O.
 var pure = []string{
-	"inference/sched", "inference/kvcache", "inference/speculate", "inference/sampling", "inference/stop", "inference/runner",
+	"inference/sched", "inference/kvcache", "inference/speculate", "inference/sampling", "inference/stop", "inference/runner", "inference/grammar",
 	"inference/answer",
 	"tokenizer", "tokenizer/bpe", "tokenizer/pretoken", "tokenizer/normalize", "tokenizer/pattern",
 }
