@@ -301,7 +301,7 @@ func TestFailureTakesOneReplica(t *testing.T) {
 	m := newModel(t, setup{replicas: 2, toy: inferencetest.ToyConfig{
 		Limits: runner.Limits{Slots: 4, MaxLength: context128, MaxChunk: 16, VocabSize: vocabSize},
 		BeforeStep: func(step runner.Step) error {
-			if step.Chunk != nil && slices.Contains(step.Chunk.Tokens, poison) {
+			if slices.ContainsFunc(step.Chunks, func(c runner.Chunk) bool { return slices.Contains(c.Tokens, poison) }) {
 				return broken
 			}
 			return nil

@@ -26,7 +26,7 @@ func TestCancelRunning(t *testing.T) {
 				var steps []string
 				toy := slow()
 				toy.BeforeStep = func(s runner.Step) error {
-					steps = append(steps, fmt.Sprintf("%d rows, chunk %t", len(s.Decode), s.Chunk != nil))
+					steps = append(steps, fmt.Sprintf("%d rows, chunk %t", len(s.Decode), len(s.Chunks) > 0))
 					elapse(time.Second)
 					return nil
 				}

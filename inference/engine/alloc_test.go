@@ -88,7 +88,7 @@ type idle struct {
 
 func (s *idle) Limits() runner.Limits { return s.limits }
 func (s *idle) Step(st runner.Step) (runner.Logits, error) {
-	return runner.Logits{Decode: s.rows[:len(st.Decode)], Chunk: s.rows[0]}, nil
+	return runner.Logits{Decode: s.rows[:len(st.Decode)], Chunks: s.rows[:len(st.Chunks)]}, nil
 }
 func (s *idle) CopySlot(_, _, _ int) error         { return nil }
 func (s *idle) ReleaseSlot(int)                    {}

@@ -63,8 +63,11 @@ func TestConcurrentEqualsAlone(t *testing.T) {
 		{Slots: 32, MaxLength: 160, MaxChunk: 5},
 		{Slots: 3, MaxLength: 200, MaxChunk: 1},
 		{Slots: 1, MaxLength: 160, MaxChunk: 64},
+		{Slots: 8, MaxLength: 160, MaxChunk: 16, Uniform: true, MaxDraft: 4},
+		{Slots: 32, MaxLength: 160, MaxChunk: 5, Uniform: true},
+		{Slots: 12, MaxLength: 160, MaxChunk: 100, Uniform: true, Blocks: 9},
 	} {
-		t.Run(fmt.Sprintf("%d slots, chunks of %d", limits.Slots, limits.MaxChunk), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%d slots, chunks of %d, uniform %t", limits.Slots, limits.MaxChunk, limits.Uniform), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				rng := rand.New(rand.NewPCG(3, 3))
 				h := start(t, inferencetest.ToyConfig{
@@ -121,8 +124,8 @@ func TestStepsShareWork(t *testing.T) {
 		var steps []string
 		h := start(t, inferencetest.ToyConfig{BeforeStep: func(s runner.Step) error {
 			line := fmt.Sprintf("%d rows", len(s.Decode))
-			if s.Chunk != nil {
-				line += fmt.Sprintf(", chunk of %d in slot %d", len(s.Chunk.Tokens), s.Chunk.Slot)
+			for _, c := range s.Chunks {
+				line += fmt.Sprintf(", chunk of %d in slot %d", len(c.Tokens), c.Slot)
 			}
 			steps = append(steps, line)
 			elapse(time.Millisecond)

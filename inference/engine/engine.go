@@ -40,6 +40,7 @@ type Engine struct {
 	aborted   []*job
 	sequences []*sched.Sequence
 	results   []sched.Result
+	chunks    []sched.Result
 	forks     []sched.Result
 	row       []float32 // a copy of the logits after a prompt, for its forks
 	text      []byte
@@ -64,7 +65,7 @@ func New(session runner.Session, cfg Config) (*Engine, error) {
 		session: session,
 		sched: sched.New(sched.Config{
 			Slots: limits.Slots, MaxLength: limits.MaxLength, ChunkSize: cfg.ChunkSize, Blocks: limits.Blocks,
-			Linger: lingerSteps, RidingSize: cfg.RidingSize, Budget: cfg.KVTokens,
+			Linger: lingerSteps, Uniform: limits.Uniform, Budget: cfg.KVTokens,
 		}),
 		scratch: sampling.NewScratch(limits.VocabSize),
 		tracer:  newStepTracer(cfg),

@@ -75,6 +75,8 @@ func TestGroupEqualsAlone(t *testing.T) {
 		{Slots: 3, MaxLength: 128, MaxChunk: 16},
 		{Slots: 1, MaxLength: 128, MaxChunk: 16},
 		{Slots: 4, MaxLength: 128, MaxChunk: 16, Blocks: 20, BlockBytes: 64},
+		{Slots: 12, MaxLength: 128, MaxChunk: 64, Uniform: true},
+		{Slots: 4, MaxLength: 128, MaxChunk: 16, Blocks: 20, Uniform: true, MaxDraft: 4},
 		{Slots: 3, MaxLength: 128, MaxChunk: 16, MaxDraft: 4}, // the last outputs, and those alone, guess
 	} {
 		t.Run(fmt.Sprintf("%+v", limits), func(t *testing.T) {
@@ -136,9 +138,8 @@ func TestGroupRunsThePromptOnce(t *testing.T) {
 			h := start(t, inferencetest.ToyConfig{
 				Limits: runner.Limits{Slots: slots, MaxChunk: 7},
 				BeforeStep: func(st runner.Step) error {
-					if ran++; st.Chunk != nil {
-						prompted += len(st.Chunk.Tokens)
-					}
+					ran++
+					prompted += st.Prompted()
 					elapse(time.Millisecond)
 					return nil
 				},

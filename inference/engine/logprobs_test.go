@@ -22,11 +22,11 @@ func scores(t *testing.T, toy inferencetest.ToyConfig, tokens []uint32, n int) [
 	scratch := sampling.NewScratch(session.Limits().VocabSize)
 	out := []engine.TokenLogprobs{{Token: sampling.Logprob{ID: tokens[0]}, Top: []sampling.Logprob{}}}
 	for at := range len(tokens) - 1 {
-		got, err := session.Step(runner.Step{Chunk: &runner.Chunk{Tokens: tokens[at : at+1], Past: at, Logits: true}})
+		got, err := session.Step(runner.Step{Chunks: []runner.Chunk{{Tokens: tokens[at : at+1], Past: at, Logits: true}}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		entries, err := scratch.Logprobs(nil, got.Chunk, tokens[at+1], n)
+		entries, err := scratch.Logprobs(nil, got.Chunks[0], tokens[at+1], n)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -74,7 +74,9 @@ func TestPreemptionDoesNotShow(t *testing.T) {
 	cached, drafted := base, base
 	cached.Blocks = 8
 	drafted.MaxDraft = 4
-	for _, limits := range []runner.Limits{base, cached, drafted} {
+	uniform := drafted
+	uniform.Uniform, uniform.Blocks = true, 8
+	for _, limits := range []runner.Limits{base, cached, drafted, uniform} {
 		for _, budget := range []int{180, 250, 400} {
 			t.Run(fmt.Sprintf("%+v/%d", limits, budget), func(t *testing.T) {
 				got, stats := under(t, limits, budget)

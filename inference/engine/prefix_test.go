@@ -49,8 +49,11 @@ func TestPrefixesDoNotShow(t *testing.T) {
 		{Slots: 8, MaxLength: 200, MaxChunk: 7, Blocks: 20},
 		{Slots: 2, MaxLength: 200, MaxChunk: 200, Blocks: 3},
 		{Slots: 32, MaxLength: 200, MaxChunk: 1, Blocks: 50},
+		{Slots: 4, MaxLength: 200, MaxChunk: 32, Blocks: 200, Uniform: true},
+		{Slots: 8, MaxLength: 200, MaxChunk: 7, Blocks: 20, Uniform: true, MaxDraft: 3},
+		{Slots: 32, MaxLength: 200, MaxChunk: 64, Blocks: 9, Uniform: true},
 	} {
-		t.Run(fmt.Sprintf("%d slots, chunks of %d, %d blocks", limits.Slots, limits.MaxChunk, limits.Blocks), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%d slots, chunks of %d, %d blocks, uniform %t", limits.Slots, limits.MaxChunk, limits.Blocks, limits.Uniform), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				rng := rand.New(rand.NewPCG(4, 4))
 				h := start(t, inferencetest.ToyConfig{

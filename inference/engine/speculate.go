@@ -19,7 +19,7 @@ func (e *Engine) speculate(plan *sched.Plan) {
 	for _, q := range plan.Decode {
 		q.Draft = nil
 	}
-	if len(plan.Decode) != 1 || plan.Chunk.Sequence != nil {
+	if len(plan.Decode) != 1 || len(plan.Chunks) > 0 {
 		return
 	}
 	q := plan.Decode[0]
@@ -32,16 +32,17 @@ func (e *Engine) speculate(plan *sched.Plan) {
 		return
 	}
 	most := min(e.limits.MaxDraft, j.limit-j.count-1, e.limits.MaxLength-q.Past()-1)
-	j.draft = j.lookup.Propose(j.draft[:0], most)
+	j.draft = j.grammar.cut(j.lookup.Propose(j.draft[:0], most))
 	q.Draft = j.draft
 }
 
-// accepted is how many tokens of the draft of a step were right.
-func accepted(results []sched.Result) int {
-	if len(results) != 1 {
-		return 0 // only a row that is alone has one
+// mostAccepted is how many tokens of a step's drafts were right, of the row with most.
+func mostAccepted(results []sched.Result) int {
+	n := 0
+	for _, r := range results {
+		n = max(n, r.Accepted)
 	}
-	return results[0].Accepted
+	return n
 }
 
 // advanceDrafted draws a sequence's next token, and as many more as its draft has right: each is drawn from the logits

@@ -91,28 +91,32 @@ func TestSpeculationDoesNotShow(t *testing.T) {
 			})
 		})
 	}
-	t.Run("together, some cancelled", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			rng := rand.New(rand.NewPCG(4, 4))
-			h := start(t, toy(8), engine.Config{})
-			var wg sync.WaitGroup
-			for i := range requests {
-				delay := time.Duration(rng.IntN(3000)) * time.Millisecond
-				cancelled := rng.IntN(4) == 0
-				wg.Go(func() {
-					elapse(delay)
-					if cancelled {
-						ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
-						defer cancel()
-						read(t, submitCtx(ctx, t, h.Engine, repeatingRequest(i)))
-					}
-					check(t, i, read(t, submit(t, h.Engine, repeatingRequest(i))))
-				})
-			}
-			wg.Wait()
-			if h.Stats().AcceptedTokens == 0 {
-				t.Error("no guess was right")
-			}
+	for _, uniform := range []bool{false, true} {
+		t.Run(fmt.Sprintf("together, some cancelled, uniform %t", uniform), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rng := rand.New(rand.NewPCG(4, 4))
+				cfg := toy(8)
+				cfg.Limits.Uniform = uniform
+				h := start(t, cfg, engine.Config{})
+				var wg sync.WaitGroup
+				for i := range requests {
+					delay := time.Duration(rng.IntN(3000)) * time.Millisecond
+					cancelled := rng.IntN(4) == 0
+					wg.Go(func() {
+						elapse(delay)
+						if cancelled {
+							ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+							defer cancel()
+							read(t, submitCtx(ctx, t, h.Engine, repeatingRequest(i)))
+						}
+						check(t, i, read(t, submit(t, h.Engine, repeatingRequest(i))))
+					})
+				}
+				wg.Wait()
+				if h.Stats().AcceptedTokens == 0 {
+					t.Error("no guess was right")
+				}
+			})
 		})
-	})
+	}
 }

@@ -21,8 +21,8 @@ const seenTokens = 16
 
 // see takes note of a step, in which a decode row got so many tokens.
 func (s *speed) see(step runner.Step, tokens int, took time.Duration) {
-	if c := step.Chunk; c != nil && len(c.Tokens) >= seenTokens {
-		lower(&s.prompt, took/time.Duration(len(c.Tokens)))
+	if n := step.Prompted(); n >= seenTokens {
+		lower(&s.prompt, took/time.Duration(n))
 	}
 	if len(step.Decode) > 0 {
 		lower(&s.token, took/time.Duration(tokens))

@@ -14,17 +14,13 @@ import (
 
 // step plans and runs one step and hands out its results. It says whether there was anything to run.
 func (e *Engine) step(ctx context.Context) (ran bool, err error) {
+	e.sched.SetPace(e.pace())
 	plan := e.sched.Schedule()
 	for _, q := range plan.Preempted {
 		jobOf(q).trace.preempted(q)
 	}
-	for _, c := range plan.Copies {
-		if err := e.session.CopySlot(c.Dst, c.Src, c.Length); err != nil {
-			return false, &FailedError{Err: fmt.Errorf("copy slot %d to %d: %w", c.Src, c.Dst, err)}
-		}
-	}
-	for _, slot := range plan.Release {
-		e.session.ReleaseSlot(slot)
+	if err := e.prepare(plan); err != nil {
+		return false, &FailedError{Err: err}
 	}
 	e.stats.publish(e.sched)
 	if plan.Empty() {
@@ -32,23 +28,19 @@ func (e *Engine) step(ctx context.Context) (ran bool, err error) {
 	}
 
 	started := time.Now()
-	e.admit(plan.Chunk, started)
+	if err := e.admit(plan.Starts, started); err != nil {
+		return false, &FailedError{Err: err}
+	}
 	e.speculate(plan)
 	batch := e.batch.Build(plan)
-	if c := plan.Chunk; c.Sequence != nil {
-		batch.Chunk.Rows = jobOf(c.Sequence).scores(c)
+	for i, c := range plan.Chunks {
+		batch.Chunks[i].Rows = jobOf(c.Sequence).scores(c)
 	}
-	if c := plan.Chunk; len(c.Load) > 0 {
-		if err := e.session.LoadBlocks(c.Sequence.Slot(), c.Load, c.Past); err != nil {
-			return false, &FailedError{Err: fmt.Errorf("load %d blocks: %w", len(c.Load), err)}
-		}
-	}
+	entered := time.Now()
 	logits, err := e.session.Step(batch)
 	ended := time.Now()
 	e.meter.record(e.tracer.step(ctx, plan, batch, started, ended, err), batch, ended.Sub(started))
-	if c := batch.Chunk; c != nil {
-		e.stats.prefilled.Add(int64(len(c.Tokens)))
-	}
+	e.stats.prefilled.Add(int64(batch.Prompted()))
 	if err == nil {
 		err = checkShape(batch, logits, e.limits.VocabSize)
 	}
@@ -56,51 +48,79 @@ func (e *Engine) step(ctx context.Context) (ran bool, err error) {
 		return false, &FailedError{Err: fmt.Errorf("step: %w", err)}
 	}
 
-	now := stepTimes{started: started, ended: ended}
-	e.results, e.forks = e.results[:0], e.forks[:0]
-	drawn := e.drawAll(plan.Decode, logits.Decode)
-	for i, q := range plan.Decode {
-		e.results = append(e.results, e.advanceDrafted(q, drawn[i], logits.Draft, batch, now)) //nolint:contextcheck // a measurement belongs to its request, not to the step
-	}
-	var chunk sched.Result
-	if c := plan.Chunk; c.Sequence != nil {
-		chunk = e.advanceChunk(c, logits, batch, now) //nolint:contextcheck // as above
-	}
-	if c := plan.Chunk; len(c.Save) > 0 { // after the tokens are out: nobody waits for it
-		if err := e.session.SaveBlocks(c.Sequence.Slot(), c.SaveFrom, c.Save); err != nil {
-			return false, &FailedError{Err: fmt.Errorf("save %d blocks: %w", len(c.Save), err)}
-		}
-	}
-	e.speed.see(batch, 1+accepted(e.results), now.ended.Sub(now.started))
-	e.sched.Update(e.results, chunk, e.forks...)
+	e.settle(plan, batch, logits, stepTimes{started: started, ended: ended}) //nolint:contextcheck // a measurement belongs to its request, not to the step
+	e.speed.see(batch, 1+mostAccepted(e.results), ended.Sub(entered))
+	e.sched.Update(e.results, e.chunks, e.forks...)
 	e.stats.publish(e.sched)
 	return true, nil
+}
+
+// prepare does what a plan wants to be done with slots and the prefix store before anything starts.
+func (e *Engine) prepare(plan *sched.Plan) error {
+	for _, s := range plan.Save { // after the tokens are out: nobody waits for it
+		if err := e.session.SaveBlocks(s.Slot, s.From, s.Blocks); err != nil {
+			return fmt.Errorf("save %d blocks: %w", len(s.Blocks), err)
+		}
+	}
+	for _, c := range plan.Copies {
+		if err := e.session.CopySlot(c.Dst, c.Src, c.Length); err != nil {
+			return fmt.Errorf("copy slot %d to %d: %w", c.Src, c.Dst, err)
+		}
+	}
+	for _, slot := range plan.Release {
+		e.session.ReleaseSlot(slot)
+	}
+	return nil
+}
+
+// admit marks the first step of jobs and loads what the prefix store has of their prompts.
+func (e *Engine) admit(starts []sched.Start, now time.Time) error {
+	for _, s := range starts {
+		j := jobOf(s.Sequence)
+		if s.Sequence.Preemptions() > 0 {
+			j.trace.resumed()
+		} else {
+			e.inbox.start(j.ticket)
+			j.started = now
+			e.prepareGuesses(j)
+			j.out.start(j.summary(now))
+			j.trace.queue(e.tracer, j, now)
+		}
+		if len(s.Load) == 0 {
+			continue
+		}
+		if err := e.session.LoadBlocks(s.Sequence.Slot(), s.Load, s.Length); err != nil {
+			return fmt.Errorf("load %d blocks: %w", len(s.Load), err)
+		}
+	}
+	return nil
+}
+
+// settle draws the tokens of a step and hands them out, and sets the results for the scheduler.
+func (e *Engine) settle(plan *sched.Plan, batch runner.Step, logits runner.Logits, now stepTimes) {
+	e.results, e.chunks, e.forks = e.results[:0], e.chunks[:0], e.forks[:0]
+	drawn, drafted := e.drawAll(plan.Decode, logits.Decode), logits.Draft
+	for i, q := range plan.Decode {
+		n := len(q.Draft)
+		e.results = append(e.results, e.advanceDrafted(q, drawn[i], drafted[:n], batch, now))
+		drafted = drafted[n:]
+	}
+	for i, c := range plan.Chunks {
+		var rows [][]float32
+		if batch.Chunks[i].Rows {
+			rows = logits.Rows
+		}
+		e.chunks = append(e.chunks, e.advanceChunk(c, logits.Chunks[i], rows, batch, now))
+	}
 }
 
 // stepTimes are when a step's run began and ended.
 type stepTimes struct{ started, ended time.Time }
 
-// admit marks the first step of a job.
-func (e *Engine) admit(c sched.Chunk, now time.Time) {
-	if !c.First {
-		return
-	}
-	j := jobOf(c.Sequence)
-	if c.Sequence.Preemptions() > 0 {
-		j.trace.resumed()
-		return
-	}
-	e.inbox.start(j.ticket)
-	j.started = now
-	e.prepareGuesses(j)
-	j.out.start(j.summary(now))
-	j.trace.queue(e.tracer, j, now)
-}
-
 // advanceChunk settles a chunk: after the last one the first token is drawn.
-func (e *Engine) advanceChunk(c sched.Chunk, logits runner.Logits, batch runner.Step, now stepTimes) sched.Result {
+func (e *Engine) advanceChunk(c sched.Chunk, row []float32, rows [][]float32, batch runner.Step, now stepTimes) sched.Result {
 	j := jobOf(c.Sequence)
-	if err := e.scorePrompt(j, c, logits.Rows, now.ended); err != nil {
+	if err := e.scorePrompt(j, c, rows, now.ended); err != nil {
 		e.end(j, nil, err)
 		for _, q := range c.Forks { // other outputs of the same request
 			e.end(jobOf(q), nil, err)
@@ -113,18 +133,18 @@ func (e *Engine) advanceChunk(c sched.Chunk, logits runner.Logits, batch runner.
 		return sched.Result{}
 	}
 	if len(c.Forks) > 0 {
-		e.row = append(e.row[:0], logits.Chunk...) // drawing changes the logits
+		e.row = append(e.row[:0], row...) // drawing changes the logits
 	}
 	var result sched.Result
 	if c.Sequence.Replaying() { // its first token is known
 		j.trace.prefill(e.tracer, j, batch, now.started, now.ended)
 	} else {
 		j.prefilled = now.ended
-		result = e.advance(c.Sequence, draw(j, logits.Chunk, e.scratch), batch, now)
+		result = e.advance(c.Sequence, draw(j, row, e.scratch), batch, now)
 	}
 	for _, q := range c.Forks {
-		copy(logits.Chunk, e.row)
-		e.forks = append(e.forks, e.fork(q, logits.Chunk, batch, now))
+		copy(row, e.row)
+		e.forks = append(e.forks, e.fork(q, row, batch, now))
 	}
 	return result
 }
@@ -196,29 +216,23 @@ func (e *Engine) advance(q *sched.Sequence, d drawing, batch runner.Step, now st
 
 // checkShape guards against a session that breaks its contract.
 func checkShape(batch runner.Step, logits runner.Logits, vocab int) error {
-	if len(logits.Decode) != len(batch.Decode) {
-		return fmt.Errorf("%d rows of logits for %d decode rows", len(logits.Decode), len(batch.Decode))
+	if len(logits.Decode) != len(batch.Decode) || len(logits.Draft) != batch.Drafted() || len(logits.Chunks) != len(batch.Chunks) {
+		return fmt.Errorf("%d, %d and %d rows of logits for %d decode rows, drafts of %d and %d chunks", len(logits.Decode),
+			len(logits.Draft), len(logits.Chunks), len(batch.Decode), batch.Drafted(), len(batch.Chunks))
 	}
-	if len(batch.Decode) == 1 && len(logits.Draft) != len(batch.Decode[0].Draft) {
-		return fmt.Errorf("%d rows of logits for a draft of %d", len(logits.Draft), len(batch.Decode[0].Draft))
-	}
-	for _, rows := range [...][][]float32{logits.Decode, logits.Draft} {
+	for _, rows := range [...][][]float32{logits.Decode, logits.Draft, logits.Rows} {
 		for i, row := range rows {
 			if len(row) != vocab {
 				return fmt.Errorf("row %d has %d logits, not %d", i, len(row), vocab)
 			}
 		}
 	}
-	c := batch.Chunk
-	if c != nil && c.Logits && len(logits.Chunk) != vocab {
-		return fmt.Errorf("the chunk has %d logits, not %d", len(logits.Chunk), vocab)
-	}
-	if c != nil && c.Rows && len(logits.Rows) != len(c.Tokens) {
-		return fmt.Errorf("the chunk has %d rows of logits for %d tokens", len(logits.Rows), len(c.Tokens))
-	}
-	for i, row := range logits.Rows {
-		if len(row) != vocab {
-			return fmt.Errorf("row %d of the chunk has %d logits, not %d", i, len(row), vocab)
+	for i, c := range batch.Chunks {
+		if c.Logits && len(logits.Chunks[i]) != vocab {
+			return fmt.Errorf("chunk %d has %d logits, not %d", i, len(logits.Chunks[i]), vocab)
+		}
+		if c.Rows && len(logits.Rows) != len(c.Tokens) {
+			return fmt.Errorf("chunk %d has %d rows of logits for %d tokens", i, len(logits.Rows), len(c.Tokens))
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -55,8 +56,8 @@ func (t *stepTracer) step(
 	for _, q := range plan.Decode {
 		t.link(q)
 	}
-	if plan.Chunk.Sequence != nil {
-		t.link(plan.Chunk.Sequence)
+	for _, c := range plan.Chunks {
+		t.link(c.Sequence)
 	}
 	if len(t.links) == 0 {
 		return ctx
@@ -116,7 +117,11 @@ func (jt *jobTrace) prefill(t *stepTracer, j *job, batch runner.Step, from, to t
 	if jt == nil {
 		return
 	}
-	c := batch.Chunk
+	i := slices.IndexFunc(batch.Chunks, func(c runner.Chunk) bool { return c.Slot == j.seq.Slot() })
+	if i < 0 {
+		return
+	}
+	c := &batch.Chunks[i]
 	if c.Past > 0 && c.Past == j.seq.Cached() {
 		more = append(more, semconv.CachedTokens.Int(c.Past))
 	}

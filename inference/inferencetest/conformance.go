@@ -39,6 +39,9 @@ func TestSession(t *testing.T, open func() runner.Session) {
 		{"a released slot", c.testReleaseSlot, false},
 		{"saved and loaded blocks", c.testBlocks, true},
 		{"drafts", c.testDrafts, false},
+		{"several chunks", c.testSeveralChunks, false},
+		{"drafts beside rows, in any slots", c.testDraftsBesideRows, false},
+		{"decoded positions as a prompt's", c.testDecodedBlocks, false},
 		{"logits changed in place", c.testChangedLogits, false},
 		{"a full slot", c.testFullSlot, false},
 	} {
@@ -100,9 +103,12 @@ func (c *conformance) newLine(t *testing.T, seed uint64, prompt, n int) *line {
 	return l
 }
 
-// row is the decode row that leads to the logits want[i+1].
-func (l *line) row(i int) runner.DecodeRow {
-	return runner.DecodeRow{Token: l.tokens[l.prompt+i], Past: l.prompt + i}
+// row is the decode row that leads to the logits want[i+1], in slot 0.
+func (l *line) row(i int) runner.DecodeRow { return l.rowIn(0, i) }
+
+// rowIn is the same in another slot.
+func (l *line) rowIn(slot, i int) runner.DecodeRow {
+	return runner.DecodeRow{Slot: slot, Token: l.tokens[l.prompt+i], Past: l.prompt + i}
 }
 
 // check compares logits with want[i].
@@ -138,7 +144,7 @@ func prefillFrom(t *testing.T, s runner.Session, slot int, prompt []uint32, past
 	for past < len(prompt) {
 		tokens := prompt[past:min(past+size, len(prompt))]
 		last := past+len(tokens) == len(prompt)
-		row = step(t, s, runner.Step{Chunk: &runner.Chunk{Slot: slot, Tokens: tokens, Past: past, Logits: last}}).Chunk
+		row = step(t, s, runner.Step{Chunks: []runner.Chunk{{Slot: slot, Tokens: tokens, Past: past, Logits: last}}}).Chunks[0]
 		past += len(tokens)
 	}
 	return row
@@ -150,8 +156,9 @@ func step(t *testing.T, s runner.Session, st runner.Step) runner.Logits {
 	if err != nil {
 		t.Fatalf("step: %v", err)
 	}
-	if len(logits.Decode) != len(st.Decode) {
-		t.Fatalf("step of %d decode rows gave %d rows of logits", len(st.Decode), len(logits.Decode))
+	if len(logits.Decode) != len(st.Decode) || len(logits.Draft) != st.Drafted() || len(logits.Chunks) != len(st.Chunks) {
+		t.Fatalf("step of %d decode rows, drafts of %d and %d chunks gave %d, %d and %d rows of logits", len(st.Decode),
+			st.Drafted(), len(st.Chunks), len(logits.Decode), len(logits.Draft), len(logits.Chunks))
 	}
 	return logits
 }

@@ -32,9 +32,9 @@ func (c *conformance) testChunkSizes(t *testing.T) {
 }
 
 func (c *conformance) testChunkWithoutLogits(t *testing.T) {
-	got := step(t, c.session, runner.Step{Chunk: &runner.Chunk{Slot: 1, Tokens: []uint32{1, 0, 1}}})
-	if got.Chunk != nil {
-		t.Errorf("a chunk that asks for no logits got %d", len(got.Chunk))
+	got := step(t, c.session, runner.Step{Chunks: []runner.Chunk{{Slot: 1, Tokens: []uint32{1, 0, 1}}}})
+	if got.Chunks[0] != nil {
+		t.Errorf("a chunk that asks for no logits got %d", len(got.Chunks[0]))
 	}
 }
 
@@ -56,20 +56,20 @@ func (c *conformance) testRows(t *testing.T) {
 		for past := 0; past < l.prompt; past += size {
 			tokens := l.tokens[past:min(past+size, l.prompt)]
 			last := past+len(tokens) == l.prompt
-			st := runner.Step{Chunk: &runner.Chunk{Slot: 1, Tokens: tokens, Past: past, Rows: true, Logits: last}}
+			st := runner.Step{Chunks: []runner.Chunk{{Slot: 1, Tokens: tokens, Past: past, Rows: true, Logits: last}}}
 			if at < len(beside.want)-1 {
 				st.Decode = []runner.DecodeRow{beside.row(at)}
 				at++
 			}
 			got := step(t, c.session, st)
-			if len(got.Rows) != len(tokens) || (got.Chunk != nil) != last {
+			if len(got.Rows) != len(tokens) || (got.Chunks[0] != nil) != last {
 				t.Fatalf("a chunk of %d tokens has %d rows of logits", len(tokens), len(got.Rows))
 			}
 			for i, row := range got.Rows {
 				lines[past+i].check(t, name("rows of chunks of %d, position %d", size, past+i), 0, row)
 			}
 			if last {
-				l.check(t, "the last of the rows", 0, got.Chunk)
+				l.check(t, "the last of the rows", 0, got.Chunks[0])
 			}
 		}
 	}
@@ -92,8 +92,8 @@ func (c *conformance) testRaggedRows(t *testing.T) {
 			break
 		}
 		var st runner.Step
-		for _, l := range lines {
-			st.Decode = append(st.Decode, l.row(at))
+		for i, l := range lines {
+			st.Decode = append(st.Decode, l.rowIn(i, at))
 		}
 		for i, got := range step(t, c.session, st).Decode {
 			lines[i].check(t, name("row %d of %d", i, len(lines)), at+1, got)
@@ -109,17 +109,17 @@ func (c *conformance) testChunkBesideRows(t *testing.T) {
 		tokens := p.tokens[past:min(past+c.cut(7), p.prompt)]
 		last := past+len(tokens) == p.prompt
 		got := step(t, c.session, runner.Step{
-			Decode: []runner.DecodeRow{a.row(i), b.row(i)},
-			Chunk:  &runner.Chunk{Slot: 2, Tokens: tokens, Past: past, Logits: last},
+			Decode: []runner.DecodeRow{a.row(i), b.rowIn(1, i)},
+			Chunks: []runner.Chunk{{Slot: 2, Tokens: tokens, Past: past, Logits: last}},
 		})
 		a.check(t, "row 0", i+1, got.Decode[0])
 		b.check(t, "row 1", i+1, got.Decode[1])
 		if last {
-			p.check(t, "chunk", 0, got.Chunk)
+			p.check(t, "chunk", 0, got.Chunks[0])
 		}
 		past += len(tokens)
 	}
-	got := step(t, c.session, runner.Step{Decode: []runner.DecodeRow{a.row(3), b.row(3), p.row(0)}})
+	got := step(t, c.session, runner.Step{Decode: []runner.DecodeRow{a.row(3), b.rowIn(1, 3), p.rowIn(2, 0)}})
 	a.check(t, "row 0", 4, got.Decode[0])
 	b.check(t, "row 1", 4, got.Decode[1])
 	p.check(t, "row 2", 1, got.Decode[2])
@@ -181,12 +181,12 @@ func (c *conformance) testFullSlot(t *testing.T) {
 	l.check(t, "prompt", 0, prefill(t, c.session, 0, l.tokens[:n], c.limits.MaxChunk))
 	prefill(t, c.session, 1, beside.tokens[:beside.prompt], c.cut(8))
 	for i := range 2 {
-		got := step(t, c.session, runner.Step{Decode: []runner.DecodeRow{l.row(i), beside.row(i)}})
+		got := step(t, c.session, runner.Step{Decode: []runner.DecodeRow{l.row(i), beside.rowIn(1, i)}})
 		l.check(t, "to the end", i+1, got.Decode[0])
 		beside.check(t, "beside it", i+1, got.Decode[1])
 	}
-	got := step(t, c.session, runner.Step{Chunk: &runner.Chunk{Slot: 2, Tokens: []uint32{0}, Logits: true}})
-	if len(got.Chunk) != c.limits.VocabSize {
-		t.Errorf("after a full slot: %d logits", len(got.Chunk))
+	got := step(t, c.session, runner.Step{Chunks: []runner.Chunk{{Slot: 2, Tokens: []uint32{0}, Logits: true}}})
+	if len(got.Chunks[0]) != c.limits.VocabSize {
+		t.Errorf("after a full slot: %d logits", len(got.Chunks[0]))
 	}
 }

@@ -30,9 +30,9 @@ type Toy struct {
 	cfg    ToyConfig
 	slots  []toySlot
 	blocks []toySlot   // each of BlockSize positions
-	rows   [][]float32 // one for each slot, then those of the chunk
-	decode [][]float32
-	drafts [][]float32
+	rows   [][]float32 // as many as a step can ask for
+	used   int         // of which by the step that runs
+	out    runner.Logits
 	steps  int
 	failed bool
 	closed bool
@@ -62,12 +62,9 @@ func NewToy(cfg ToyConfig) *Toy {
 		t.blocks[i].keys = make([]uint64, runner.BlockSize)
 		t.blocks[i].tokens = make([]uint32, runner.BlockSize)
 	}
-	t.rows = make([][]float32, cfg.Limits.Slots+runner.MaxRows)
-	t.drafts = make([][]float32, cfg.Limits.MaxDraft)
-	for _, rows := range [][][]float32{t.rows, t.drafts} {
-		for i := range rows {
-			rows[i] = make([]float32, cfg.Limits.VocabSize)
-		}
+	t.rows = make([][]float32, cfg.Limits.Slots+runner.MaxDrafts+runner.MaxRows)
+	for i := range t.rows {
+		t.rows[i] = make([]float32, cfg.Limits.VocabSize)
 	}
 	return t
 }
@@ -110,15 +107,18 @@ func (t *Toy) Step(step runner.Step) (runner.Logits, error) {
 		panic(err)
 	}
 	for i, r := range step.Decode {
-		if drafted := t.slots[i].drafted; r.Past <= t.slots[i].held && r.Past >= t.slots[i].held-drafted {
-			t.slots[i].held = r.Past // what was not accepted is forgotten
+		s := &t.slots[r.Slot]
+		if r.Past <= s.held && r.Past >= s.held-s.drafted {
+			s.held = r.Past // what was not accepted is forgotten
 		}
-		if t.slots[i].drafted = len(r.Draft); r.Past != t.slots[i].held {
-			panic(fmt.Sprintf("toy: decode row %d says past %d, its slot holds %d", i, r.Past, t.slots[i].held))
+		if s.drafted = len(r.Draft); r.Past != s.held || r.Past == 0 {
+			panic(fmt.Sprintf("toy: decode row %d says past %d, its slot holds %d", i, r.Past, s.held))
 		}
 	}
-	if c := step.Chunk; c != nil && c.Past != 0 && c.Past != t.slots[c.Slot].held {
-		panic(fmt.Sprintf("toy: chunk says past %d, its slot %d holds %d", c.Past, c.Slot, t.slots[c.Slot].held))
+	for _, c := range step.Chunks {
+		if c.Past != 0 && c.Past != t.slots[c.Slot].held {
+			panic(fmt.Sprintf("toy: chunk says past %d, its slot %d holds %d", c.Past, c.Slot, t.slots[c.Slot].held))
+		}
 	}
 	if t.cfg.BeforeStep != nil {
 		if err := t.cfg.BeforeStep(step); err != nil {
@@ -134,37 +134,33 @@ func (t *Toy) run(step runner.Step) runner.Logits {
 	for _, row := range t.rows { // the last step's logits hold no longer
 		row[0], row[len(row)-1] = float32(math.NaN()), float32(math.NaN())
 	}
-	var out runner.Logits
-	t.decode = t.decode[:0]
-	for i, r := range step.Decode {
-		t.slots[i].write(r.Past, r.Token)
-		t.logits(&t.slots[i], t.rows[i])
-		t.decode = append(t.decode, t.rows[i])
+	out := &t.out
+	t.used, out.Decode, out.Draft, out.Chunks, out.Rows = 0, out.Decode[:0], out.Draft[:0], out.Chunks[:0], out.Rows[:0]
+	for _, r := range step.Decode {
+		s := &t.slots[r.Slot]
+		s.write(r.Past, r.Token)
+		out.Decode = append(out.Decode, t.logits(s))
 		for n, id := range r.Draft {
-			row := t.drafts[n]
-			t.slots[i].write(r.Past+1+n, id)
-			t.logits(&t.slots[i], row)
-			out.Draft = append(out.Draft, row)
+			s.write(r.Past+1+n, id)
+			out.Draft = append(out.Draft, t.logits(s))
 		}
 	}
-	out.Decode = t.decode
-	if c := step.Chunk; c != nil {
+	for _, c := range step.Chunks {
 		s := &t.slots[c.Slot]
 		s.drafted = 0
 		for i, id := range c.Tokens {
 			s.write(c.Past+i, id)
 			if c.Rows {
-				row := t.rows[t.cfg.Limits.Slots+i]
-				t.logits(s, row)
-				out.Rows = append(out.Rows, row)
+				out.Rows = append(out.Rows, t.logits(s))
 			}
 		}
+		var last []float32
 		if c.Logits {
-			out.Chunk = t.rows[t.cfg.Limits.Slots+max(0, len(out.Rows)-1)]
-			t.logits(s, out.Chunk)
+			last = t.logits(s)
 		}
+		out.Chunks = append(out.Chunks, last)
 	}
-	return out
+	return *out
 }
 
 // CopySlot implements runner.Session. What dst holds beyond length becomes garbage.
@@ -258,7 +254,10 @@ func (s *toySlot) spoil(from int) {
 	s.held = min(s.held, from)
 }
 
-func (t *Toy) logits(s *toySlot, row []float32) {
+// logits are those after what a slot holds.
+func (t *Toy) logits(s *toySlot) []float32 {
+	row := t.rows[t.used]
+	t.used++
 	var state uint64
 	for _, k := range s.keys[:s.held] {
 		state = mix(state ^ k)
@@ -271,6 +270,7 @@ func (t *Toy) logits(s *toySlot, row []float32) {
 			row[id] = 100
 		}
 	}
+	return row
 }
 
 // ToyGreedy is what a Toy with the given config continues a prompt with when the most likely token is always taken:

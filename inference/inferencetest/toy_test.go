@@ -16,6 +16,12 @@ func TestToyConforms(t *testing.T) {
 	})
 }
 
+func TestUniformToyConforms(t *testing.T) {
+	inferencetest.TestSession(t, func() runner.Session {
+		return inferencetest.NewToy(inferencetest.ToyConfig{Limits: runner.Limits{Blocks: 3, MaxDraft: 5, Uniform: true}})
+	})
+}
+
 // TestToyGreedy runs a sequence by hand and compares it with the function that needs no session.
 func TestToyGreedy(t *testing.T) {
 	for _, script := range []func([]uint32) (uint32, bool){
@@ -25,11 +31,11 @@ func TestToyGreedy(t *testing.T) {
 		cfg := inferencetest.ToyConfig{Script: script}
 		toy := inferencetest.NewToy(cfg)
 		tokens := []uint32{7, 7, 9}
-		logits, err := toy.Step(runner.Step{Chunk: &runner.Chunk{Slot: 0, Tokens: tokens, Logits: true}})
+		logits, err := toy.Step(runner.Step{Chunks: []runner.Chunk{{Slot: 0, Tokens: tokens, Logits: true}}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		row := logits.Chunk
+		row := logits.Chunks[0]
 		for range 5 {
 			next := argmax(row)
 			logits, err := toy.Step(runner.Step{Decode: []runner.DecodeRow{{Token: next, Past: len(tokens)}}})
@@ -57,7 +63,7 @@ func argmax(row []float32) uint32 {
 // TestToyIsStrict breaks the contract in every way that the toy can see.
 func TestToyIsStrict(t *testing.T) {
 	chunk := func(slot, past int, tokens ...uint32) runner.Step {
-		return runner.Step{Chunk: &runner.Chunk{Slot: slot, Tokens: tokens, Past: past}}
+		return runner.Step{Chunks: []runner.Chunk{{Slot: slot, Tokens: tokens, Past: past}}}
 	}
 	decode := func(rows ...runner.DecodeRow) runner.Step { return runner.Step{Decode: rows} }
 	broken := errors.New("broken")
@@ -77,11 +83,11 @@ func TestToyIsStrict(t *testing.T) {
 			_, _ = s.Step(decode(runner.DecodeRow{Token: 1, Past: 2}))
 		},
 		"decode of an empty slot": func(s *inferencetest.Toy) {
-			_, _ = s.Step(decode(runner.DecodeRow{Token: 1, Past: 3}, runner.DecodeRow{Token: 1, Past: 3}))
+			_, _ = s.Step(decode(runner.DecodeRow{Token: 1, Past: 3}, runner.DecodeRow{Slot: 1, Token: 1, Past: 3}))
 		},
 		"chunk in a row's slot": func(s *inferencetest.Toy) {
 			st := decode(runner.DecodeRow{Token: 1, Past: 3})
-			st.Chunk = &runner.Chunk{Tokens: []uint32{1}}
+			st.Chunks = []runner.Chunk{{Tokens: []uint32{1}}}
 			_, _ = s.Step(st)
 		},
 		"copy of too much":      func(s *inferencetest.Toy) { _ = s.CopySlot(1, 0, 4) },
@@ -97,7 +103,7 @@ func TestToyIsStrict(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			toy := inferencetest.NewToy(inferencetest.ToyConfig{Limits: runner.Limits{Blocks: 2}, BeforeStep: func(st runner.Step) error {
-				if st.Chunk != nil && st.Chunk.Tokens[0] == 99 {
+				if len(st.Chunks) > 0 && st.Chunks[0].Tokens[0] == 99 {
 					return broken
 				}
 				return nil

@@ -18,14 +18,22 @@ func Hashes(dst []Hash, salt string, prompt []uint32) []Hash {
 	for i := range len(salt) {
 		h = mix(h ^ uint64(salt[i]))
 	}
+	last := Hash(h)
 	for len(prompt) >= BlockSize {
-		for _, token := range prompt[:BlockSize] {
-			h = mix(h ^ uint64(token))
-		}
-		dst = append(dst, Hash(h))
+		last = last.Next(prompt)
+		dst = append(dst, last)
 		prompt = prompt[BlockSize:]
 	}
 	return dst
+}
+
+// Next is the hash of the block behind one, which begins tokens.
+func (h Hash) Next(tokens []uint32) Hash {
+	next := uint64(h)
+	for _, token := range tokens[:BlockSize] {
+		next = mix(next ^ uint64(token))
+	}
+	return Hash(next)
 }
 
 // mix spreads the bits of h: both halves of a product with an odd constant, as in wyhash and in Go's own maps.

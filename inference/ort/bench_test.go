@@ -20,12 +20,9 @@ func BenchmarkDecode(b *testing.B) {
 	for slot := range config.Slots - 1 {
 		prefill(b, s, slot, 0, tokens, config.MaxChunk)
 	}
-	for _, rows := range []int{1, 8, 16} {
-		b.Run(fmt.Sprintf("rows=%d", rows), func(b *testing.B) {
-			st := runner.Step{Decode: make([]runner.DecodeRow, rows)}
-			for i := range st.Decode {
-				st.Decode[i] = runner.DecodeRow{Token: tokens[i], Past: benchmarkContext}
-			}
+	for _, n := range []int{1, 8, 16} {
+		b.Run(fmt.Sprintf("rows=%d", n), func(b *testing.B) {
+			st := runner.Step{Decode: rows(tokens[:n], benchmarkContext)}
 			step(b, s, st) // binds
 			b.ReportAllocs()
 			for b.Loop() {
@@ -33,7 +30,7 @@ func BenchmarkDecode(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			b.ReportMetric(float64(rows)*float64(b.N)/b.Elapsed().Seconds(), "tokens/s")
+			b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "tokens/s")
 		})
 	}
 }
@@ -47,15 +44,12 @@ func BenchmarkRun(b *testing.B) {
 	for slot := range config.Slots - 1 {
 		prefill(b, s, slot, 0, tokens, config.MaxChunk)
 	}
-	for _, rows := range []int{1, 8, 16} {
-		b.Run(fmt.Sprintf("rows=%d", rows), func(b *testing.B) {
-			st := runner.Step{Decode: make([]runner.DecodeRow, rows)}
-			for i := range st.Decode {
-				st.Decode[i] = runner.DecodeRow{Token: tokens[i], Past: benchmarkContext}
-			}
+	for _, n := range []int{1, 8, 16} {
+		b.Run(fmt.Sprintf("rows=%d", n), func(b *testing.B) {
+			st := runner.Step{Decode: rows(tokens[:n], benchmarkContext)}
 			step(b, s, st)
 			for b.Loop() {
-				if err := laneOf(s, rows).run(); err != nil {
+				if err := laneOf(s, n).run(); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -67,19 +61,19 @@ func BenchmarkRun(b *testing.B) {
 func BenchmarkPrefill(b *testing.B) {
 	config := realConfig(b)
 	s := openSession(b, openEnvironment(b), config)
-	chunk := &runner.Chunk{Tokens: benchmarkPrompt(config), Logits: true}
+	chunks := []runner.Chunk{{Tokens: benchmarkPrompt(config), Logits: true}}
 	for b.Loop() {
-		if _, err := s.Step(runner.Step{Chunk: chunk}); err != nil {
+		if _, err := s.Step(runner.Step{Chunks: chunks}); err != nil {
 			b.Fatal(err)
 		}
 	}
-	b.ReportMetric(float64(len(chunk.Tokens))*float64(b.N)/b.Elapsed().Seconds(), "tokens/s")
+	b.ReportMetric(float64(len(chunks[0].Tokens))*float64(b.N)/b.Elapsed().Seconds(), "tokens/s")
 }
 
 // BenchmarkStepOverhead runs the tiny model, whose runs take almost no time.
 func BenchmarkStepOverhead(b *testing.B) {
 	s := openSession(b, openEnvironment(b), tinyConfig())
-	st := runner.Step{Decode: make([]runner.DecodeRow, 8)}
+	st := runner.Step{Decode: rows(make([]uint32, 8), 0)}
 	step(b, s, st)
 	b.Run("step", func(b *testing.B) {
 		b.ReportAllocs()

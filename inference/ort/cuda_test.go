@@ -56,7 +56,7 @@ func TestCUDA(t *testing.T) {
 	prefill(t, s, 0, 0, tokens[:90], config.MaxChunk)
 	logits := step(t, s, runner.Step{
 		Decode: []runner.DecodeRow{{Token: tokens[90], Past: 90}},
-		Chunk:  &runner.Chunk{Slot: 1, Tokens: tokens[:20], Logits: true},
+		Chunks: []runner.Chunk{{Slot: 1, Tokens: tokens[:20], Logits: true}},
 	})
 	for v, got := range logits.Decode[0] {
 		if math.Abs(float64(got-want[1][v])) > 1e-2 {

@@ -76,11 +76,11 @@ func TestForeignGraphs(t *testing.T) {
 			for i, w := range want {
 				token := best(prefill(t, s, i, 0, w.Prompt, config.MaxChunk))
 				got[i] = []uint32{token}
-				rows = append(rows, runner.DecodeRow{Token: token, Past: len(w.Prompt)})
+				rows = append(rows, runner.DecodeRow{Slot: i, Token: token, Past: len(w.Prompt)})
 			}
 			for len(got[0]) < len(want[0].Tokens) {
 				for i, logits := range step(t, s, runner.Step{Decode: rows}).Decode {
-					rows[i] = runner.DecodeRow{Token: best(logits), Past: rows[i].Past + 1}
+					rows[i].Token, rows[i].Past = best(logits), rows[i].Past+1
 					got[i] = append(got[i], rows[i].Token)
 				}
 			}

@@ -44,7 +44,8 @@ func (g *growing[T]) step(step runner.Step) (logits runner.Logits, err error) {
 		}
 	}
 	logits.Decode = g.decode[:len(step.Decode)]
-	if c := step.Chunk; c != nil {
+	for i := range step.Chunks { // one at most
+		c := &step.Chunks[i]
 		if err := g.runSlot(c.Slot, c.Past, wanted(c), g.chunk, c.Tokens...); err != nil {
 			return logits, err
 		}
@@ -121,9 +122,9 @@ func (g *growing[T]) release(slot int) error {
 }
 
 // limit says that prompts are cut in one way only.
-func (g *growing[T]) limit(l *runner.Limits) { l.FixedChunks = true }
-
-func (g *growing[T]) positionBytes() int { return positionBytes(g.places) }
+func (g *growing[T]) limit(l *runner.Limits) {
+	l.FixedChunks, l.PositionBytes = true, positionBytes(g.places)
+}
 
 // save and load are not called: there is no prefix store.
 func (g *growing[T]) save(int, int, []int) error { return errors.New("ort: there is no prefix store") }

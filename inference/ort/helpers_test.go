@@ -110,8 +110,8 @@ func prefill(tb testing.TB, s runner.Session, slot, past int, tokens []uint32, s
 	for chunk := range slices.Chunk(tokens, size) {
 		wanted := past+len(chunk) == end
 		last = step(tb, s, runner.Step{
-			Chunk: &runner.Chunk{Slot: slot, Tokens: chunk, Past: past, Logits: wanted},
-		}).Chunk
+			Chunks: []runner.Chunk{{Slot: slot, Tokens: chunk, Past: past, Logits: wanted}},
+		}).Chunks[0]
 		past += len(chunk)
 	}
 	return slices.Clone(last)
@@ -125,6 +125,15 @@ func step(tb testing.TB, s runner.Session, st runner.Step) runner.Logits {
 		tb.Fatal(err)
 	}
 	return logits
+}
+
+// rows are decode rows in the first slots, each at the same position.
+func rows(tokens []uint32, past int) []runner.DecodeRow {
+	rows := make([]runner.DecodeRow, len(tokens))
+	for i, token := range tokens {
+		rows[i] = runner.DecodeRow{Slot: i, Token: token, Past: past}
+	}
+	return rows
 }
 
 // alone is the reference: the logits after a prompt and each of the tokens decoded after it, run in a session of their

@@ -75,8 +75,12 @@ func newHybrid(s *Session) *hybrid {
 	return h
 }
 
-// limit says that rows and chunk share a pass, and that drafts are checked.
-func (h *hybrid) limit(l *runner.Limits) { mixes(l) }
+// limit says that rows and chunk share a pass, and that drafts are checked. A prompt runs on float32 and rows on 8 bits:
+// nothing is uniform.
+func (h *hybrid) limit(l *runner.Limits) {
+	mixes(l)
+	l.PositionBytes = positionBytes(h.slots)
+}
 
 // mixes says of a session that its rows and its chunk share a pass, and that it checks drafts.
 func mixes(l *runner.Limits) { l.Mixes, l.MaxDraft = true, min(maxDraft, l.MaxLength-1) }
@@ -155,14 +159,14 @@ func (h *hybrid) newDummies() error {
 // step runs decode rows and a chunk together.
 func (h *hybrid) step(step runner.Step) (runner.Logits, error) {
 	rows := h.setRows(step.Decode)
-	chunk, padded, err := h.setChunk(step.Chunk, rows)
+	chunk, padded, err := h.setChunk(step.Chunks, rows)
 	if err != nil {
 		return runner.Logits{}, err
 	}
 	h.split[0], h.split[1] = int64(rows), int64(padded)
 	wanted := h.want(step, rows)
 
-	l, err := h.lane(len(step.Decode), step.Chunk != nil)
+	l, err := h.lane(len(step.Decode), len(step.Chunks) > 0)
 	if err != nil {
 		return runner.Logits{}, err
 	}
@@ -176,16 +180,17 @@ func (h *hybrid) step(step runner.Step) (runner.Logits, error) {
 	if n := len(step.Decode); n > 0 {
 		logits.Decode, logits.Draft = h.rows[:n], h.rows[n:n+len(step.Decode[0].Draft)]
 	}
-	if step.Chunk == nil {
-		return logits, nil
-	}
-	h.round(step.Chunk.Slot, step.Chunk.Past, chunk)
-	of := h.rows[len(logits.Decode)+len(logits.Draft) : wanted]
-	if step.Chunk.Rows {
-		logits.Rows = of
-	}
-	if step.Chunk.Logits {
-		logits.Chunk = of[len(of)-1]
+	for _, c := range step.Chunks { // one at most
+		h.round(c.Slot, c.Past, chunk)
+		of := h.rows[len(logits.Decode)+len(logits.Draft) : wanted]
+		logits.Chunks = h.session.chunks[:1]
+		logits.Chunks[0] = nil
+		if c.Rows {
+			logits.Rows = of
+		}
+		if c.Logits {
+			logits.Chunks[0] = of[len(of)-1]
+		}
 	}
 	return logits, nil
 }
@@ -216,11 +221,12 @@ func (h *hybrid) setRows(decode []runner.DecodeRow) int {
 // setChunk fills in the chunk's tokens behind the rows', or one that nobody asks for. It says how many tokens the chunk
 // has and how many the graph is given: a chunk of one token is run as two, where the slot has room, for the reason that
 // [Session.runChunk] gives.
-func (h *hybrid) setChunk(c *runner.Chunk, rows int) (tokens, padded int, err error) {
-	if c == nil {
+func (h *hybrid) setChunk(chunks []runner.Chunk, rows int) (tokens, padded int, err error) {
+	if len(chunks) == 0 {
 		h.ids[rows], h.chunk[0], h.totals[1] = 0, 0, 1
 		return 0, 1, nil
 	}
+	c := &chunks[0]
 	if c.Past > 0 && h.owner != c.Slot {
 		return 0, 0, fmt.Errorf("ort: a chunk at position %d of slot %d, but the prompt that is running is in slot %d", c.Past, c.Slot, h.owner)
 	}
@@ -245,17 +251,17 @@ func (h *hybrid) want(step runner.Step, rows int) int {
 			h.index[n] = int64(n)
 		}
 	}
-	c := step.Chunk
-	switch {
-	case c == nil:
-	case c.Rows:
-		for i := range c.Tokens {
-			h.index[n] = int64(rows + i)
+	for _, c := range step.Chunks {
+		switch {
+		case c.Rows:
+			for i := range c.Tokens {
+				h.index[n] = int64(rows + i)
+				n++
+			}
+		case c.Logits:
+			h.index[n] = int64(rows + len(c.Tokens) - 1)
 			n++
 		}
-	case c.Logits:
-		h.index[n] = int64(rows + len(c.Tokens) - 1)
-		n++
 	}
 	return n
 }
@@ -356,6 +362,3 @@ func (h *hybrid) free() error {
 
 // close has nothing left to do.
 func (h *hybrid) close() {}
-
-// positionBytes is the memory of one position of a slot.
-func (h *hybrid) positionBytes() int { return positionBytes(h.slots) }

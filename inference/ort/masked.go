@@ -186,8 +186,10 @@ func (m *maskedInputs) chunkLogits(c *runner.Chunk, logits *runner.Logits) {
 	if c.Rows {
 		logits.Rows = rows
 	}
+	logits.Chunks = m.session.chunks[:1]
+	logits.Chunks[0] = nil
 	if c.Logits {
-		logits.Chunk = rows[len(rows)-1]
+		logits.Chunks[0] = rows[len(rows)-1]
 	}
 }
 
@@ -258,10 +260,10 @@ func (m *masked[T]) step(step runner.Step) (logits runner.Logits, err error) {
 		}
 		logits.Decode = m.decode[:n]
 	}
-	c := step.Chunk
-	if c == nil {
+	if len(step.Chunks) == 0 {
 		return logits, nil
 	}
+	c := &step.Chunks[0]
 	tokens, keep := c.Tokens, wanted(c)
 	if len(tokens) == 1 && c.Past+2 <= m.session.config.MaxLength {
 		tokens = []uint32{tokens[0], tokens[0]}
@@ -290,7 +292,6 @@ func (m *masked[T]) runSlots(from, to, tokens, total, keep int, logits [][]float
 	return m.run(to-from, tokens, total, keep, past, past, logits)
 }
 
-func (m *masked[T]) positionBytes() int            { return positionBytes(m.slots) }
 func (m *masked[T]) copySlot(dst, src, length int) { m.slots.copySlot(dst, src, length) }
 func (m *masked[T]) release(slot int) error        { return m.slots.release(slot) }
 
@@ -313,8 +314,8 @@ func (m *masked[T]) load(slot int, blocks []int, length int) {
 	}
 }
 
-// limit has nothing to change.
-func (m *masked[T]) limit(*runner.Limits) {}
+// limit says what a position takes.
+func (m *masked[T]) limit(l *runner.Limits) { l.PositionBytes = positionBytes(m.slots) }
 
 // unbind has nothing to do: tensors live for one run.
 func (m *masked[T]) unbind() error { return nil }

@@ -17,6 +17,7 @@ import (
 type packed struct {
 	fusedGraph
 	matrices       []*kernels.Matrix
+	memory         *region // of the matrices
 	addresses      []int64
 	cosines, sines []float32 // in the mapped file
 	maxIn          int
@@ -48,21 +49,31 @@ func pack(m *modelonnx.Model, about model.Graph, data []byte) (_ *packed, err er
 		}
 	}
 	p.cosines, p.sines = castSlice[float32](at[p.fusedGraph.cosines]), castSlice[float32](at[p.fusedGraph.sines])
-	for _, f := range p.products {
+	weights, size := make([]kernels.Weights, len(p.products)), 0
+	for i, f := range p.products {
 		for _, name := range []string{f.codes, f.scales, f.offsets, f.biases} {
 			if name != "" && at[name] == nil {
-				return nil, p.close() // its weights lie elsewhere
+				return nil, nil //nolint:nilnil // its weights lie elsewhere
 			}
 		}
-		matrix, err := kernels.Pack(kernels.Weights{
+		weights[i] = kernels.Weights{
 			Out: f.out, In: f.in, Bits: f.bits, Gated: f.gated, Codes: at[f.codes],
 			Scales: castSlice[float32](at[f.scales]), Offsets: castSlice[float32](at[f.offsets]), Bias: castSlice[float32](at[f.biases]),
-		})
-		if err != nil {
-			return nil, fmt.Errorf("packing the weights of %s: %w", f.node.Name, err)
 		}
-		p.matrices, p.addresses = append(p.matrices, matrix), append(p.addresses, matrix.Address())
+		size += pages(weights[i].MaxBytes())
 		p.maxIn = max(p.maxIn, f.in)
+	}
+	// One mapping of huge pages: a step reads all of it, and on pages of 4 KB a third of its time is the search for them.
+	if p.memory, err = reserveDense(size); err != nil {
+		return nil, err
+	}
+	for i, w := range weights {
+		matrix, err := kernels.Pack(w, p.memory.bytes[p.memory.used:])
+		if err != nil {
+			return nil, fmt.Errorf("packing the weights of %s: %w", p.products[i].node.Name, err)
+		}
+		p.memory.used += pages(matrix.Bytes())
+		p.matrices, p.addresses = append(p.matrices, matrix), append(p.addresses, matrix.Address())
 	}
 	return p, nil
 }
@@ -77,12 +88,16 @@ func (p *packed) close() error {
 	if p == nil {
 		return nil
 	}
-	var errs error
 	for _, m := range p.matrices {
-		errs = errors.Join(errs, m.Close())
+		m.Close()
 	}
 	p.matrices = nil
-	return errs
+	if p.memory == nil {
+		return nil
+	}
+	memory := p.memory
+	p.memory = nil
+	return memory.free()
 }
 
 // castSlice is bytes as values, nil if there are none.
@@ -110,6 +125,7 @@ type native struct {
 	index  []int64
 	logits []float32
 	rows   [][]float32 // what logits is made of
+	chunks [][]float32 // memory of Logits.Chunks
 
 	idTensors []onnx.Value // [1, T] by T; made when first needed
 	wanted    [][2]onnx.Value
@@ -117,18 +133,19 @@ type native struct {
 }
 
 // newNative makes what runs a session's steps.
-func newNative(s *Session, p *packed) *native {
+func newNative(s *Session, p *packed) (*native, error) {
 	c, g := s.config, s.config.Graph
 	threads := c.Device.Threads
 	if threads == 0 {
 		threads = PhysicalCores()
 	}
 	n := &native{session: s, packed: p}
-	n.state = kernels.NewState(kernels.StateConfig{
+	var err error
+	n.state, err = kernels.NewState(kernels.StateConfig{
 		Layers: g.Layers, Heads: p.heads, KVHeads: g.KVHeads, HeadSize: g.HeadSize, MaxLength: n.slotLength(), Scale: p.scale,
 		Cosines: p.cosines, Sines: p.sines, MaxTokens: n.maxTokens(), MaxIn: p.maxIn, Threads: threads,
 	})
-	return n
+	return n, err
 }
 
 // slotLength is the number of positions that a slot has room for.
@@ -139,7 +156,7 @@ func (n *native) slotLength() int {
 // maxTokens is the most tokens of a step.
 func (n *native) maxTokens() int {
 	c := n.session.config
-	return max(c.Slots, 1+maxDraft) + c.MaxChunk
+	return c.Slots + runner.MaxDrafts + c.MaxChunk
 }
 
 // names are the inputs and outputs of the fused graph.
@@ -156,7 +173,10 @@ const (
 
 // open makes ONNX Runtime's session.
 func (p *packed) open(s *Session, w *Weights, options *onnx.SessionOptions) (executor, *onnx.DynamicAdvancedSession, error) {
-	n := newNative(s, p)
+	n, err := newNative(s, p)
+	if err != nil {
+		return nil, nil, err
+	}
 	n.api = w.api
 	var status unsafe.Pointer
 	status, n.domain = kernels.Register(w.api.table, pointerIn(options, "o"))
@@ -176,7 +196,7 @@ func (n *native) reserve() (err error) {
 	for layer := range c.Graph.Layers {
 		n.state.SetLayer(layer, n.slots.buffers[2*layer], n.slots.buffers[2*layer+1])
 	}
-	tokens, rows := n.maxTokens(), max(c.Slots, 1+maxDraft)+runner.MaxRows+1
+	tokens, rows := n.maxTokens(), c.Slots+runner.MaxDrafts+runner.MaxRows
 	size, ok := product(rows, c.Graph.VocabSize, 4)
 	if !ok {
 		return fmt.Errorf("%d rows of %d logits do not fit into memory", rows, c.Graph.VocabSize)
@@ -216,33 +236,42 @@ func (n *native) make(tokens, wanted int) error {
 	return errors.Join(errs[:]...)
 }
 
-// step runs decode rows, with what is guessed to follow them, and a chunk together.
-func (n *native) step(step runner.Step) (runner.Logits, error) {
-	tokens := 0
+// step runs decode rows, with what is guessed to follow them, and chunks together.
+func (n *native) step(step runner.Step) (logits runner.Logits, err error) {
+	tokens, wanted := 0, len(step.Decode)
 	n.state.Reset()
 	for i, row := range step.Decode {
-		n.state.AddRun(i, row.Past, 1+len(row.Draft))
+		n.state.AddRun(row.Slot, row.Past, 1+len(row.Draft))
+		n.index[i] = int64(tokens)
 		n.ids[tokens] = int64(row.Token)
 		tokens++
 		for _, id := range row.Draft {
+			n.index[wanted] = int64(tokens)
 			n.ids[tokens] = int64(id)
-			tokens++
+			tokens, wanted = tokens+1, wanted+1
 		}
 	}
-	wanted := tokens // of every row, and of every token of its draft
-	for i := range wanted {
-		n.index[i] = int64(i)
-	}
-	if c := step.Chunk; c != nil {
+	drafted := wanted
+	n.chunks = n.chunks[:0]
+	for _, c := range step.Chunks {
 		n.state.AddRun(c.Slot, c.Past, len(c.Tokens))
+		first, last := wanted, len(c.Tokens)-1
 		for i, id := range c.Tokens {
 			n.ids[tokens] = int64(id)
-			tokens++
-			if c.Rows || c.Logits && i == len(c.Tokens)-1 {
-				n.index[wanted] = int64(tokens - 1)
+			if c.Rows || c.Logits && i == last {
+				n.index[wanted] = int64(tokens)
 				wanted++
 			}
+			tokens++
 		}
+		if c.Rows {
+			logits.Rows = n.rows[first:wanted]
+		}
+		var row []float32
+		if c.Logits {
+			row = n.rows[wanted-1]
+		}
+		n.chunks = append(n.chunks, row)
 	}
 	if err := errors.Join(
 		n.make(tokens, wanted),
@@ -255,21 +284,7 @@ func (n *native) step(step runner.Step) (runner.Logits, error) {
 	if err := n.lane.run(); err != nil {
 		return runner.Logits{}, err
 	}
-	var logits runner.Logits
-	rest := n.rows[:wanted]
-	if rows := len(step.Decode); rows > 0 {
-		logits.Decode, rest = rest[:rows], rest[rows:]
-		drafts := len(step.Decode[0].Draft) // of the only row, if there are any
-		logits.Draft, rest = rest[:drafts], rest[drafts:]
-	}
-	if c := step.Chunk; c != nil {
-		if c.Rows {
-			logits.Rows = rest
-		}
-		if c.Logits {
-			logits.Chunk = rest[len(rest)-1]
-		}
-	}
+	logits.Decode, logits.Draft, logits.Chunks = n.rows[:len(step.Decode)], n.rows[len(step.Decode):drafted], n.chunks
 	return logits, nil
 }
 
@@ -307,8 +322,11 @@ func (n *native) close() {
 	n.state.Close()
 }
 
-// limit says that rows and chunk share a pass, and that drafts are checked.
-func (n *native) limit(l *runner.Limits) { mixes(l) }
+// limit says that any tokens go into one pass, and that each has the bits that it has anywhere.
+func (n *native) limit(l *runner.Limits) {
+	mixes(l)
+	l.Uniform, l.PositionBytes = true, positionBytes(n.slots)
+}
 
 // copySlot copies positions of a slot.
 func (n *native) copySlot(dst, src, length int) { n.slots.copySlot(dst, src, wholeGroups(length)) }
@@ -332,6 +350,3 @@ func (n *native) save(slot, past int, blocks []int) error {
 func (n *native) load(slot int, blocks []int, length int) {
 	n.session.prefixes.halves.load(slot, blocks, wholeGroups(length))
 }
-
-// positionBytes is the memory of one position of a slot.
-func (n *native) positionBytes() int { return positionBytes(n.slots) }

@@ -52,7 +52,7 @@ func TestNativeNearOperators(t *testing.T) {
 	tokens := benchmarkPrompt(config)
 	sum, n := 0.0, 0
 	for past := 0; past < len(tokens); past += 16 {
-		st := runner.Step{Chunk: &runner.Chunk{Tokens: tokens[past : past+16], Past: past, Rows: true}}
+		st := runner.Step{Chunks: []runner.Chunk{{Tokens: tokens[past : past+16], Past: past, Rows: true}}}
 		got, want := step(t, s, st).Rows, step(t, plain, st).Rows
 		for i := range got {
 			sum += divergence(want[i], got[i])

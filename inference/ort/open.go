@@ -44,23 +44,21 @@ func (s *Session) begin() error {
 	if err := s.reserve(); err != nil {
 		return err
 	}
+	s.limits = s.findLimits()
 	// Both paths of a step, so that a graph that is not as described fails here. The chunk is short: a long one takes as
 	// long as the next, and would be half of the time to open a model; what the first long prompt finds cold is a
 	// tenth of its own time.
 	for i, step := range []runner.Step{
 		{Decode: []runner.DecodeRow{{}}},
-		{Chunk: &runner.Chunk{Tokens: make([]uint32, min(2, c.MaxChunk)), Logits: true}},
+		{Chunks: []runner.Chunk{{Tokens: make([]uint32, min(2, c.MaxChunk)), Logits: true}}},
 	} {
 		logits, err := s.Step(step)
 		if err != nil {
 			return fmt.Errorf("first run: %w", err)
 		}
 		if c.Weights != nil {
-			row := logits.Chunk
-			if len(logits.Decode) > 0 {
-				row = logits.Decode[0]
-			}
-			if err := c.Weights.agree(i, row); err != nil {
+			rows := slices.Concat(logits.Decode, logits.Chunks)
+			if err := c.Weights.agree(i, rows[0]); err != nil {
 				return err
 			}
 		}
@@ -105,14 +103,12 @@ func (s *Session) reserve() (err error) {
 
 // executor runs a session's steps by another graph than the one that doc.go describes.
 type executor interface {
-	// limit says what the session can do beyond holding its slots.
+	// limit says what the session can do beyond holding its slots, and what a position takes.
 	limit(l *runner.Limits)
 	// reserve takes address space for keys, values, inputs, logits and the prefix store. It may be called again after
 	// free.
 	reserve() error
 	step(step runner.Step) (runner.Logits, error)
-	// positionBytes is the memory of one position of a slot.
-	positionBytes() int
 	copySlot(dst, src, length int)
 	release(slot int) error
 	save(slot, past int, blocks []int) error

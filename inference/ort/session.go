@@ -73,6 +73,7 @@ const maxSlots = 4096
 type Session struct {
 	environment *Environment
 	config      Config
+	limits      runner.Limits // once memory has been reserved
 	session     *onnx.DynamicAdvancedSession
 	names       *names
 	executor    executor // which has no use for cache, buffers and lanes; nil: the graph takes decode rows or a chunk
@@ -84,6 +85,7 @@ type Session struct {
 	decode      []*lane      // by the number of rows; made when first needed
 	chunk       []*lane      // by slot; made when first needed
 	chunkIDs    []onnx.Value // [1, S] by S; made when first needed
+	chunks      [1][]float32 // memory of Logits.Chunks, where an executor has none of its own
 	released    error        // of ReleaseSlot, which returns none
 	closed      bool
 }
@@ -91,15 +93,17 @@ type Session struct {
 var _ runner.Session = (*Session)(nil)
 
 // Limits says what the session can hold.
-func (s *Session) Limits() runner.Limits {
-	limits := runner.Limits{
+func (s *Session) Limits() runner.Limits { return s.limits }
+
+// findLimits looks at what has been reserved.
+func (s *Session) findLimits() (limits runner.Limits) {
+	limits = runner.Limits{
 		Slots:     s.config.Slots,
 		MaxLength: s.config.MaxLength,
 		MaxChunk:  s.config.MaxChunk,
 		VocabSize: s.config.Graph.VocabSize,
 	}
 	if s.executor != nil {
-		limits.PositionBytes = s.executor.positionBytes()
 		s.executor.limit(&limits)
 	}
 	if s.cache != nil {
@@ -111,103 +115,52 @@ func (s *Session) Limits() runner.Limits {
 	return limits
 }
 
-// Step runs the decode rows, then the chunk.
+// Step runs the decode rows and the chunks.
 func (s *Session) Step(step runner.Step) (runner.Logits, error) {
 	if s.closed {
 		return runner.Logits{}, misuse(ErrClosed, "running a step")
 	}
-	if err := s.check(step); err != nil {
-		return runner.Logits{}, err
-	}
-	if s.executor != nil {
-		logits, err := s.executor.step(step)
-		if err != nil {
-			return runner.Logits{}, fmt.Errorf("running %d decode rows and a chunk (%t): %w", len(step.Decode), step.Chunk != nil, err)
-		}
-		return logits, nil
+	// Outside the limits the kernels would write past the end of the buffers.
+	if err := step.Validate(s.limits); err != nil {
+		return runner.Logits{}, fmt.Errorf("ort: %w", err)
 	}
 	var logits runner.Logits
-	if rows := len(step.Decode); rows > 0 {
-		if err := s.runDecode(step.Decode); err != nil {
-			return runner.Logits{}, fmt.Errorf("decoding %d rows: %w", rows, err)
-		}
-		logits.Decode = s.buffers.decodeLogits[:rows]
+	var err error
+	if s.executor != nil {
+		logits, err = s.executor.step(step)
+	} else {
+		logits, err = s.run(step)
 	}
-	if chunk := step.Chunk; chunk != nil {
-		if err := s.runChunk(chunk); err != nil {
-			return runner.Logits{}, fmt.Errorf("running %d tokens of a prompt in slot %d: %w",
-				len(chunk.Tokens), chunk.Slot, err)
-		}
-		rows := s.buffers.chunkRows[:s.wantRows(chunk)]
-		if chunk.Rows {
-			logits.Rows = rows
-		}
-		if chunk.Logits {
-			logits.Chunk = rows[len(rows)-1]
-		}
+	if err != nil {
+		return runner.Logits{}, fmt.Errorf("running %d decode rows and %d chunks: %w", len(step.Decode), len(step.Chunks), err)
 	}
 	return logits, nil
 }
 
-// check refuses a step outside the limits: the kernels would write past the end of the buffers.
-func (s *Session) check(step runner.Step) error {
-	if len(step.Decode) == 0 && step.Chunk == nil {
-		return errors.New("ort: an empty step")
-	}
-	if len(step.Decode) > s.config.Slots {
-		return fmt.Errorf("ort: %d decode rows with %d slots", len(step.Decode), s.config.Slots)
-	}
-	for i, row := range step.Decode {
-		if int64(row.Token) >= int64(s.config.Graph.VocabSize) {
-			return fmt.Errorf("ort: token %d of decode row %d is not in the vocabulary", row.Token, i)
+// run runs the decode rows, then the chunk.
+func (s *Session) run(step runner.Step) (logits runner.Logits, err error) {
+	if rows := len(step.Decode); rows > 0 {
+		if err := s.runDecode(step.Decode); err != nil {
+			return runner.Logits{}, fmt.Errorf("decoding: %w", err)
 		}
-		if row.Past < 0 || row.Past >= s.config.MaxLength {
-			return fmt.Errorf("ort: decode row %d is at position %d of %d", i, row.Past, s.config.MaxLength)
+		logits.Decode = s.buffers.decodeLogits[:rows]
+	}
+	for i := range step.Chunks { // one at most
+		chunk := &step.Chunks[i]
+		if err := s.runChunk(chunk); err != nil {
+			return runner.Logits{}, fmt.Errorf("%d tokens of a prompt in slot %d: %w", len(chunk.Tokens), chunk.Slot, err)
 		}
-		if err := s.checkDraft(row, len(step.Decode)); err != nil {
-			return err
+		rows := s.buffers.chunkRows[:s.wantRows(chunk)]
+		logits.Chunks = s.chunks[:1]
+		logits.Chunks[0] = nil
+		if chunk.Rows {
+			logits.Rows = rows
 		}
-	}
-	chunk := step.Chunk
-	if chunk == nil {
-		return nil
-	}
-	if chunk.Slot < len(step.Decode) || chunk.Slot >= s.config.Slots {
-		return fmt.Errorf("ort: a chunk in slot %d with %d decode rows and %d slots",
-			chunk.Slot, len(step.Decode), s.config.Slots)
-	}
-	if n := len(chunk.Tokens); n < 1 || n > s.config.MaxChunk {
-		return fmt.Errorf("ort: a chunk of %d tokens, want 1 to %d", n, s.config.MaxChunk)
-	}
-	if n := len(chunk.Tokens); chunk.Rows && n > runner.MaxRows {
-		return fmt.Errorf("ort: a chunk of %d tokens with the logits of each, want at most %d", n, runner.MaxRows)
-	}
-	if chunk.Past < 0 || chunk.Past > s.config.MaxLength-len(chunk.Tokens) {
-		return fmt.Errorf("ort: a chunk of %d tokens at position %d of %d", len(chunk.Tokens), chunk.Past, s.config.MaxLength)
-	}
-	for i, token := range chunk.Tokens {
-		if int64(token) >= int64(s.config.Graph.VocabSize) {
-			return fmt.Errorf("ort: token %d of a chunk, %d, is not in the vocabulary", i, token)
+		if chunk.Logits {
+			logits.Chunks[0] = rows[len(rows)-1]
 		}
 	}
-	return nil
-}
-
-// checkDraft refuses a draft outside the limits.
-func (s *Session) checkDraft(row runner.DecodeRow, rows int) error {
-	n := len(row.Draft)
-	if n == 0 {
-		return nil
-	}
-	if rows > 1 || n > s.Limits().MaxDraft || row.Past+1+n > s.config.MaxLength {
-		return fmt.Errorf("ort: a draft of %d tokens at position %d of %d, in a step of %d rows", n, row.Past+1, s.config.MaxLength, rows)
-	}
-	for i, token := range row.Draft {
-		if int64(token) >= int64(s.config.Graph.VocabSize) {
-			return fmt.Errorf("ort: token %d of a draft, %d, is not in the vocabulary", i, token)
-		}
-	}
-	return nil
+	return logits, nil
 }
 
 // CopySlot copies the first length positions of a slot.

@@ -63,15 +63,15 @@ func testRaggedBatch(t *testing.T, env *Environment, config Config, lengths []in
 		}
 	}
 	for at := range steps {
-		st := runner.Step{Chunk: &runner.Chunk{
+		st := runner.Step{Chunks: []runner.Chunk{{
 			Slot: len(lengths), Past: 3 * at, Tokens: prompt(random, vocabulary, 3), Logits: at%2 == 0,
-		}}
+		}}}
 		for i, n := range lengths {
-			st.Decode = append(st.Decode, runner.DecodeRow{Token: decoded[i][at], Past: n + at})
+			st.Decode = append(st.Decode, runner.DecodeRow{Slot: i, Token: decoded[i][at], Past: n + at})
 		}
 		logits := step(t, s, st)
-		if got := logits.Chunk != nil; got != st.Chunk.Logits {
-			t.Errorf("step %d: logits of the chunk: %v, want %v", at, got, st.Chunk.Logits)
+		if got := logits.Chunks[0] != nil; got != st.Chunks[0].Logits {
+			t.Errorf("step %d: logits of the chunk: %v, want %v", at, got, st.Chunks[0].Logits)
 		}
 		for i, n := range lengths {
 			if !slices.Equal(logits.Decode[i], want[i][at+1]) {
@@ -117,7 +117,7 @@ func TestBatchSizesEqual(t *testing.T) {
 	var want []float32
 	for slot := range config.Slots {
 		prefill(t, s, slot, 0, tokens[:49], 32)
-		rows = append(rows, runner.DecodeRow{Token: tokens[49], Past: 49})
+		rows = append(rows, runner.DecodeRow{Slot: slot, Token: tokens[49], Past: 49})
 		logits := step(t, s, runner.Step{Decode: rows}).Decode
 		if want == nil {
 			want = slices.Clone(logits[0])
@@ -227,14 +227,14 @@ func TestBadBlocks(t *testing.T) {
 func TestStepAllocations(t *testing.T) {
 	env := openEnvironment(t)
 	s := openSession(t, env, tinyConfig())
-	rows := []runner.DecodeRow{{Token: 1}, {Token: 2}, {Token: 3}}
-	chunk := &runner.Chunk{Slot: 5, Tokens: []uint32{1, 2, 3, 4}}
+	rows := rows([]uint32{1, 2, 3}, 0)
+	chunks := []runner.Chunk{{Slot: 5, Tokens: []uint32{1, 2, 3, 4}}}
 	for _, test := range []struct {
 		name string
 		step runner.Step
 	}{
 		{"decode", runner.Step{Decode: rows}},
-		{"decode and chunk", runner.Step{Decode: rows, Chunk: chunk}},
+		{"decode and chunk", runner.Step{Decode: rows, Chunks: chunks}},
 	} {
 		if n := testing.AllocsPerRun(50, func() {
 			if _, err := s.Step(test.step); err != nil {
@@ -292,15 +292,18 @@ func TestBadSteps(t *testing.T) {
 		"token":              {Decode: []runner.DecodeRow{{Token: 96}}},
 		"negative position":  {Decode: []runner.DecodeRow{{Past: -1}}},
 		"full slot":          {Decode: []runner.DecodeRow{{Past: 512}}},
-		"chunk in a row":     {Decode: []runner.DecodeRow{row, row}, Chunk: &runner.Chunk{Slot: 1, Tokens: []uint32{1}}},
-		"chunk in no slot":   {Chunk: &runner.Chunk{Slot: 8, Tokens: []uint32{1}}},
-		"negative slot":      {Chunk: &runner.Chunk{Slot: -1, Tokens: []uint32{1}}},
-		"empty chunk":        {Chunk: &runner.Chunk{}},
-		"long chunk":         {Chunk: &runner.Chunk{Tokens: make([]uint32, 65)}},
-		"chunk beyond slot":  {Chunk: &runner.Chunk{Tokens: make([]uint32, 4), Past: 509}},
-		"negative past":      {Chunk: &runner.Chunk{Tokens: []uint32{1}, Past: -1}},
-		"overflowing past":   {Chunk: &runner.Chunk{Tokens: []uint32{1}, Past: math.MaxInt}},
-		"token of the chunk": {Chunk: &runner.Chunk{Tokens: []uint32{1, 96}}},
+		"row in no slot":     {Decode: []runner.DecodeRow{{Slot: 8}}},
+		"rows in one slot":   {Decode: []runner.DecodeRow{row, row}},
+		"two chunks":         {Chunks: []runner.Chunk{{Tokens: []uint32{1}}, {Slot: 1, Tokens: []uint32{1}}}},
+		"chunk in a row":     {Decode: rows([]uint32{1, 1}, 0), Chunks: []runner.Chunk{{Slot: 1, Tokens: []uint32{1}}}},
+		"chunk in no slot":   {Chunks: []runner.Chunk{{Slot: 8, Tokens: []uint32{1}}}},
+		"negative slot":      {Chunks: []runner.Chunk{{Slot: -1, Tokens: []uint32{1}}}},
+		"empty chunk":        {Chunks: []runner.Chunk{{}}},
+		"long chunk":         {Chunks: []runner.Chunk{{Tokens: make([]uint32, 65)}}},
+		"chunk beyond slot":  {Chunks: []runner.Chunk{{Tokens: make([]uint32, 4), Past: 509}}},
+		"negative past":      {Chunks: []runner.Chunk{{Tokens: []uint32{1}, Past: -1}}},
+		"overflowing past":   {Chunks: []runner.Chunk{{Tokens: []uint32{1}, Past: math.MaxInt}}},
+		"token of the chunk": {Chunks: []runner.Chunk{{Tokens: []uint32{1, 96}}}},
 	} {
 		if _, err := s.Step(bad); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -308,7 +311,7 @@ func TestBadSteps(t *testing.T) {
 	}
 	step(t, s, runner.Step{Decode: []runner.DecodeRow{row}}) // the session has come to no harm
 	// The last position of a slot, as a chunk of its own.
-	step(t, s, runner.Step{Chunk: &runner.Chunk{Slot: 7, Tokens: []uint32{1}, Past: 511, Logits: true}})
+	step(t, s, runner.Step{Chunks: []runner.Chunk{{Slot: 7, Tokens: []uint32{1}, Past: 511, Logits: true}}})
 }
 
 func TestUseAfterClose(t *testing.T) {
@@ -342,11 +345,11 @@ func TestSeveralSessions(t *testing.T) {
 		go func() {
 			var last []float32
 			for i := range 20 {
-				logits, err := s.Step(runner.Step{Chunk: &runner.Chunk{Slot: i % 8, Tokens: tokens, Logits: true}})
+				logits, err := s.Step(runner.Step{Chunks: []runner.Chunk{{Slot: i % 8, Tokens: tokens, Logits: true}}})
 				if err != nil {
 					t.Error(err)
 				}
-				last = slices.Clone(logits.Chunk)
+				last = slices.Clone(logits.Chunks[0])
 			}
 			results <- last
 		}()

@@ -85,7 +85,7 @@ func TestRealSharedWeights(t *testing.T) {
 					}
 				}
 			}
-			batch := make([]runner.DecodeRow, config.Slots) // every row of which is a row of logits
+			batch := rows(make([]uint32, config.Slots), 0) // every row of which is a row of logits
 			for i, row := range step(t, sessions[1], runner.Step{Decode: batch}).Decode {
 				if len(row) != config.Graph.VocabSize {
 					t.Errorf("row %d of a batch has %d logits", i, len(row))

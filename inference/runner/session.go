@@ -14,15 +14,16 @@ const BlockSize = kvcache.BlockSize
 type Session interface {
 	// Limits says what the session can hold. It never changes.
 	Limits() Limits
-	// Step runs the decode rows and the chunk of step and returns the logits that were asked for. On an error the
+	// Step runs the decode rows and the chunks of step and returns the logits that were asked for. On an error the
 	// contents of the slots in step are undefined and the session must be closed.
 	Step(step Step) (Logits, error)
 	// CopySlot copies the first length positions of slot src to slot dst.
 	CopySlot(dst, src, length int) error
 	// ReleaseSlot says that a slot's contents are no longer needed, so that its memory may go back to the system.
 	ReleaseSlot(slot int)
-	// SaveBlocks copies positions of the slot whose prompt ran last into the prefix store: BlockSize of them, from past on, into each of the
-	// blocks in turn. What a block held is overwritten.
+	// SaveBlocks copies positions of a slot into the prefix store: BlockSize of them, from past on, into each of the blocks
+	// in turn. What a block held is overwritten. Unless the session is uniform, the positions are of the prompt that ran
+	// last.
 	SaveBlocks(slot, past int, blocks []int) error
 	// LoadBlocks copies the first length positions that blocks of the prefix store hold into a slot, from its position 0
 	// on. The last block may hold more.
@@ -31,15 +32,18 @@ type Session interface {
 	Close() error
 }
 
-// Limits are the sizes of a session.
+// Limits are the sizes of a session, and what it can do.
 type Limits struct {
 	Slots     int // sequences held at once
 	MaxLength int // positions per slot
-	MaxChunk  int // most tokens of a prompt chunk
+	MaxChunk  int // most tokens of all chunks of a step together
 	VocabSize int // width of a row of logits
 
-	Mixes    bool // decode rows and a chunk share one pass: together they take less time than one after the other
-	MaxDraft int  // most tokens of a decode row's draft; 0: the session checks none
+	Mixes bool // decode rows and a chunk share one pass: together they take less time than one after the other
+	// Uniform says that a token has the same bits as a decode row, in a draft and in a chunk, and that one pass takes any
+	// tokens of any sequences: a step may have several chunks, decode rows in any slots, and drafts beside other rows.
+	Uniform  bool
+	MaxDraft int // most tokens of a decode row's draft; 0: the session checks none
 
 	// FixedChunks says that logits depend on how a prompt is cut: every chunk but the last must have MaxChunk tokens, or a
 	// sequence's tokens depend on the company it had.
@@ -51,43 +55,47 @@ type Limits struct {
 	BlockBytes int // memory of one block
 }
 
-// Step is the work of one pass: one token for each decode row, and at most one chunk of a prompt. At least one of
-// the two is not empty.
+// MaxDrafts is the most tokens of all drafts of a step together: it bounds the memory for their logits.
+const MaxDrafts = 32
+
+// MaxRows is the number of tokens that a chunk may have whose logits are all wanted: it bounds the memory for them.
+const MaxRows = 16
+
+// Step is the work of one pass: one token for each decode row, and chunks of prompts. At least one of the two is not
+// empty. No two parts have one slot.
 //
-// The decode rows use slots 0 to len(Decode)-1, in order: the kernels read a prefix of the slots. The chunk's slot
-// is not among them.
+// Unless the session is uniform, decode row i is in slot i, as its kernels read a prefix of the slots, there is at most
+// one chunk, and only a row that is alone has a draft.
 type Step struct {
 	Decode []DecodeRow
-	Chunk  *Chunk
+	Chunks []Chunk
 }
 
 // DecodeRow is one sequence that takes one token.
 type DecodeRow struct {
+	Slot  int
 	Token uint32 // below VocabSize
 	Past  int    // positions that the slot holds; the token's own position is Past, below MaxLength
-	// Draft are guesses of the tokens that follow, for a row that is alone: MaxDraft at most, and all within MaxLength.
-	// They are fed as well. Of what the slot holds after the step, only as much counts as the next step's Past says.
+	// Draft are guesses of the tokens that follow: MaxDraft at most, all within MaxLength, and MaxDrafts in a step. They
+	// are fed as well. Of what the slot holds after the step, only as much counts as the next step's Past says.
 	Draft []uint32
 }
 
 // Chunk is the next part of one prompt. The chunks of a prompt come one after another, from position 0 or the end of its
-// loaded blocks on, with none of another prompt between them.
+// loaded blocks on; unless the session is uniform, none of another prompt come between them.
 type Chunk struct {
 	Slot   int
-	Tokens []uint32 // 1 to MaxChunk of them
+	Tokens []uint32 // at least one, and all chunks of a step together at most MaxChunk
 	Past   int      // positions that the slot holds before the chunk
 	Logits bool     // whether the logits after the chunk's last token are wanted
-	Rows   bool     // whether those after each of its tokens are; then it has at most MaxRows tokens
+	Rows   bool     // whether those after each of its tokens are: of one chunk of a step, which has at most MaxRows tokens
 }
-
-// MaxRows is the number of tokens that a chunk may have whose logits are all wanted: it bounds the memory for them.
-const MaxRows = 16
 
 // Logits are the results of a step: rows of VocabSize values. They belong to the session and hold until its next
 // Step; the caller may change them in place.
 type Logits struct {
 	Decode [][]float32 // one per decode row, in order
-	Draft  [][]float32 // those after each token of the draft
-	Chunk  []float32   // nil unless the chunk asked for it
-	Rows   [][]float32 // one per token of the chunk, if it asked for them; the last one is Chunk too
+	Draft  [][]float32 // those after each token of the drafts, row by row
+	Chunks [][]float32 // one per chunk, in order; nil for one that asked for none
+	Rows   [][]float32 // one per token of the chunk that asked for them
 }

@@ -23,9 +23,14 @@ func (s *Scheduler) fit(p *Plan) {
 
 // growth is how many positions the next step adds.
 func (s *Scheduler) growth() int {
-	n := len(s.decode)
-	if q := s.prefill; q != nil {
-		n += min(s.cfg.ChunkSize, len(q.Prompt)-q.past)
+	return len(s.decode) + min(s.cfg.ChunkSize, s.promised())
+}
+
+// promised is how many positions the prompts that run will still take.
+func (s *Scheduler) promised() int {
+	n := 0
+	for _, q := range s.prefill {
+		n += q.left()
 	}
 	return n
 }
@@ -37,7 +42,7 @@ func (s *Scheduler) hasRoom(positions int) bool {
 		return true
 	}
 	const keep = 32 // of which one part is kept free
-	return s.ledger.Tokens()+s.growth()+positions+s.cfg.Budget/keep <= s.cfg.Budget
+	return s.ledger.Tokens()+len(s.decode)+s.promised()+positions+s.cfg.Budget/keep <= s.cfg.Budget
 }
 
 // victim is the sequence that loses its slot next, or nil if there is only one. Of those that never lost it that is the
@@ -47,10 +52,12 @@ func (s *Scheduler) victim() *Sequence {
 	if s.ledger.Used() < 2 {
 		return nil
 	}
-	victim := s.prefill
-	for _, q := range s.decode {
-		if victim == nil || before(victim, q) {
-			victim = q
+	var victim *Sequence
+	for _, list := range [...][]*Sequence{s.prefill, s.decode} {
+		for _, q := range list {
+			if victim == nil || before(victim, q) {
+				victim = q
+			}
 		}
 	}
 	return victim
@@ -69,11 +76,10 @@ func before(a, b *Sequence) bool {
 
 // preempt takes a sequence's slot away. It waits in front of all that have not started.
 func (s *Scheduler) preempt(q *Sequence) {
-	if q == s.prefill {
-		s.prefill = nil
+	if q.state == statePrefill {
+		s.prefill = deleteOne(s.prefill, q)
 	} else {
-		i := slices.Index(s.decode, q)
-		s.decode = slices.Delete(s.decode, i, i+1)
+		s.decode = deleteOne(s.decode, q)
 		s.forks = slices.DeleteFunc(s.forks, func(c Copy) bool { return c.Dst == q.slot })
 	}
 	s.ledger.Free(q.slot)
@@ -88,7 +94,7 @@ func (s *Scheduler) preempt(q *Sequence) {
 // renew gives the memory of the slot that a sequence is about to take back, if an earlier one left more there than it
 // needs for a start and half of the budget is in use: it would count, and be of use to nobody.
 func (s *Scheduler) renew(p *Plan, q *Sequence) {
-	if s.cfg.Budget == 0 || s.ledger.CommittedIn(q.slot) <= len(q.Prompt) || s.ledger.Committed() <= s.cfg.Budget/2 {
+	if s.cfg.Budget == 0 || s.ledger.CommittedIn(q.slot) <= len(q.text) || s.ledger.Committed() <= s.cfg.Budget/2 {
 		return
 	}
 	s.ledger.Release(q.slot)

@@ -2,7 +2,6 @@ package sched_test
 
 import (
 	"math/rand/v2"
-	"slices"
 	"testing"
 
 	"github.com/sluiceml/sluice/inference/kvcache"
@@ -18,11 +17,12 @@ func TestRandomBudgets(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		cfg := sched.Config{
 			Slots: 2 + rng.IntN(6), MaxLength: 20 + rng.IntN(20), ChunkSize: 1 + rng.IntN(7), Linger: rng.IntN(20),
-			Blocks: rng.IntN(4), RidingSize: rng.IntN(3),
+			Blocks: rng.IntN(4), Uniform: seed%2 == 1,
 		}
 		cfg.Budget = cfg.MaxLength + rng.IntN(60)
 		s := sched.New(cfg)
-		m := shadow{slots: make([]shadowSlot, cfg.Slots), blocks: map[int][]uint32{}, forked: map[int]*sched.Sequence{}}
+		s.SetPace(sched.Pace{Each: rng.IntN(3)})
+		m := newShadow(cfg)
 		left := map[*sched.Sequence]int{} // tokens until a sequence ends
 		fed := map[*sched.Sequence][]uint32{}
 		memory := make([]int, cfg.Slots) // positions that a slot has memory for
@@ -57,8 +57,10 @@ func TestRandomBudgets(t *testing.T) {
 			if n := sum(memory); n > s.Ledger().Committed()+lacking(s, p) {
 				t.Fatalf("seed %d, step %d: memory for %d positions, the ledger says %d", seed, step, n, s.Ledger().Committed())
 			}
-			if c := p.Chunk; c.First && c.Sequence.Preemptions() == 0 && lost(s) > 0 {
-				t.Fatalf("seed %d, step %d: a new sequence starts before %d that lost their slots", seed, step, lost(s))
+			for _, start := range p.Starts {
+				if start.Sequence.Preemptions() == 0 && lost(s) > 0 {
+					t.Fatalf("seed %d, step %d: a new sequence starts before %d that lost their slots", seed, step, lost(s))
+				}
 			}
 			if p.Empty() {
 				if s.Waiting() > 0 {
@@ -80,16 +82,18 @@ func TestRandomBudgets(t *testing.T) {
 					results[i] = token(q)
 				}
 			}
-			var chunk sched.Result
-			if p.Chunk.Last && !p.Chunk.Sequence.Replaying() {
-				chunk = token(p.Chunk.Sequence)
+			chunks := make([]sched.Result, len(p.Chunks))
+			var forks []sched.Result
+			var twins []*sched.Sequence
+			for i, c := range p.Chunks {
+				if c.Last && !c.Sequence.Replaying() {
+					chunks[i] = token(c.Sequence)
+				}
+				for _, q := range c.Forks {
+					forks, twins = append(forks, token(q)), append(twins, q)
+				}
 			}
-			forks := make([]sched.Result, len(p.Chunk.Forks))
-			for i, q := range p.Chunk.Forks {
-				forks[i] = token(q)
-			}
-			twins := slices.Clone(p.Chunk.Forks)
-			s.Update(results, chunk, forks...)
+			s.Update(results, chunks, forks...)
 			for _, twin := range twins {
 				if twin.Running() {
 					m.forked[twin.Slot()] = twin
@@ -115,10 +119,14 @@ func track(memory []int, p *sched.Plan) {
 	for _, i := range p.Release {
 		memory[i] = 0
 	}
-	for i, q := range p.Decode {
-		memory[i] = max(memory[i], q.Past()+1)
+	for _, start := range p.Starts {
+		i := start.Sequence.Slot()
+		memory[i] = max(memory[i], start.Length)
 	}
-	if c := p.Chunk; c.Sequence != nil {
+	for _, q := range p.Decode {
+		memory[q.Slot()] = max(memory[q.Slot()], q.Past()+1)
+	}
+	for _, c := range p.Chunks {
 		i := c.Sequence.Slot()
 		memory[i] = max(memory[i], c.Past+len(c.Tokens))
 	}
@@ -126,10 +134,10 @@ func track(memory []int, p *sched.Plan) {
 
 // lacking is how many positions of a plan's step the ledger does not know of before Update.
 func lacking(s *sched.Scheduler, p *sched.Plan) (n int) {
-	for i, q := range p.Decode {
-		n += max(0, q.Past()+1-s.Ledger().CommittedIn(i))
+	for _, q := range p.Decode {
+		n += max(0, q.Past()+1-s.Ledger().CommittedIn(q.Slot()))
 	}
-	if c := p.Chunk; c.Sequence != nil {
+	for _, c := range p.Chunks {
 		n += max(0, c.Past+len(c.Tokens)-s.Ledger().CommittedIn(c.Sequence.Slot()))
 	}
 	return n

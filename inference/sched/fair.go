@@ -89,10 +89,17 @@ func (a *accounts) leave(q *Sequence) { q.account.present-- }
 func (q *Sequence) charge(tokens, cost int) { q.account.served += int64(tokens) * int64(cost) }
 
 // foremost is the place in the queue of the sequence that starts next: of the tenant that got least, the one with the
-// lowest rank, and of these the first that came.
+// lowest rank, and of these the first that came. Those that await another are left out; -1: all do.
 func (s *Scheduler) foremost() int {
-	best := 0
+	best := -1
 	for i, q := range s.waiting {
+		if len(s.prefill) > 0 && s.awaits(q) {
+			continue
+		}
+		if best < 0 {
+			best = i
+			continue
+		}
 		b := s.waiting[best]
 		switch {
 		case q.account.served != b.account.served:

@@ -1,63 +1,103 @@
 package sched
 
-import "github.com/sluiceml/sluice/inference/kvcache"
+import (
+	"math"
+
+	"github.com/sluiceml/sluice/inference/kvcache"
+)
 
 // prefix plans what moves between the prefix store and the slots. A nil prefix plans nothing.
 //
-// A prompt takes from the store when it starts, and gives to it with each of its chunks, so that a prompt that starts
-// later finds it, also while the first one still runs. What a plan saves is in the index at once, though it is written
-// only after the plan's run: the next plan that could load it comes after that. What a plan loads it has loaded before
-// it saves, so that a block may be evicted by the plan that uses it.
+// A sequence takes from the store when it starts, and gives to it as its blocks are completed, so that a prompt that starts
+// later finds them, also while the first one still runs. What a step has completed is in the index at once and written by
+// the next plan, before that plan loads anything; of one plan all is loaded before anything is added.
 type prefix struct {
 	index  *kvcache.Prefix
-	load   []int
-	save   []int
-	asked  int // prompt tokens that were looked up
-	cached int // those of them that were found
+	load   []int                     // memory of the plan's Start.Load
+	saves  []Save                    // of the next plan
+	ids    []int                     // memory of their Blocks
+	taken  []int                     // memory of the plan's
+	tokens [kvcache.BlockSize]uint32 // of a block that was generated
+	asked  int                       // prompt tokens that were looked up
+	cached int                       // those of them that were found
 }
 
 func newPrefix(blocks int) *prefix { return &prefix{index: kvcache.NewPrefix(blocks)} }
 
-// start looks a prompt up and returns the blocks that hold its beginning, and how much that is. At least the last token
-// is left, whose logits are not in the store. A sequence that starts again counts only the first time.
+// take is what the next plan saves. The memory of what the last one saved is used again.
+func (p *prefix) take(used []Save) []Save {
+	if p == nil {
+		return nil
+	}
+	saves := p.saves
+	p.saves = used[:0]
+	p.ids, p.taken = p.taken[:0], p.ids
+	p.load = p.load[:0]
+	return saves
+}
+
+// start looks a sequence's text up and returns the blocks that hold its beginning, and how much that is. At least the last
+// token is left, whose logits are not in the store. A sequence that starts again counts only the first time.
 func (p *prefix) start(q *Sequence) (blocks []int, length int) {
 	if p == nil || len(q.Hashes) == 0 {
 		return nil, 0
 	}
-	found := p.index.Match(p.load[:0], q.Salt, q.Prompt, q.Hashes)
-	p.load, q.last, q.stored = found.Blocks, found.Last, found.Whole
+	first := len(p.load)
+	found := p.index.Match(p.load, q.Salt, q.text, q.Hashes)
+	p.load = append(p.load, found.Blocks...)
+	q.last, q.stored = found.Last, found.Whole
 	if q.preemptions == 0 {
 		q.cached = found.Length
 		p.asked += len(q.Prompt)
 		p.cached += found.Length
 	}
-	return p.load, found.Length
+	return p.load[first:len(p.load):len(p.load)], found.Length
 }
 
-// extend gives places to the blocks of a prompt that are complete once its slot holds length positions. It returns
-// those that have to be written, which hold positions one after the other, and the first of these.
-func (p *prefix) extend(q *Sequence, length int) (blocks []int, from int) {
-	if p == nil || len(q.Hashes) == 0 {
-		return nil, 0
+// extend gives places to the blocks of a sequence that its slot has completed, and plans to write those that are not there.
+func (p *prefix) extend(q *Sequence) {
+	if p == nil || len(q.Hashes) == 0 || q.stored >= q.past/kvcache.BlockSize {
+		return
 	}
-	p.save = p.save[:0]
-	for ; q.stored < min(length/kvcache.BlockSize, len(q.Hashes)); q.stored++ {
+	first, from := len(p.ids), 0
+	for ; q.stored < q.past/kvcache.BlockSize; q.stored++ {
 		at := q.stored * kvcache.BlockSize
-		id, ref, fresh := p.index.Add(q.last, q.Salt, q.Hashes[q.stored], q.Prompt[at:])
+		tokens := p.block(q, at)
+		if q.stored == len(q.Hashes) {
+			q.Hashes = append(q.Hashes, q.Hashes[q.stored-1].Next(tokens))
+		}
+		id, ref, fresh := p.index.Add(q.last, q.Salt, q.Hashes[q.stored], tokens)
 		if ref == (kvcache.Ref{}) {
-			q.stored = len(q.Hashes) // it can have no more
+			q.stored = math.MaxInt // it can have no more
 			break
 		}
 		q.last = ref
 		// Blocks that are there already come before all that are not: a block is never there without its beginning.
 		if fresh {
-			if len(p.save) == 0 {
+			if len(p.ids) == first {
 				from = at
 			}
-			p.save = append(p.save, id)
+			p.ids = append(p.ids, id)
 		}
 	}
-	return p.save, from
+	if n := len(p.ids); n > first {
+		p.saves = append(p.saves, Save{Slot: q.slot, From: from, Blocks: p.ids[first:n:n]})
+	}
+}
+
+// block is the tokens of a sequence's block from a position on.
+func (p *prefix) block(q *Sequence, at int) []uint32 {
+	if at+kvcache.BlockSize <= len(q.Prompt) {
+		return q.Prompt[at : at+kvcache.BlockSize]
+	}
+	for i := range p.tokens {
+		if k := at + i; k < len(q.Prompt) {
+			p.tokens[i] = q.Prompt[k]
+		} else {
+			p.tokens[i] = q.generated[k-len(q.Prompt)]
+		}
+	}
+	return p.tokens[:]
 }
 
 // PrefixStats are the figures of the prefix store since the scheduler was made.

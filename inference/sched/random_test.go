@@ -15,83 +15,115 @@ type shadow struct {
 	slots  []shadowSlot
 	blocks map[int][]uint32
 	forked map[int]*sched.Sequence // by the slot that the next plan has to copy to
+	known  map[*sched.Sequence][]uint32
 }
 
-// shadowSlot is whose sequence a slot holds, how much of it, and the part of its prompt.
+// shadowSlot is whose sequence a slot holds, and the tokens.
 type shadowSlot struct {
 	owner  *sched.Sequence
-	length int
-	prompt []uint32
+	tokens []uint32
+}
+
+func newShadow(cfg sched.Config) shadow {
+	return shadow{
+		slots: make([]shadowSlot, cfg.Slots), blocks: map[int][]uint32{},
+		forked: map[int]*sched.Sequence{}, known: map[*sched.Sequence][]uint32{},
+	}
+}
+
+// text is all that is known of a sequence: its prompt and the tokens that were fed.
+func (s shadow) text(q *sched.Sequence) []uint32 {
+	if s.known[q] == nil {
+		s.known[q] = slices.Clone(q.Prompt)
+	}
+	return s.known[q]
 }
 
 // apply does a plan's work and checks every promise of Plan.
 func (s shadow) apply(t *testing.T, p *sched.Plan, cfg sched.Config) {
 	t.Helper()
 	m := s.slots
-	touched := map[int]bool{}
-	maps.DeleteFunc(s.forked, func(_ int, twin *sched.Sequence) bool { return slices.Contains(p.Preempted, twin) })
-	for _, c := range p.Copies {
-		if twin := s.forked[c.Dst]; twin != nil {
-			if len(touched) > 0 || m[c.Src].length != c.Length || c.Length != len(twin.Prompt) {
-				t.Fatalf("fork %v of %+v, among %v", c, m[c.Src], p.Copies)
-			}
-			m[c.Dst] = m[c.Src]
-			m[c.Dst].owner = twin
-			delete(s.forked, c.Dst)
-			continue
+	for _, save := range p.Save {
+		if save.From%kvcache.BlockSize != 0 || len(m[save.Slot].tokens) < save.From+len(save.Blocks)*kvcache.BlockSize {
+			t.Fatalf("%+v of a slot that holds %d", save, len(m[save.Slot].tokens))
 		}
-		if touched[c.Src] || touched[c.Dst] {
-			t.Fatalf("a slot appears twice in %v", p.Copies)
+		for i, id := range save.Blocks {
+			s.blocks[id] = slices.Clone(m[save.Slot].tokens[save.From+i*kvcache.BlockSize:][:kvcache.BlockSize])
 		}
-		touched[c.Src], touched[c.Dst] = true, true
-		if m[c.Src].length != c.Length {
-			t.Fatalf("copy %v of a slot that holds %d", c, m[c.Src].length)
-		}
-		m[c.Dst] = m[c.Src]
 	}
-	if len(s.forked) > 0 {
-		t.Fatalf("forks %v are not copied by %v", s.forked, p.Copies)
-	}
+	s.copies(t, p, cfg)
 	for _, i := range p.Release {
 		m[i] = shadowSlot{}
 	}
+	for _, start := range p.Starts {
+		q := start.Sequence
+		var loaded []uint32
+		for _, id := range start.Load {
+			loaded = append(loaded, s.blocks[id]...)
+		}
+		m[q.Slot()] = shadowSlot{owner: q, tokens: loaded[:start.Length:start.Length]}
+		if !slices.Equal(m[q.Slot()].tokens, s.text(q)[:start.Length]) || q.Preemptions() == 0 && start.Length != q.Cached() {
+			t.Fatalf("a prompt %v of which %v is loaded", q.Prompt, loaded)
+		}
+	}
+	used := map[int]bool{}
 	for i, q := range p.Decode {
-		if q.Slot() != i || m[i].owner != q || m[i].length != q.Past() {
-			t.Fatalf("row %d: slot %d, past %d, but the slot holds %+v", i, q.Slot(), q.Past(), m[i])
+		at := q.Slot()
+		if at != i && !cfg.Uniform || used[at] || m[at].owner != q || len(m[at].tokens) != q.Past() {
+			t.Fatalf("row %d: slot %d, past %d, but the slot holds %+v", i, at, q.Past(), m[at])
 		}
-		m[i].length++
-	}
-	c := p.Chunk
-	if c.Sequence == nil {
-		return
-	}
-	i := c.Sequence.Slot()
-	if i < len(p.Decode) || len(c.Tokens) == 0 || len(c.Tokens) > cfg.ChunkSize {
-		t.Fatalf("a chunk of %d in slot %d with %d rows", len(c.Tokens), i, len(p.Decode))
-	}
-	if c.First {
-		m[i] = shadowSlot{owner: c.Sequence}
-		for _, id := range c.Load {
-			m[i].prompt = append(m[i].prompt, s.blocks[id]...)
+		used[at] = true
+		m[at].tokens = append(m[at].tokens, q.Next())
+		if text := s.text(q); len(text) == q.Past() {
+			s.known[q] = append(text, q.Next())
 		}
-		m[i].length = c.Past
-		m[i].prompt = m[i].prompt[:c.Past:c.Past]
-		if !slices.Equal(m[i].prompt, c.Sequence.Prompt[:m[i].length]) || m[i].length != c.Sequence.Cached() {
-			t.Fatalf("a prompt %v of which %v is cached", c.Sequence.Prompt, m[i].prompt)
+	}
+	total := 0
+	for _, c := range p.Chunks {
+		at := c.Sequence.Slot()
+		if total += len(c.Tokens); used[at] || len(c.Tokens) == 0 {
+			t.Fatalf("a chunk of %d in slot %d", len(c.Tokens), at)
 		}
-	} else if len(c.Load) > 0 {
-		t.Fatalf("blocks %v are loaded behind the beginning", c.Load)
+		used[at] = true
+		if m[at].owner != c.Sequence || len(m[at].tokens) != c.Past || !slices.Equal(c.Tokens, s.text(c.Sequence)[c.Past:][:len(c.Tokens)]) {
+			t.Fatalf("chunk %v at %d in slot %d, which holds %+v", c.Tokens, c.Past, at, m[at])
+		}
+		m[at].tokens = append(m[at].tokens, c.Tokens...)
+		if want := len(m[at].tokens) == len(s.text(c.Sequence)) || !cfg.Uniform && len(m[at].tokens) == len(c.Sequence.Prompt); c.Last != want {
+			t.Fatalf("Last is %t at %d of %d", c.Last, len(m[at].tokens), len(c.Sequence.Prompt))
+		}
 	}
-	if m[i].owner != c.Sequence || m[i].length != c.Past {
-		t.Fatalf("chunk at %d in slot %d, which holds %+v", c.Past, i, m[i])
+	if total > cfg.ChunkSize || len(p.Chunks) > 1 && !cfg.Uniform {
+		t.Fatalf("%d chunks of %d tokens", len(p.Chunks), total)
 	}
-	m[i].length += len(c.Tokens)
-	m[i].prompt = append(m[i].prompt, c.Tokens...)
-	for k, id := range c.Save {
-		s.blocks[id] = slices.Clone(m[i].prompt[c.SaveFrom+k*kvcache.BlockSize:][:kvcache.BlockSize])
+}
+
+// copies does a plan's copies.
+func (s shadow) copies(t *testing.T, p *sched.Plan, cfg sched.Config) {
+	t.Helper()
+	m := s.slots
+	touched := map[int]bool{}
+	maps.DeleteFunc(s.forked, func(_ int, twin *sched.Sequence) bool { return slices.Contains(p.Preempted, twin) })
+	for _, c := range p.Copies {
+		if len(m[c.Src].tokens) != c.Length {
+			t.Fatalf("copy %v of a slot that holds %d", c, len(m[c.Src].tokens))
+		}
+		if twin := s.forked[c.Dst]; twin != nil {
+			if len(touched) > 0 || c.Length != len(twin.Prompt) {
+				t.Fatalf("fork %v of %+v, among %v", c, m[c.Src], p.Copies)
+			}
+			m[c.Dst] = shadowSlot{owner: twin, tokens: slices.Clone(m[c.Src].tokens)}
+			delete(s.forked, c.Dst)
+			continue
+		}
+		if cfg.Uniform || touched[c.Src] || touched[c.Dst] {
+			t.Fatalf("a slot appears twice in %v, or moves at all (%t)", p.Copies, cfg.Uniform)
+		}
+		touched[c.Src], touched[c.Dst] = true, true
+		m[c.Dst] = shadowSlot{owner: m[c.Src].owner, tokens: slices.Clone(m[c.Src].tokens)}
 	}
-	if c.Last != (m[i].length == len(c.Sequence.Prompt)) {
-		t.Fatalf("Last is %t at %d of %d", c.Last, m[i].length, len(c.Sequence.Prompt))
+	if len(s.forked) > 0 {
+		t.Fatalf("forks %v are not copied by %v", s.forked, p.Copies)
 	}
 }
 
@@ -100,9 +132,9 @@ func (s shadow) apply(t *testing.T, p *sched.Plan, cfg sched.Config) {
 func TestRandom(t *testing.T) {
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 0))
-		cfg := sched.Config{Slots: 1 + rng.IntN(6), MaxLength: 20 + rng.IntN(20), ChunkSize: 1 + rng.IntN(7)}
+		cfg := sched.Config{Slots: 1 + rng.IntN(6), MaxLength: 20 + rng.IntN(20), ChunkSize: 1 + rng.IntN(7), Uniform: seed%2 == 1}
 		s := sched.New(cfg)
-		m := shadow{slots: make([]shadowSlot, cfg.Slots), forked: map[int]*sched.Sequence{}}
+		m := newShadow(cfg)
 		var queue, all []*sched.Sequence
 		for range 300 {
 			if rng.IntN(3) == 0 {
@@ -143,9 +175,10 @@ func TestRandomPrefixes(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		cfg := sched.Config{
 			Slots: 1 + rng.IntN(4), MaxLength: 100, ChunkSize: 1 + rng.IntN(40), Blocks: 1 + rng.IntN(12),
+			Uniform: seed%2 == 1,
 		}
 		s := sched.New(cfg)
-		m := shadow{slots: make([]shadowSlot, cfg.Slots), blocks: map[int][]uint32{}, forked: map[int]*sched.Sequence{}}
+		m := newShadow(cfg)
 		var queue, all []*sched.Sequence
 		for range 200 {
 			if rng.IntN(2) == 0 {
@@ -220,29 +253,37 @@ func runOne(t *testing.T, s *sched.Scheduler, m shadow, cfg sched.Config, queue 
 		}
 		return queue
 	}
-	if p.Chunk.First {
-		if queue[0] != p.Chunk.Sequence {
+	for _, start := range p.Starts {
+		if !cfg.Uniform && queue[0] != start.Sequence {
 			t.Fatal("out of order")
 		}
-		queue = queue[1:]
+		queue = deleteOne(queue, start.Sequence)
 	}
-	if n := s.Running(); n != len(p.Decode) && (n != len(p.Decode)+1 || p.Chunk.Sequence == nil) {
+	if n := s.Running(); !cfg.Uniform && n != len(p.Decode)+len(p.Chunks) {
 		t.Fatalf("%d run, but %d decode", n, len(p.Decode))
 	}
 	results := make([]sched.Result, len(p.Decode))
 	for i, q := range p.Decode {
-		results[i] = sched.Result{Done: ends() || q.Past()+1 >= cfg.MaxLength-1}
+		results[i] = sched.Result{Token: uint32(q.Past() / 4), Done: ends() || q.Past()+1 >= cfg.MaxLength-1}
 	}
-	forks := make([]sched.Result, len(p.Chunk.Forks))
-	for i, twin := range p.Chunk.Forks {
-		if !twin.Waiting() || !p.Chunk.Last || s.Running()+i >= cfg.Slots {
-			t.Fatalf("fork %d of %+v, with %d of %d slots taken", i, p.Chunk, s.Running(), cfg.Slots)
+	chunks := make([]sched.Result, len(p.Chunks))
+	var forks []sched.Result
+	var twins []*sched.Sequence
+	for i, c := range p.Chunks {
+		chunks[i].Done = ends()
+		for k, twin := range c.Forks {
+			if !twin.Waiting() || !c.Last || s.Running()+k >= cfg.Slots {
+				t.Fatalf("fork %d of %+v, with %d of %d slots taken", k, c, s.Running(), cfg.Slots)
+			}
+			forks = append(forks, sched.Result{Done: ends()})
+			twins = append(twins, twin)
+			queue = deleteOne(queue, twin)
 		}
-		forks[i].Done = ends()
-		queue = deleteOne(queue, twin)
 	}
-	twins := slices.Clone(p.Chunk.Forks)
-	s.Update(results, sched.Result{Done: ends()}, forks...)
+	for i := range chunks { // a prompt with waiting twins does not end before its end
+		chunks[i].Done = chunks[i].Done && (p.Chunks[i].Last || len(p.Chunks[i].Sequence.Twins) == 0)
+	}
+	s.Update(results, chunks, forks...)
 	for _, twin := range twins {
 		if twin.Running() {
 			m.forked[twin.Slot()] = twin
@@ -271,12 +312,12 @@ func TestMisusePanics(t *testing.T) {
 		"scheduled twice": func(s *sched.Scheduler, _ *sched.Sequence) { s.Schedule(); s.Schedule() },
 		"updated twice": func(s *sched.Scheduler, _ *sched.Sequence) {
 			s.Schedule()
-			s.Update(nil, sched.Result{})
-			s.Update(nil, sched.Result{})
+			s.Update(nil, make([]sched.Result, 1))
+			s.Update(nil, make([]sched.Result, 1))
 		},
 		"too many results": func(s *sched.Scheduler, _ *sched.Sequence) {
 			s.Schedule()
-			s.Update(make([]sched.Result, 1), sched.Result{})
+			s.Update(make([]sched.Result, 1), make([]sched.Result, 1))
 		},
 		"cancelled during steps": func(s *sched.Scheduler, q *sched.Sequence) { s.Schedule(); s.Cancel(q) },
 		"expired during steps":   func(s *sched.Scheduler, _ *sched.Sequence) { s.Schedule(); s.Expire(nil, 1) },
@@ -296,24 +337,29 @@ func TestMisusePanics(t *testing.T) {
 }
 
 func TestScheduleAllocatesNothing(t *testing.T) {
-	s := sched.New(sched.Config{Slots: 8, MaxLength: 1 << 20, ChunkSize: 16, Blocks: 4})
-	for range 8 {
-		prompt := make([]uint32, 40)
-		s.Add(&sched.Sequence{Prompt: prompt, Hashes: kvcache.Hashes(nil, "", prompt)})
-	}
-	results := make([]sched.Result, 0, 8)
-	step := func() {
-		p := s.Schedule()
-		results = results[:0]
-		for range p.Decode {
-			results = append(results, sched.Result{Token: 1})
+	for _, uniform := range []bool{false, true} {
+		s := sched.New(sched.Config{Slots: 8, MaxLength: 1 << 20, ChunkSize: 16, Blocks: 4, Uniform: uniform})
+		for range 8 {
+			prompt := make([]uint32, 40)
+			s.Add(&sched.Sequence{Prompt: prompt, Hashes: kvcache.Hashes(nil, "", prompt)})
 		}
-		s.Update(results, sched.Result{Token: 1})
-	}
-	for range 50 {
-		step()
-	}
-	if n := testing.AllocsPerRun(100, step); n != 0 {
-		t.Errorf("%v allocations a step", n)
+		results, chunks := make([]sched.Result, 0, 8), make([]sched.Result, 0, 8)
+		step := func() {
+			p := s.Schedule()
+			results, chunks = results[:0], chunks[:0]
+			for range p.Decode {
+				results = append(results, sched.Result{Token: 1})
+			}
+			for range p.Chunks {
+				chunks = append(chunks, sched.Result{Token: 1})
+			}
+			s.Update(results, chunks)
+		}
+		for range 50 {
+			step()
+		}
+		if n := testing.AllocsPerRun(100, step); n != 0 {
+			t.Errorf("%v allocations a step, uniform %t", n, uniform)
+		}
 	}
 }

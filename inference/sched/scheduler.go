@@ -11,12 +11,12 @@ import (
 type Config struct {
 	Slots     int // sequences that run at once, at least 1
 	MaxLength int // positions of a slot, at least 2
-	ChunkSize int // most tokens of a prompt chunk, at least 1
-	// RidingSize is the most tokens of a chunk that rides along with sequences that decode, while no other prompt waits
-	// for its turn and has a slot to run in; 0: as ChunkSize. A lone prompt then hardly slows the others down, and
-	// several at once still run at full speed.
-	RidingSize int
-	Blocks     int // blocks of the prefix store; 0: there is none
+	ChunkSize int // most tokens of all prompts in a step, at least 1
+	// Uniform says that a step may take any tokens of any sequences, and that a token leaves the same bits in whatever part
+	// of a step: so several prompts run together, no sequence ever moves, generated tokens are kept in the prefix store
+	// too, and what was generated before a sequence lost its slot runs like a prompt.
+	Uniform bool
+	Blocks  int // blocks of the prefix store; 0: there is none
 	// Budget is the most positions that all slots hold together, at least MaxLength; 0: as many as they have room for.
 	Budget int
 	Linger int // steps for which a free slot keeps its memory, for the next sequence that needs it
@@ -33,64 +33,16 @@ type Scheduler struct {
 	tenants accounts
 	started int         // sequences so far
 	ousted  int         // preemptions so far
-	prefill *Sequence   // the one sequence whose prompt is running, or nil
-	decode  []*Sequence // the sequences with a token, in no order; row i is planned into slot i
+	prefill []*Sequence // the sequences whose prompts run, in the order in which they took their slots
+	decode  []*Sequence // the sequences with a token, in no order; unless uniform, row i is planned into slot i
+	pace    Pace
 	freed   []freed     // slots that may have memory to give back
 	steps   int         // plans with work so far
 	flush   bool        // the next plan releases all free slots
 	forks   []Copy      // of the sequences that were forked since the last plan
-	twins   []*Sequence // memory of Chunk.Forks
+	twins   []*Sequence // memory of the plan's Chunk.Forks
 	plan    Plan
 	planned bool // a plan with work is out: Update is due
-}
-
-// Plan is what the next step does. It belongs to the scheduler and holds until the next Schedule.
-type Plan struct {
-	// Copies are the slots to copy before anything else, in this order: first the beginnings of forked sequences, then
-	// the moves of decode rows, among which no slot appears twice.
-	Copies []Copy
-	// Preempted are the sequences that lost their slots to others, which grew. They start over when there is room, and
-	// get back to where they were before anything new starts.
-	Preempted []*Sequence
-	// Release are the slots whose contents nobody needs any more and which this step doesn't use.
-	Release []int
-	// Decode are the sequences that take a token: row i is in slot i, feeds its Next at position Past.
-	Decode []*Sequence
-	// Chunk is the next part of a prompt, if Chunk.Sequence is not nil.
-	Chunk Chunk
-}
-
-// Copy is of the first Length positions of slot Src to slot Dst.
-type Copy struct{ Dst, Src, Length int }
-
-// Chunk is the next part of a prompt.
-type Chunk struct {
-	Sequence *Sequence
-	Tokens   []uint32 // part of the prompt, 1 to ChunkSize tokens
-	Past     int      // positions that the slot holds before it
-	First    bool     // the prompt's first: the sequence was waiting until now
-	Last     bool     // the prompt's last: the logits after it give the first token
-
-	// Forks are waiting twins of the sequence, for which there are slots: the logits after the last chunk give each of
-	// them its first token too.
-	Forks []*Sequence
-
-	// Load are the blocks of the prefix store that hold the prompt's first Past positions, the last of them perhaps more:
-	// what has to be copied into the slot before the chunk runs. Only a prompt's first chunk has them.
-	Load []int
-	// Save are the blocks in which positions of the slot have to be kept after the chunk has run, from SaveFrom on.
-	Save     []int
-	SaveFrom int
-}
-
-// Empty says whether the plan has nothing to run. It may still have slots to release.
-func (p *Plan) Empty() bool { return len(p.Decode) == 0 && p.Chunk.Sequence == nil }
-
-// Result is what became of one sequence in a step.
-type Result struct {
-	Token    uint32 // the token that was drawn, the last one if there were several
-	Accepted int    // tokens of the draft that were drawn before it
-	Done     bool   // the sequence ends here
 }
 
 // New makes a scheduler.
@@ -131,12 +83,17 @@ func (s *Scheduler) Schedule() *Plan {
 	}
 	p := &s.plan
 	p.Release, p.Preempted = p.Release[:0], p.Preempted[:0]
+	p.Starts, p.Chunks, s.twins = p.Starts[:0], p.Chunks[:0], s.twins[:0]
+	p.Save = s.prefix.take(p.Save)
 	s.fit(p)
 	p.Copies = append(p.Copies[:0], s.forks...)
 	s.forks = s.forks[:0]
-	s.compact(p)
+	if !s.cfg.Uniform {
+		s.compact(p)
+	}
 	p.Decode = s.decode
-	p.Chunk = s.nextChunk(p)
+	s.start(p)
+	s.chunks(p)
 
 	s.release(p)
 	if s.planned = !p.Empty(); s.planned {
@@ -194,70 +151,12 @@ func (s *Scheduler) compact(p *Plan) {
 	}
 }
 
-// nextChunk is the next part of the prompt that is running, or the first of the next one that waits, or nothing.
-func (s *Scheduler) nextChunk(p *Plan) Chunk {
-	var c Chunk
-	if s.prefill == nil {
-		c.First, c.Load = s.start(p)
-	}
-	q := s.prefill
-	if q == nil {
-		return Chunk{}
-	}
-	c.Sequence, c.Tokens, c.Past = q, q.Prompt[q.past:], q.past
-	size := s.cfg.ChunkSize
-	if s.cfg.RidingSize > 0 && len(s.decode) > 0 && (s.Waiting() == 0 || len(s.decode)+1 >= s.cfg.Slots) {
-		size = min(size, s.cfg.RidingSize)
-	}
-	if q.ChunkLimit > 0 {
-		size = min(size, q.ChunkLimit)
-	}
-	c.Last = len(c.Tokens) <= size
-	if !c.Last {
-		c.Tokens = c.Tokens[:size]
-	}
-	if c.Last {
-		c.Forks = s.waitingTwins(q)
-	}
-	c.Save, c.SaveFrom = s.prefix.extend(q, c.Past+len(c.Tokens))
-	return c
-}
-
-// start gives the next sequence its slot, if there is one and room for it: those that were preempted come first. It says
-// whether it did, and which blocks of the prefix store hold the prompt's beginning.
-func (s *Scheduler) start(p *Plan) (started bool, load []int) {
-	if len(s.decode) == s.cfg.Slots || s.Waiting() == 0 {
-		return false, nil
-	}
-	queue, place := &s.lost, 0
-	if len(s.lost) == 0 {
-		queue, place = &s.waiting, s.foremost()
-	}
-	q := (*queue)[place]
-	if !s.hasRoom(len(q.Prompt) + len(q.generated)) {
-		return false, nil
-	}
-	*queue = slices.Delete(*queue, place, place+1)
-	if q.order == 0 {
-		s.started++
-		q.order = s.started
-		s.tenants.start(q)
-	}
-	q.state, q.slot, q.past = statePrefill, len(s.decode), 0
-	s.renew(p, q)
-	s.ledger.Take(q.slot)
-	load, found := s.prefix.start(q)
-	s.extend(q, found)
-	s.prefill = q
-	return true, load
-}
-
-// Update takes the results of the last plan: one for each of its decode rows, and, if it held the last chunk of a
-// prompt, one for that; of another chunk's only Done counts. There is one more for each of the chunk's forks.
-func (s *Scheduler) Update(decode []Result, chunk Result, forks ...Result) {
-	if !s.planned || len(decode) != len(s.decode) || len(forks) != len(s.plan.Chunk.Forks) {
-		panic(fmt.Sprintf("sched: Update with %d results for %d rows and %d for %d forks, planned %t",
-			len(decode), len(s.decode), len(forks), len(s.plan.Chunk.Forks), s.planned))
+// Update takes the results of the last plan: one for each of its decode rows, one for each of its chunks, of which only
+// Done counts unless it is the last of its prompt, and one for each fork, chunk by chunk.
+func (s *Scheduler) Update(decode, chunks []Result, forks ...Result) {
+	if !s.planned || len(decode) != len(s.decode) || len(chunks) != len(s.plan.Chunks) || len(forks) != len(s.twins) {
+		panic(fmt.Sprintf("sched: Update with %d results for %d rows, %d for %d chunks, and %d for %d forks, planned %t",
+			len(decode), len(s.decode), len(chunks), len(s.plan.Chunks), len(forks), len(s.twins), s.planned))
 	}
 	s.planned = false
 
@@ -269,28 +168,36 @@ func (s *Scheduler) Update(decode []Result, chunk Result, forks ...Result) {
 			kept = append(kept, q)
 		}
 	}
-	if q := s.prefill; q != nil {
-		s.extend(q, len(s.plan.Chunk.Tokens))
-		if q.preemptions == 0 {
-			q.charge(len(s.plan.Chunk.Tokens), promptCost)
+	for i, c := range s.plan.Chunks {
+		q := c.Sequence
+		s.extend(q, len(c.Tokens))
+		s.prefix.extend(q)
+		if !c.Last && !chunks[i].Done {
+			continue
 		}
-		if s.plan.Chunk.Last || chunk.Done {
-			s.prefill = nil
-			for i, twin := range s.plan.Chunk.Forks { // before q may leave its slot
-				if s.fork(twin, q, forks[i]) {
-					kept = append(kept, twin)
-				}
+		s.prefill = deleteOne(s.prefill, q)
+		for _, twin := range c.Forks { // before q may leave its slot
+			if s.fork(twin, q, forks[0]) {
+				kept = append(kept, twin)
 			}
-			if s.begin(q, chunk) {
-				kept = append(kept, q)
-			}
+			forks = forks[1:]
+		}
+		if s.begin(q, chunks[i]) {
+			kept = append(kept, q)
 		}
 	}
 	if len(kept) < len(rows) {
 		clear(rows[len(kept):])
 	}
 	s.decode = kept
-	s.plan.Decode, s.plan.Chunk = nil, Chunk{}
+	clear(s.plan.Chunks)
+	s.plan.Decode, s.plan.Chunks = nil, s.plan.Chunks[:0]
+}
+
+// deleteOne removes a sequence from a list.
+func deleteOne(list []*Sequence, q *Sequence) []*Sequence {
+	i := slices.Index(list, q)
+	return slices.Delete(list, i, i+1)
 }
 
 func (s *Scheduler) extend(q *Sequence, n int) {
@@ -311,7 +218,8 @@ func (s *Scheduler) begin(q *Sequence, r Result) bool {
 	if drawn {
 		q.generated = append(q.generated, r.Token)
 	}
-	q.state, q.fed, q.next = stateDecode, 0, q.generated[0]
+	q.state, q.fed, q.text = stateDecode, len(q.text)-len(q.Prompt), nil // what is known behind the prompt has been fed with it
+	q.next = q.generated[q.fed]
 	return true
 }
 
@@ -320,13 +228,17 @@ func (s *Scheduler) advance(q *Sequence, r Result) bool {
 	drawn := !q.Replaying()
 	if drawn {
 		q.charge(1+r.Accepted, generatedCost)
+		q.generated = append(q.generated, q.Draft[:r.Accepted]...)
+	}
+	if s.cfg.Uniform {
+		s.prefix.extend(q)
 	}
 	if r.Done {
 		s.end(q)
 		return false
 	}
 	if drawn {
-		q.generated = append(append(q.generated, q.Draft[:r.Accepted]...), r.Token)
+		q.generated = append(q.generated, r.Token)
 	}
 	q.fed += 1 + r.Accepted
 	q.next = q.generated[q.fed]
@@ -337,7 +249,7 @@ func (s *Scheduler) advance(q *Sequence, r Result) bool {
 func (s *Scheduler) end(q *Sequence) {
 	s.ledger.Free(q.slot)
 	s.freed = append(s.freed, freed{slot: q.slot, step: s.steps})
-	q.state, q.generated = stateDone, nil
+	q.state, q.generated, q.text = stateDone, nil, nil
 	s.tenants.leave(q)
 }
 
@@ -349,20 +261,20 @@ func (s *Scheduler) Cancel(q *Sequence) {
 	}
 	switch q.state {
 	case stateWaiting:
-		i := slices.Index(s.waiting, q)
-		s.waiting = slices.Delete(s.waiting, i, i+1)
+		s.waiting = deleteOne(s.waiting, q)
 		q.state = stateDone
 		s.tenants.give(q)
 	case statePrefill:
-		s.prefill = nil
+		s.prefill = deleteOne(s.prefill, q)
+		if q.preemptions == 0 { // what it did not get is not the tenant's to pay for
+			q.charge(-q.left(), promptCost)
+		}
 		s.end(q)
 	case stateDecode:
-		i := slices.Index(s.decode, q)
-		s.decode = slices.Delete(s.decode, i, i+1)
+		s.decode = deleteOne(s.decode, q)
 		s.end(q)
 	case statePreempted:
-		i := slices.Index(s.lost, q)
-		s.lost = slices.Delete(s.lost, i, i+1)
+		s.lost = deleteOne(s.lost, q)
 		q.state, q.generated = stateDone, nil
 		s.tenants.leave(q)
 	case stateNew, stateDone:
@@ -390,10 +302,7 @@ func (s *Scheduler) Expire(dst []*Sequence, now int64) []*Sequence {
 // All appends every sequence that waits or runs to dst: those that run first, then those that were preempted,
 // then the queue in its order.
 func (s *Scheduler) All(dst []*Sequence) []*Sequence {
-	dst = append(dst, s.decode...)
-	if s.prefill != nil {
-		dst = append(dst, s.prefill)
-	}
+	dst = append(append(dst, s.decode...), s.prefill...)
 	dst = append(dst, s.lost...)
 	return append(dst, s.waiting...)
 }

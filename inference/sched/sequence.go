@@ -8,12 +8,12 @@ type Sequence struct {
 	Prompt   []uint32 // not empty, and shorter than a slot; kept, not copied
 	Deadline int64    // when a waiting sequence expires, on the clock of Expire; 0: never
 	// Salt and Hashes are what the prefix store knows the prompt's blocks by: see kvcache.Hashes. Without hashes the
-	// sequence neither uses the store nor fills it.
+	// sequence neither uses the store nor fills it. The scheduler appends those of what is generated.
 	Salt   string
 	Hashes []kvcache.Hash
 
 	// ChunkLimit is the most tokens of the prompt that run in one step, if it is below Config.ChunkSize; 0: no limit of
-	// its own.
+	// its own. Of the sequences that have one, one at a time is in a step.
 	ChunkLimit int
 
 	// Draft are guesses of what follows Next. The owner may set them for a plan's step, before it is run.
@@ -33,9 +33,11 @@ type Sequence struct {
 	Owner any // the caller's own record of the sequence; the scheduler does not look at it
 
 	state state
-	slot  int    // while prefilling or decoding
-	past  int    // positions that the slot holds
-	next  uint32 // the token that the next decode step feeds
+	slot  int      // while prefilling or decoding
+	past  int      // positions that the slot holds
+	text  []uint32 // while prefilling: what runs in chunks, the prompt and perhaps what was generated behind it
+	share int      // how many tokens of it the plan takes
+	next  uint32   // the token that the next decode step feeds
 
 	generated   []uint32 // all tokens that were drawn
 	fed         int      // which of them is next; the last one, unless they are being fed again
@@ -45,7 +47,7 @@ type Sequence struct {
 	account *account // of its tenant
 
 	cached int         // positions that came from the prefix store
-	stored int         // blocks of the prompt that the store was asked to hold
+	stored int         // blocks that the store was asked to hold; all if it can hold no more
 	last   kvcache.Ref // the last of these
 }
 

@@ -14,21 +14,23 @@ import (
 
 // TestTranscripts runs testdata, one file for each rule. The commands are
 //
-//	new slots=N length=N chunk=N [riding=N] [blocks=N] [linger=N] [budget=N]
+//	new slots=N length=N chunk=N [uniform] [blocks=N] [linger=N] [budget=N]
 //	                                 a new scheduler, with a prefix store if there are blocks
-//	add NAME prompt=N [deadline=N] [priority=N] [rank=N] [tenant=NAME]
+//	add NAME prompt=N [limit=N] [deadline=N] [priority=N] [rank=N] [tenant=NAME]
 //	                                 a sequence into the queue
 //	add twins=(NAME,…) prompt=N      sequences with one prompt
 //	add NAME prompt=LETTERS[+N] [salt=TEXT] [bypass]
 //	                                 the same with a block of tokens for each letter, and N more
 //	step [N] [end=(NAME,…)]          N steps (default 1): plan, run, results; the named end with their token
 //	cancel NAME
+//	pace each=N [most=N]
 //	flush
 //	expire now=N
 //	state                            the queue, the slots and the prefix store
 //
-// A plan is written as what is preempted, its copies, the slots it releases, its rows (name@past, by slot) and its
-// chunk. A star behind a row's or chunk's position says that the tokens behind it are known.
+// A plan is written as what it saves of the step before, what is preempted, its copies, the slots it releases, what it
+// loads, its rows (name@past, by slot or with its slot) and its chunks. A star behind a row's or chunk's position says that
+// the tokens behind it are known.
 // Go test's flag -rewrite writes what is printed into the files.
 func TestTranscripts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
@@ -40,10 +42,11 @@ func TestTranscripts(t *testing.T) {
 }
 
 type world struct {
-	s     *sched.Scheduler
-	slots int
-	named map[string]*sched.Sequence
-	fed   uint32 // tokens that have been drawn: each is another
+	s       *sched.Scheduler
+	slots   int
+	uniform bool
+	named   map[string]*sched.Sequence
+	fed     uint32 // tokens that have been drawn: each is another
 }
 
 func (w *world) run(t *testing.T, d *datadriven.TestData) string {
@@ -56,9 +59,9 @@ func (w *world) run(t *testing.T, d *datadriven.TestData) string {
 		d.ScanArgs(t, "chunk", &c.ChunkSize)
 		d.MaybeScanArgs(t, "blocks", &c.Blocks)
 		d.MaybeScanArgs(t, "linger", &c.Linger)
-		d.MaybeScanArgs(t, "riding", &c.RidingSize)
+		c.Uniform = d.HasArg("uniform")
 		d.MaybeScanArgs(t, "budget", &c.Budget)
-		*w = world{s: sched.New(c), slots: c.Slots, named: map[string]*sched.Sequence{}}
+		*w = world{s: sched.New(c), slots: c.Slots, uniform: c.Uniform, named: map[string]*sched.Sequence{}}
 		return ""
 	case "add":
 		return w.add(t, d)
@@ -66,6 +69,12 @@ func (w *world) run(t *testing.T, d *datadriven.TestData) string {
 		return w.steps(t, d)
 	case "cancel":
 		w.s.Cancel(w.named[d.CmdArgs[0].Key])
+		return ""
+	case "pace":
+		var p sched.Pace
+		d.ScanArgs(t, "each", &p.Each)
+		d.MaybeScanArgs(t, "most", &p.Most)
+		w.s.SetPace(p)
 		return ""
 	case "flush":
 		w.s.Flush()
@@ -92,6 +101,7 @@ func (w *world) add(t *testing.T, d *datadriven.TestData) string {
 	d.ScanArgs(t, "prompt", &prompt)
 	q := &sched.Sequence{Prompt: spell(t, prompt), Owner: name}
 	d.MaybeScanArgs(t, "salt", &q.Salt)
+	d.MaybeScanArgs(t, "limit", &q.ChunkLimit)
 	d.MaybeScanArgs(t, "priority", &q.Priority)
 	d.MaybeScanArgs(t, "tenant", &q.Tenant)
 	if d.HasArg("rank") {
@@ -161,7 +171,7 @@ func (w *world) steps(t *testing.T, d *datadriven.TestData) string {
 	var b strings.Builder
 	for range n {
 		p := w.s.Schedule()
-		fmt.Fprintln(&b, describe(p))
+		fmt.Fprintln(&b, w.describe(p))
 		if p.Empty() {
 			break
 		}
@@ -169,15 +179,17 @@ func (w *world) steps(t *testing.T, d *datadriven.TestData) string {
 		for i, q := range p.Decode {
 			decode[i] = w.result(q, ends)
 		}
-		var chunk sched.Result
-		if p.Chunk.Last {
-			chunk = w.result(p.Chunk.Sequence, ends)
+		chunks := make([]sched.Result, len(p.Chunks))
+		var forks []sched.Result
+		for i, c := range p.Chunks {
+			if c.Last {
+				chunks[i] = w.result(c.Sequence, ends)
+			}
+			for _, q := range c.Forks {
+				forks = append(forks, w.result(q, ends))
+			}
 		}
-		forks := make([]sched.Result, len(p.Chunk.Forks))
-		for i, q := range p.Chunk.Forks {
-			forks[i] = w.result(q, ends)
-		}
-		w.s.Update(decode, chunk, forks...)
+		w.s.Update(decode, chunks, forks...)
 	}
 	return b.String()
 }
@@ -187,8 +199,11 @@ func (w *world) result(q *sched.Sequence, ends map[string]bool) sched.Result {
 	return sched.Result{Token: w.fed, Done: ends[q.Owner.(string)]}
 }
 
-func describe(p *sched.Plan) string {
+func (w *world) describe(p *sched.Plan) string {
 	var parts []string
+	for _, save := range p.Save {
+		parts = append(parts, fmt.Sprintf("save %d@%d %d", save.Slot, save.From, save.Blocks))
+	}
 	if len(p.Preempted) > 0 {
 		parts = append(parts, "preempt"+names(p.Preempted))
 	}
@@ -198,16 +213,26 @@ func describe(p *sched.Plan) string {
 	if len(p.Release) > 0 {
 		parts = append(parts, "release "+strings.Trim(fmt.Sprint(p.Release), "[]"))
 	}
+	first := map[*sched.Sequence]bool{}
+	for _, start := range p.Starts {
+		first[start.Sequence] = true
+		if len(start.Load) > 0 {
+			parts = append(parts, fmt.Sprintf("load %d", start.Load))
+		}
+	}
 	if len(p.Decode) > 0 {
 		rows := "decode"
 		for _, q := range p.Decode {
 			rows += fmt.Sprintf(" %s@%d%s", q.Owner, q.Past(), star(q))
+			if w.uniform {
+				rows += fmt.Sprintf(" in %d", q.Slot())
+			}
 		}
 		parts = append(parts, rows)
 	}
-	if c := p.Chunk; c.Sequence != nil {
+	for _, c := range p.Chunks {
 		chunk := fmt.Sprintf("prefill %s@%d+%d%s in %d", c.Sequence.Owner, c.Past, len(c.Tokens), star(c.Sequence), c.Sequence.Slot())
-		if c.First {
+		if first[c.Sequence] {
 			chunk += " first"
 		}
 		if c.Last {
@@ -215,12 +240,6 @@ func describe(p *sched.Plan) string {
 		}
 		if len(c.Forks) > 0 {
 			chunk += " for" + names(c.Forks)
-		}
-		if len(c.Load) > 0 {
-			chunk = fmt.Sprintf("load %d; %s", c.Load, chunk)
-		}
-		if len(c.Save) > 0 {
-			chunk += fmt.Sprintf("; save @%d %d", c.SaveFrom, c.Save)
 		}
 		parts = append(parts, chunk)
 	}

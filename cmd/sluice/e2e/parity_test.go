@@ -120,16 +120,16 @@ func TestLogitsEqualTransformers(t *testing.T) {
 	all := readGoldens(t)
 	worst := 0.0
 	for i, g := range all.Prompts {
-		logits, err := session.Step(runner.Step{Chunk: &runner.Chunk{Tokens: g.Prompt, Logits: true}})
+		logits, err := session.Step(runner.Step{Chunks: []runner.Chunk{{Tokens: g.Prompt, Logits: true}}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		compare := func(ids []int, want []float64) {
 			for k, id := range ids {
-				difference := math.Abs(float64(logits.Chunk[id]) - want[k])
+				difference := math.Abs(float64(logits.Chunks[0][id]) - want[k])
 				worst = max(worst, difference)
 				if !(difference <= 1e-3) {
-					t.Errorf("prompt %d, logit %d: got %g, want %g", i, id, logits.Chunk[id], want[k])
+					t.Errorf("prompt %d, logit %d: got %g, want %g", i, id, logits.Chunks[0][id], want[k])
 				}
 			}
 		}

@@ -154,12 +154,12 @@ func chunked(t *testing.T, session *ort.Session, slot int, tokens []uint32, size
 	for past := 0; past < len(tokens); past += size {
 		chunk := runner.Chunk{Slot: slot, Past: past, Tokens: tokens[past:min(past+size, len(tokens))], Logits: true}
 		chunk.Rows = len(chunk.Tokens) <= runner.MaxRows
-		logits, err := session.Step(runner.Step{Chunk: &chunk})
+		logits, err := session.Step(runner.Step{Chunks: []runner.Chunk{chunk}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		last := past + len(chunk.Tokens) - 1
-		all[last] = slices.Clone(logits.Chunk)
+		all[last] = slices.Clone(logits.Chunks[0])
 		for i, row := range logits.Rows {
 			all[past+i] = slices.Clone(row)
 		}

@@ -83,7 +83,7 @@ func TestHybridEqualsFloat(t *testing.T) {
 	}()
 	text := calibrationPrompt()
 	want := run(t, env, newMemory(spec, nil), Options{Quantize: FormNone}, text)[0]
-	if _, err := session.Step(runner.Step{Chunk: &runner.Chunk{Slot: 0, Tokens: text[:10]}}); err != nil {
+	if _, err := session.Step(runner.Step{Chunks: []runner.Chunk{{Slot: 0, Tokens: text[:10]}}}); err != nil {
 		t.Fatal(err)
 	}
 	var got []float32
@@ -111,7 +111,7 @@ func TestHybridMisuse(t *testing.T) {
 		t.Fatal(err)
 	}
 	chunk := func(slot, past int) error {
-		_, err := session.Step(runner.Step{Chunk: &runner.Chunk{Slot: slot, Tokens: []uint32{1, 2, 3}, Past: past}})
+		_, err := session.Step(runner.Step{Chunks: []runner.Chunk{{Slot: slot, Tokens: []uint32{1, 2, 3}, Past: past}}})
 		return err
 	}
 	if err := chunk(0, 0); err != nil {

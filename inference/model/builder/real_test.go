@@ -67,11 +67,11 @@ func run(t *testing.T, env *ort.Environment, src model.Source, opts Options, pro
 	}()
 	all := make([][]float32, len(prompts))
 	for i, prompt := range prompts {
-		logits, err := session.Step(runner.Step{Chunk: &runner.Chunk{Tokens: prompt, Logits: true}})
+		logits, err := session.Step(runner.Step{Chunks: []runner.Chunk{{Tokens: prompt, Logits: true}}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		all[i] = append(all[i], logits.Chunk...)
+		all[i] = append(all[i], logits.Chunks[0]...)
 	}
 	return all
 }
