@@ -45,6 +45,7 @@ clients/go, server, inference, inference/ort, inference/model/builder < cmd/slui
 server/auth < server/certificates < cmd/sluice
 server/auth < server/handshake < server/interceptor
 server/handshake < server, cmd/sluice
+server/status, server/handshake < server/gateway < cmd/sluice
 inference/model < cmd/sluice/internal/setup < cmd/sluice
 proto/sluice/v1, clients/go < cmd/sluice/internal/bench < cmd/sluice
 cmd/sluice/internal/calibration < cmd/sluice

@@ -20,9 +20,9 @@ type limitListener struct {
 	open  atomic.Int64
 }
 
-// limitConnections bounds the open connections of a listener by a number that may change; 0: no bound. Connections that are
-// open stay, whatever it becomes.
-func limitConnections(listener net.Listener, most *atomic.Int64, guard *auth.Guard) net.Listener {
+// LimitConnections bounds the open connections of a listener by a number that may change; 0: no bound. Connections that are
+// open stay, whatever it becomes. The guard, if there is one, counts those that are closed at once.
+func LimitConnections(listener net.Listener, most *atomic.Int64, guard *auth.Guard) net.Listener {
 	return &limitListener{Listener: listener, guard: guard, most: most}
 }
 

@@ -134,7 +134,7 @@ func (s *Server) register() {
 
 // Serve takes connections from lis, which it closes, until Shutdown or Stop. It may run on several listeners.
 func (s *Server) Serve(lis net.Listener) error {
-	if err := s.grpc.Serve(limitConnections(lis, &s.maxConnections, s.config.Guard)); err != nil {
+	if err := s.grpc.Serve(LimitConnections(lis, &s.maxConnections, s.config.Guard)); err != nil {
 		return fmt.Errorf("serve gRPC: %w", err)
 	}
 	return nil

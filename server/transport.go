@@ -59,6 +59,7 @@ func transportOptions(config Config) []grpc.ServerOption {
 	if transport == nil {
 		transport = insecure.NewCredentials()
 	}
+	transport = handshake.TakeLocal(transport)
 	if config.Guard != nil {
 		transport = handshake.Credentials(transport, config.Guard)
 		options = append(options, grpc.InTapHandle(interceptor.Tap(config.Guard, config.Logger, config.ReceiveTimeout)),

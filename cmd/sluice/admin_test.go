@@ -154,7 +154,7 @@ func TestAdminWarnsOffLoopback(t *testing.T) {
 
 // The public address has nothing of the admin's.
 func TestPublicHandlerHasNoProfiles(t *testing.T) {
-	handler := publicHandler(http.NotFoundHandler(), func() bool { return true })
+	handler := publicHandler(http.NotFoundHandler(), func() bool { return true }, nil)
 	for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/log-level"} {
 		recorder := httptest.NewRecorder()
 		handler.ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))

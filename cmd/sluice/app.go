@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"sync/atomic"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/sluiceml/sluice/inference/engine"
 	"github.com/sluiceml/sluice/inference/ort"
 	"github.com/sluiceml/sluice/server"
+	"github.com/sluiceml/sluice/server/gateway"
 )
 
 // app is the server as a process. It is the one place that knows all packages: it builds them in order, runs them in
@@ -24,20 +26,22 @@ type app struct {
 	signals <-chan os.Signal
 	reload  func() // reads the configuration again
 
-	telemetry *telemetry
-	security  *security
-	registry  *inference.Registry
-	manager   *inference.Manager
-	runtime   atomic.Pointer[ort.Environment] // nil until ONNX Runtime is loaded
-	sharers   int                             // models that the server was started with, which share its memory
-	drainTime atomic.Pointer[drainTime]       // in force
-	queue     atomic.Pointer[engine.Queue]    // in force
-	failed    chan error                      // says that no model serves any more
-	server    *server.Server
-	grpc      net.Listener
-	http      *httpServer // nil: none
-	admin     *httpServer // nil: none
-	serving   atomic.Bool // loaded, and not draining
+	telemetry       *telemetry
+	security        *security
+	registry        *inference.Registry
+	manager         *inference.Manager
+	runtime         atomic.Pointer[ort.Environment] // nil until ONNX Runtime is loaded
+	sharers         int                             // models that the server was started with, which share its memory
+	drainTime       atomic.Pointer[drainTime]       // in force
+	queue           atomic.Pointer[engine.Queue]    // in force
+	failed          chan error                      // says that no model serves any more
+	server          *server.Server
+	grpc            net.Listener
+	loopback        *server.Loopback // how the HTTP address calls the server; nil: it does not
+	http            *httpServer      // nil: none
+	httpConnections atomic.Int64     // most that http may hold open; 0: any number
+	admin           *httpServer      // nil: none
+	serving         atomic.Bool      // loaded, and not draining
 }
 
 // run builds the server, serves, and takes it down.
@@ -92,6 +96,11 @@ func (a *app) run(ctx context.Context) (err error) {
 	// Health answers NOT_SERVING and requests get UNAVAILABLE while the models are being loaded.
 	served := make(chan error, 1)
 	go func() { served <- a.server.Serve(a.grpc) }()
+	if a.loopback != nil {
+		ended := make(chan error, 1)
+		go func() { ended <- a.server.ServeLoopback(a.loopback) }()
+		undo.add(func() error { return <-ended })
+	}
 	err = a.load(ctx, folders, library, &undo)
 	if err != nil {
 		a.server.Stop()
@@ -122,9 +131,28 @@ func (a *app) listen(ctx context.Context, undo *closers) (err error) {
 	if err != nil {
 		return fmt.Errorf("--http-addr: %w", err)
 	}
-	a.http = newHTTPServer(a.security.listener(listener), a.security.protectPublic(publicHandler(a.telemetry.handler(), a.ready)), a.log)
+	api, err := a.newGateway(undo)
+	if err != nil {
+		return err
+	}
+	listener = a.security.listener(server.LimitConnections(listener, &a.httpConnections, a.security.guard))
+	a.http = newHTTPServer(listener, a.security.protectPublic(publicHandler(a.telemetry.handler(), a.ready, api)), a.log)
 	undo.add(a.http.close)
 	return nil
+}
+
+// newGateway makes what the HTTP address serves besides probes and metrics; nil: nothing.
+func (a *app) newGateway(undo *closers) (http.Handler, error) {
+	if a.options.NoGateway {
+		return nil, nil //nolint:nilnil // as documented
+	}
+	a.loopback = server.NewLoopback()
+	api, err := gateway.New(gateway.Config{Dial: a.loopback.Dial, Identity: verifiedIdentity})
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says what it is
+	}
+	undo.add(api.Close)
+	return api, nil
 }
 
 // ready says whether the server wants calls.

@@ -18,8 +18,9 @@ type httpServer struct {
 	ended    chan error
 }
 
-// publicHandler answers probes and scrapes: /livez says that the process runs, /readyz whether it wants calls.
-func publicHandler(metrics http.Handler, ready func() bool) http.Handler {
+// publicHandler answers probes and scrapes: /livez says that the process runs, /readyz whether it wants calls. The rest is
+// the gateway's, if there is one.
+func publicHandler(metrics http.Handler, ready func() bool, gateway http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
@@ -30,6 +31,9 @@ func publicHandler(metrics http.Handler, ready func() bool) http.Handler {
 		answer(w, http.StatusOK, "ok")
 	})
 	mux.Handle("GET /metrics", metrics)
+	if gateway != nil {
+		mux.Handle("/", gateway)
+	}
 	return mux
 }
 

@@ -75,6 +75,7 @@ type drainTime struct{ delay, timeout time.Duration }
 func (a *app) apply(options *serveCmd) {
 	a.drainTime.Store(&drainTime{delay: options.DrainDelay, timeout: options.DrainTimeout})
 	a.queue.Store(&engine.Queue{Requests: options.Queue, Tokens: options.QueueTokens, Time: options.QueueTime})
+	a.httpConnections.Store(int64(options.MaxConnections))
 	if a.server == nil {
 		return
 	}

@@ -30,7 +30,7 @@ type securityFlags struct {
 	TLSMinVersion string   `help:"Least version of TLS: 1.2 or 1.3." name:"tls-min-version" enum:"1.2,1.3" default:"1.2" placeholder:"VERSION"`
 	APIKeys       string   `help:"Ask every call but health for a key of this file, which says what each may do (docs/security.md); read again when it changes." name:"api-keys" placeholder:"FILE"`
 
-	MaxConnections int `help:"Open connections of the gRPC address; more are closed at once. 0: any number." default:"4096" placeholder:"N"`
+	MaxConnections int `help:"Open connections of the gRPC address and of the HTTP address, each; more are closed at once. 0: any number." default:"4096" placeholder:"N"`
 }
 
 // check returns the faults of the flags.
@@ -188,16 +188,31 @@ func (s *security) warn(addr net.Addr) {
 	}
 }
 
-// protectPublic asks for credentials for everything of the HTTP address but the probes.
+// protectPublic asks for credentials for /metrics, and for a certificate, if the server has client authorities, for all but
+// the probes. Rights to the rest are the gRPC server's to judge, which knows what a request asks for.
 func (s *security) protectPublic(next http.Handler) http.Handler {
-	protected := s.protect(next, func(r *http.Request) string { return r.URL.Path })
+	scrape := s.protect(next, func(r *http.Request) string { return r.URL.Path })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/livez" || r.URL.Path == "/readyz" {
+		switch r.URL.Path {
+		case "/livez", "/readyz":
 			next.ServeHTTP(w, r)
-			return
+		case "/metrics":
+			scrape.ServeHTTP(w, r)
+		default:
+			if identity, ok := s.certified(w, r, false); ok {
+				next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), identityKey{}, identity)))
+			}
 		}
-		protected.ServeHTTP(w, r)
 	})
+}
+
+// identityKey is where a request's context has the identity that its certificate proves.
+type identityKey struct{}
+
+// verifiedIdentity is the SPIFFE ID that the client of a request of protectPublic has proved; "" for none.
+func verifiedIdentity(r *http.Request) string {
+	identity, _ := r.Context().Value(identityKey{}).(string)
+	return identity
 }
 
 // protectAdmin asks for the credentials of an operator.
@@ -205,24 +220,33 @@ func (s *security) protectAdmin(next http.Handler) http.Handler {
 	return s.protect(next, func(*http.Request) string { return "/admin" })
 }
 
+// certified asks for a certificate, if the server has client authorities, and answers a request that has none or a wrong
+// one. Open: it may do without.
+func (s *security) certified(w http.ResponseWriter, r *http.Request, open bool) (identity string, ok bool) {
+	if s.certificates == nil {
+		return "", true
+	}
+	identity, err := s.certificates.ClientIdentity(r.TLS)
+	switch {
+	case err == nil, errors.Is(err, certificates.ErrNoCertificate) && open:
+		return identity, true
+	case errors.Is(err, certificates.ErrNoCertificate):
+		s.guard.Refuse(r.Context(), auth.ReasonNoCertificate)
+		answer(w, http.StatusUnauthorized, "a client certificate is needed here")
+	default:
+		s.guard.Refuse(r.Context(), handshake.Reason(err, time.Now()))
+		answer(w, http.StatusUnauthorized, "the client's certificate is not valid here")
+	}
+	return "", false
+}
+
 // protect asks for a certificate, if the server has client authorities, and checks a request as a call of a method.
 func (s *security) protect(next http.Handler, method func(*http.Request) string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		call := auth.Call{Method: method(r), Header: r.Header.Values}
-		if s.certificates != nil {
-			identity, err := s.certificates.ClientIdentity(r.TLS)
-			switch {
-			case errors.Is(err, certificates.ErrNoCertificate) && s.guard.Open(call.Method):
-			case errors.Is(err, certificates.ErrNoCertificate):
-				s.guard.Refuse(r.Context(), auth.ReasonNoCertificate)
-				answer(w, http.StatusUnauthorized, "a client certificate is needed here")
-				return
-			case err != nil:
-				s.guard.Refuse(r.Context(), handshake.Reason(err, time.Now()))
-				answer(w, http.StatusUnauthorized, "the client's certificate is not valid here")
-				return
-			}
-			call.Identity = identity
+		var ok bool
+		if call.Identity, ok = s.certified(w, r, s.guard.Open(call.Method)); !ok {
+			return
 		}
 		principal, err := s.guard.Check(r.Context(), call)
 		if err != nil {

@@ -128,7 +128,7 @@ func TestHTTPAddress(t *testing.T) {
 				t.Fatal(err)
 			}
 			handler := publicHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, "x 1") }),
-				func() bool { return true })
+				func() bool { return true }, nil)
 			if c.admin {
 				handler = s.protectAdmin(handler)
 			} else {

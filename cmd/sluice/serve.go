@@ -17,7 +17,8 @@ import (
 
 type serveCmd struct {
 	GRPCAddr    string      `help:"Address of the gRPC server; port 0 takes a free one." name:"grpc-addr" default:":50051" placeholder:"HOST:PORT"`
-	HTTPAddr    string      `help:"Address of /livez, /readyz and /metrics; empty: none." name:"http-addr" default:":8080" placeholder:"HOST:PORT"`
+	HTTPAddr    string      `help:"Address of HTTP: /livez, /readyz, /metrics and, unless --no-gateway, the OpenAI-compatible and JSON routes; empty: none." name:"http-addr" default:":8080" placeholder:"HOST:PORT"`
+	NoGateway   bool        `help:"Serve nothing but probes and metrics by HTTP."`
 	AdminAddr   string      `help:"Address of the operators' port: pprof, the log level and admin RPCs; empty: none. Without --api-keys or --tls-client-ca, keep it on a loopback address." name:"admin-addr" placeholder:"HOST:PORT"`
 	Model       []modelFlag `help:"Model to serve; repeatable, the first is the default. Without one: those of --models-dir, else the cache's." sep:";" placeholder:"NAME=DIR"`
 	Alias       []aliasFlag `help:"Another name for a model of the server; repeatable. \"default\" makes it the default model." sep:";" placeholder:"ALIAS=NAME"`

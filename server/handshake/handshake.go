@@ -32,22 +32,29 @@ type Connection struct {
 	credentials.AuthInfo
 
 	identity string
+	local    bool // a *Local: its callers' identities come with the calls
 	raw      net.Conn
 	guard    *auth.Guard
 	refusals atomic.Int32
 }
 
-// Identity is the SPIFFE ID that the client's certificate has proved; "" for none.
-func (c *Connection) Identity() string {
-	if c == nil {
+// Identity is the SPIFFE ID that the certificate of the client has proved, whose call has this header; "" for none.
+func (c *Connection) Identity(header func(name string) []string) string {
+	switch {
+	case c == nil:
 		return ""
+	case !c.local:
+		return c.identity
 	}
-	return c.identity
+	if said := header(IdentityHeader); len(said) == 1 {
+		return said[0]
+	}
+	return ""
 }
 
 // Refused notes that a call was refused, and has the connection closed if there were too many.
 func (c *Connection) Refused(ctx context.Context) {
-	if c == nil || c.refusals.Add(1) != maxRefusals {
+	if c == nil || c.local || c.refusals.Add(1) != maxRefusals {
 		return
 	}
 	c.guard.Refuse(ctx, auth.ReasonTooManyRefusals)
@@ -103,6 +110,7 @@ func (w *watched) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo,
 		return nil, nil, err
 	}
 	c := &Connection{AuthInfo: info, raw: raw, guard: w.guard}
+	_, c.local = raw.(*Local)
 	if over, ok := info.(credentials.TLSInfo); ok {
 		if c.identity, err = VerifiedIdentity(&over.State); err != nil {
 			_ = conn.Close() // nobody is to use it

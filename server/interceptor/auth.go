@@ -38,7 +38,7 @@ func Tap(guard *auth.Guard, logger *slog.Logger, within time.Duration) tap.Serve
 		principal, err := guard.Check(ctx, auth.Call{
 			Method:   call.FullMethodName,
 			Header:   call.Header.Get,
-			Identity: connection.Identity(),
+			Identity: connection.Identity(call.Header.Get),
 		})
 		if err != nil {
 			connection.Refused(ctx)

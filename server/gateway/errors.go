@@ -1,0 +1,188 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	grpcstatus "google.golang.org/grpc/status"
+
+	"github.com/sluiceml/sluice/server/status"
+)
+
+// The kinds of errors, as OpenAI's API names them.
+const (
+	kindInvalid        = "invalid_request_error"
+	kindAuthentication = "authentication_error"
+	kindPermission     = "permission_error"
+	kindNotFound       = "not_found_error"
+	kindRateLimit      = "rate_limit_error"
+	kindServer         = "server_error"
+)
+
+// problem is an error in the form that clients of OpenAI's API read.
+type problem struct {
+	status  int // of HTTP
+	kind    string
+	message string
+	param   string // "": of no field
+	code    string // for programs; "": none
+	retry   int    // seconds; 0: no advice
+}
+
+// Error implements error.
+func (p *problem) Error() string { return p.message }
+
+// body is the JSON value of an answer.
+func (p *problem) body() any {
+	type fields struct {
+		Message string  `json:"message"`
+		Type    string  `json:"type"`
+		Param   *string `json:"param"`
+		Code    *string `json:"code"`
+	}
+	out := fields{Message: p.message, Type: p.kind}
+	if p.param != "" {
+		out.Param = &p.param
+	}
+	if p.code != "" {
+		out.Code = &p.code
+	}
+	return map[string]fields{"error": out}
+}
+
+// invalid is the problem of a field.
+func invalid(param, format string, args ...any) *problem {
+	message := fmt.Sprintf(format, args...)
+	if param != "" {
+		message = param + " " + message
+	}
+	return &problem{status: http.StatusBadRequest, kind: kindInvalid, message: message, param: param}
+}
+
+// fail answers with a problem.
+func fail(w http.ResponseWriter, p *problem) {
+	p.advise(w)
+	write(w, p.status, p.body())
+}
+
+// advise sets the headers that belong to a problem.
+func (p *problem) advise(w http.ResponseWriter) {
+	if p.retry > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(p.retry))
+	}
+	if p.status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+}
+
+func notFound(w http.ResponseWriter, _ *http.Request) {
+	fail(w, &problem{status: http.StatusNotFound, kind: kindNotFound, message: "there is nothing at this path"})
+}
+
+func wrongMethod(w http.ResponseWriter, r *http.Request) {
+	fail(w, &problem{status: http.StatusMethodNotAllowed, kind: kindInvalid, message: "this path does not take " + r.Method})
+}
+
+// translate turns the error of a call into a problem. Fields names the request's fields in the protocol that the client
+// speaks: native path → theirs; what it does not have keeps its name.
+func translate(err error, fields map[string]string) *problem {
+	if p, ok := errors.AsType[*problem](err); ok {
+		return p
+	}
+	st := grpcstatus.Convert(err)
+	p := &problem{status: status.HTTP(st.Code()), kind: kindOf(st.Code()), message: st.Message(), code: codeOf(st.Code())}
+	for _, detail := range st.Details() {
+		switch detail := detail.(type) {
+		case *errdetails.BadRequest:
+			p.take(detail, fields)
+		case *errdetails.RetryInfo:
+			p.retry = max(1, int(math.Ceil(detail.GetRetryDelay().AsDuration().Seconds())))
+		case *errdetails.ErrorInfo:
+			p.code = strings.ToLower(detail.GetReason())
+		case *errdetails.ResourceInfo:
+			if detail.GetResourceType() == status.ModelResource {
+				p.param, p.code = "model", "model_not_found"
+			}
+		}
+	}
+	return p
+}
+
+// take describes what is wrong with the request's fields.
+func (p *problem) take(bad *errdetails.BadRequest, fields map[string]string) {
+	var parts []string
+	for _, v := range bad.GetFieldViolations() {
+		name := rename(v.GetField(), fields)
+		if p.param == "" {
+			p.param = name
+		}
+		parts = append(parts, strings.TrimSpace(name+" "+v.GetDescription()))
+	}
+	if len(parts) > 0 {
+		p.message = strings.Join(parts, "; ")
+	}
+}
+
+// rename finds the client's name of a native field, whose longest prefix decides: chat.messages[3].role is
+// messages[3].role where chat.messages is messages.
+func rename(field string, fields map[string]string) string {
+	best, name := "", field
+	for native, theirs := range fields {
+		rest, ok := strings.CutPrefix(field, native)
+		if ok && len(native) > len(best) && (rest == "" || rest[0] == '.' || rest[0] == '[') {
+			best, name = native, theirs+rest
+		}
+	}
+	return strings.TrimPrefix(name, "sampling.")
+}
+
+func kindOf(code codes.Code) string {
+	switch code {
+	case codes.InvalidArgument, codes.FailedPrecondition, codes.OutOfRange:
+		return kindInvalid
+	case codes.Unauthenticated:
+		return kindAuthentication
+	case codes.PermissionDenied:
+		return kindPermission
+	case codes.NotFound:
+		return kindNotFound
+	case codes.ResourceExhausted:
+		return kindRateLimit
+	default:
+		return kindServer
+	}
+}
+
+func codeOf(code codes.Code) string {
+	switch code {
+	case codes.Unauthenticated:
+		return "invalid_api_key"
+	case codes.ResourceExhausted:
+		return "rate_limit_exceeded"
+	default:
+		return ""
+	}
+}
+
+// connectCode names the code of an error as Connect's protocol does.
+func connectCode(err error) string {
+	code := grpcstatus.Code(err)
+	if code == codes.Canceled {
+		return "canceled"
+	}
+	var out strings.Builder
+	for i, r := range code.String() { // in CamelCase
+		if unicode.IsUpper(r) && i > 0 {
+			out.WriteByte('_')
+		}
+		out.WriteRune(unicode.ToLower(r))
+	}
+	return out.String()
+}

@@ -1,0 +1,148 @@
+package gateway
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+
+	"connectrpc.com/vanguard"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
+	"github.com/sluiceml/sluice/server/handshake"
+)
+
+// native serves sluice.v1 to clients that speak gRPC, gRPC-Web or Connect, whose unary calls are plain JSON posts; a
+// stream is also there as server-sent events for whoever asks for them.
+func (g *Gateway) native() (http.Handler, error) {
+	proxy := &httputil.ReverseProxy{
+		Transport:     g.transport,
+		FlushInterval: -1, // a delta is sent at once
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(&url.URL{Scheme: "http", Host: "loopback"})
+			r.Out.Header.Del(handshake.IdentityHeader) // nobody says that but us
+			if identity := g.identity(r.In); identity != "" {
+				r.Out.Header.Set(handshake.IdentityHeader, identity)
+			}
+		},
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { // the loopback is closed: the server stops
+			w.WriteHeader(http.StatusServiceUnavailable)
+		},
+	}
+	var services []*vanguard.Service
+	for _, name := range []string{
+		sluicev1.InferenceService_ServiceDesc.ServiceName,
+		sluicev1.ModelService_ServiceDesc.ServiceName,
+		sluicev1.TokenizerService_ServiceDesc.ServiceName,
+	} {
+		services = append(services, vanguard.NewService(name, proxy,
+			vanguard.WithTargetProtocols(vanguard.ProtocolGRPC), vanguard.WithTargetCodecs(vanguard.CodecProto),
+			vanguard.WithMaxMessageBufferBytes(maxBodyBytes)))
+	}
+	transcoder, err := vanguard.NewTranscoder(services)
+	if err != nil {
+		return nil, fmt.Errorf("transcoder: %w", err)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == sluicev1.InferenceService_GenerateStream_FullMethodName && wantsEvents(r) {
+			asJSON(g.generateEvents).ServeHTTP(w, r)
+			return
+		}
+		nameProtocol(r)
+		transcoder.ServeHTTP(w, r)
+	}), nil
+}
+
+// nameProtocol makes a plain JSON post a call of Connect, whose header few people write by hand.
+func nameProtocol(r *http.Request) {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err == nil && r.Method == http.MethodPost && kind == "application/json" && r.Header.Get(connectVersion) == "" {
+		r.Header.Set(connectVersion, "1")
+	}
+}
+
+// connectVersion is the header by which a unary call of Connect is told from REST.
+const connectVersion = "Connect-Protocol-Version"
+
+// wantsEvents says whether a request asks for server-sent events.
+func wantsEvents(r *http.Request) bool {
+	for _, accept := range r.Header.Values("Accept") {
+		for part := range strings.SplitSeq(accept, ",") {
+			if kind, _, err := mime.ParseMediaType(part); err == nil && kind == "text/event-stream" {
+				return r.Method == http.MethodPost
+			}
+		}
+	}
+	return false
+}
+
+// generateEvents serves GenerateStream with its request and its events as the protobuf messages' JSON. The type of an event
+// is the name of what it holds; one of the type "error" ends a stream that has begun and failed, with the fields that
+// Connect's errors have.
+func (g *Gateway) generateEvents(w http.ResponseWriter, r *http.Request) {
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		failNative(w, &problem{status: http.StatusRequestEntityTooLarge, code: "resource_exhausted", message: "the request is too large or did not come in"})
+		return
+	}
+	in := &sluicev1.GenerateRequest{}
+	if err := protojson.Unmarshal(text, in); err != nil {
+		failNative(w, &problem{status: http.StatusBadRequest, code: "invalid_argument", message: "the request is not a sluice.v1.GenerateRequest in JSON"})
+		return
+	}
+	stream, err := g.inference.GenerateStream(g.call(r.Context(), r), in)
+	var event *sluicev1.GenerateStreamResponse
+	if err == nil {
+		event, err = stream.Recv()
+	}
+	if err != nil {
+		p := translate(err, nil)
+		p.code = connectCode(err)
+		failNative(w, p)
+		return
+	}
+	out := newEvents(w)
+	for {
+		if err := out.send(eventKind(event), nativeJSON(event)); err != nil {
+			return // the client has gone, which the call's context tells the server
+		}
+		if event, err = stream.Recv(); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, io.EOF) {
+		_ = out.send("error", map[string]string{"code": connectCode(err), "message": translate(err, nil).message}) // as above
+	}
+}
+
+// eventKind names what an event holds.
+func eventKind(event *sluicev1.GenerateStreamResponse) string {
+	message := event.ProtoReflect()
+	if field := message.WhichOneof(message.Descriptor().Oneofs().ByName("event")); field != nil {
+		return string(field.Name())
+	}
+	return "message"
+}
+
+func nativeJSON(event *sluicev1.GenerateStreamResponse) json.RawMessage {
+	text, err := protojson.Marshal(event)
+	if err != nil { // text that is not UTF-8, which a stream never has
+		return json.RawMessage("{}")
+	}
+	var out bytes.Buffer
+	_ = json.Compact(&out, text) // it is JSON; protojson puts spaces in at random, for nobody to rely on them
+	return out.Bytes()
+}
+
+// failNative answers as Connect does.
+func failNative(w http.ResponseWriter, p *problem) {
+	p.advise(w)
+	write(w, p.status, map[string]string{"code": p.code, "message": p.message})
+}

@@ -1,0 +1,186 @@
+package gateway_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	"github.com/sluiceml/sluice/inference/inferencetest"
+	"github.com/sluiceml/sluice/inference/runner"
+	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
+	"github.com/sluiceml/sluice/server/servertest"
+)
+
+func request(prompt string, tokens uint32) *sluicev1.GenerateRequest {
+	return &sluicev1.GenerateRequest{
+		Input:    &sluicev1.GenerateRequest_Prompt{Prompt: prompt},
+		Sampling: &sluicev1.Sampling{MaxTokens: new(tokens), Temperature: new(float32(0))},
+	}
+}
+
+// Connect's own client speaks each of its protocols to the gateway, whole answers and streams, and gets the details of errors.
+func TestConnectClients(t *testing.T) {
+	t.Parallel()
+	d := open(t, servertest.Toy{}, "")
+	want := d.greedyText(t, "one", 20)
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	http2 := &http.Transport{Protocols: protocols}
+	t.Cleanup(http2.CloseIdleConnections)
+	for name, c := range map[string]struct {
+		client  *http.Client
+		options []connect.ClientOption
+	}{
+		"connect":      {http.DefaultClient, nil},
+		"connect JSON": {http.DefaultClient, []connect.ClientOption{connect.WithProtoJSON()}},
+		"grpc-web":     {http.DefaultClient, []connect.ClientOption{connect.WithGRPCWeb()}},
+		"grpc":         {&http.Client{Transport: http2}, []connect.ClientOption{connect.WithGRPC()}},
+	} {
+		unary := connect.NewClient[sluicev1.GenerateRequest, sluicev1.GenerateResponse](
+			c.client, d.url+sluicev1.InferenceService_Generate_FullMethodName, c.options...)
+		got, err := unary.CallUnary(t.Context(), connect.NewRequest(request("one", 20)))
+		if err != nil || got.Msg.GetOutputs()[0].GetText() != want {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+		_, err = unary.CallUnary(t.Context(), connect.NewRequest(request("", 20)))
+		if connect.CodeOf(err) != connect.CodeInvalidArgument || len(details(err)) != 1 {
+			t.Errorf("%s: %v", name, err)
+		}
+		streaming := connect.NewClient[sluicev1.GenerateRequest, sluicev1.GenerateStreamResponse](
+			c.client, d.url+sluicev1.InferenceService_GenerateStream_FullMethodName, c.options...)
+		stream, err := streaming.CallServerStream(t.Context(), connect.NewRequest(request("one", 20)))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		var text strings.Builder
+		for stream.Receive() {
+			text.WriteString(stream.Msg().GetDelta().GetText())
+		}
+		if err := stream.Err(); err != nil || text.String() != want {
+			t.Errorf("%s: streamed %q, %v", name, text.String(), err)
+		}
+		if err := stream.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func details(err error) []*connect.ErrorDetail {
+	e, ok := errors.AsType[*connect.Error](err)
+	if !ok {
+		return nil
+	}
+	return e.Details()
+}
+
+// The events of a stream are those of gRPC, as JSON.
+func TestServerSentEvents(t *testing.T) {
+	t.Parallel()
+	d := open(t, servertest.Toy{}, "")
+	stream, err := d.native.GenerateStream(t.Context(), request("one", 5))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []*sluicev1.GenerateStreamResponse
+	for event, err := stream.Recv(); err == nil; event, err = stream.Recv() {
+		want = append(want, event)
+	}
+	const path = "/sluice.v1.InferenceService/GenerateStream"
+	res, text := d.post(t, path, `{"prompt":"one","sampling":{"maxTokens":5,"temperature":0}}`, "Accept", "text/event-stream")
+	if res.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s", res.Status, text)
+	}
+	var got []*sluicev1.GenerateStreamResponse
+	for _, e := range sse(t, text) {
+		event := &sluicev1.GenerateStreamResponse{}
+		if err := protojson.Unmarshal([]byte(e.data), event); err != nil {
+			t.Fatalf("%v in %s", err, e.data)
+		}
+		if !strings.HasPrefix(e.data, `{"`+e.kind+`":`) {
+			t.Errorf("event %q has %s", e.kind, e.data)
+		}
+		got = append(got, event)
+	}
+	if diff := cmp.Diff(want, got, protocmp.Transform(), protocmp.IgnoreFields(&sluicev1.Started{}, "id"),
+		protocmp.IgnoreFields(&sluicev1.Finished{}, "seed"), protocmp.IgnoreFields(&sluicev1.Summary{}, "timings", "usage")); diff != "" {
+		t.Errorf("(-gRPC +events):\n%s", diff)
+	}
+	for body, want := range map[string]string{
+		`{"prompt":""}`:              `{"code":"invalid_argument","message":"prompt must not be empty"}`,
+		`{"prompt":`:                 `{"code":"invalid_argument","message":"the request is not a sluice.v1.GenerateRequest in JSON"}`,
+		`{"prompt":"x","model":"m"}`: `{"code":"not_found","message":"model \"m\" is not served here"}`,
+	} {
+		if _, text := d.post(t, path, body, "Accept", "text/event-stream"); strings.TrimSpace(text) != want {
+			t.Errorf("%s: %s", body, text)
+		}
+	}
+}
+
+// An answer may take longer than the HTTP server's deadlines, which are for short exchanges.
+func TestSlowAnswer(t *testing.T) {
+	t.Parallel()
+	d := open(t, servertest.Toy{Session: slow()}, "")
+	d.url = d.serve(t, 400*time.Millisecond)
+	for _, stream := range []string{"", `,"stream":true`} {
+		started := time.Now()
+		res, text := d.post(t, "/v1/completions", `{"prompt":"x","max_tokens":60,"ignore_eos":true`+stream+`}`)
+		if res.StatusCode != http.StatusOK || time.Since(started) < 400*time.Millisecond || !strings.Contains(text, `"length"`) {
+			t.Errorf("%s after %v: %s", res.Status, time.Since(started), text)
+		}
+	}
+}
+
+// A client that goes away ends its request.
+func TestDisconnect(t *testing.T) {
+	t.Parallel()
+	d := open(t, servertest.Toy{Session: slow()}, "")
+	for path, body := range map[string]string{
+		"/v1/completions": `{"prompt":"x","max_tokens":200,"ignore_eos":true}`,
+		sluicev1.InferenceService_Generate_FullMethodName: `{"prompt":"x","sampling":{"maxTokens":200,"ignoreEos":true}}`,
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.url+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		if res, err := http.DefaultClient.Do(req); err == nil {
+			_ = res.Body.Close()
+			t.Errorf("%s: %s before the client went away", path, res.Status)
+		}
+		cancel()
+		d.waitIdle(t)
+	}
+}
+
+// slow takes 10 ms for a step.
+func slow() inferencetest.ToyConfig {
+	return inferencetest.ToyConfig{BeforeStep: func(runner.Step) error {
+		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // it is what the test is about
+		return nil
+	}}
+}
+
+// waitIdle waits until no request runs.
+func (d *door) waitIdle(t *testing.T) {
+	t.Helper()
+	models := sluicev1.NewModelServiceClient(d.Conn)
+	for {
+		res, err := models.GetModel(t.Context(), &sluicev1.GetModelRequest{})
+		if err != nil {
+			t.Fatal(err) // among others the test's own deadline
+		}
+		if r := res.GetModel().GetReplicas()[0]; r.GetRunning()+r.GetWaiting() == 0 {
+			return
+		}
+		time.Sleep(time.Millisecond) //nolint:forbidigo // nobody tells
+	}
+}
