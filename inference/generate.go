@@ -61,6 +61,10 @@ func (m *Model) admit(ctx context.Context, request *Request, call *account) (*St
 		return nil, err
 	}
 	n := max(1, request.Sampling.N)
+	reasoning, err := m.reasoning(request, input.reasons)
+	if err != nil {
+		return nil, err
+	}
 	parsers := m.parsers(n, request, input.reasons)
 	decoders, echo := m.decoders(n, request, prompt)
 	outputs, err := m.submit(ctx, request, prompt, engine.Request{
@@ -71,6 +75,7 @@ func (m *Model) admit(ctx context.Context, request *Request, call *account) (*St
 		Stop:           engine.Stop(request.Stop),
 		EOS:            m.config.EOSTokenIDs,
 		IgnoreEOS:      request.Sampling.IgnoreEOS,
+		NewReasoning:   reasoning,
 		TokenText:      m.tokenText,
 		WantTokenIDs:   request.Output.TokenIDs,
 		Logprobs:       engine.Logprobs(request.Output.Logprobs),

@@ -174,6 +174,9 @@ func (m *Model) ContextLength() int { return m.config.ContextLength }
 // HasChat says whether the model takes conversations.
 func (m *Model) HasChat() bool { return m.config.Template != nil }
 
+// Reasons says whether the model has a form of reasoning.
+func (m *Model) Reasons() bool { return m.config.Reasoning.Open != "" }
+
 // Defaults are the values of what a request leaves unset.
 func (m *Model) Defaults() Defaults { return m.config.Defaults }
 

@@ -129,6 +129,7 @@ type Sampling struct {
 	Seed              uint64
 	N                 int // outputs, at most Model.MaxOutputs; output i uses Seed + i; 0 is 1
 	IgnoreEOS         bool
+	MaxThinking       *int // tokens of reasoning, 0 or more, of a Chat's outputs; nil: any number
 }
 
 // Stop says where an output ends besides the model's end token.
@@ -214,6 +215,7 @@ type Usage struct {
 	PromptTokens     int
 	CompletionTokens int // special and end tokens included
 	CachedTokens     int // prompt tokens taken from the prefix cache
+	ReasoningTokens  int // of CompletionTokens, those between the tags of the model's reasoning
 }
 
 // Timings says where the time went.

@@ -269,3 +269,58 @@ func TestBadConversations(t *testing.T) {
 		}
 	}
 }
+
+// TestMaxThinkingTokens: a reasoning whose budget is spent ends, and the answer follows; both are counted.
+func TestMaxThinkingTokens(t *testing.T) {
+	t.Parallel()
+	const thought = "Let me see, é"
+	script := func(history []uint32) (uint32, bool) {
+		said := string(bytesOf(history))
+		_, said, _ = strings.Cut(said, "assistant\n")
+		if _, answered, ok := strings.Cut(said, "</think>"); ok {
+			if answered == "Yes." {
+				return servertest.TurnEnd, true
+			}
+			return uint32("Yes."[len(answered)]), true
+		}
+		const all = "<think>" + thought + thought
+		return uint32(all[len(said)%len(all)]), true
+	}
+	i := servertest.Start(t, []*inference.Model{servertest.Toy{
+		Template: toolTemplate, Reasoning: answer.Reasonings()[0],
+		Session: inferencetest.ToyConfig{Limits: runner.Limits{Slots: 4, MaxLength: 512, MaxChunk: 64}, Script: script},
+	}.Model(t)})
+	client := generator(i)
+	for _, test := range []struct {
+		budget, counted uint32
+		reasoning       string
+	}{
+		{0, 0, ""},
+		{6, 6, "Let me"},
+		{uint32(len(thought)) - 1, uint32(len(thought)), thought}, // not within a character
+	} {
+		in := chatOf("Really?")
+		in.Sampling = &sluicev1.Sampling{MaxTokens: proto.Uint32(200), Temperature: new(float32), MaxThinkingTokens: &test.budget}
+		got, usage := wholeOf(t, client, in)
+		if got.GetReasoning() != test.reasoning || got.GetText() != "Yes." || usage.GetReasoningTokens() != test.counted {
+			t.Errorf("with %d: reasoning %q of %d tokens, text %q", test.budget, got.GetReasoning(), usage.GetReasoningTokens(), got.GetText())
+		}
+	}
+	in := greedy("x", 1)
+	in.Sampling.MaxThinkingTokens = proto.Uint32(1)
+	_, err := client.Generate(t.Context(), in)
+	if got := violations(t, wantStatus(t, err, codes.InvalidArgument)); got != "sampling.max_thinking_tokens" {
+		t.Errorf("violations of %q", got)
+	}
+}
+
+// bytesOf are the bytes that a toy's tokens stand for, without the special ones.
+func bytesOf(ids []uint32) []byte {
+	var b []byte
+	for _, id := range ids {
+		if id < servertest.EndOfText {
+			b = append(b, byte(id))
+		}
+	}
+	return b
+}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"math"
 	"time"
 
 	"github.com/sluiceml/sluice/inference"
@@ -40,6 +41,7 @@ type limits struct {
 	vocab    int // number of token ids
 	outputs  int // most outputs of a request
 	chat     bool
+	reasons  bool // the model has a form of reasoning
 	defaults inference.Defaults
 }
 
@@ -50,6 +52,7 @@ func limitsOf(model *inference.Model) limits {
 		vocab:    model.Tokenizer().Size(),
 		outputs:  model.MaxOutputs(),
 		chat:     model.HasChat(),
+		reasons:  model.Reasons(),
 		defaults: model.Defaults(),
 	}
 }
@@ -78,7 +81,7 @@ func (l limits) request(in *sluicev1.GenerateRequest, arrival time.Time, draw dr
 		Priority:       priority(&v, in.GetPriority()),
 		Arrival:        arrival,
 	}
-	v.unsupported("sampling.max_thinking_tokens", in.GetSampling().GetMaxThinkingTokens() > 0)
+	l.maxThinking(&v, in, &out)
 	v.unsupported("output.entropy", in.GetOutput().GetEntropy())
 	v.unsupported("output.sampling_trace", in.GetOutput().GetSamplingTrace())
 	v.unsupported("constraint", in.GetConstraint() != nil)
@@ -93,6 +96,24 @@ func (l limits) request(in *sluicev1.GenerateRequest, arrival time.Time, draw dr
 		out.Sampling.Seed = draw.seed()
 	}
 	return out, nil
+}
+
+// maxThinking converts how many tokens of reasoning there may be.
+func (l limits) maxThinking(v *violations, in *sluicev1.GenerateRequest, out *inference.Request) {
+	const field = "sampling.max_thinking_tokens"
+	sampling := in.GetSampling()
+	if sampling == nil || sampling.MaxThinkingTokens == nil {
+		return
+	}
+	_, chats := out.Input.(inference.Chat)
+	switch {
+	case !l.reasons:
+		v.addf(field, "the model has no form of reasoning")
+	case !chats:
+		v.addf(field, "must not be set unless the input is chat")
+	default:
+		out.Sampling.MaxThinking = new(int(min(sampling.GetMaxThinkingTokens(), math.MaxInt32)))
+	}
 }
 
 // cache converts how the prefix cache may be used.

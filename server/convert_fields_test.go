@@ -23,7 +23,7 @@ func testDraws() draws {
 }
 
 func testLimits() limits {
-	return limits{context: 64, vocab: 1000, outputs: 16, chat: true, defaults: inference.Defaults{Sampling: inference.Sampling{
+	return limits{context: 64, vocab: 1000, outputs: 16, chat: true, reasons: true, defaults: inference.Defaults{Sampling: inference.Sampling{
 		MaxTokens: 16, Temperature: 0.6, TopK: 40, TopP: 0.9, MinP: 0.05, RepetitionPenalty: 1.1,
 	}}}
 }
@@ -145,7 +145,11 @@ func handled() map[string]struct {
 			`sampling { allowed_token_ids: 7 allowed_token_ids: 1 allowed_token_ids: 7 }`,
 			func(r *inference.Request) { r.Sampling.AllowedTokenIDs = []uint32{1, 7} },
 		},
-		"sampling.bad_words":  {`sampling { bad_words: "x" }`, func(r *inference.Request) { r.Sampling.BadWords = []string{"x"} }},
+		"sampling.bad_words": {`sampling { bad_words: "x" }`, func(r *inference.Request) { r.Sampling.BadWords = []string{"x"} }},
+		"sampling.max_thinking_tokens": {
+			`chat { messages { role: "user" content: "hello" } } sampling { max_thinking_tokens: 5 }`,
+			func(r *inference.Request) { r.Input, r.Sampling.MaxThinking = *chat(r), new(5) },
+		},
 		"sampling.seed":       {`sampling { seed: 0 }`, func(r *inference.Request) { r.Sampling.Seed = 0 }},
 		"sampling.n":          {`sampling { n: 3 }`, func(r *inference.Request) { r.Sampling.N = 3 }},
 		"sampling.ignore_eos": {`sampling { ignore_eos: true }`, func(r *inference.Request) { r.Sampling.IgnoreEOS = true }},
@@ -176,11 +180,10 @@ func refused() map[string]string {
 	return map[string]string{
 		"chat.tool_choice.mode": `chat { messages { role: "user" } tools { name: "f" } tool_choice { mode: TOOL_CHOICE_MODE_REQUIRED } }`,
 
-		"sampling.max_thinking_tokens": `sampling { max_thinking_tokens: 1 }`,
-		"output.entropy":               `output { entropy: true }`,
-		"output.sampling_trace":        `output { sampling_trace: true }`,
-		"constraint":                   `constraint { regex: "a+" }`,
-		"adapter":                      `adapter: "lora"`,
+		"output.entropy":        `output { entropy: true }`,
+		"output.sampling_trace": `output { sampling_trace: true }`,
+		"constraint":            `constraint { regex: "a+" }`,
+		"adapter":               `adapter: "lora"`,
 	}
 }
 

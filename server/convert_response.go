@@ -31,6 +31,7 @@ func usage(in inference.Usage) *sluicev1.Usage {
 		PromptTokens:     count(in.PromptTokens),
 		CompletionTokens: count(in.CompletionTokens),
 		CachedTokens:     count(in.CachedTokens),
+		ReasoningTokens:  count(in.ReasoningTokens),
 	}
 }
 

@@ -51,6 +51,6 @@ func Example() {
 	fmt.Println(<-done, session.Close())
 	// Output:
 	// Hello. stop
-	// {PromptTokens:2 CompletionTokens:7 CachedTokens:0}
+	// {PromptTokens:2 CompletionTokens:7 CachedTokens:0 ReasoningTokens:0}
 	// <nil> <nil>
 }

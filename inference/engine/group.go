@@ -91,6 +91,7 @@ func (g *Group) Summary() Summary {
 	for _, o := range g.outputs[1:] {
 		s := o.Summary()
 		all.Usage.CompletionTokens += s.Usage.CompletionTokens
+		all.Usage.ReasoningTokens += s.Usage.ReasoningTokens
 		if s.Usage.CompletionTokens > 0 {
 			end = max(end, s.Timings.TimeToFirstToken+s.Timings.Decode)
 		}

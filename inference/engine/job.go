@@ -28,8 +28,10 @@ type job struct {
 	sampler   *sampling.Sampler
 	matcher   stop.Matcher
 	eos, stop stop.Tokens
-	limit     int // tokens to generate at most
-	count     int // tokens generated
+	limit     int       // tokens to generate at most
+	count     int       // tokens generated
+	reasoning Reasoning // nil: the model does not reason
+	reasoned  int       // tokens that belong to the reasoning
 
 	lookup *speculate.Lookup // nil: nothing is guessed
 	draft  []uint32          // of this step
@@ -80,6 +82,9 @@ func newJob(r Request, l runner.Limits, now time.Time) (*job, error) {
 	if params.MinTokens > 0 {
 		params.Ends = slices.Concat(j.eos, j.stop)
 	}
+	if r.NewReasoning != nil {
+		j.reasoning = r.NewReasoning()
+	}
 	j.sampler = sampling.New(params, 0, r.Prompt, j.limit)
 	return j, nil
 }
@@ -98,7 +103,7 @@ func (j *job) next(row []float32, scratch *sampling.Scratch) (uint32, error) {
 	if j.req.Logprobs.Wanted {
 		scratch.Keep(row)
 	}
-	id, err := j.sampler.Sample(row, scratch, j.count)
+	id, err := j.sample(row, scratch)
 	if err != nil {
 		return 0, err
 	}
@@ -108,11 +113,24 @@ func (j *job) next(row []float32, scratch *sampling.Scratch) (uint32, error) {
 		}
 	}
 	j.sampler.Accept(id)
+	if j.reasoning != nil && j.reasoning.Add(id) {
+		j.reasoned++
+	}
 	if j.lookup != nil {
 		j.lookup.Append(id)
 	}
 	j.count++
 	return id, nil
+}
+
+// sample draws a token, unless the end of the reasoning must come.
+func (j *job) sample(row []float32, scratch *sampling.Scratch) (uint32, error) {
+	if j.reasoning != nil {
+		if id, forced := j.reasoning.Next(); forced {
+			return id, nil
+		}
+	}
+	return j.sampler.Sample(row, scratch, j.count)
 }
 
 // read appends to dst the text that may be shown after a token, and says how the output ended, if it did. A stop
@@ -171,6 +189,7 @@ func isSpelt(text string) bool { return text != "" && !strings.ContainsRune(text
 func (j *job) summary(now time.Time) Summary {
 	s := Summary{Usage: Usage{
 		PromptTokens: len(j.req.Prompt), CompletionTokens: j.count, CachedTokens: j.seq.Cached(),
+		ReasoningTokens: j.reasoned,
 	}}
 	if j.started.IsZero() {
 		s.Timings.Queue = now.Sub(j.submitted)

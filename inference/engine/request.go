@@ -28,6 +28,8 @@ type Request struct {
 	IgnoreEOS bool
 	// Decoder turns tokens into text. Without one there is no text, and stop strings match nothing.
 	Decoder Decoder
+	// NewReasoning makes what follows an output through the model's reasoning. It may be nil.
+	NewReasoning func() Reasoning
 	// TokenText is the text of a token, for Finish.StopSequence of a stop token. It may be nil.
 	TokenText func(id uint32) string
 	// WantTokenIDs asks for the ids of the generated tokens, end tokens included.
@@ -89,6 +91,15 @@ type Decoder interface {
 	Flush() string
 }
 
+// Reasoning follows one output through the model's reasoning. It is told of every token, and called by one goroutine at a
+// time.
+type Reasoning interface {
+	// Next is the token that must come next, if there is one: what ends a reasoning whose budget is spent.
+	Next() (id uint32, forced bool)
+	// Add tells of the token that has come, and says whether it belongs to the reasoning.
+	Add(id uint32) bool
+}
+
 // FinishReason says why an output ended.
 type FinishReason int
 
@@ -139,6 +150,7 @@ type Usage struct {
 	PromptTokens     int
 	CompletionTokens int // special and end tokens included
 	CachedTokens     int // prompt tokens that were not computed
+	ReasoningTokens  int // of CompletionTokens, those that Request.NewReasoning counts
 }
 
 // Timings says where the time went. What was not reached is 0.

@@ -1,0 +1,100 @@
+package inference
+
+import (
+	"bytes"
+	"fmt"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/sluiceml/sluice/inference/answer"
+	"github.com/sluiceml/sluice/inference/engine"
+	"github.com/sluiceml/sluice/tokenizer"
+)
+
+// reasoning makes what follows a request's outputs through the model's reasoning; nil where there is none. reasons says
+// that the prompt has opened it.
+func (m *Model) reasoning(request *Request, reasons bool) (func() engine.Reasoning, error) {
+	form := m.config.Reasoning
+	if _, ok := request.Input.(Chat); !ok || form == (answer.Reasoning{}) {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	first := reasoning{tok: m.config.Tokenizer, form: form, budget: -1, inside: reasons}
+	if request.Sampling.MaxThinking != nil {
+		first.budget = *request.Sampling.MaxThinking
+		ids, err := m.config.Tokenizer.Encode(form.Close, tokenizer.EncodeOptions{})
+		if err != nil || len(ids) == 0 {
+			return nil, fmt.Errorf("encode the end of the reasoning: %w", err)
+		}
+		first.closing = ids
+	}
+	return func() engine.Reasoning {
+		r := first
+		return &r
+	}, nil
+}
+
+// reasoning implements engine.Reasoning by the bytes of the tokens. It is in step with answer.Parser, which reads the
+// text of the same output elsewhere.
+type reasoning struct {
+	tok     *tokenizer.Tokenizer
+	form    answer.Reasoning
+	budget  int      // tokens; below 0: any number
+	closing []uint32 // the tokens of the closing tag
+
+	inside  bool
+	outside bool   // behind it, or in an answer without
+	tail    []byte // of the bytes so far, as much as a tag may begin in
+	count   int    // tokens inside
+	forced  int    // of closing
+}
+
+// Next implements engine.Reasoning. A character of which some bytes have come is let end.
+func (r *reasoning) Next() (id uint32, forced bool) {
+	spent := r.inside && r.budget >= 0 && r.count >= r.budget
+	if r.forced == 0 && (!spent || !utf8.Valid(r.tail)) || r.forced == len(r.closing) {
+		return 0, false
+	}
+	r.forced++
+	return r.closing[r.forced-1], true
+}
+
+// Add implements engine.Reasoning.
+func (r *reasoning) Add(id uint32) bool {
+	if r.outside {
+		return false
+	}
+	r.tail = append(r.tail, r.tok.Bytes(id)...)
+	if !r.inside {
+		r.begin()
+		return false
+	}
+	if bytes.Contains(r.tail, []byte(r.form.Close)) {
+		r.inside, r.outside, r.tail = false, true, nil
+		return false
+	}
+	r.shorten()
+	if r.forced == 0 {
+		r.count++
+	}
+	return r.forced == 0
+}
+
+// begin looks for the opening tag, before which there is only white space.
+func (r *reasoning) begin() {
+	body := bytes.TrimLeftFunc(r.tail, unicode.IsSpace)
+	switch open := []byte(r.form.Open); {
+	case bytes.HasPrefix(body, open):
+		r.inside, r.tail = true, append(r.tail[:0], body[len(open):]...)
+	case !bytes.HasPrefix(open, body):
+		r.outside, r.tail = true, nil
+	}
+}
+
+// shorten keeps what a closing tag may begin in, from the beginning of a character on.
+func (r *reasoning) shorten() {
+	from := max(0, len(r.tail)-len(r.form.Close))
+	for from > 0 && from < len(r.tail) && !utf8.RuneStart(r.tail[from]) {
+		from--
+	}
+	r.tail = append(r.tail[:0], r.tail[from:]...)
+}
