@@ -142,6 +142,10 @@ bench-tracing: setup ## Measure what tracing costs, as processor time a token (s
 bench-peers: setup ## Measure llama.cpp, onnxruntime-genai, OpenVINO and others beside Sluice; installs gigabytes into the cache.
 	$(PYTHON) scripts/peers/bench.py --sluice $(BIN) --out bin/peers.md --json bin/peers.json $(PEERS_ARGS)
 
+.PHONY: faults
+faults: setup ## Put REQUESTS (10000) random ones to a server whose clients cancel, vanish, stall and err; SECONDS ends it earlier.
+	go test -count=1 -v -tags faults -run TestFaults -timeout 60m ./cmd/sluice/e2e
+
 .PHONY: overload
 overload: setup ## Offer a server 1 to 8 times what it can do (3 minutes, on a machine that does nothing else).
 	go test -count=1 -tags overload -run TestOverload -timeout 30m ./cmd/sluice/e2e

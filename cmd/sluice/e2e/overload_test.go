@@ -43,7 +43,7 @@ func TestOverload(t *testing.T) {
 		"--device", value("DEVICE", "cpu"), "--queue-time", value("QUEUE_TIME", "1s"))
 	measure := func(load bench.Load, duration time.Duration, warmup int) bench.Level {
 		levels, err := bench.Run(t.Context(), &bench.Sluice{
-			Client: client.NewFromConn(s.conn), Sampling: bench.Sampling{IgnoreEOS: true},
+			Client: client.NewFromConn(s.conn), IgnoreEOS: true,
 		}, &bench.Options{
 			Loads: []bench.Load{load}, Duration: duration, Warmup: warmup, MaxInFlight: bench.MaxStreams,
 			Workload: bench.Workload{
