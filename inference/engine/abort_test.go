@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluiceml/sluice/inference/engine"
+	"github.com/sluiceml/sluice/inference/inferencetest"
 	"github.com/sluiceml/sluice/inference/runner"
 )
 
@@ -57,6 +60,60 @@ func TestCancelRunning(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestCancelWithinAStep: of many requests that are cancelled at any moment of their lives, by their contexts or their
+// readers, among others that go on, each has let go of its slot when the step ends that runs at that moment.
+func TestCancelWithinAStep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const slots, requests = 4, 400
+		random := rand.New(rand.NewPCG(1, 7))
+		steps := 0
+		h := start(t, inferencetest.ToyConfig{
+			Limits: runner.Limits{Slots: slots},
+			BeforeStep: func(runner.Step) error {
+				steps++
+				elapse(time.Second)
+				return nil
+			},
+		}, engine.Config{ChunkSize: 2, QueueLimit: requests})
+		var mu sync.Mutex
+		var worst time.Duration // a step takes a second
+		var all sync.WaitGroup
+		for i := range requests {
+			byReader, life := random.IntN(2) == 0, time.Duration(random.Int64N(int64(30*time.Second)))
+			all.Go(func() {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				out := submitCtx(ctx, t, h.Engine, greedy(50, counting(i, 1+i%12)...))
+				elapse(life.Truncate(time.Second) + time.Second/4 + time.Duration(i)) // not at the end of a step
+				left := time.Now()
+				if byReader {
+					out.Close()
+				} else {
+					cancel()
+				}
+				if got := read(t, out); got.err == nil {
+					t.Errorf("request %d was not cancelled: %+v", i, got)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				worst = max(worst, time.Since(left))
+			})
+			elapse(time.Duration(random.Int64N(int64(9*time.Second))) / slots)
+		}
+		all.Wait()
+		synctest.Wait()
+		if worst >= time.Second {
+			t.Errorf("a request held its slot for %s, and a step takes a second", worst)
+		}
+		if worst == 0 || steps < requests {
+			t.Errorf("of %d steps none was under way when a request was cancelled", steps)
+		}
+		if s := h.Stats(); s.Running != 0 || s.Waiting != 0 || s.KVTokens != 0 {
+			t.Errorf("afterwards: %+v", s)
+		}
+	})
 }
 
 // TestCancelDuringPrefill: a prompt of many chunks is left after the chunk that runs.
