@@ -76,7 +76,7 @@ func (c *serveCmd) forms(name string, templates chatTemplates, tok *tokenizer.To
 	var f forms
 	f.calls = answers.DetectCalls(source, hasToken)
 	f.reasoning, _ = answers.DetectReasoning(source, hasToken)
-	if asked, ok := c.ToolCallFormat[name]; ok {
+	if asked, ok := formatOf(c.ToolCallFormat, name); ok {
 		f.calls = answers.CallFormat(asked)
 		if asked == noForm {
 			f.calls = answers.NoCalls
@@ -84,7 +84,7 @@ func (c *serveCmd) forms(name string, templates chatTemplates, tok *tokenizer.To
 			return f, usagef("--tool-call-format %s=%s: it is none of hermes, llama3, mistral, json and none", name, asked)
 		}
 	}
-	if asked, ok := c.ReasoningFormat[name]; ok {
+	if asked, ok := formatOf(c.ReasoningFormat, name); ok {
 		i := slices.IndexFunc(answers.Reasonings(), func(r answers.Reasoning) bool { return r.Name == asked })
 		switch {
 		case asked == noForm:

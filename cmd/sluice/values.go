@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -56,6 +57,31 @@ func (a *aliasFlag) UnmarshalText(text []byte) error {
 }
 
 func (a aliasFlag) String() string { return a.alias + "=" + a.name }
+
+// formatFlag says which of several formats a model has: NAME=FORMAT.
+type formatFlag struct{ model, format string }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (f *formatFlag) UnmarshalText(text []byte) error {
+	model, format, ok := strings.Cut(string(text), "=")
+	if !ok || model == "" || format == "" {
+		return fmt.Errorf("%q is not NAME=FORMAT", text)
+	}
+	f.model, f.format = model, format
+	return nil
+}
+
+func (f formatFlag) String() string { return f.model + "=" + f.format }
+
+// formatOf is the format that the last of the flags for a model names.
+func formatOf(flags []formatFlag, model string) (string, bool) {
+	for _, f := range slices.Backward(flags) {
+		if f.model == model {
+			return f.format, true
+		}
+	}
+	return "", false
+}
 
 // count and decimal are numbers of a list: kong reads lists of a configuration file as texts.
 type (
