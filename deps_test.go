@@ -37,6 +37,7 @@ inference/runner, inference/model, inference/model/onnx, inference/ort/kernels <
 
 # The façade knows no session factory: cmd injects it.
 inference/model, inference/chat, inference/answer, tokenizer, inference/engine < inference
+inference/grammar < inference, server
 inference, proto/sluice/v1, server/auth < server/status < server/interceptor < server
 
 # Only the command knows all.

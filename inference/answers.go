@@ -9,10 +9,11 @@ import (
 	"github.com/sluiceml/sluice/tokenizer"
 )
 
-// reads says in what form a request's outputs are read: none, unless it is a conversation whose reader wants it so.
+// reads says in what form a request's outputs are read: none, unless it is a conversation whose reader wants it so. What a
+// constraint describes is the whole text.
 func (m *Model) reads(request *Request) (calls answer.CallFormat, reasoning answer.Reasoning) {
 	input, ok := request.Input.(Chat)
-	if !ok || request.Output.Raw {
+	if !ok || request.Output.Raw || request.Constraint != nil {
 		return answer.NoCalls, answer.Reasoning{}
 	}
 	if len(input.Tools) > 0 && input.ToolChoice.Mode != ToolChoiceNone {

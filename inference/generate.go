@@ -60,6 +60,10 @@ func (m *Model) admit(ctx context.Context, request *Request, call *account) (*St
 	if err != nil {
 		return nil, err
 	}
+	constraint, err := m.grammars.get(ctx, request.Constraint)
+	if err != nil {
+		return nil, err
+	}
 	n := max(1, request.Sampling.N)
 	reasoning, err := m.reasoning(request, input.reasons)
 	if err != nil {
@@ -76,6 +80,7 @@ func (m *Model) admit(ctx context.Context, request *Request, call *account) (*St
 		EOS:            m.config.EOSTokenIDs,
 		IgnoreEOS:      request.Sampling.IgnoreEOS,
 		NewReasoning:   reasoning,
+		Grammar:        constraint,
 		TokenText:      m.tokenText,
 		WantTokenIDs:   request.Output.TokenIDs,
 		Logprobs:       engine.Logprobs(request.Output.Logprobs),

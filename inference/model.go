@@ -99,6 +99,7 @@ type Model struct {
 	turns    turns    // of rendering and encoding
 	tracer   trace.Tracer
 	metrics  *metrics
+	grammars *grammars
 	restarts restarts
 }
 
@@ -138,15 +139,21 @@ func NewModel(config Config) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("model %q: %w", config.Name, err)
 	}
+	turns := newTurns()
+	constraints, err := newGrammars(config.MeterProvider, config.Name, config.Tokenizer, config.EOSTokenIDs, turns)
+	if err != nil {
+		return nil, fmt.Errorf("model %q: %w", config.Name, err)
+	}
 	config.Replaces = nil // which may be forgotten now
 	m := &Model{
 		config:   config,
 		running:  make(chan struct{}),
 		pool:     replicas,
 		figures:  reported,
-		turns:    newTurns(),
+		turns:    turns,
 		tracer:   config.TracerProvider.Tracer("github.com/sluiceml/sluice/inference"),
 		metrics:  instruments,
+		grammars: constraints,
 		restarts: restarts,
 	}
 	instruments.begin(context.Background())

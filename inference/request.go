@@ -27,6 +27,8 @@ type Request struct {
 	Stop Stop
 	// Output says what is reported besides text.
 	Output Output
+	// Constraint is what the output must conform to; nil: anything.
+	Constraint *Constraint
 	// Cache says how the prefix cache may be used.
 	Cache Cache
 	// Arrival is when the request reached the server; time to first token counts from it.

@@ -151,7 +151,7 @@ func fromEngine(err error) error {
 	)
 	switch {
 	case errors.As(err, &none):
-		return Invalid("sampling", "it leaves no token to draw for token %d of the output: allowed_token_ids, bad_words, no_repeat_ngram_size and min_tokens exclude all", none.Token)
+		return Invalid("sampling", "it leaves no token to draw for token %d of the output: allowed_token_ids, bad_words, no_repeat_ngram_size and min_tokens exclude all, or all that the constraint allows", none.Token)
 	case errors.As(err, &full):
 		return &QueueFullError{Limit: full.Limit, Of: string(full.Of), RetryAfter: full.RetryAfter}
 	case errors.As(err, &late):

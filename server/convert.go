@@ -77,6 +77,7 @@ func (l limits) request(in *sluicev1.GenerateRequest, arrival time.Time, draw dr
 		Sampling:       l.sampling(&v, in.GetSampling()),
 		Stop:           l.stop(&v, in.GetStop()),
 		Output:         output(&v, in.GetOutput()),
+		Constraint:     constraint(&v, in.GetConstraint()),
 		Cache:          cache(&v, in.GetCache()),
 		Priority:       priority(&v, in.GetPriority()),
 		Arrival:        arrival,
@@ -84,7 +85,6 @@ func (l limits) request(in *sluicev1.GenerateRequest, arrival time.Time, draw dr
 	l.maxThinking(&v, in, &out)
 	v.unsupported("output.entropy", in.GetOutput().GetEntropy())
 	v.unsupported("output.sampling_trace", in.GetOutput().GetSamplingTrace())
-	v.unsupported("constraint", in.GetConstraint() != nil)
 	v.unsupported("adapter", in.GetAdapter() != "")
 	if err := v.err(); err != nil {
 		return inference.Request{}, err

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/sluiceml/sluice/inference"
+	"github.com/sluiceml/sluice/inference/grammar"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
 )
 
@@ -171,6 +172,19 @@ func handled() map[string]struct {
 		"output.echo":                {`output { echo: true }`, func(r *inference.Request) { r.Output.Echo = true }},
 		"output.token_ids":           {`output { token_ids: true }`, func(r *inference.Request) { r.Output.TokenIDs = true }},
 		"output.skip_special_tokens": {`output { skip_special_tokens: false }`, func(r *inference.Request) { r.Output.SkipSpecialTokens = false }},
+
+		"constraint.json_schema":    {`constraint { json_schema: "{}" }`, constrained("json_schema", grammar.Constraint{Kind: grammar.KindJSONSchema, Text: "{}"})},
+		"constraint.json_object":    {`constraint { json_object: true }`, constrained("json_object", grammar.Constraint{Kind: grammar.KindJSONObject})},
+		"constraint.regex":          {`constraint { regex: "a+" }`, constrained("regex", grammar.Constraint{Kind: grammar.KindRegex, Text: "a+"})},
+		"constraint.grammar":        {`constraint { grammar: "root ::= [a]" }`, constrained("grammar", grammar.Constraint{Kind: grammar.KindGrammar, Text: "root ::= [a]"})},
+		"constraint.choice.choices": {`constraint { choice { choices: "a" choices: "b" } }`, constrained("choice.choices", grammar.Constraint{Kind: grammar.KindChoice, Choices: []string{"a", "b"}})},
+	}
+}
+
+// constrained sets the constraint of a field.
+func constrained(field string, c grammar.Constraint) func(*inference.Request) {
+	return func(r *inference.Request) {
+		r.Constraint = &inference.Constraint{Constraint: c, Field: "constraint." + field}
 	}
 }
 
@@ -182,7 +196,6 @@ func refused() map[string]string {
 
 		"output.entropy":        `output { entropy: true }`,
 		"output.sampling_trace": `output { sampling_trace: true }`,
-		"constraint":            `constraint { regex: "a+" }`,
 		"adapter":               `adapter: "lora"`,
 	}
 }

@@ -26,6 +26,7 @@ type job struct {
 
 	seq       sched.Sequence
 	sampler   *sampling.Sampler
+	grammar   *constraint // nil: none
 	matcher   stop.Matcher
 	eos, stop stop.Tokens
 	limit     int       // tokens to generate at most
@@ -86,6 +87,9 @@ func newJob(r Request, l runner.Limits, now time.Time) (*job, error) {
 		j.reasoning = r.NewReasoning()
 	}
 	j.sampler = sampling.New(params, 0, r.Prompt, j.limit)
+	if j.grammar, err = newConstraint(r.Grammar); err != nil {
+		return nil, fmt.Errorf("%w %s: constraint: %w", ErrInvalid, r.ID, err)
+	}
 	return j, nil
 }
 
@@ -123,8 +127,12 @@ func (j *job) next(row []float32, scratch *sampling.Scratch) (uint32, error) {
 	return id, nil
 }
 
-// sample draws a token, unless the end of the reasoning must come.
+// sample draws a token, unless the end of the reasoning must come. A constraint holds from the first token on, so that it
+// leaves no room for reasoning.
 func (j *job) sample(row []float32, scratch *sampling.Scratch) (uint32, error) {
+	if j.grammar != nil {
+		return j.grammar.sample(j.sampler, row, scratch, j.count)
+	}
 	if j.reasoning != nil {
 		if id, forced := j.reasoning.Next(); forced {
 			return id, nil
@@ -139,7 +147,7 @@ func (j *job) read(dst []byte, id uint32) ([]byte, *Finish) {
 	var finish *Finish
 	show := true
 	switch {
-	case j.eos.Has(id):
+	case j.eos.Has(id), j.grammar.complete():
 		finish = &Finish{Reason: FinishStop}
 	case j.stop.Has(id):
 		finish = &Finish{Reason: FinishStopSequence}

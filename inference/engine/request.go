@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sluiceml/sluice/inference/grammar"
 	"github.com/sluiceml/sluice/inference/runner"
 	"github.com/sluiceml/sluice/inference/sampling"
 )
@@ -32,6 +33,9 @@ type Request struct {
 	NewReasoning func() Reasoning
 	// TokenText is the text of a token, for Finish.StopSequence of a stop token. It may be nil.
 	TokenText func(id uint32) string
+	// Grammar says what the output must conform to; nil: anything. The output ends where nothing may follow it, even if that
+	// is before MinTokens, and end tokens may come where it may end.
+	Grammar *grammar.Grammar
 	// WantTokenIDs asks for the ids of the generated tokens, end tokens included.
 	WantTokenIDs bool
 	// Logprobs asks for the log-probabilities of the generated tokens, PromptLogprobs for those of the prompt's, whose

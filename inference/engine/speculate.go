@@ -32,7 +32,7 @@ func (e *Engine) speculate(plan *sched.Plan) {
 		return
 	}
 	most := min(e.limits.MaxDraft, j.limit-j.count-1, e.limits.MaxLength-q.Past()-1)
-	j.draft = j.lookup.Propose(j.draft[:0], most)
+	j.draft = j.grammar.cut(j.lookup.Propose(j.draft[:0], most))
 	q.Draft = j.draft
 }
 

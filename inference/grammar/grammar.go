@@ -67,6 +67,9 @@ func (g *Grammar) warm(b *builder) {
 // Size is about how many bytes of memory the grammar takes, what it remembers not counted: that is bounded.
 func (g *Grammar) Size() int { return g.source + 8*len(g.scratch) + 8*len(g.path) }
 
+// MaskWords is how many words a mask has.
+func (g *Grammar) MaskWords() int { return len(g.scratch) }
+
 // Matcher follows one output. It is not safe for concurrent use.
 type Matcher struct {
 	grammar *Grammar

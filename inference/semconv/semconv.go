@@ -71,6 +71,8 @@ const (
 	Tenant attribute.Key = "tenant" // whose request it was, by the server's configuration; "" without credentials
 	// Outcome is how a request ended: OutcomeOK, or the error.type of the span.
 	Outcome attribute.Key = "outcome"
+	// CacheResult is whether something was there already: CacheHit or CacheMiss.
+	CacheResult attribute.Key = "result"
 	// Phase is what a step did with tokens: PhasePrefill or PhaseDecode.
 	Phase attribute.Key = "phase"
 )
@@ -78,6 +80,8 @@ const (
 // Values of the attributes of metrics.
 const (
 	OutcomeOK    = "ok"
+	CacheHit     = "hit"
+	CacheMiss    = "miss"
 	OtherTenant  = "_other" // tenants beyond the number that metrics tell apart
 	PhasePrefill = "prefill"
 	PhaseDecode  = "decode"
@@ -131,6 +135,9 @@ const (
 	MetricQueueDuration   = "sluice_queue_duration"   // histogram, unit s
 	MetricPrefillDuration = "sluice_prefill_duration" // histogram, unit s
 
+	MetricConstraintCompileDuration = "sluice_constraint_compile_duration" // histogram, unit s
+	MetricConstraintLookups         = "sluice_constraint_lookups"          // counter, unit {request}, by result
+
 	// MetricClientTokenUsage is a client's metric in the conventions, which have none of the server's for tokens. The
 	// server records it, as gateways do: every client's tokens are counted whether it has telemetry or not.
 	MetricClientTokenUsage = "gen_ai.client.token.usage" // histogram, unit {token}
@@ -180,6 +187,11 @@ func InterTokenLatencyBuckets() []float64 {
 // QueueDurationBuckets are the bucket boundaries of MetricQueueDuration, in seconds.
 func QueueDurationBuckets() []float64 {
 	return []float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60}
+}
+
+// ConstraintCompileBuckets are the bucket boundaries of MetricConstraintCompileDuration, in seconds.
+func ConstraintCompileBuckets() []float64 {
+	return []float64{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
 }
 
 // TokenUsageBuckets are the conventions' bucket boundaries of gen_ai.client.token.usage, in tokens.

@@ -42,7 +42,7 @@ func TestBadInput(t *testing.T) {
 		"token outside":          {&sluicev1.GenerateRequest{Input: &sluicev1.GenerateRequest_Tokens{Tokens: &sluicev1.Tokens{Ids: []uint32{5, 49152}}}}, codes.InvalidArgument, "tokens.ids[1]"},
 		"typical_p 0":            {sampling(func(s *sluicev1.Sampling) { s.TypicalP = number(0) }), codes.InvalidArgument, "sampling.typical_p"},
 		"bias 101":               {sampling(func(s *sluicev1.Sampling) { s.LogitBias = map[uint32]float32{5: 101} }), codes.InvalidArgument, "sampling.logit_bias[5]"},
-		"constraint":             {&sluicev1.GenerateRequest{Input: &sluicev1.GenerateRequest_Prompt{Prompt: "Hello"}, Constraint: &sluicev1.Constraint{Kind: &sluicev1.Constraint_Regex{Regex: "a+"}}}, codes.InvalidArgument, "constraint"},
+		"constraint":             {&sluicev1.GenerateRequest{Input: &sluicev1.GenerateRequest_Prompt{Prompt: "Hello"}, Constraint: &sluicev1.Constraint{Kind: &sluicev1.Constraint_Regex{Regex: "a+("}}}, codes.InvalidArgument, "constraint.regex"},
 		"empty stop string":      {&sluicev1.GenerateRequest{Input: &sluicev1.GenerateRequest_Prompt{Prompt: "Hello"}, Stop: &sluicev1.Stop{Strings: []string{""}}}, codes.InvalidArgument, "stop.strings[0]"},
 		"no message in the chat": {&sluicev1.GenerateRequest{Input: &sluicev1.GenerateRequest_Chat{Chat: &sluicev1.Chat{}}}, codes.InvalidArgument, "chat.messages"},
 	} {

@@ -1,0 +1,175 @@
+package inference
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/sluiceml/sluice/inference/grammar"
+	"github.com/sluiceml/sluice/inference/semconv"
+	"github.com/sluiceml/sluice/tokenizer"
+)
+
+// Constraint is what an output must conform to.
+type Constraint struct {
+	grammar.Constraint
+
+	Field string // of the request, for errors
+}
+
+// maxGrammarBytes bounds the compiled constraints that a model keeps for requests to come.
+const maxGrammarBytes = 64 << 20
+
+// grammars compiles the constraints of one model and keeps what was compiled, the latest used. It is safe for concurrent
+// use; a constraint that several requests bring at once is compiled once.
+type grammars struct {
+	tokens  *tokenizer.Tokenizer
+	ends    []uint32
+	turns   turns
+	compile metric.Float64Histogram
+	lookups metric.Int64Counter
+	hit     metric.MeasurementOption
+	miss    metric.MeasurementOption
+	model   metric.MeasurementOption
+
+	vocabulary func() *grammar.Vocabulary
+
+	mu     sync.Mutex
+	byText map[string]*list.Element // guarded by mu
+	recent *list.List               // of *compiled, the latest used first; guarded by mu
+	bytes  int                      // guarded by mu
+}
+
+// compiled is a constraint that is being compiled or has been.
+type compiled struct {
+	key     string
+	ready   chan struct{} // closed when grammar and err are set
+	grammar *grammar.Grammar
+	err     error
+	bytes   int
+}
+
+func newGrammars(provider metric.MeterProvider, model string, tokens *tokenizer.Tokenizer, ends []uint32, t turns) (*grammars, error) {
+	meter := provider.Meter("github.com/sluiceml/sluice/inference", metric.WithSchemaURL(semconv.SchemaURL))
+	compile, err1 := meter.Float64Histogram(semconv.MetricConstraintCompileDuration, metric.WithUnit("s"),
+		metric.WithDescription("Time to compile a constraint."),
+		metric.WithExplicitBucketBoundaries(semconv.ConstraintCompileBuckets()...))
+	lookups, err2 := meter.Int64Counter(semconv.MetricConstraintLookups, metric.WithUnit("{request}"),
+		metric.WithDescription("Requests with a constraint, by whether it had been compiled before."))
+	attributes := func(result string) metric.MeasurementOption {
+		return metric.WithAttributeSet(attribute.NewSet(semconv.Model.String(model), semconv.CacheResult.String(result)))
+	}
+	g := &grammars{
+		tokens: tokens, ends: ends, turns: t, compile: compile, lookups: lookups,
+		hit: attributes(semconv.CacheHit), miss: attributes(semconv.CacheMiss),
+		model:  metric.WithAttributeSet(attribute.NewSet(semconv.Model.String(model))),
+		byText: map[string]*list.Element{}, recent: list.New(),
+	}
+	g.vocabulary = sync.OnceValue(g.readVocabulary)
+	for _, result := range []metric.MeasurementOption{g.hit, g.miss} {
+		lookups.Add(context.Background(), 0, result)
+	}
+	return g, errors.Join(err1, err2)
+}
+
+// readVocabulary takes the tokens' bytes from the tokenizer; special tokens have none.
+func (g *grammars) readVocabulary() *grammar.Vocabulary {
+	texts := make([][]byte, g.tokens.Size())
+	for id := range texts {
+		if !g.tokens.IsSpecial(uint32(id)) {
+			texts[id] = g.tokens.Bytes(uint32(id))
+		}
+	}
+	return grammar.NewVocabulary(texts, g.ends)
+}
+
+// get is the grammar of a constraint; nil if there is none. The error is an *InvalidError, or the cause of ctx. What is
+// compiled for a request whose ctx ends stays for the next one.
+func (g *grammars) get(ctx context.Context, c *Constraint) (*grammar.Grammar, error) {
+	if c == nil {
+		return nil, nil //nolint:nilnil // no constraint is none
+	}
+	for {
+		entry, mine := g.entry(c)
+		if mine {
+			g.lookups.Add(ctx, 1, g.miss)
+			g.fill(ctx, entry, c)
+		}
+		select {
+		case <-entry.ready:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		if !mine && entry.err == nil {
+			g.lookups.Add(ctx, 1, g.hit)
+		}
+		e, invalid := errors.AsType[*grammar.Error](entry.err)
+		switch {
+		case invalid:
+			return nil, &InvalidError{Violations: []Violation{{Field: c.Field, Description: e.Reason, Quote: e.Where}}}
+		case mine || entry.err == nil:
+			return entry.grammar, entry.err
+		}
+		// The request that was to compile it ended before its turn.
+	}
+}
+
+// entry is the entry of a constraint, and whether the caller has to fill it.
+func (g *grammars) entry(c *Constraint) (entry *compiled, mine bool) {
+	key := string(rune(c.Kind)) + c.Text + strings.Join(c.Choices, "\x00")
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if at := g.byText[key]; at != nil {
+		g.recent.MoveToFront(at)
+		return at.Value.(*compiled), false //nolint:errcheck // the list holds nothing else
+	}
+	entry = &compiled{key: key, ready: make(chan struct{})}
+	g.byText[key] = g.recent.PushFront(entry)
+	return entry, true
+}
+
+// fill compiles an entry's constraint, in turn with the prompts that are encoded. An entry that failed is not kept.
+func (g *grammars) fill(ctx context.Context, entry *compiled, c *Constraint) {
+	defer g.settle(entry)
+	if entry.err = g.turns.take(ctx); entry.err != nil {
+		return
+	}
+	defer g.turns.give()
+	began := time.Now()
+	entry.err = errors.New("compiling the constraint panicked") // unless it comes to an end
+	entry.grammar, entry.err = grammar.Compile(c.Constraint, g.vocabulary())
+	g.compile.Record(ctx, time.Since(began).Seconds(), g.model)
+}
+
+// settle makes an entry known to those that wait for it, and drops what is too much.
+func (g *grammars) settle(entry *compiled) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	defer close(entry.ready)
+	if entry.err != nil {
+		g.drop(g.byText[entry.key])
+		return
+	}
+	entry.bytes = entry.grammar.Size() + 2*len(entry.key)
+	g.bytes += entry.bytes
+	for at := g.recent.Back(); at != nil && g.bytes > maxGrammarBytes && at.Value != entry; {
+		before := at.Prev()
+		if at.Value.(*compiled).grammar != nil { //nolint:errcheck // the list holds nothing else
+			g.drop(at)
+		}
+		at = before
+	}
+}
+
+// drop forgets an entry. The caller holds mu.
+func (g *grammars) drop(at *list.Element) {
+	entry := g.recent.Remove(at).(*compiled) //nolint:errcheck // the list holds nothing else
+	delete(g.byText, entry.key)
+	g.bytes -= entry.bytes
+}
