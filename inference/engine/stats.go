@@ -13,6 +13,8 @@ type Stats struct {
 	Waiting int // requests that have been admitted and hold none
 	Slots   int // requests that can run at once
 
+	PrefixBlocks int // blocks that the prefix store has room for, of kvcache.BlockSize positions
+
 	KVTokens    int // positions that the slots hold
 	KVCapacity  int // positions that they may hold together
 	Preemptions int // how often a request lost its slot to others and started over, since the engine was made
@@ -38,6 +40,8 @@ func (s Stats) Add(o Stats) Stats {
 		Running: s.Running + o.Running,
 		Waiting: s.Waiting + o.Waiting,
 		Slots:   s.Slots + o.Slots,
+
+		PrefixBlocks: s.PrefixBlocks + o.PrefixBlocks,
 
 		KVTokens:    s.KVTokens + o.KVTokens,
 		KVCapacity:  s.KVCapacity + o.KVCapacity,
@@ -104,6 +108,8 @@ func (e *Engine) Stats() Stats {
 		Running: running,
 		Waiting: max(0, e.inbox.admitted()-running),
 		Slots:   e.limits.Slots,
+
+		PrefixBlocks: e.limits.Blocks,
 
 		KVTokens:    int(e.stats.tokens.Load()),
 		KVCapacity:  e.capacity(),
