@@ -13,6 +13,7 @@ type formFlags struct {
 	Part       []string `help:"Form of a part of every layer, such as down_proj=int8: qkv_proj, o_proj, gate_up_proj, down_proj, attention or mlp." placeholder:"PART=FORM"`
 	BlockSize  int      `help:"Values that share a scale in int4 and int8: 16, 32, 64 or 128. Kernels of our own take 32." default:"32" placeholder:"N"`
 	Asymmetric bool     `help:"Give every 4-bit block an offset besides its scale."`
+	Context    int      `help:"Shorten the model's context to so many tokens, and with it the tables of rotary angles. A model with LongRoPE then turns by the angles of its first, short context if it is no longer than that." placeholder:"TOKENS"`
 	Method     string   `help:"How int4 rounds: gptq (by what the calibration texts show) or rtn (each weight to the nearest; reads no text)." enum:"gptq,rtn" default:"gptq" placeholder:"METHOD"`
 }
 
@@ -24,7 +25,8 @@ func (f *formFlags) options(quantize string) (builder.Options, error) {
 	}
 	options := builder.Options{
 		Quantize: form, Parts: map[builder.Part]builder.Form{}, BlockSize: f.BlockSize, Asymmetric: f.Asymmetric,
-		Method: builder.Method(f.Method),
+		ContextLength: f.Context,
+		Method:        builder.Method(f.Method),
 	}
 	parts := f.Part
 	if f.Head != "" {

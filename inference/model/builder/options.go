@@ -122,6 +122,9 @@ func (o *Options) Check() error {
 	if err := o.form().check(); err != nil {
 		return err
 	}
+	if o.ContextLength < 0 {
+		return &OptionError{"context", fmt.Sprintf("%d tokens are too few", o.ContextLength)}
+	}
 	if !slices.Contains([]int{0, 16, 32, 64, 128}, o.BlockSize) {
 		return &OptionError{"block size", fmt.Sprintf("%d is not 16, 32, 64 or 128", o.BlockSize)}
 	}
@@ -180,6 +183,9 @@ func (o *Options) described(p *plan) map[string]string {
 	}
 	if p.asymmetric {
 		about["asymmetric"] = "true"
+	}
+	if o.ContextLength > 0 {
+		about["context"] = strconv.Itoa(p.spec.ContextLength)
 	}
 	if len(p.quantised) > 0 {
 		about["method"] = string(o.method())
