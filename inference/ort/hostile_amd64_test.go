@@ -16,15 +16,6 @@ func TestOperatorsRefuseShapes(t *testing.T) {
 	}
 	const in, tokens, heads, size = 64, 4, 2, 16
 	env := openEnvironment(t)
-	matrix, err := kernels.Pack(kernels.Weights{Out: 16, In: in, Bits: 4, Codes: make([]byte, 16*in/2), Scales: make([]float32, 16*in/kernels.BlockLength)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := matrix.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
 	memory, err := reserve(1 << 20)
 	if err != nil {
 		t.Fatal(err)
@@ -34,11 +25,21 @@ func TestOperatorsRefuseShapes(t *testing.T) {
 			t.Error(err)
 		}
 	}()
+	weights := kernels.Weights{Out: 16, In: in, Bits: 4, Codes: make([]byte, 16*in/2), Scales: make([]float32, 16*in/kernels.BlockLength)}
+	room := carve[int8](memory, weights.MaxBytes())
+	matrix, err := kernels.Pack(weights, unsafe.Slice((*byte)(unsafe.Pointer(&room[0])), len(room))) //nolint:gosec // the same bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer matrix.Close()
 	table := carve[float32](memory, 16*size/2)
-	state := kernels.NewState(kernels.StateConfig{
+	state, err := kernels.NewState(kernels.StateConfig{
 		Layers: 1, Heads: heads, KVHeads: 1, HeadSize: size, MaxLength: 16, Scale: 1, Cosines: table, Sines: table,
 		MaxTokens: tokens, MaxIn: in, Threads: 1,
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer state.Close()
 	state.SetLayer(0, carve[uint16](memory, 16*size), carve[uint16](memory, 16*size))
 	product := modelonnx.Node{Op: kernels.BlockMatMul, Attributes: []modelonnx.Attribute{{Name: "matrix", Kind: modelonnx.KindInt, Int: matrix.Address()}}}

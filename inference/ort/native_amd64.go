@@ -17,6 +17,7 @@ import (
 type packed struct {
 	fusedGraph
 	matrices       []*kernels.Matrix
+	memory         *region // of the matrices
 	addresses      []int64
 	cosines, sines []float32 // in the mapped file
 	maxIn          int
@@ -48,21 +49,31 @@ func pack(m *modelonnx.Model, about model.Graph, data []byte) (_ *packed, err er
 		}
 	}
 	p.cosines, p.sines = castSlice[float32](at[p.fusedGraph.cosines]), castSlice[float32](at[p.fusedGraph.sines])
-	for _, f := range p.products {
+	weights, size := make([]kernels.Weights, len(p.products)), 0
+	for i, f := range p.products {
 		for _, name := range []string{f.codes, f.scales, f.offsets, f.biases} {
 			if name != "" && at[name] == nil {
-				return nil, p.close() // its weights lie elsewhere
+				return nil, nil //nolint:nilnil // its weights lie elsewhere
 			}
 		}
-		matrix, err := kernels.Pack(kernels.Weights{
+		weights[i] = kernels.Weights{
 			Out: f.out, In: f.in, Bits: f.bits, Gated: f.gated, Codes: at[f.codes],
 			Scales: castSlice[float32](at[f.scales]), Offsets: castSlice[float32](at[f.offsets]), Bias: castSlice[float32](at[f.biases]),
-		})
-		if err != nil {
-			return nil, fmt.Errorf("packing the weights of %s: %w", f.node.Name, err)
 		}
-		p.matrices, p.addresses = append(p.matrices, matrix), append(p.addresses, matrix.Address())
+		size += pages(weights[i].MaxBytes())
 		p.maxIn = max(p.maxIn, f.in)
+	}
+	// One mapping of huge pages: a step reads all of it, and on pages of 4 KB a third of its time is the search for them.
+	if p.memory, err = reserveDense(size); err != nil {
+		return nil, err
+	}
+	for i, w := range weights {
+		matrix, err := kernels.Pack(w, p.memory.bytes[p.memory.used:])
+		if err != nil {
+			return nil, fmt.Errorf("packing the weights of %s: %w", p.products[i].node.Name, err)
+		}
+		p.memory.used += pages(matrix.Bytes())
+		p.matrices, p.addresses = append(p.matrices, matrix), append(p.addresses, matrix.Address())
 	}
 	return p, nil
 }
@@ -77,12 +88,16 @@ func (p *packed) close() error {
 	if p == nil {
 		return nil
 	}
-	var errs error
 	for _, m := range p.matrices {
-		errs = errors.Join(errs, m.Close())
+		m.Close()
 	}
 	p.matrices = nil
-	return errs
+	if p.memory == nil {
+		return nil
+	}
+	memory := p.memory
+	p.memory = nil
+	return memory.free()
 }
 
 // castSlice is bytes as values, nil if there are none.
@@ -118,18 +133,19 @@ type native struct {
 }
 
 // newNative makes what runs a session's steps.
-func newNative(s *Session, p *packed) *native {
+func newNative(s *Session, p *packed) (*native, error) {
 	c, g := s.config, s.config.Graph
 	threads := c.Device.Threads
 	if threads == 0 {
 		threads = PhysicalCores()
 	}
 	n := &native{session: s, packed: p}
-	n.state = kernels.NewState(kernels.StateConfig{
+	var err error
+	n.state, err = kernels.NewState(kernels.StateConfig{
 		Layers: g.Layers, Heads: p.heads, KVHeads: g.KVHeads, HeadSize: g.HeadSize, MaxLength: n.slotLength(), Scale: p.scale,
 		Cosines: p.cosines, Sines: p.sines, MaxTokens: n.maxTokens(), MaxIn: p.maxIn, Threads: threads,
 	})
-	return n
+	return n, err
 }
 
 // slotLength is the number of positions that a slot has room for.
@@ -157,7 +173,10 @@ const (
 
 // open makes ONNX Runtime's session.
 func (p *packed) open(s *Session, w *Weights, options *onnx.SessionOptions) (executor, *onnx.DynamicAdvancedSession, error) {
-	n := newNative(s, p)
+	n, err := newNative(s, p)
+	if err != nil {
+		return nil, nil, err
+	}
 	n.api = w.api
 	var status unsafe.Pointer
 	status, n.domain = kernels.Register(w.api.table, pointerIn(options, "o"))

@@ -13,7 +13,7 @@ enum {
 
 // A matrix of weights w = d·q + m, with one d and m for each block_length inputs of an output. It is cut into tiles of
 // tile_columns outputs; a tile is a run of blocks, each the codes q of its weights, the tile's scales d, and, if
-// minima is set, its minima m. Without minima, m is -d·2^(bits-1): codes are centred.
+// minima is set, its minima m. Without minima codes are centred: 2^(bits-1) is taken off them.
 typedef struct {
 	int in, out; // out counts what a product gives: half of the rows of a gated matrix
 	int blocks;  // in / block_length
@@ -34,6 +34,13 @@ typedef struct {
 	int32_t first;  // the place of the first among the step's tokens
 } run;
 
+// The sum of a block's codes, as the matrix wants it: with minima, times their scale; without, times what centres the
+// codes of weights.
+typedef union {
+	float scaled;
+	int32_t centring;
+} block_sum;
+
 // What the operators of a session share: where keys and values lie, what the next step is made of, and room to work in.
 // Keys and values are binary16. A layer's values lie as [slot, kv_head, position, head_size]; its keys likewise, but
 // 16 positions at a time with the positions innermost: [slot, kv_head, position/16, head_size, 16].
@@ -48,7 +55,7 @@ typedef struct {
 
 	int8_t *codes; // of a product's inputs, [max_tokens, in]
 	float *scales; // [max_tokens, in/block_length]
-	float *sums;   // each scale times the sum of its codes
+	block_sum *sums;
 } state;
 
 // parallel calls f(data, i) for i from 0 to n-1, on several threads.

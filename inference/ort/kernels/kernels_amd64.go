@@ -12,8 +12,6 @@ import (
 	"fmt"
 	"math"
 	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 // Supported says whether this processor has what the kernels are written for.
@@ -32,14 +30,21 @@ type Weights struct {
 	Gated   bool
 }
 
-// Matrix is weights in the order in which the kernels read them, outside Go's heap. It is read only and may be shared.
-type Matrix struct {
-	c     *C.matrix
-	tiles []byte // what c.tiles points to
+// MaxBytes is the most memory that a matrix of the weights takes: less where scales and minima are binary16 numbers.
+func (w Weights) MaxBytes() int {
+	columns := (w.Out + C.tile_columns - 1) / C.tile_columns * C.tile_columns
+	if w.Gated {
+		columns = 2 * ((w.Out/2 + C.tile_columns - 1) / C.tile_columns * C.tile_columns)
+	}
+	return columns * (w.In / BlockLength) * (BlockLength*w.Bits/8 + 2*C.sizeof_float)
 }
 
-// Pack makes a matrix, which the caller closes.
-func Pack(w Weights) (*Matrix, error) {
+// Matrix is weights in the order in which the kernels read them. It is read only and may be shared.
+type Matrix struct{ c *C.matrix }
+
+// Pack makes a matrix, which the caller closes, at the beginning of memory: outside Go's heap, zero, of at least
+// [Weights.MaxBytes], from a multiple of 64 on. It stays the caller's, who frees it after the matrix.
+func Pack(w Weights, memory []byte) (*Matrix, error) {
 	blocks := w.In / BlockLength
 	n := w.Out * blocks
 	switch {
@@ -56,16 +61,12 @@ func Pack(w Weights) (*Matrix, error) {
 	if w.Gated {
 		m.c.out /= 2
 	}
-	// A mapping of its own goes back to the system when the matrix is closed, where malloc would keep it. It starts at a
-	// page, thus at a cache line, and is zero without being written: zeros are no weights, of the columns that fill the
-	// last tile up.
-	size := int(C.sluice_tiles_size(m.c))
-	tiles, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
-	if err != nil {
+	if size := int(C.sluice_tiles_size(m.c)); len(memory) < size {
 		C.free(unsafe.Pointer(m.c))
-		return nil, fmt.Errorf("kernels: taking %d bytes of memory: %w", size, err)
+		return nil, fmt.Errorf("kernels: a matrix of %d bytes in %d bytes of memory", size, len(memory))
 	}
-	m.tiles, m.c.tiles = tiles, (*C.uint8_t)(&tiles[0])
+	// Memory that was not written is zero: no weights, of the columns that fill the last tile up.
+	m.c.tiles = (*C.uint8_t)(&memory[0])
 	rowBytes := blocks * BlockLength * w.Bits / 8
 	for row := range w.Out {
 		var of *C.float
@@ -136,17 +137,13 @@ func (m *Matrix) Address() int64 { return int64(uintptr(unsafe.Pointer(m.c))) }
 // Out is the width of the product.
 func (m *Matrix) Out() int { return int(m.c.out) }
 
-// Bytes is the memory of the weights.
+// Bytes is how much of the memory the matrix takes.
 func (m *Matrix) Bytes() int { return int(C.sluice_tiles_size(m.c)) }
 
-// Close frees the matrix, which no session may use any more.
-func (m *Matrix) Close() error {
+// Close frees what the matrix has beside its caller's memory. No session may use it any more.
+func (m *Matrix) Close() {
 	C.free(unsafe.Pointer(m.c.bias))
 	C.free(unsafe.Pointer(m.c))
-	if err := unix.Munmap(m.tiles); err != nil {
-		return fmt.Errorf("kernels: giving %d bytes of memory back: %w", len(m.tiles), err)
-	}
-	return nil
 }
 
 // StateConfig is what the operators of a session share. Cosines and Sines, [MaxLength, HeadSize/2], lie outside Go's
@@ -158,7 +155,7 @@ type StateConfig struct {
 	Scale                    float32
 	Cosines, Sines           []float32
 	MaxTokens                int // of a step
-	MaxIn                    int // of a matrix
+	MaxIn                    int // of a matrix, a multiple of BlockLength
 	Threads                  int
 }
 
@@ -170,26 +167,33 @@ type State struct {
 }
 
 // NewState makes a state, which the caller closes.
-func NewState(c StateConfig) *State {
+func NewState(c StateConfig) (*State, error) {
 	s := &State{c: (*C.state)(C.calloc(1, C.sizeof_state)), layers: c.Layers}
+	if s.c == nil {
+		return nil, errMemory
+	}
 	s.c.heads, s.c.kv_heads, s.c.head_size = C.int(c.Heads), C.int(c.KVHeads), C.int(c.HeadSize)
 	s.c.max_length, s.c.threads, s.c.max_tokens = C.int(c.MaxLength), C.int(c.Threads), C.int(c.MaxTokens)
 	s.c.scale = C.float(c.Scale)
 	s.c.cosines, s.c.sines = (*C.float)(&c.Cosines[0]), (*C.float)(&c.Sines[0])
-	s.c.keys, s.c.values = pointers(c.Layers), pointers(c.Layers)
-	tokens, blocks := C.size_t(c.MaxTokens), C.size_t(c.MaxIn/BlockLength)
-	s.c.runs = (*C.run)(C.calloc(tokens, C.sizeof_run))
-	s.c.codes = (*C.int8_t)(C.calloc(tokens, C.size_t(c.MaxIn)))
-	s.c.scales = (*C.float)(C.calloc(tokens*blocks, C.sizeof_float))
-	s.c.sums = (*C.float)(C.calloc(tokens*blocks, C.sizeof_float))
+	tokens, blocks := c.MaxTokens, c.MaxIn/BlockLength
+	s.c.keys, s.c.values = (**C.uint16_t)(room(c.Layers, C.sizeof_uintptr_t)), (**C.uint16_t)(room(c.Layers, C.sizeof_uintptr_t))
+	s.c.runs = (*C.run)(room(tokens, C.sizeof_run))
+	s.c.codes = (*C.int8_t)(room(tokens, c.MaxIn))
+	s.c.scales = (*C.float)(room(tokens, blocks*C.sizeof_float))
+	s.c.sums = (*C.block_sum)(room(tokens, blocks*C.sizeof_block_sum))
+	if s.c.keys == nil || s.c.values == nil || s.c.runs == nil || s.c.codes == nil || s.c.scales == nil || s.c.sums == nil {
+		s.Close()
+		return nil, errMemory
+	}
 	s.runs = unsafe.Slice(s.c.runs, c.MaxTokens)
-	return s
+	return s, nil
 }
 
-// pointers is a C array for the addresses of buffers.
-func pointers(n int) **C.uint16_t {
-	return (**C.uint16_t)(C.calloc(C.size_t(n), C.size_t(unsafe.Sizeof((*C.uint16_t)(nil)))))
-}
+var errMemory = errors.New("kernels: no memory for what the operators of a session share")
+
+// room is zeroed memory for n values, nil if there is none; calloc looks whether their product is too large.
+func room(n, size int) unsafe.Pointer { return C.calloc(C.size_t(n), C.size_t(size)) }
 
 // SetLayer says where a layer's keys and values lie: memory outside Go's heap, for slots of KVHeads · MaxLength · HeadSize
 // halves one after the other.

@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"slices"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // randomWeights draws a matrix; exact scales are binary16 numbers.
@@ -91,9 +93,40 @@ func reference(w Weights, x []float32, rows int) []float64 {
 	return gated
 }
 
-func testState(threads, maxIn int) *State {
+func testState(tb testing.TB, threads, maxIn int) *State {
 	table := make([]float32, 4) // which products do not read
-	return NewState(StateConfig{Layers: 1, Heads: 1, KVHeads: 1, HeadSize: 16, MaxLength: 16, Cosines: table, Sines: table, MaxTokens: 64, MaxIn: maxIn, Threads: threads})
+	return newState(tb, StateConfig{Layers: 1, Heads: 1, KVHeads: 1, HeadSize: 16, MaxLength: 16, Cosines: table, Sines: table, MaxTokens: 256, MaxIn: maxIn, Threads: threads})
+}
+
+// newState makes a state for a test.
+func newState(tb testing.TB, c StateConfig) *State {
+	tb.Helper()
+	s, err := NewState(c)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(s.Close)
+	return s
+}
+
+// pack makes a matrix for a test, in memory of its own.
+func pack(tb testing.TB, w Weights) *Matrix {
+	tb.Helper()
+	memory, err := unix.Mmap(-1, 0, w.MaxBytes(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	m, err := Pack(w, memory)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		m.Close()
+		if err := unix.Munmap(memory); err != nil {
+			tb.Error(err)
+		}
+	})
+	return m
 }
 
 // TestMultiply compares products of every kind of matrix with float64, and each row with itself alone.
@@ -107,15 +140,12 @@ func TestMultiply(t *testing.T) {
 		out, in, rows := 2*(1+rng.IntN(50)), BlockLength*(1+rng.IntN(5)), 1+rng.IntN(20)
 		name := fmt.Sprintf("%d: %d by %d of %d bits, offsets %t, exact %t, bias %t, gated %t, %d rows", i, out, in, bits, offsets, exact, bias, gated, rows)
 		w := randomWeights(rng, out, in, bits, offsets, bias, gated, exact)
-		m, err := Pack(w)
-		if err != nil {
-			t.Fatal(err)
-		}
+		m := pack(t, w)
 		// The minimum of 8-bit codes is 128 scales from the offset, and often no binary16 number any more.
 		if got := m.c.half != 0; got != exact && (bits == 4 || !offsets) {
 			t.Errorf("%s: scales of 16 bits: %t", name, got)
 		}
-		s := testState(1+i%3, in)
+		s := testState(t, 1+i%3, in)
 		x := make([]float32, rows*in)
 		for j := range x {
 			x[j] = rng.Float32() - 0.5
@@ -133,10 +163,6 @@ func TestMultiply(t *testing.T) {
 			if !slices.Equal(alone, got[r*len(alone):(r+1)*len(alone)]) {
 				t.Errorf("%s: row %d differs from itself alone", name, r)
 			}
-		}
-		s.Close()
-		if err := m.Close(); err != nil {
-			t.Error(err)
 		}
 	}
 }
@@ -158,9 +184,29 @@ func TestPackRefuses(t *testing.T) {
 	} {
 		w := randomWeights(rng, 4, 64, 4, true, true, false, false)
 		change(&w)
-		if m, err := Pack(w); err == nil {
-			t.Errorf("%s: packed, and closed: %v", name, m.Close())
+		if m, err := Pack(w, make([]byte, 4096)); err == nil {
+			t.Errorf("%s: packed", name)
+			m.Close()
 		}
+	}
+}
+
+// TestPackNeedsRoom: a matrix is not written behind its memory.
+func TestPackNeedsRoom(t *testing.T) {
+	w := randomWeights(rand.New(rand.NewPCG(7, 8)), 20, 64, 4, true, false, false, false)
+	if m, err := Pack(w, make([]byte, w.MaxBytes()-1)); err == nil {
+		t.Error("packed")
+		m.Close()
+	}
+}
+
+// TestStateNeedsMemory: a state that does not fit into memory is an error.
+func TestStateNeedsMemory(t *testing.T) {
+	table := make([]float32, 1)
+	s, err := NewState(StateConfig{Layers: 1, MaxLength: PositionUnit, Cosines: table, Sines: table, MaxTokens: math.MaxInt32, MaxIn: math.MaxInt32 / BlockLength * BlockLength})
+	if err == nil {
+		t.Error("made")
+		s.Close()
 	}
 }
 
@@ -181,7 +227,7 @@ func TestAttend(t *testing.T) {
 			angle := float64(i/(c.size/2)) * math.Pow(10000, -2*float64(i%(c.size/2))/float64(c.size))
 			cosines[i], sines[i] = float32(math.Cos(angle)), float32(math.Sin(angle))
 		}
-		s := NewState(StateConfig{
+		s := newState(t, StateConfig{
 			Layers: 1, Heads: c.heads, KVHeads: c.kvHeads, HeadSize: c.size, MaxLength: maxLength, Scale: 0.125,
 			Cosines: cosines, Sines: sines, MaxTokens: 2 * c.length, MaxIn: BlockLength, Threads: 3,
 		})
@@ -218,7 +264,6 @@ func TestAttend(t *testing.T) {
 			}
 			past += n
 		}
-		s.Close()
 		runtime.KeepAlive([]any{cosines, sines, keys, values}) // the state has only their addresses
 	}
 }

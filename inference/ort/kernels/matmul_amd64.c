@@ -4,7 +4,9 @@
 #include "kernels.h"
 #include "vector.h"
 
-enum { row_tile = 8 }; // rows that share what was unpacked of a block
+enum {
+	row_tile = 8, // rows that share what was unpacked of a block
+};
 
 int sluice_supported(void) {
 	__builtin_cpu_init();
@@ -12,7 +14,10 @@ int sluice_supported(void) {
 	       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("fma");
 }
 
-VECTOR static void round_row(const float *x, int blocks, int8_t *codes, float *scales, float *sums) {
+// round_row rounds a row to codes, scales and sums. A matrix without minima wants the sums of codes times what centres
+// its codes, as integers.
+VECTOR static void round_row(const matrix *m, const float *x, int8_t *codes, float *scales, block_sum *sums) {
+	const int blocks = m->blocks, centre = -(1 << (m->bits - 1));
 	for (int b = 0; b < blocks; b++, x += block_length, codes += block_length) {
 		__m512 x0 = _mm512_loadu_ps(x), x1 = _mm512_loadu_ps(x + 16);
 		float most = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(x0), _mm512_abs_ps(x1)));
@@ -21,7 +26,12 @@ VECTOR static void round_row(const float *x, int blocks, int8_t *codes, float *s
 		_mm_storeu_si128((__m128i *)codes, _mm512_cvtsepi32_epi8(q0));
 		_mm_storeu_si128((__m128i *)(codes + 16), _mm512_cvtsepi32_epi8(q1));
 		scales[b] = most / 127;
-		sums[b] = scales[b] * (float)_mm512_reduce_add_epi32(_mm512_add_epi32(q0, q1));
+		const int sum = _mm512_reduce_add_epi32(_mm512_add_epi32(q0, q1));
+		if (m->minima) {
+			sums[b].scaled = scales[b] * (float)sum;
+		} else {
+			sums[b].centring = centre * sum;
+		}
 	}
 }
 
@@ -46,9 +56,23 @@ INLINE __m512i add_products(__m512i sum, __m512i w, const int8_t *codes) {
 	return sum;
 }
 
+// fetch_ahead asks for the weights that come soon: the next tiles follow in memory, and what lies behind the last does not
+// fault. A product of few rows waits for memory, and has it best brought close; with many, the second level of the cache
+// is close enough, and what the rows need in the first stays there.
+INLINE void fetch_ahead(const uint8_t *block, const int size, const int R) {
+#pragma GCC unroll 10
+	for (int i = 0; i < size; i += 64) {
+		if (R <= 2) {
+			_mm_prefetch((const char *)block + 4096 + i, _MM_HINT_T0);
+		} else {
+			_mm_prefetch((const char *)block + 8192 + i, _MM_HINT_T1);
+		}
+	}
+}
+
 // tile multiplies one tile with R rows. Everything but the pointers is a constant where it is called.
-INLINE void tile(const uint8_t *block, int blocks, size_t block_size, const int8_t *codes, const float *scales, const float *sums,
-                 __m512 *sum, const int R, const int bits, const int half, const int minima) {
+INLINE void tile(const uint8_t *block, int blocks, size_t block_size, const int8_t *codes, const float *scales,
+                 const block_sum *sums, __m512 *sum, const int R, const int bits, const int half, const int minima) {
 	const int codes_size = tile_columns * block_length * bits / 8, vector = half ? 32 : 64;
 	__m512 acc[row_tile];
 #pragma GCC unroll 8
@@ -56,16 +80,13 @@ INLINE void tile(const uint8_t *block, int blocks, size_t block_size, const int8
 	for (int b = 0; b < blocks; b++, block += block_size) {
 		__m512i w[8];
 		unpack(block, bits, w);
+		fetch_ahead(block, codes_size + vector * (1 + minima), R);
 		const uint8_t *at = block + codes_size;
 		__m512 d = half ? halves((const uint16_t *)at) : _mm512_loadu_ps((const float *)at), m;
-		if (minima) {
-			m = half ? halves((const uint16_t *)(at + vector)) : _mm512_loadu_ps((const float *)(at + vector));
-		} else {
-			m = _mm512_mul_ps(d, _mm512_set1_ps(bits == 4 ? -8 : -128));
-		}
+		if (minima) m = half ? halves((const uint16_t *)(at + vector)) : _mm512_loadu_ps((const float *)(at + vector));
 		__m512i product[row_tile];
 #pragma GCC unroll 8
-		for (int r = 0; r < R; r++) product[r] = _mm512_setzero_si512();
+		for (int r = 0; r < R; r++) product[r] = _mm512_set1_epi32(minima ? 0 : sums[(size_t)r * blocks + b].centring);
 #pragma GCC unroll 8
 		for (int i = 0; i < 8; i++)
 #pragma GCC unroll 8
@@ -74,30 +95,32 @@ INLINE void tile(const uint8_t *block, int blocks, size_t block_size, const int8
 		for (int r = 0; r < R; r++) {
 			__m512 scale = _mm512_mul_ps(d, _mm512_set1_ps(scales[(size_t)r * blocks + b]));
 			acc[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(product[r]), scale, acc[r]);
-			acc[r] = _mm512_fmadd_ps(m, _mm512_set1_ps(sums[(size_t)r * blocks + b]), acc[r]);
+			if (minima) acc[r] = _mm512_fmadd_ps(m, _mm512_set1_ps(sums[(size_t)r * blocks + b].scaled), acc[r]);
 		}
 	}
 #pragma GCC unroll 8
 	for (int r = 0; r < R; r++) sum[r] = acc[r];
 }
 
-typedef void (*tile_function)(const uint8_t *, int, size_t, const int8_t *, const float *, const float *, __m512 *);
+typedef void (*tile_function)(const uint8_t *, int, size_t, const int8_t *, const float *, const block_sum *, __m512 *);
 
 #define TILE(R, bits, half, minima)                                                                                              \
 	VECTOR static void tile_##R##_##bits##_##half##_##minima(const uint8_t *block, int blocks, size_t block_size,                 \
-	                                                        const int8_t *codes, const float *scales, const float *sums,        \
+	                                                        const int8_t *codes, const float *scales, const block_sum *sums,    \
 	                                                        __m512 *sum) {                                                      \
 		tile(block, blocks, block_size, codes, scales, sums, sum, R, bits, half, minima);                                         \
 	}
-#define TILES(bits, half, minima) \
-	TILE(1, bits, half, minima) TILE(2, bits, half, minima) TILE(4, bits, half, minima) TILE(8, bits, half, minima)
+#define TILES(bits, half, minima)                                                                                     \
+	TILE(1, bits, half, minima) TILE(2, bits, half, minima) TILE(3, bits, half, minima) TILE(4, bits, half, minima) \
+	TILE(5, bits, half, minima) TILE(6, bits, half, minima) TILE(7, bits, half, minima) TILE(8, bits, half, minima)
 TILES(4, 0, 0) TILES(4, 0, 1) TILES(4, 1, 0) TILES(4, 1, 1) TILES(8, 0, 0) TILES(8, 0, 1) TILES(8, 1, 0) TILES(8, 1, 1)
 
-#define ROWS(bits, half, minima)                                                                          \
-	{ tile_1_##bits##_##half##_##minima, tile_2_##bits##_##half##_##minima, tile_4_##bits##_##half##_##minima, \
-	  tile_8_##bits##_##half##_##minima }
-// By whether codes have 8 bits, by half, by minima, by the logarithm of the number of rows.
-static const tile_function tiles[2][2][2][4] = {
+#define NAME(R, bits, half, minima) tile_##R##_##bits##_##half##_##minima
+#define ROWS(bits, half, minima)                                                                                            \
+	{ NULL, NAME(1, bits, half, minima), NAME(2, bits, half, minima), NAME(3, bits, half, minima), NAME(4, bits, half, minima), \
+	  NAME(5, bits, half, minima), NAME(6, bits, half, minima), NAME(7, bits, half, minima), NAME(8, bits, half, minima) }
+// By whether codes have 8 bits, by half, by minima, by the number of rows.
+static const tile_function tiles[2][2][2][row_tile + 1] = {
 	{{ROWS(4, 0, 0), ROWS(4, 0, 1)}, {ROWS(4, 1, 0), ROWS(4, 1, 1)}},
 	{{ROWS(8, 0, 0), ROWS(8, 0, 1)}, {ROWS(8, 1, 0), ROWS(8, 1, 1)}},
 };
@@ -116,7 +139,7 @@ static void round_part(void *data, size_t part) {
 	const product *p = data;
 	const matrix *m = p->m;
 	for (size_t r = part * p->rows / p->parts; r < (part + 1) * p->rows / p->parts; r++) {
-		round_row(p->x + r * m->in, m->blocks, p->s->codes + r * m->in, p->s->scales + r * m->blocks, p->s->sums + r * m->blocks);
+		round_row(m, p->x + r * m->in, p->s->codes + r * m->in, p->s->scales + r * m->blocks, p->s->sums + r * m->blocks);
 	}
 }
 
@@ -145,17 +168,17 @@ VECTOR static void multiply_part(void *data, size_t part) {
 		const int left = m->out - (int)t * tile_columns;
 		const __mmask16 mask = left >= tile_columns ? 0xffff : (__mmask16)((1 << left) - 1);
 		for (int r = 0; r < p->rows;) {
-			int n = row_tile, log = 3;
-			for (; n > p->rows - r; n /= 2) log--;
+			const int n = p->rows - r < row_tile ? p->rows - r : row_tile;
 			const int8_t *codes = p->s->codes + (size_t)r * m->in;
-			const float *scales = p->s->scales + (size_t)r * m->blocks, *sums = p->s->sums + (size_t)r * m->blocks;
+			const float *scales = p->s->scales + (size_t)r * m->blocks;
+			const block_sum *sums = p->s->sums + (size_t)r * m->blocks;
 			__m512 v[row_tile], g[row_tile];
 			const uint8_t *block = m->tiles + t * tile_size * (m->gated ? 2 : 1);
 			if (m->gated) {
-				functions[log](block, m->blocks, m->block_size, codes, scales, sums, g);
+				functions[n](block, m->blocks, m->block_size, codes, scales, sums, g);
 				block += tile_size;
 			}
-			functions[log](block, m->blocks, m->block_size, codes, scales, sums, v);
+			functions[n](block, m->blocks, m->block_size, codes, scales, sums, v);
 			float *y = p->y + (size_t)r * m->out + t * tile_columns;
 			for (int i = 0; i < n; i++, y += m->out) {
 				if (m->gated) {
