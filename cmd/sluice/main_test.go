@@ -104,7 +104,8 @@ func theServer(ts *testscript.TestScript) *served {
 
 type servedKey struct{}
 
-// serveCommand is `serve [ARG...]`: it starts `sluice serve` on free ports and sets $ADDR and $HTTP when it is ready.
+// serveCommand is `serve [ARG...]`: it starts `sluice serve` on free ports and sets $ADDR, $HTTP and, if there is
+// one, $ADMIN when it is ready.
 func serveCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
 		ts.Fatalf("unsupported: ! serve")
@@ -134,9 +135,13 @@ func serveCommand(ts *testscript.TestScript, neg bool, args []string) {
 		<-s.ended
 	})
 	s.await(ts, "the server to be ready", func() bool {
-		found := regexp.MustCompile(`"grpc_addr":"([^"]+)","http_addr":"([^"]+)"`).FindStringSubmatch(ts.ReadFile(s.log))
+		log := ts.ReadFile(s.log)
+		found := regexp.MustCompile(`"grpc_addr":"([^"]+)","http_addr":"([^"]+)"`).FindStringSubmatch(log)
 		if found == nil {
 			return false
+		}
+		if admin := regexp.MustCompile(`"admin_addr":"([^"]+)"`).FindStringSubmatch(log); admin != nil {
+			ts.Setenv("ADMIN", admin[1])
 		}
 		ts.Setenv("ADDR", found[1])
 		ts.Setenv("HTTP", found[2])
