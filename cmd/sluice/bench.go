@@ -309,7 +309,7 @@ func writeFile(path string, write func(io.Writer) error) error {
 	}
 	f, err := os.Create(path)
 	if err != nil {
-		return fmt.Errorf("bench: %w", err)
+		return err //nolint:wrapcheck // it names the file
 	}
 	return errors.Join(write(f), f.Close())
 }

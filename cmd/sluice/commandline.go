@@ -25,6 +25,7 @@ type commandLine struct {
 	Tokenize tokenizeCmd `cmd:"" help:"Turn text into token ids, by a running server or a tokenizer file."`
 	Render   renderCmd   `cmd:"" help:"Render conversations through a chat template file."`
 	Convert  convertCmd  `cmd:"" help:"Turn a checkpoint into a model folder that can be served."`
+	Eval     evalCmd     `cmd:"" help:"Measure the quality and the speed of model folders."`
 	Keys     keysCmd     `cmd:"" help:"Make and check API keys."`
 	Check    checkCmd    `cmd:"" help:"Say what a model file or folder is, and how it will run or why it cannot."`
 	Bench    benchCmd    `cmd:"" help:"Put a running server under load and measure latencies and throughput."`

@@ -57,7 +57,7 @@ func NewPlan(ctx context.Context, src model.Source, opts Options) (*Plan, error)
 		return nil, err
 	}
 	if p.form == FormRow8 && len(opts.Calibration) > 0 {
-		seen, err := calibrate(ctx, src, opts.Calibration, opts.workers())
+		seen, err := calibrate(ctx, src, p.spec.ContextLength, &opts)
 		if err != nil {
 			return nil, err
 		}

@@ -20,9 +20,9 @@ type calibration struct {
 	cache   [][]float32          // the largest magnitude of each channel of a layer's keys, at any position, then of its values
 }
 
-// calibrate runs the model over the beginnings of texts. The errors are those of building the model.
-func calibrate(ctx context.Context, source model.Source, texts [][]uint32, workers int) (*calibration, error) {
-	f, err := newForward(source, beginnings(texts, source.Spec().ContextLength), workers)
+// calibrate runs the model over the beginnings of the calibration texts, as far as they fit into length. The errors are those of building the model.
+func calibrate(ctx context.Context, source model.Source, length int, opts *Options) (*calibration, error) {
+	f, err := newForward(source, beginnings(opts.Calibration, length), opts)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func calibrate(ctx context.Context, source model.Source, texts [][]uint32, worke
 	if head, err = product(ctx, headName, hidden, head); err != nil {
 		return nil, err
 	}
-	return seen, head.all(ctx, workers)
+	return seen, head.all(ctx, opts.workers())
 }
 
 // beginnings are equal parts of the texts, as many tokens as smoothing looks at.

@@ -18,7 +18,7 @@ func TestForwardEqualsGraph(t *testing.T) {
 			src := newMemory(spec, nil)
 			text := calibrationPrompt()
 			want := run(t, env, src, Options{Quantize: FormNone}, text)[0]
-			f, err := newForward(src, [][]uint32{{3}, text}, 2)
+			f, err := newForward(src, [][]uint32{{3}, text}, &Options{})
 			if err != nil {
 				t.Fatal(err)
 			}

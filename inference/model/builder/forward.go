@@ -32,6 +32,7 @@ type forward struct {
 	inits  map[string]*onnx.Tensor // all initializers
 	values map[string]array
 	uses   map[string]int // how many nodes still read a value
+	begun  int            // layers whose beginning has been seen
 
 	observer observer
 }
@@ -68,13 +69,13 @@ func (a array) matrix() matrix.Matrix { return matrix.Of(a.floats, a.width) }
 var errNoTokens = errors.New("no calibration text has a token")
 
 // newForward lays out the model of a checkpoint to run over texts, which must not be longer than its context.
-func newForward(source model.Source, texts [][]uint32, workers int) (*forward, error) {
-	p, err := newPlan(source, &Options{Quantize: FormNone})
+func newForward(source model.Source, texts [][]uint32, opts *Options) (*forward, error) {
+	p, err := newPlan(source, &Options{Quantize: FormNone, ContextLength: opts.ContextLength})
 	if err != nil {
 		return nil, err
 	}
 	f := &forward{
-		plan: p, workers: workers, jobs: map[string]*job{}, inits: map[string]*onnx.Tensor{}, values: map[string]array{},
+		plan: p, workers: opts.workers(), jobs: map[string]*job{}, inits: map[string]*onnx.Tensor{}, values: map[string]array{},
 		uses: map[string]int{},
 	}
 	for _, text := range texts {
@@ -116,11 +117,17 @@ func (f *forward) run(ctx context.Context, last string) (matrix.Matrix, error) {
 		}
 	}
 	f.values[f.plan.names.InputIDs] = array{ints: ids}
+	if f.uses[positionsValue] > 0 {
+		f.values[positionsValue] = array{ints: f.positions()}
+	}
 	f.uses[last]++
 	for i := range f.plan.graph.Nodes {
 		n := &f.plan.graph.Nodes[i]
 		if err := ctx.Err(); err != nil {
 			return matrix.Matrix{}, err
+		}
+		if placed(n) {
+			continue
 		}
 		if err := f.node(ctx, n); err != nil {
 			return matrix.Matrix{}, fmt.Errorf("calibrate: %s: %w", n.Name, err)
@@ -135,6 +142,26 @@ func (f *forward) run(ctx context.Context, last string) (matrix.Matrix, error) {
 		}
 	}
 	return matrix.Matrix{}, fmt.Errorf("calibrate: the graph has no %s", last)
+}
+
+// positionsValue is what the graph calls the tokens' positions. It works them out from the lengths of a batch's rows,
+// which the texts are not, so that part of it is left out.
+const positionsValue = "positions"
+
+// placed says whether a node only helps to make the positions.
+func placed(n *onnx.Node) bool {
+	return n.Name == positionsValue || strings.HasPrefix(n.Name, positionsValue+".") && n.Name != positionsValue+".flat"
+}
+
+// positions are those of all tokens in their texts.
+func (f *forward) positions() []int64 {
+	all := make([]int64, 0, f.tokens)
+	for _, text := range f.texts {
+		for i := range text {
+			all = append(all, int64(i))
+		}
+	}
+	return all
 }
 
 // runToHead follows the graph up to the head, and gives what the head multiplies: the hidden states and its weights.

@@ -108,9 +108,33 @@ func copyRows(m matrix.Matrix) []float32 {
 	return out
 }
 
-// turn rotates queries and keys by their positions: value i of a head with value i + half.
+// turn rotates queries and keys by their positions.
 func (f *forward) turn(n *onnx.Node, a *attentionRun) error {
 	const cosines, sines = 7, 8
+	return f.turnAll(n, cosines, sines, func(token int, cos, sin []float32) {
+		turnRow(a.q.Row(token), a.size, cos, sin)
+		turnRow(a.k.Row(token), a.size, cos, sin)
+	})
+}
+
+// rotary is a RotaryEmbedding: it turns rows of heads outside of attention.
+func (f *forward) rotary(n *onnx.Node) error {
+	const cosines, sines = 2, 3
+	x, err := f.value(n, 0)
+	if err != nil {
+		return err
+	}
+	m := f.copyOf(x.matrix())
+	heads := number(n, "num_heads", 0)
+	if heads < 1 || number(n, "interleaved", 0) != 0 {
+		return errors.New("calibration does not know this kind of rotation")
+	}
+	f.values[n.Outputs[0]] = array{floats: m.Data, width: m.Cols}
+	return f.turnAll(n, cosines, sines, func(token int, cos, sin []float32) { turnRow(m.Row(token), m.Cols/heads, cos, sin) })
+}
+
+// turnAll calls turn for every token with the angles of its position, from two tables among a node's inputs.
+func (f *forward) turnAll(n *onnx.Node, cosines, sines int, turn func(token int, cos, sin []float32)) error {
 	longest := 0
 	for _, text := range f.texts {
 		longest = max(longest, len(text))
@@ -124,18 +148,13 @@ func (f *forward) turn(n *onnx.Node, a *attentionRun) error {
 		return err
 	}
 	half := len(cos) / longest
-	first := 0
-	for _, text := range f.texts {
-		for t := range text {
-			c, s := cos[t*half:(t+1)*half], sin[t*half:(t+1)*half]
-			turnRow(a.q.Row(first+t), a.size, c, s)
-			turnRow(a.k.Row(first+t), a.size, c, s)
-		}
-		first += len(text)
+	for token, at := range f.positions() {
+		turn(token, cos[int(at)*half:][:half], sin[int(at)*half:][:half])
 	}
 	return nil
 }
 
+// turnRow rotates value i of each head with value i + half.
 func turnRow(row []float32, size int, cos, sin []float32) {
 	half := len(cos)
 	for at := 0; at < len(row); at += size {

@@ -25,6 +25,8 @@ func (f *forward) node(ctx context.Context, n *onnx.Node) error {
 		return f.norm(n, 2)
 	case "GroupQueryAttention":
 		return f.attention(ctx, n)
+	case "RotaryEmbedding":
+		return f.rotary(n)
 	case "Add", "Sub", "Mul", "Div":
 		return f.binary(n)
 	case "QuickGelu", "Gelu", "FastGelu", "BiasGelu", "Sigmoid", "Tanh", "Relu":
@@ -152,12 +154,14 @@ func (f *forward) gemm(ctx context.Context, n *onnx.Node) error {
 	if err != nil {
 		return err
 	}
+	name := strings.TrimSuffix(n.Inputs[1], ".weight")
 	w, err := f.weights(n, x.width)
 	if err != nil {
 		return err
 	}
+	f.seeResidual(name, x.matrix())
 	if f.observer.product != nil {
-		if w, err = f.observer.product(ctx, strings.TrimSuffix(n.Inputs[1], ".weight"), x.matrix(), w); err != nil {
+		if w, err = f.observer.product(ctx, name, x.matrix(), w); err != nil {
 			return err
 		}
 	}
@@ -239,18 +243,19 @@ func normRow(out, x, weight, bias []float32, epsilon float64, simplified bool) {
 	}
 }
 
-// seeResidual shows the observer the hidden states that the first norm of a layer, or the last of all, reads.
-func (f *forward) seeResidual(norm string, x matrix.Matrix) {
-	if f.observer.residual == nil {
+// seeResidual shows the observer the hidden states that a layer begins with: its first norm reads them, or the product of
+// its attention if it has none. Those that the last norm of all reads are what the last layer ends with.
+func (f *forward) seeResidual(name string, x matrix.Matrix) {
+	begins := name == "model.norm"
+	for _, first := range []string{"input_layernorm", "self_attn.qkv_proj"} {
+		begins = begins || name == fmt.Sprintf("model.layers.%d.%s", f.begun, first)
+	}
+	if !begins {
 		return
 	}
-	if norm == "model.norm" {
-		f.observer.residual(f.plan.spec.Layers, x)
-		return
-	}
-	layer := 0
-	if n, err := fmt.Sscanf(norm, "model.layers.%d.input_layernorm", &layer); n == 1 && err == nil {
-		f.observer.residual(layer, x)
+	f.begun++
+	if f.observer.residual != nil {
+		f.observer.residual(f.begun-1, x)
 	}
 }
 

@@ -29,7 +29,7 @@ const (
 
 // gptq writes the products in 4-bit blocks.
 func (p *plan) gptq(ctx context.Context, file io.WriterAt, opts *Options, done *meter) error {
-	f, err := newForward(p.source, pieces(opts.Calibration, min(gptqLength, p.spec.ContextLength)), opts.workers())
+	f, err := newForward(p.source, pieces(opts.Calibration, min(gptqLength, p.spec.ContextLength)), opts)
 	if err != nil {
 		return err
 	}
