@@ -86,10 +86,14 @@ func (g *gate) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 	return next(srv, ss)
 }
 
-// watch runs a call of the machinery, which ends when the server does.
+// watch runs a call of the machinery, which ends when the server does: it is then told so, and not that it was cancelled.
 func (g *gate) watch(srv any, ss grpc.ServerStream, next grpc.StreamHandler) error {
 	ctx, cancel := context.WithCancel(ss.Context())
 	defer cancel()
 	defer context.AfterFunc(g.watches, cancel)()
-	return next(srv, &middleware.WrappedServerStream{ServerStream: ss, WrappedContext: ctx})
+	err := next(srv, &middleware.WrappedServerStream{ServerStream: ss, WrappedContext: ctx})
+	if err != nil && g.watches.Err() != nil && ss.Context().Err() == nil {
+		return &inference.UnavailableError{Reason: inference.ReasonDraining, RetryAfter: g.retry}
+	}
+	return err
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	_ "google.golang.org/grpc/balancer/weightedroundrobin" // is named by the service config
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	_ "google.golang.org/grpc/health" // the client side of health checking
@@ -275,57 +276,75 @@ func TestUnloadWhileStreaming(t *testing.T) {
 	}
 }
 
-// TestRollingRestart restarts two servers one after the other under a client that balances over both and follows their
-// health. No request fails.
+// TestRollingRestart restarts two servers one after the other under clients that balance over both and follow their
+// health: by turns, and by weights that the servers report. No request fails.
 func TestRollingRestart(t *testing.T) {
 	start := func() *server {
 		return serve(t, nil, "--model", "main="+defaultFolder(), "--slots", "4", "--max-context", "512", "--drain-delay", "1s")
 	}
 	servers := []*server{start(), start()}
-	addresses := manual.NewBuilderWithScheme("rolling")
+	policies := []string{
+		`"round_robin": {}`,
+		`"weighted_round_robin": {"enableOobLoadReport": true, "oobReportingPeriod": "0.1s", "weightUpdatePeriod": "0.1s", "blackoutPeriod": "0s"}`,
+	}
+	addresses := make([]*manual.Resolver, len(policies))
 	list := func() (state resolver.State) {
 		for _, s := range servers {
 			state.Endpoints = append(state.Endpoints, resolver.Endpoint{Addresses: []resolver.Address{{Addr: s.grpc}}})
 		}
 		return state
 	}
-	addresses.InitialState(list())
-	conn, err := grpc.NewClient("rolling:///servers", grpc.WithResolvers(addresses),
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"round_robin": {}}],
-			"healthCheckConfig": {"serviceName": "sluice.v1.InferenceService"}}`))
-	if err != nil {
-		t.Fatal(err)
+	know := func(state resolver.State) {
+		for _, a := range addresses {
+			a.UpdateState(state)
+		}
 	}
-	defer conn.Close() //nolint:errcheck // of a test
-	client, ctx := sluicev1.NewInferenceServiceClient(conn), deadline(t)
+	ctx := deadline(t)
 	loading, stop := context.WithCancel(ctx)
 	var clients sync.WaitGroup
-	var served atomic.Int32
-	for range 4 {
-		clients.Go(func() {
-			for loading.Err() == nil {
-				if _, err := client.Generate(ctx, prompt("Once upon a time", greedy(8)), grpc.WaitForReady(true)); err != nil {
-					t.Errorf("a request failed: %v", err)
+	served := make([]atomic.Int32, len(policies))
+	for i, policy := range policies {
+		addresses[i] = manual.NewBuilderWithScheme("rolling")
+		addresses[i].InitialState(list())
+		conn, err := grpc.NewClient("rolling:///servers", grpc.WithResolvers(addresses[i]),
+			grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{`+policy+`}],
+				"healthCheckConfig": {"serviceName": "sluice.v1.InferenceService"}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close() //nolint:errcheck // of a test
+		client := sluicev1.NewInferenceServiceClient(conn)
+		for range 2 {
+			clients.Go(func() {
+				for loading.Err() == nil {
+					if _, err := client.Generate(ctx, prompt("Once upon a time", greedy(8)), grpc.WaitForReady(true)); err != nil {
+						t.Errorf("a request failed, by %s: %v", policy, err)
+					}
+					served[i].Add(1)
 				}
-				served.Add(1)
-			}
-		})
+			})
+		}
 	}
 	for i, old := range servers {
 		fresh := start() // beside the old one, as a surge pod
 		servers[i] = fresh
 		both := list()
 		both.Endpoints = append(both.Endpoints, resolver.Endpoint{Addresses: []resolver.Address{{Addr: old.grpc}}})
-		addresses.UpdateState(both)
+		know(both)
 		old.signal(syscall.SIGTERM) // while the client still knows it
 		if code := old.wait(); code != 0 {
 			t.Errorf("server %d ended with %d", i, code)
 		}
-		addresses.UpdateState(list())
+		know(list())
 	}
 	time.Sleep(100 * time.Millisecond) //nolint:forbidigo // some more requests by the new ones
 	stop()
 	clients.Wait()
-	t.Logf("%d requests served during the restart of both servers, none failed", served.Load())
+	for i, policy := range policies {
+		if served[i].Load() == 0 {
+			t.Errorf("none was served by %s", policy)
+		}
+	}
+	t.Logf("%d requests by turns and %d by weight served during the restart of both servers", served[0].Load(), served[1].Load())
 }
