@@ -85,6 +85,7 @@ func (m *Model) admit(ctx context.Context, request *Request, call *account) (*St
 		WantTokenIDs:   request.Output.TokenIDs,
 		Logprobs:       engine.Logprobs(request.Output.Logprobs),
 		PromptLogprobs: engine.Logprobs(request.Output.PromptLogprobs),
+		Trace:          request.Output.Trace,
 		Cache:          engine.Cache(request.Cache),
 		Tenant:         request.Tenant,
 		Priority:       request.Priority,
@@ -94,7 +95,7 @@ func (m *Model) admit(ctx context.Context, request *Request, call *account) (*St
 		return nil, err
 	}
 	return &Stream{
-		outputs: outputs, account: call, seed: request.Sampling.Seed, echo: echo, parsers: parsers, reasons: make([]FinishReason, n),
+		outputs: outputs, account: call, seed: request.Sampling.Seed, echo: echo, parsers: parsers, entropy: request.Output.Logprobs.Entropy, reasons: make([]FinishReason, n),
 	}, nil
 }
 

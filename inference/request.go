@@ -149,12 +149,14 @@ type Output struct {
 	Raw               bool     // reasoning and tool calls stay in the text
 	Logprobs          Logprobs // of the generated tokens
 	PromptLogprobs    Logprobs // of the prompt's tokens
+	Trace             bool     // how each token was drawn
 }
 
 // Logprobs asks for the log-probability of each token and of the Top most likely ones at its position.
 type Logprobs struct {
-	Wanted bool
-	Top    int // 0 or more
+	Wanted  bool
+	Top     int  // 0 or more
+	Entropy bool // that of each position as well
 }
 
 // Defaults are a model's values for what a request leaves unset: its generation_config.json over the server's own.
@@ -181,14 +183,31 @@ type Update struct {
 	Calls     []answer.Call   // more of the tools' calls
 	TokenIDs  []uint32        // if Output.TokenIDs was set
 	Logprobs  []TokenLogprobs // one for each token, if Output.Logprobs asked for them
+	Traces    []Trace         // one for each token, if Output.Trace was set
 	Prompt    []TokenLogprobs // of the next tokens of the prompt, if Output.PromptLogprobs asked for them
 	Finish    *Finish         // set on the output's last Update
 }
 
 // TokenLogprobs is what the model thought of one position.
 type TokenLogprobs struct {
-	Token Logprob   // of the token there
-	Top   []Logprob // of the most likely ones, best first
+	Token   Logprob   // of the token there
+	Top     []Logprob // of the most likely ones, best first
+	Entropy *float32  // of the distribution in nats, if Logprobs.Entropy asked for it and there is one
+}
+
+// Trace is how a token was drawn: the steps of the sampler that were on, in their order.
+type Trace struct {
+	Steps      []TraceStep
+	Candidates int     // tokens that were left to draw from
+	Chance     float32 // of the drawn one among them
+}
+
+// TraceStep is what a step removed.
+type TraceStep struct {
+	Name    string // of the request's field
+	Removed int    // tokens
+	Mass    float32
+	Top     []Logprob // the most likely removed ones, with their log-probabilities before the step
 }
 
 // Logprob is a token's log-probability in the model's own distribution, before any sampling parameter.

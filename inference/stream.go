@@ -22,6 +22,7 @@ type Stream struct {
 	seed    uint64
 	echo    []string         // the prompt's text for each output, until it has been given
 	parsers []*answer.Parser // of each output; nil: the text is given as the model writes it
+	entropy bool // of each position
 	reasons []FinishReason   // of each output, 0 until it has ended
 	done    bool
 }
@@ -48,8 +49,9 @@ func (s *Stream) Next(ctx context.Context) (Update, error) {
 		Index:    index,
 		Text:     update.Text,
 		TokenIDs: update.TokenIDs,
-		Logprobs: s.account.model.logprobs(update.Logprobs),
-		Prompt:   s.account.model.logprobs(update.Prompt),
+		Logprobs: s.account.model.logprobs(update.Logprobs, s.entropy),
+		Prompt:   s.account.model.logprobs(update.Prompt, s.entropy),
+		Traces:   s.account.model.traces(update.Traces),
 	}
 	s.parse(&result, update.Finish != nil)
 	result.Text = s.echo[index] + result.Text

@@ -83,8 +83,6 @@ func (l limits) request(in *sluicev1.GenerateRequest, arrival time.Time, draw dr
 		Arrival:        arrival,
 	}
 	l.maxThinking(&v, in, &out)
-	v.unsupported("output.entropy", in.GetOutput().GetEntropy())
-	v.unsupported("output.sampling_trace", in.GetOutput().GetSamplingTrace())
 	v.unsupported("adapter", in.GetAdapter() != "")
 	if err := v.err(); err != nil {
 		return inference.Request{}, err
@@ -162,10 +160,15 @@ func output(v *violations, in *sluicev1.OutputOptions) inference.Output {
 		SkipSpecialTokens: in == nil || in.SkipSpecialTokens == nil || in.GetSkipSpecialTokens(),
 		Echo:              in.GetEcho(),
 		Raw:               in.GetRawText(),
+		Trace:             in.GetSamplingTrace(),
 	}
 	if in != nil {
 		out.Logprobs = logprobs(v, "output.logprobs", in.Logprobs)
 		out.PromptLogprobs = logprobs(v, "output.prompt_logprobs", in.PromptLogprobs)
+		if in.GetEntropy() {
+			out.Logprobs.Wanted, out.Logprobs.Entropy = true, true
+			out.PromptLogprobs.Entropy = out.PromptLogprobs.Wanted
+		}
 	}
 	return out
 }

@@ -168,6 +168,10 @@ func handled() map[string]struct {
 		"output.prompt_logprobs": {`output { prompt_logprobs: 3 }`, func(r *inference.Request) {
 			r.Output.PromptLogprobs = inference.Logprobs{Wanted: true, Top: 3}
 		}},
+		"output.entropy": {`output { entropy: true }`, func(r *inference.Request) {
+			r.Output.Logprobs = inference.Logprobs{Wanted: true, Entropy: true}
+		}},
+		"output.sampling_trace":      {`output { sampling_trace: true }`, func(r *inference.Request) { r.Output.Trace = true }},
 		"output.raw_text":            {`output { raw_text: true }`, func(r *inference.Request) { r.Output.Raw = true }},
 		"output.echo":                {`output { echo: true }`, func(r *inference.Request) { r.Output.Echo = true }},
 		"output.token_ids":           {`output { token_ids: true }`, func(r *inference.Request) { r.Output.TokenIDs = true }},
@@ -194,9 +198,7 @@ func refused() map[string]string {
 	return map[string]string{
 		"chat.tool_choice.mode": `chat { messages { role: "user" } tools { name: "f" } tool_choice { mode: TOOL_CHOICE_MODE_REQUIRED } }`,
 
-		"output.entropy":        `output { entropy: true }`,
-		"output.sampling_trace": `output { sampling_trace: true }`,
-		"adapter":               `adapter: "lora"`,
+		"adapter": `adapter: "lora"`,
 	}
 }
 

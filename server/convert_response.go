@@ -51,7 +51,7 @@ func tokenLogprobs(in []inference.TokenLogprobs) []*sluicev1.TokenLogprobs {
 	}
 	out := make([]*sluicev1.TokenLogprobs, len(in))
 	for i, position := range in {
-		out[i] = &sluicev1.TokenLogprobs{Chosen: tokenLogprob(position.Token)}
+		out[i] = &sluicev1.TokenLogprobs{Chosen: tokenLogprob(position.Token), Entropy: position.Entropy}
 		for _, token := range position.Top {
 			out[i].Top = append(out[i].Top, tokenLogprob(token))
 		}
@@ -85,6 +85,25 @@ func calls(in []answer.Call) []*sluicev1.ToolCall {
 	out := make([]*sluicev1.ToolCall, len(in))
 	for i, call := range in {
 		out[i] = &sluicev1.ToolCall{Id: call.ID, Name: call.Name, Arguments: call.Arguments}
+	}
+	return out
+}
+
+// samplingTraces puts traces on the wire.
+func samplingTraces(in []inference.Trace) []*sluicev1.SamplingTrace {
+	if len(in) == 0 {
+		return nil
+	}
+	out := make([]*sluicev1.SamplingTrace, len(in))
+	for i, trace := range in {
+		out[i] = &sluicev1.SamplingTrace{Candidates: count(trace.Candidates), Probability: trace.Chance}
+		for _, step := range trace.Steps {
+			to := &sluicev1.SamplingStep{Name: step.Name, Removed: count(step.Removed), RemovedProbability: step.Mass}
+			for _, token := range step.Top {
+				to.RemovedTokens = append(to.RemovedTokens, tokenLogprob(token))
+			}
+			out[i].Steps = append(out[i].Steps, to)
+		}
 	}
 	return out
 }

@@ -165,7 +165,7 @@ func pump(ctx context.Context, from updates, to sink, n int) error {
 
 // hasDelta says whether an update is more than the end of an output.
 func hasDelta(u *inference.Update) bool {
-	return u.Text != "" || u.Reasoning != "" || len(u.Calls) > 0 || len(u.TokenIDs) > 0 || len(u.Logprobs) > 0
+	return u.Text != "" || u.Reasoning != "" || len(u.Calls) > 0 || len(u.TokenIDs) > 0 || len(u.Logprobs) > 0 || len(u.Traces) > 0
 }
 
 // collector is a sink that joins the updates into whole outputs.
@@ -180,6 +180,7 @@ type part struct {
 	calls     []answer.Call
 	ids       []uint32
 	logprobs  []inference.TokenLogprobs
+	traces    []inference.Trace
 	finish    inference.Finish
 }
 
@@ -203,6 +204,7 @@ func (c *collector) delta(update inference.Update) error {
 	p.calls = answer.Join(p.calls, update.Calls)
 	p.ids = append(p.ids, update.TokenIDs...)
 	p.logprobs = append(p.logprobs, update.Logprobs...)
+	p.traces = append(p.traces, update.Traces...)
 	return nil
 }
 
@@ -215,15 +217,16 @@ func (c *collector) outputs() []*sluicev1.Output {
 	out := make([]*sluicev1.Output, len(c.parts))
 	for i, p := range c.parts {
 		out[i] = &sluicev1.Output{
-			Index:        count(i),
-			Text:         p.text.String(),
-			Reasoning:    p.reasoning.String(),
-			ToolCalls:    calls(p.calls),
-			TokenIds:     p.ids,
-			Logprobs:     tokenLogprobs(p.logprobs),
-			FinishReason: finishReason(p.finish.Reason),
-			StopSequence: p.finish.StopSequence,
-			Seed:         p.finish.Seed,
+			Index:         count(i),
+			Text:          p.text.String(),
+			Reasoning:     p.reasoning.String(),
+			ToolCalls:     calls(p.calls),
+			TokenIds:      p.ids,
+			Logprobs:      tokenLogprobs(p.logprobs),
+			SamplingTrace: samplingTraces(p.traces),
+			FinishReason:  finishReason(p.finish.Reason),
+			StopSequence:  p.finish.StopSequence,
+			Seed:          p.finish.Seed,
 		}
 	}
 	return out

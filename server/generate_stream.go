@@ -83,6 +83,7 @@ func (s sender) delta(update inference.Update) error {
 		Delta: &sluicev1.Delta{
 			Index: count(update.Index), Text: update.Text, TokenIds: update.TokenIDs,
 			Logprobs: tokenLogprobs(update.Logprobs), Reasoning: update.Reasoning, ToolCalls: toolCallDeltas(update.Calls),
+			SamplingTrace: samplingTraces(update.Traces),
 		},
 	}})
 }

@@ -39,6 +39,8 @@ type job struct {
 
 	entries []sampling.Logprob // of the latest token, if they are wanted; used again
 
+	traces []sampling.Trace // of the latest token, if they are wanted
+
 	scored int // tokens of the prompt whose log-probabilities the reader has
 
 	forked    bool // its prompt was run by a twin
@@ -107,12 +109,18 @@ func (j *job) next(row []float32, scratch *sampling.Scratch) (uint32, error) {
 	if j.req.Logprobs.Wanted {
 		scratch.Keep(row)
 	}
+	if j.req.Trace {
+		scratch.BeginTrace(row)
+	}
 	id, err := j.sample(row, scratch)
 	if err != nil {
 		return 0, err
 	}
+	if j.req.Trace {
+		j.traces = append(j.traces[:0], scratch.EndTrace(id))
+	}
 	if j.req.Logprobs.Wanted {
-		if j.entries, err = scratch.Logprobs(j.entries[:0], scratch.Kept(), id, j.req.Logprobs.Top); err != nil {
+		if j.entries, err = j.req.Logprobs.append(j.entries[:0], scratch, scratch.Kept(), id); err != nil {
 			return 0, err
 		}
 	}

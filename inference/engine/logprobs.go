@@ -30,7 +30,7 @@ func (j *job) scorePrompt(dst []sampling.Logprob, c sched.Chunk, rows [][]float3
 		if at < j.scored {
 			continue
 		}
-		if dst, err = s.Logprobs(dst, row, prompt[at], top); err != nil {
+		if dst, err = j.req.PromptLogprobs.append(dst, s, row, prompt[at]); err != nil {
 			return dst, fmt.Errorf("token %d of the prompt: %w", at, err)
 		}
 		j.scored = at + 1
@@ -41,6 +41,17 @@ func (j *job) scorePrompt(dst []sampling.Logprob, c sched.Chunk, rows [][]float3
 // scores says whether a chunk's rows of logits tell what the reader wants to know.
 func (j *job) scores(c sched.Chunk) bool {
 	return j.req.PromptLogprobs.Wanted && j.scored <= min(c.Past+len(c.Tokens), len(j.req.Prompt)-1)
+}
+
+// append appends the entries of a token.
+func (l Logprobs) append(dst []sampling.Logprob, s *sampling.Scratch, row []float32, id uint32) ([]sampling.Logprob, error) {
+	first := len(dst)
+	dst, err := s.Logprobs(dst, row, id, l.Top)
+	if err != nil || !l.Entropy {
+		return dst, err
+	}
+	dst[first].Entropy, err = s.Entropy(row)
+	return dst, err
 }
 
 // structured makes structures of a flat list, in memory of their own.
@@ -56,7 +67,7 @@ func (l Logprobs) structured(flat []sampling.Logprob) []TokenLogprobs {
 		for n > 1 && entries[n-1].Rank == 0 {
 			n--
 		}
-		out[i] = TokenLogprobs{Token: entries[0], Top: entries[1:n:n]}
+		out[i] = TokenLogprobs{Token: entries[0], Top: entries[1:n:n], Entropy: entries[0].Entropy}
 	}
 	return out
 }

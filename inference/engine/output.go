@@ -52,18 +52,19 @@ type pending struct {
 	ids      []uint32
 	logprobs []sampling.Logprob // of tokens, flat
 	prompt   []sampling.Logprob // of the prompt's tokens, flat
+	traces   []sampling.Trace
 	finish   *Finish
 }
 
 // empty says whether there is nothing to take.
 func (p *pending) empty() bool {
-	return len(p.text) == 0 && len(p.ids) == 0 && len(p.logprobs) == 0 && len(p.prompt) == 0 && p.finish == nil
+	return len(p.text) == 0 && len(p.ids) == 0 && len(p.logprobs) == 0 && len(p.prompt) == 0 && len(p.traces) == 0 && p.finish == nil
 }
 
 // reset empties it and keeps its memory.
 func (p *pending) reset() {
 	p.text, p.ids, p.logprobs, p.prompt = p.text[:0], p.ids[:0], p.logprobs[:0], p.prompt[:0]
-	p.finish = nil
+	p.traces, p.finish = nil, nil
 }
 
 type phase int
@@ -108,7 +109,7 @@ func (o *Output) take() (u Update, err error, ok bool) {
 		return Update{}, o.mu.err, o.mu.err != nil
 	}
 	u = Update{
-		Text: string(o.mu.text), Finish: o.mu.finish,
+		Text: string(o.mu.text), Finish: o.mu.finish, Traces: o.mu.traces,
 		Logprobs: o.logprobs.structured(o.mu.logprobs), Prompt: o.promptLogprobs.structured(o.mu.prompt),
 	}
 	if len(o.mu.ids) > 0 {
@@ -147,9 +148,9 @@ func (o *Output) Close() {
 	o.abort(ErrClosed)
 }
 
-// put adds a token to what the reader takes next: its text, and its id and log-probabilities if they are wanted. It
-// says whether the reader has taken nothing for longer than timeout. The summary is the account with this token.
-func (o *Output) put(text []byte, id uint32, logprobs []sampling.Logprob, now time.Time, timeout time.Duration, summary Summary) (stalled bool) {
+// put adds a token of a job to what the reader takes next: its text, and its id, log-probabilities and trace if they are
+// wanted. It says whether the reader has taken nothing for longer than timeout. The summary is the account with this token.
+func (o *Output) put(text []byte, id uint32, j *job, now time.Time, timeout time.Duration, summary Summary) (stalled bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.mu.phase == phaseEnded {
@@ -160,7 +161,8 @@ func (o *Output) put(text []byte, id uint32, logprobs []sampling.Logprob, now ti
 	if o.wantIDs {
 		o.mu.ids = append(o.mu.ids, id)
 	}
-	o.mu.logprobs = append(o.mu.logprobs, logprobs...)
+	o.mu.logprobs = append(o.mu.logprobs, j.entries...)
+	o.mu.traces = append(o.mu.traces, j.traces...)
 	return o.stalledLocked(now, timeout)
 }
 

@@ -41,6 +41,8 @@ type Request struct {
 	// Logprobs asks for the log-probabilities of the generated tokens, PromptLogprobs for those of the prompt's, whose
 	// prefill then runs in chunks of at most runner.MaxRows tokens and takes nothing from the prefix store.
 	Logprobs, PromptLogprobs Logprobs
+	// Trace asks how each token was drawn.
+	Trace bool
 	// Cache says how the prefix store may be used.
 	Cache Cache
 	// Tenant is who shares the engine fairly with other tenants.
@@ -54,8 +56,9 @@ type Request struct {
 
 // Logprobs asks for log-probabilities: those of each token and of the Top most likely ones at its position.
 type Logprobs struct {
-	Wanted bool
-	Top    int // 0 or more
+	Wanted  bool
+	Top     int  // 0 or more
+	Entropy bool // that of the distribution as well
 }
 
 // stride is the number of entries for one token.
@@ -64,8 +67,9 @@ func (l Logprobs) stride() int { return 1 + l.Top }
 // TokenLogprobs is what the model thought of one position: of the token there, and of the most likely ones, best
 // first. The values are those of the model's own distribution, whatever the request's sampling makes of it.
 type TokenLogprobs struct {
-	Token sampling.Logprob
-	Top   []sampling.Logprob
+	Token   sampling.Logprob
+	Top     []sampling.Logprob
+	Entropy float32 // of the distribution in nats, if Logprobs.Entropy asked for it
 }
 
 // What a step of priority is worth, and how many there are. So a request waits at most so much longer for others of its
@@ -134,9 +138,10 @@ type Finish struct {
 
 // Update is what became of an output since the last Update.
 type Update struct {
-	Text     string          // whole UTF-8 characters
-	TokenIDs []uint32        // if Request.WantTokenIDs was set; the reader's own
-	Logprobs []TokenLogprobs // one for each token, if Request.Logprobs asked for them
+	Text     string           // whole UTF-8 characters
+	TokenIDs []uint32         // if Request.WantTokenIDs was set; the reader's own
+	Logprobs []TokenLogprobs  // one for each token, if Request.Logprobs asked for them
+	Traces   []sampling.Trace // one for each token, if Request.Trace was set
 	// Prompt is one for each further token of the prompt, if Request.PromptLogprobs asked for them: all come before the
 	// first generated token. The first token follows nothing: its entry has rank 0, value 0 and no Top.
 	Prompt []TokenLogprobs

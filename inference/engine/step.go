@@ -202,14 +202,14 @@ func (e *Engine) advance(q *sched.Sequence, d drawing, batch runner.Step, now st
 		if j.count == 1 {
 			j.last = j.first
 		}
-		if j.out.put(text, id, j.entries, now.ended, e.cfg.ReaderTimeout, j.summary(now.ended)) {
+		if j.out.put(text, id, j, now.ended, e.cfg.ReaderTimeout, j.summary(now.ended)) {
 			e.end(j, nil, ErrSlowReader)
 			return sched.Result{Done: true}
 		}
 		return sched.Result{Token: id}
 	}
 	j.last = time.Now()
-	j.out.put(text, id, j.entries, now.ended, e.cfg.ReaderTimeout, j.summary(now.ended))
+	j.out.put(text, id, j, now.ended, e.cfg.ReaderTimeout, j.summary(now.ended))
 	e.end(j, finish, nil)
 	return sched.Result{Done: true}
 }

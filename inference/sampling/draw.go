@@ -6,6 +6,7 @@ import "math"
 // weight is exp((logit - best) / temperature), so that the most likely token's is 1.
 func (s *Scratch) draw(row []float32, best float32, p Params, u float64) uint32 {
 	s.ids, s.weights = s.ids[:0], s.weights[:0]
+	s.tracer.begin(p.Temperature)
 	typical := p.typical()
 	if typical {
 		s.save(row)
@@ -13,14 +14,17 @@ func (s *Scratch) draw(row []float32, best float32, p Params, u float64) uint32 
 	switch {
 	case p.TopK > 0 && p.TopK < len(row):
 		s.gatherTopK(row, p.TopK)
+		s.tracer.cut(stepTopK, s.ids)
 		total := weigh(s.weights, best, p.Temperature)
 		if p.TopP < 1 {
 			s.cutTopP(p.TopP, total, 0)
+			s.tracer.cut(stepTopP, s.ids)
 		}
 	case p.TopP < 1:
 		total := s.weighAll(row, best, p.Temperature)
 		tail := s.gatherLikely(row, (1-float64(p.TopP))*total/float64(len(row)), total)
 		s.cutTopP(p.TopP, total, tail)
+		s.tracer.cut(stepTopP, s.ids)
 	case p.MinP > 0:
 		s.gatherAtLeast(row, minLogit(best, p))
 		weigh(s.weights, best, p.Temperature)
@@ -33,9 +37,11 @@ func (s *Scratch) draw(row []float32, best float32, p Params, u float64) uint32 
 	}
 	if p.MinP > 0 {
 		s.keep(p.MinP, math.MaxInt)
+		s.tracer.cut(stepMinP, s.ids)
 	}
 	if typical {
 		s.keepTypical(best, p)
+		s.tracer.cut(stepTypicalP, s.ids)
 	}
 	return s.pick(u)
 }

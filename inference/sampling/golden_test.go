@@ -84,7 +84,7 @@ func distribution(row []float32, p Params, prompt, output []uint32) ([]float64, 
 		s.Accept(id)
 	}
 	scratch := NewScratch(len(row))
-	s.process(row, len(output))
+	s.process(row, len(output), nil)
 	best, err := scratch.scan(row)
 	if err != nil {
 		return nil, 0, err

@@ -8,6 +8,8 @@ type Logprob struct {
 	ID    uint32
 	Value float32
 	Rank  int32 // 1 and how many tokens are more likely; 0 in an entry that stands for nothing
+
+	Entropy float32 // of the position, for whoever asks Scratch.Entropy and keeps it here
 }
 
 // Keep copies a row of logits before Sample changes it, for Logprobs.
@@ -67,6 +69,24 @@ func (s *Scratch) Logprobs(dst []Logprob, row []float32, id uint32, n int) ([]Lo
 		e.Rank, e.Value = rank, value(e.Value)
 	}
 	return dst, nil
+}
+
+// Entropy is the entropy of the softmax of a row of logits in nats, accurate to 1e-6 of the logits' span. It doesn't change
+// the row, in which not all tokens are excluded.
+func (s *Scratch) Entropy(row []float32) (float32, error) {
+	best, err := s.scan(row)
+	if err != nil {
+		return 0, err
+	}
+	s.selected = append(s.selected[:0], row...)
+	total := weigh(s.selected, row[best], 1)
+	var sum float64 // of weight times logit
+	for i, w := range s.selected {
+		if w > 0 { // else the logit may be minus infinity
+			sum += float64(w) * float64(row[i]-row[best])
+		}
+	}
+	return float32(max(0, math.Log(total)-sum/total)), nil
 }
 
 // countAbove counts the logits above x.

@@ -34,9 +34,10 @@ func (m *mask) add(id uint32) {
 }
 
 // apply excludes what may not be drawn at a position of the output.
-func (m *mask) apply(row []float32, position int) {
+func (m *mask) apply(row []float32, position int, t *tracer) {
 	if m.params.NoRepeatNGram > 0 {
 		m.excludeRepeats(row, m.params.NoRepeatNGram)
+		t.logits(stepNoRepeat, row)
 	}
 	for _, word := range m.params.BadWords {
 		last := len(word) - 1
@@ -44,13 +45,18 @@ func (m *mask) apply(row []float32, position int) {
 			exclude(row, word[last])
 		}
 	}
+	if len(m.params.BadWords) > 0 {
+		t.logits(stepBadWords, row)
+	}
 	if position < m.params.MinTokens {
 		for _, id := range m.params.Ends {
 			exclude(row, id)
 		}
+		t.logits(stepMinTokens, row)
 	}
 	if m.params.Allowed != nil {
 		excludeOthers(row, m.params.Allowed)
+		t.logits(stepAllowed, row)
 	}
 }
 

@@ -27,12 +27,14 @@ func New(p Params, output int, prompt []uint32, maxTokens int) *Sampler {
 // logit of minus infinity excludes its token. The error is ErrExcluded if the parameters exclude all tokens that the
 // row doesn't, and a *LogitError if a logit is NaN or plus infinity, or if the row excludes all.
 func (s *Sampler) Sample(row []float32, scratch *Scratch, position int) (uint32, error) {
-	s.process(row, position)
+	scratch.tracer.start(row)
+	s.process(row, position, scratch.tracer)
 	best, err := scratch.scan(row)
 	if err != nil {
 		return 0, s.explain(err)
 	}
 	if s.params.Temperature == 0 {
+		scratch.tracer.decide()
 		return best, nil
 	}
 	u := Uniform(s.params.Seed, s.output, position)
@@ -40,17 +42,21 @@ func (s *Sampler) Sample(row []float32, scratch *Scratch, position int) (uint32,
 }
 
 // process changes the logits of a row for a position of the output.
-func (s *Sampler) process(row []float32, position int) {
+func (s *Sampler) process(row []float32, position int, t *tracer) {
 	for _, b := range s.params.Bias {
 		if int64(b.ID) < int64(len(row)) {
 			row[b.ID] += b.Value
 		}
 	}
+	if len(s.params.Bias) > 0 {
+		t.logits(stepBias, row)
+	}
 	if s.history != nil {
 		s.history.apply(row, s.params)
+		t.logits(stepPenalties, row)
 	}
 	if s.mask != nil {
-		s.mask.apply(row, position)
+		s.mask.apply(row, position, t)
 	}
 }
 

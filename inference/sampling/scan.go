@@ -33,6 +33,7 @@ type Scratch struct {
 	kept     []float32 // a copy of the row before sampling
 
 	typical *typicalScratch // nil until it is needed
+	tracer  *tracer         // of the draw that is being made; nil: nobody wants to know
 }
 
 // NewScratch makes a scratch for rows of up to vocab logits. A longer row makes it grow.
