@@ -210,7 +210,12 @@ func (d *dfa) finish() *dfa {
 	}
 	d.next, d.accepts = next, accepts
 	d.locals = make([]atomic.Pointer[local], parts)
-	d.firsts = make([]byteSet, parts)
+	return d.finishFirsts()
+}
+
+// finishFirsts finds the bytes that lead on from each state.
+func (d *dfa) finishFirsts() *dfa {
+	d.firsts = make([]byteSet, len(d.accepts))
 	for s := range d.firsts {
 		for b := range 256 {
 			if d.step(int32(s), byte(b)) != dead {
@@ -316,11 +321,9 @@ func (d *dfa) partition(alive []bool, number []int32) int {
 	}
 }
 
-// combine makes the automaton of the texts for which keep says yes, by whether a and b accept them.
-func combine(a, b *dfa, keep func(a, b bool) bool) (*dfa, error) {
-	d := &dfa{}
+// jointClasses numbers the bytes by what two automata tell apart, and has a byte of each class.
+func jointClasses(a, b *dfa) (class [256]uint8, sample []byte) {
 	pairs := map[[2]uint8]uint8{}
-	var sample []byte
 	for i := range 256 {
 		p := [2]uint8{a.class[i], b.class[i]}
 		c, ok := pairs[p]
@@ -329,8 +332,16 @@ func combine(a, b *dfa, keep func(a, b bool) bool) (*dfa, error) {
 			pairs[p] = c
 			sample = append(sample, byte(i))
 		}
-		d.class[i] = c
+		class[i] = c
 	}
+	return class, sample
+}
+
+// combine makes the automaton of the texts for which keep says yes, by whether a and b accept them.
+func combine(a, b *dfa, keep func(a, b bool) bool) (*dfa, error) {
+	d := &dfa{}
+	var sample []byte
+	d.class, sample = jointClasses(a, b)
 	d.classes = len(sample)
 	ids := map[[2]int32]int32{}
 	var list [][2]int32

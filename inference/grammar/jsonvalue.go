@@ -3,13 +3,17 @@ package grammar
 import (
 	"regexp/syntax"
 	"strings"
+	"sync"
 	"unicode"
 )
 
 // jsonDFAs are the terminals of JSON without further conditions. All grammars of a vocabulary share them, and what is
 // known of their masks.
 type jsonDFAs struct {
-	text, number, integer *dfa
+	text, number, integer, name *dfa // name: strings with no more escapes than they need
+
+	mu      sync.Mutex
+	formats map[string]*dfa // guarded by mu
 }
 
 // Patterns of numbers: their digits are bounded, so that every one comes to an end and none is beyond what readers of JSON
@@ -26,20 +30,25 @@ func (v *Vocabulary) terminals() *jsonDFAs {
 			if err != nil {
 				panic("grammar: " + err.Error()) // of a pattern of ours
 			}
-			d.shared = true
-			d.follow = byteSet{}
-			for _, b := range []byte(",:]} \n") {
-				d.follow.add(b)
-			}
-			return d
+			return d.share()
 		}
-		v.jsonDFAs = jsonDFAs{
-			text:    share(jsonText()),
-			number:  share(compileRegexp(numberPattern)),
-			integer: share(compileRegexp(integerPattern)),
-		}
+		v.jsonDFAs.text = share(jsonText())
+		v.jsonDFAs.number = share(compileRegexp(numberPattern))
+		v.jsonDFAs.integer = share(compileRegexp(integerPattern))
+		v.jsonDFAs.name = share(contentDFA(&syntax.Regexp{Op: syntax.OpEmptyMatch}))
+		v.jsonDFAs.formats = map[string]*dfa{}
 	})
 	return &v.jsonDFAs
+}
+
+// share makes a terminal one that grammars share: only what follows values in JSON is looked at.
+func (d *dfa) share() *dfa {
+	d.shared = true
+	d.follow = byteSet{}
+	for _, b := range []byte(",:]} \n") {
+		d.follow.add(b)
+	}
+	return d
 }
 
 // jsonText is the automaton of JSON strings in all their spellings. An escaped surrogate comes as a pair.

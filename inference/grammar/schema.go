@@ -12,6 +12,7 @@ import (
 type schemas struct {
 	root    *value
 	json    *jsonRules
+	shared  *jsonDFAs
 	anchors map[string]*value
 	rules   map[string]*rule
 	pending []pendingRule
@@ -44,8 +45,8 @@ func compileSchema(text string, v *Vocabulary) (*rule, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &schemas{root: root, json: newJSONRules(v), anchors: map[string]*value{}, rules: map[string]*rule{}}
-	s.findAnchors(root)
+	s := &schemas{root: root, json: newJSONRules(v), shared: v.terminals(), anchors: map[string]*value{}, rules: map[string]*rule{}}
+	s.findAnchors(root, false)
 	start := s.rule([]part{{schema: root}})
 	for len(s.pending) > 0 && s.err == nil {
 		p := s.pending[len(s.pending)-1]
@@ -232,8 +233,8 @@ func harmless(at *value, m member) bool {
 		return at.get("if") == nil
 	case "minContains", "maxContains":
 		return at.get("contains") == nil
-	case "unevaluatedItems", "unevaluatedProperties", "propertyNames", "contains", "if":
-		return m.value.kind == isBool && m.value.truth || m.value.kind == isObject && len(m.value.members) == 0 && m.name != "contains" && m.name != "if"
+	case "unevaluatedItems", "unevaluatedProperties", "propertyNames":
+		return m.value.kind == isBool && m.value.truth || m.value.kind == isObject && len(m.value.members) == 0
 	case "dependentSchemas", "dependentRequired", "dependencies":
 		return m.value.kind == isObject && len(m.value.members) == 0
 	case "not":
@@ -242,24 +243,34 @@ func harmless(at *value, m member) bool {
 	return false
 }
 
-// findAnchors notes where $anchor and $id name schemas.
-func (s *schemas) findAnchors(v *value) {
+// findAnchors notes where $anchor and $id name schemas, and what lies within a schema that has an $id of its own. A name
+// that is given twice names nothing.
+func (s *schemas) findAnchors(v *value, embedded bool) {
+	v.embedded = embedded
 	for _, m := range v.members {
-		if (m.name == "$anchor" || m.name == "$id" || m.name == "id") && m.value.kind == isString {
-			name := strings.TrimPrefix(m.value.text, "#")
-			if m.name == "$anchor" || strings.HasPrefix(m.value.text, "#") {
+		if m.value.kind == isString && (m.name == "$anchor" || m.name == "$id") {
+			name := m.value.text
+			switch {
+			case m.name == "$anchor":
 				name = "#" + name
+			case !strings.HasPrefix(name, "#"):
+				name = strings.TrimSuffix(name, "#")
+				v.embedded = v != s.root
 			}
-			if _, taken := s.anchors[name]; !taken {
+			if _, taken := s.anchors[name]; taken {
+				s.anchors[name] = nil
+			} else {
 				s.anchors[name] = v
 			}
 		}
+	}
+	for _, m := range v.members {
 		if m.name != "enum" && m.name != "const" {
-			s.findAnchors(m.value)
+			s.findAnchors(m.value, v.embedded)
 		}
 	}
 	for _, item := range v.items {
-		s.findAnchors(item)
+		s.findAnchors(item, v.embedded)
 	}
 }
 
@@ -267,6 +278,10 @@ func (s *schemas) findAnchors(v *value) {
 func (s *schemas) resolve(at, ref *value) *value {
 	if ref.kind != isString {
 		s.refuse(at, "$ref", "must be a string")
+		return nil
+	}
+	if at.embedded {
+		s.refuse(at, "$ref", "references within a schema that has an $id of its own are not supported")
 		return nil
 	}
 	base, fragment, _ := strings.Cut(ref.text, "#")

@@ -19,6 +19,8 @@ type value struct {
 
 	id      int    // of a schema: its number
 	pointer string // where it is
+
+	embedded bool // within a schema that has an $id of its own
 }
 
 type member struct {

@@ -127,6 +127,9 @@ func (n *numbers) limits(negative bool) (least, greatest *magnitude, some bool) 
 	low, high := n.low, n.high
 	if negative {
 		low, high = negated(high), negated(low)
+		if high != nil && high.value.Sign() == 0 {
+			return nil, nil, false // or a zero with a sign
+		}
 	}
 	if high != nil {
 		if high.value.Sign() < 0 {
@@ -239,7 +242,7 @@ func (n *numbers) automaton() (*dfa, error) {
 		}
 		return d, false
 	}
-	return explore(digits{}, step, func(d digits) bool {
+	return explore([]byte("-.0123456789"), digits{}, step, func(d digits) bool {
 		return (d.phase == '0' || d.phase == '1' || d.phase == 'f') && within(d)
 	})
 }

@@ -204,13 +204,9 @@ func isNever(set []part) bool {
 
 // otherNames is the automaton of the names, as JSON strings with no more escapes than they need, but for some.
 func (s *schemas) otherNames(names []string) (*dfa, error) {
-	e, err := parseRegexp("")
-	if err != nil {
-		return nil, err
-	}
-	all, err := contentDFA(e)
-	if err != nil || len(names) == 0 {
-		return all, err
+	all := s.shared.name
+	if len(names) == 0 {
+		return all, nil
 	}
 	n := &nfa{}
 	from, err := n.state()

@@ -32,7 +32,7 @@ func (s *schemas) text(set []part) expr {
 			restrict(p.schema, "pattern", d, err)
 		}
 		if format := p.schema.get("format"); format != nil {
-			d, err := formatDFA(format)
+			d, err := s.shared.format(format)
 			if d != nil || err != nil {
 				restrict(p.schema, "format", d, err)
 			}
@@ -206,7 +206,7 @@ func formatPattern(name string) string {
 	case "ipv6":
 		return ipv6
 	case "uri":
-		return `[a-zA-Z][a-zA-Z0-9+.-]*:(?://` + host + `(?::[0-9]{1,5})?)?(?:/` + pchar + `*)*(?:\?(?:` + pchar + `|[/?])*)?(?:#(?:` + pchar + `|[/?])*)?`
+		return `[a-zA-Z][a-zA-Z0-9+.-]*:(?://` + host + `(?::[0-9]{1,5})?(?:/` + pchar + `*)*|` + pchar + `(?:` + pchar + `|/)*)(?:\?(?:` + pchar + `|[/?])*)?(?:#(?:` + pchar + `|[/?])*)?`
 	case "uri-reference":
 		return `(?:/` + pchar + `*)+(?:\?(?:` + pchar + `|[/?])*)?(?:#(?:` + pchar + `|[/?])*)?`
 	case "json-pointer":
@@ -215,8 +215,8 @@ func formatPattern(name string) string {
 	return ""
 }
 
-// formatDFA is the automaton of the JSON strings of a format; nil of one that says nothing about strings.
-func formatDFA(format *value) (*dfa, error) {
+// format is the automaton of the JSON strings of a format; nil of one that says nothing about strings.
+func (d *jsonDFAs) format(format *value) (*dfa, error) {
 	if format.kind != isString {
 		return nil, errorf("must be a string")
 	}
@@ -228,11 +228,21 @@ func formatDFA(format *value) (*dfa, error) {
 		}
 		return nil, errorf("this format is not supported")
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if known := d.formats[format.text]; known != nil {
+		return known, nil
+	}
 	e, err := parseRegexp(`^(?:` + pattern + `)$`)
 	if err != nil {
 		return nil, err
 	}
-	return contentDFA(e)
+	made, err := contentDFA(e)
+	if err != nil {
+		return nil, err
+	}
+	d.formats[format.text] = made.share()
+	return made, nil
 }
 
 // ofLength is the automaton of those strings of d that have least to most characters; most -1: or more.
@@ -244,8 +254,9 @@ func ofLength(d, text *dfa, least, most int32) (*dfa, error) {
 	if most >= 0 {
 		top = most
 	}
+	joint, sample := jointClasses(d, text)
 	type place struct{ d, text, count int32 }
-	return explore(place{}, func(p place, b byte) (place, bool) {
+	made, err := explore(sample, place{}, func(p place, b byte) (place, bool) {
 		to := place{d.step(p.d, b), text.step(p.text, b), p.count}
 		if to.d == dead || to.text == dead {
 			return to, false
@@ -261,23 +272,32 @@ func ofLength(d, text *dfa, least, most int32) (*dfa, error) {
 		}
 		return to, true
 	}, func(p place) bool { return d.accepts[p.d] && text.accepts[p.text] })
+	if err != nil {
+		return nil, err
+	}
+	for b := range made.class {
+		joint[b]++ // explore's class 0 is that of bytes outside of the alphabet
+	}
+	made.class = joint
+	return made.finishFirsts(), nil
 }
 
-// explore makes the automaton of an abstract machine, by all places that it can come to.
-func explore[P comparable](start P, step func(P, byte) (P, bool), accepts func(P) bool) (*dfa, error) {
-	d := &dfa{classes: 256}
-	for b := range 256 {
-		d.class[b] = uint8(b)
+// explore makes the automaton of an abstract machine that reads bytes of an alphabet, by all places that it can come to.
+func explore[P comparable](alphabet []byte, start P, step func(P, byte) (P, bool), accepts func(P) bool) (*dfa, error) {
+	d := &dfa{classes: len(alphabet) + 1} // class 0 is that of all other bytes
+	for i, b := range alphabet {
+		d.class[b] = uint8(i + 1)
 	}
 	ids := map[P]int32{start: 0}
 	list := []P{start}
-	for i := 0; i < len(list); i++ {
+	for i := 0; i < len(list); i++ { //nolint:intrange // the list grows
 		if len(list) > maxDFA {
 			return nil, errorf("it needs more than %d states", maxDFA)
 		}
 		d.accepts = append(d.accepts, accepts(list[i]))
-		for b := range 256 {
-			to, ok := step(list[i], byte(b))
+		d.next = append(d.next, dead)
+		for _, b := range alphabet {
+			to, ok := step(list[i], b)
 			if !ok {
 				d.next = append(d.next, dead)
 				continue
@@ -291,35 +311,5 @@ func explore[P comparable](start P, step func(P, byte) (P, bool), accepts func(P
 			d.next = append(d.next, id)
 		}
 	}
-	d.join()
 	return d.finish(), nil
-}
-
-// join gives bytes that lead to the same places one class.
-func (d *dfa) join() {
-	columns := map[string]uint8{}
-	var class [256]uint8
-	var keep []int
-	column := make([]byte, 0, 4*len(d.accepts))
-	for b := range 256 {
-		column = column[:0]
-		for s := range d.accepts {
-			t := d.next[s*d.classes+int(d.class[b])]
-			column = append(column, byte(t), byte(t>>8), byte(t>>16), byte(t>>24))
-		}
-		c, ok := columns[string(column)]
-		if !ok {
-			c = uint8(len(keep))
-			columns[string(column)] = c
-			keep = append(keep, int(d.class[b]))
-		}
-		class[b] = c
-	}
-	next := make([]int32, 0, len(d.accepts)*len(keep))
-	for s := range d.accepts {
-		for _, c := range keep {
-			next = append(next, d.next[s*d.classes+c])
-		}
-	}
-	d.class, d.classes, d.next = class, len(keep), next
 }
