@@ -56,6 +56,10 @@ CASES = {
             **SMALL, "hidden_size": 96, "num_attention_heads": 3, "num_key_value_heads": 1, "head_dim": 16, "sliding_window": 16,
             "query_pre_attn_scalar": 24, "attn_logit_softcapping": 5.0, "final_logit_softcapping": 3.0,
         },
+        "window of 40, bfloat16": {
+            **SMALL, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32, "sliding_window": 40,
+            "query_pre_attn_scalar": 32, "attn_logit_softcapping": 20.0, "final_logit_softcapping": 10.0, "dtype": "bfloat16",
+        },
     }),
     "gemma3": ("gemma3_text", {
         "window of 8 in two of three layers": {
@@ -71,6 +75,10 @@ CASES = {
                 "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
             },
             "dtype": "bfloat16",
+        },
+        "seven layers": {
+            **SMALL, "num_hidden_layers": 7, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
+            "sliding_window": 24, "query_pre_attn_scalar": 16,
         },
     }),
     "phi3": ("phi3", {
@@ -126,6 +134,17 @@ CASES = {
     }),
 }
 LENGTHS = [1, 2, 37, 300]
+
+# What GGUF's metadata can't say, or llama.cpp's converter leaves out: windows of Llama's layers, other patterns of layers
+# and scales than the published models', another width than four times the hidden one.
+NO_GGUF = {
+    "mistral": ["window of 16"],
+    "qwen2": ["untied, a window from the second layer on, yarn"],
+    "smollm3": ["a list of layers"],
+    "gemma2": ["window of 16"],
+    "gemma3": ["window of 8 in two of three layers", "linear scaling"],
+    "gpt2": ["untied, another width"],
+}
 
 
 def load(architecture, case):
