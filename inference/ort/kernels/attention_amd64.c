@@ -9,26 +9,27 @@
 
 enum {
 	key_group = 16,  // positions that lie together in the keys
+	key_groups = key_block / key_group,
 	most_rows = 6,   // queries that share what is loaded of keys and values
 	group_tokens = 2, // tokens of a run that are taken together
 	most_size = 256, // of a head
 };
 
-// rotate turns pairs (i, i + size/2) of x by the angles of a position.
-VECTOR static void rotate(const state *s, int position, const float *x, float *y) {
+// rotate turns pairs (i, i + size/2) of x by the angles of a position, and multiplies by scale.
+VECTOR static void rotate(const state *s, int position, const float *restrict x, float *restrict y, float scale) {
 	const int half = s->head_size / 2;
-	const float *c = s->cosines + (size_t)position * half, *n = s->sines + (size_t)position * half;
+	const float *restrict c = s->cosines + (size_t)position * half, *restrict n = s->sines + (size_t)position * half;
 	for (int i = 0; i < half; i++) {
 		const float a = x[i], b = x[i + half];
-		y[i] = a * c[i] - b * n[i];
-		y[i + half] = b * c[i] + a * n[i];
+		y[i] = (a * c[i] - b * n[i]) * scale;
+		y[i + half] = (b * c[i] + a * n[i]) * scale;
 	}
 }
 
-// half_of rounds to binary16, without infinities.
-VECTOR static inline uint16_t half_of(float v) {
-	v = v > 65504 ? 65504 : v < -65504 ? -65504 : v;
-	return _cvtss_sh(v, _MM_FROUND_TO_NEAREST_INT);
+// round_halves rounds 16 values to binary16, without infinities.
+INLINE __m256i round_halves(const float *x) {
+	const __m512 most = _mm512_set1_ps(65504), v = _mm512_loadu_ps(x);
+	return _mm512_cvtps_ph(_mm512_max_ps(_mm512_min_ps(most, v), _mm512_sub_ps(_mm512_setzero_ps(), most)), _MM_FROUND_TO_NEAREST_INT);
 }
 
 // One call of sluice_attend.
@@ -37,7 +38,8 @@ typedef struct {
 	int layer;
 	const float *qkv;
 	float *y;
-	int tokens, parts;
+	int tokens;
+	size_t items, parts;
 } attention;
 
 // run_of finds a token's run.
@@ -59,12 +61,14 @@ VECTOR static void store_part(void *data, size_t part) {
 			const size_t head = ((size_t)r->slot * s->kv_heads + h) * s->max_length * size;
 			const float *key = a->qkv + (size_t)t * width + (s->heads + h) * size, *value = key + s->kv_heads * size;
 			float rotated[most_size];
-			rotate(s, position, key, rotated);
+			uint16_t rounded[16];
+			rotate(s, position, key, rotated, 1);
 			uint16_t *k = s->keys[a->layer] + head + (size_t)(position / key_group) * key_group * size + position % key_group;
 			uint16_t *v = s->values[a->layer] + head + (size_t)position * size;
-			for (int i = 0; i < size; i++) {
-				k[i * key_group] = half_of(rotated[i]);
-				v[i] = half_of(value[i]);
+			for (int i = 0; i < size; i += 16) {
+				_mm256_storeu_si256((__m256i *)(v + i), round_halves(value + i));
+				_mm256_storeu_si256((__m256i *)rounded, round_halves(rotated + i));
+				for (int j = 0; j < 16; j++) k[(i + j) * key_group] = rounded[j];
 			}
 		}
 	}
@@ -75,7 +79,29 @@ typedef struct {
 	const float *query[most_rows]; // rotated and scaled
 	float *y[most_rows];
 	int length[most_rows]; // keys that each may see
+	const uint16_t *next;  // the first keys of what is computed after them
 } rows;
+
+// multiply_keys gives the products of R queries with G groups of keys. While it works on a block, what is needed next is
+// on its way: the block's values, and the keys that follow.
+INLINE void multiply_keys(const uint16_t *keys, const uint16_t *values, const uint16_t *next, int size, const rows *q,
+                          __m512 score[most_rows][key_groups], const int R, const int G) {
+	for (int i = 0; i < size; i++) {
+		for (int line = 0; line < key_block * 2; line += 64) {
+			_mm_prefetch((const char *)values + (size_t)i * key_block * 2 + line, _MM_HINT_T1);
+			_mm_prefetch((const char *)next + (size_t)i * key_block * 2 + line, _MM_HINT_T1);
+		}
+		__m512 key[key_groups];
+#pragma GCC unroll 4
+		for (int g = 0; g < G; g++) key[g] = halves(keys + (g * size + i) * key_group);
+#pragma GCC unroll 6
+		for (int r = 0; r < R; r++) {
+			const __m512 x = _mm512_set1_ps(q->query[r][i]);
+#pragma GCC unroll 4
+			for (int g = 0; g < G; g++) score[r][g] = _mm512_fmadd_ps(x, key[g], score[r][g]);
+		}
+	}
+}
 
 // attend_rows computes R queries. R is a constant where it is called.
 INLINE void attend_rows(const uint16_t *keys, const uint16_t *values, int size, const rows *q, const int R) {
@@ -89,36 +115,27 @@ INLINE void attend_rows(const uint16_t *keys, const uint16_t *values, int size, 
 		longest = q->length[r] > longest ? q->length[r] : longest;
 	}
 	for (int start = 0; start < longest; start += key_block) {
-		const int groups = (longest - start + key_group - 1) / key_group < key_block / key_group
-		                       ? (longest - start + key_group - 1) / key_group : key_block / key_group;
-		__m512 score[most_rows][key_block / key_group];
+		const uint16_t *k = keys + (size_t)start * size, *of = values + (size_t)start * size;
+		const uint16_t *next = start + key_block < longest ? k + key_block * size : q->next;
+		__m512 score[most_rows][key_groups];
 #pragma GCC unroll 6
 		for (int r = 0; r < R; r++)
 #pragma GCC unroll 4
-			for (int g = 0; g < key_block / key_group; g++) score[r][g] = _mm512_setzero_ps();
-		const uint16_t *k = keys + (size_t)start * size;
-		// Keys behind the last group are not there; the last group stands in for them.
-		const uint16_t *group[key_block / key_group];
-		for (int g = 0; g < key_block / key_group; g++) group[g] = k + (size_t)(g < groups ? g : groups - 1) * key_group * size;
-		for (int i = 0; i < size; i++) {
-			__m512 key[key_block / key_group];
-#pragma GCC unroll 4
-			for (int g = 0; g < key_block / key_group; g++) key[g] = halves(group[g] + i * key_group);
-#pragma GCC unroll 6
-			for (int r = 0; r < R; r++) {
-				const __m512 x = _mm512_set1_ps(q->query[r][i]);
-#pragma GCC unroll 4
-				for (int g = 0; g < key_block / key_group; g++) score[r][g] = _mm512_fmadd_ps(x, key[g], score[r][g]);
-			}
+			for (int g = 0; g < key_groups; g++) score[r][g] = _mm512_setzero_ps();
+		switch ((longest - start + key_group - 1) / key_group) {
+		case 1: multiply_keys(k, of, next, size, q, score, R, 1); break;
+		case 2: multiply_keys(k, of, next, size, q, score, R, 2); break;
+		case 3: multiply_keys(k, of, next, size, q, score, R, 3); break;
+		default: multiply_keys(k, of, next, size, q, score, R, 4);
 		}
 		float old[most_rows];
 #pragma GCC unroll 6
 		for (int r = 0; r < R; r++) {
 			const int left = q->length[r] - start;
-			__mmask16 mask[key_block / key_group];
+			__mmask16 mask[key_groups];
 			__m512 top = _mm512_set1_ps(-INFINITY);
 #pragma GCC unroll 4
-			for (int g = 0; g < key_block / key_group; g++) {
+			for (int g = 0; g < key_groups; g++) {
 				const int n = left - g * key_group;
 				mask[g] = n >= key_group ? 0xffff : n <= 0 ? 0 : (__mmask16)((1 << n) - 1);
 				top = _mm512_mask_max_ps(top, mask[g], top, score[r][g]);
@@ -129,7 +146,7 @@ INLINE void attend_rows(const uint16_t *keys, const uint16_t *values, int size, 
 			most[r] = now;
 			sum[r] = _mm512_mul_ps(sum[r], _mm512_set1_ps(old[r]));
 #pragma GCC unroll 4
-			for (int g = 0; g < key_block / key_group; g++) {
+			for (int g = 0; g < key_groups; g++) {
 				const __m512 e = _mm512_maskz_mov_ps(mask[g], exponential(_mm512_sub_ps(score[r][g], _mm512_set1_ps(now))));
 				sum[r] = _mm512_add_ps(sum[r], e);
 				_mm512_storeu_ps(p[r] + g * key_group, e);
@@ -187,59 +204,85 @@ static void (*const attend[most_rows + 1])(const uint16_t *, const uint16_t *, i
 	NULL, attend_1, attend_2, attend_3, attend_4, attend_5, attend_6,
 };
 
-// attend_group computes a few consecutive tokens of a run for one head of keys and values.
-VECTOR static void attend_group(const attention *a, const run *r, int first, int tokens, int kv_head) {
+// A few consecutive tokens of a run, for one head of keys and values.
+typedef struct {
+	const run *run;
+	int first, tokens, kv_head; // first: among the step's tokens
+} item;
+
+// item_at finds an item by its place. The tokens of a run that see most come first.
+static item item_at(const attention *a, size_t place) {
+	const state *s = a->s;
+	item it = {.kv_head = place % s->kv_heads};
+	int left = place / s->kv_heads;
+	for (int i = s->run_count - 1; i >= 0; i--) {
+		const run *r = &s->runs[i];
+		const int groups = (r->tokens + group_tokens - 1) / group_tokens;
+		if (left < groups) {
+			const int first = (groups - 1 - left) * group_tokens;
+			it.run = r;
+			it.first = r->first + first;
+			it.tokens = r->tokens - first < group_tokens ? r->tokens - first : group_tokens;
+			break;
+		}
+		left -= groups;
+	}
+	return it;
+}
+
+// head_of is where the keys, and the values, of an item begin.
+static size_t head_of(const state *s, const item *it) {
+	return ((size_t)it->run->slot * s->kv_heads + it->kv_head) * s->max_length * s->head_size;
+}
+
+VECTOR static void attend_item(const attention *a, const item *it, const uint16_t *next) {
 	const state *s = a->s;
 	const int size = s->head_size, group = s->heads / s->kv_heads, width = (s->heads + 2 * s->kv_heads) * size;
-	const size_t head = ((size_t)r->slot * s->kv_heads + kv_head) * s->max_length * size;
+	const uint16_t *keys = s->keys[a->layer] + head_of(s, it), *values = s->values[a->layer] + head_of(s, it);
 	float queries[most_rows][most_size];
 	rows q;
 	int n = 0;
-	for (int i = 0; i < tokens * group; i++) {
-		const int t = first + i / group, h = kv_head * group + i % group, position = r->past + t - r->first;
-		rotate(s, position, a->qkv + (size_t)t * width + h * size, queries[n]);
-		for (int d = 0; d < size; d++) queries[n][d] *= s->scale;
+	for (int i = 0; i < it->tokens * group; i++) {
+		const int t = it->first + i / group, h = it->kv_head * group + i % group, position = it->run->past + t - it->run->first;
+		rotate(s, position, a->qkv + (size_t)t * width + h * size, queries[n], s->scale);
 		q.query[n] = queries[n];
 		q.y[n] = a->y + ((size_t)t * s->heads + h) * size;
 		q.length[n] = position + 1;
-		if (++n == most_rows || i == tokens * group - 1) {
-			attend[n](s->keys[a->layer] + head, s->values[a->layer] + head, size, &q);
+		if (++n == most_rows || i == it->tokens * group - 1) {
+			q.next = i == it->tokens * group - 1 ? next : keys;
+			attend[n](keys, values, size, &q);
 			n = 0;
 		}
 	}
 }
 
-// attend_part computes one group of tokens for one head; the last ones, which see most, come first.
+// attend_part computes one part of the items.
 static void attend_part(void *data, size_t part) {
 	const attention *a = data;
-	const state *s = a->s;
-	const int kv_head = part % s->kv_heads;
-	int place = part / s->kv_heads;
-	for (int i = s->run_count - 1; i >= 0; i--) {
-		const run *r = &s->runs[i];
-		const int groups = (r->tokens + group_tokens - 1) / group_tokens;
-		if (place < groups) {
-			const int first = (groups - 1 - place) * group_tokens;
-			const int tokens = r->tokens - first < group_tokens ? r->tokens - first : group_tokens;
-			attend_group(a, r, r->first + first, tokens, kv_head);
-			return;
-		}
-		place -= groups;
+	const size_t last = (part + 1) * a->items / a->parts;
+	item it = item_at(a, part * a->items / a->parts);
+	for (size_t i = part * a->items / a->parts; i < last; i++) {
+		const item following = i + 1 < a->items ? item_at(a, i + 1) : it;
+		attend_item(a, &it, a->s->keys[a->layer] + head_of(a->s, &following));
+		it = following;
 	}
 }
 
 void sluice_attend(const state *s, int layer, const float *qkv, float *y, const parallel *p) {
 	attention a = {.s = s, .layer = layer, .qkv = qkv, .y = y};
-	int groups = 0;
+	size_t groups = 0;
 	for (int i = 0; i < s->run_count; i++) {
 		a.tokens += s->runs[i].tokens;
 		groups += (s->runs[i].tokens + group_tokens - 1) / group_tokens;
 	}
+	a.items = groups * s->kv_heads;
 	a.parts = a.tokens < 32 ? 1 : p->threads;
 	if (a.parts == 1) {
 		store_part(&a, 0);
 	} else {
 		p->call(p->context, store_part, a.parts, &a);
 	}
-	p->call(p->context, attend_part, (size_t)groups * s->kv_heads, &a);
+	// Parts enough for the threads to end together, though some items see more than others.
+	a.parts = a.items < 16 * (size_t)p->threads ? a.items : 16 * (size_t)p->threads;
+	p->call(p->context, attend_part, a.parts, &a);
 }
