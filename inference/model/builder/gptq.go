@@ -21,15 +21,15 @@ import (
 // order of falling H_kk. The scale of each block is searched first, for the least error weighted by H_kk. Every product is
 // rounded for the inputs that it gets from the products before it, which are rounded already.
 
-// gptqTokens is how many tokens of the calibration texts GPTQ looks at, and gptqLength into how long pieces they are cut.
+// gptqTokens is how many tokens of the calibration texts GPTQ looks at, and pieceLength into how long pieces texts are cut.
 const (
-	gptqTokens = 8192
-	gptqLength = 512
+	gptqTokens  = 8192
+	pieceLength = 512
 )
 
 // gptq writes the products in 4-bit blocks.
 func (p *plan) gptq(ctx context.Context, file io.WriterAt, opts *Options, done *meter) error {
-	f, err := newForward(p.source, pieces(opts.Calibration, min(gptqLength, p.spec.ContextLength)), opts)
+	f, err := newForward(p.source, pieces(opts.Calibration, min(pieceLength, p.spec.ContextLength), gptqTokens), opts)
 	if err != nil {
 		return err
 	}
@@ -48,14 +48,14 @@ func (p *plan) gptq(ctx context.Context, file io.WriterAt, opts *Options, done *
 	return nil
 }
 
-// pieces cuts texts into pieces of a length, and takes so many of them, spread over all, that there are not too many
-// tokens.
-func pieces(texts [][]uint32, length int) [][]uint32 {
+// pieces cuts texts into pieces of a length, and takes so many of them, spread over all, that they have at most
+// some number of tokens.
+func pieces(texts [][]uint32, length, tokens int) [][]uint32 {
 	var all [][]uint32
 	for _, text := range texts {
 		all = slices.AppendSeq(all, slices.Chunk(text, length))
 	}
-	most := max(1, gptqTokens/length)
+	most := max(1, tokens/length)
 	if len(all) <= most {
 		return all
 	}

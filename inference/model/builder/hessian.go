@@ -1,6 +1,7 @@
 package builder
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -45,15 +46,7 @@ func newHessian(ctx context.Context, x matrix.Matrix, workers int) (*hessian, er
 	if !finite(h.importance) {
 		return nil, errors.New("the activations are not finite")
 	}
-	slices.SortStableFunc(h.order, func(a, b int) int {
-		switch {
-		case h.importance[a] > h.importance[b]:
-			return -1
-		case h.importance[a] < h.importance[b]:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(h.order, func(a, b int) int { return cmp.Compare(h.importance[b], h.importance[a]) })
 	if mean == 0 { // the inputs are all zeros, and no error matters
 		mean = 1
 	}

@@ -107,6 +107,8 @@ type Options struct {
 	// Calibration holds texts as tokens. FormRow8 takes them to find what to smooth (none: nothing is smoothed), MethodGPTQ
 	// to find which errors matter. The others don't look at them.
 	Calibration [][]uint32
+	// Pruned is what Prune said of the source, if it was pruned, for sluice.json.
+	Pruned Pruned
 	// Workers bounds the goroutines that convert weights; 0 takes one per available CPU. The result doesn't depend
 	// on it.
 	Workers int
@@ -174,7 +176,8 @@ func (o *Options) workers() int {
 
 // described is what sluice.json says of the options.
 func (o *Options) described(p *plan) map[string]string {
-	about := map[string]string{"quantize": string(p.form)}
+	about := o.Pruned.Options()
+	about["quantize"] = string(p.form)
 	for _, part := range slices.Sorted(maps.Keys(o.Parts)) {
 		about["quantize."+string(part)] = string(o.Parts[part])
 	}
