@@ -48,6 +48,7 @@ server/auth < server/handshake < server/interceptor
 server/handshake < server, cmd/sluice
 server/status, server/handshake < server/gateway < cmd/sluice
 inference/model < cmd/sluice/internal/setup < cmd/sluice
+cmd/sluice/internal/setup < cmd/sluice/internal/hub < cmd/sluice
 proto/sluice/v1, clients/go < cmd/sluice/internal/bench < cmd/sluice
 cmd/sluice/internal/calibration < cmd/sluice
 inference/runner < cmd/sluice/internal/eval < cmd/sluice

@@ -17,7 +17,7 @@ import (
 )
 
 type convertCmd struct {
-	Source   string `arg:"" help:"GGUF file, or Hugging Face folder with config.json and safetensors." placeholder:"SRC"`
+	Source   string `arg:"" help:"GGUF file, Hugging Face folder with config.json and safetensors, or the name of either on a hub: hf://owner/name[@revision][/file.gguf]." placeholder:"SRC"`
 	Out      string `required:"" help:"Folder to write." placeholder:"DIR"`
 	Quantize string `help:"Form of the weights: auto (a GGUF's own 4- and 8-bit blocks, int8 for anything else), int4 or int8 (blocks), row8 (8-bit rows and activations: the fastest for many requests), fp16 (half the file, float32 when it runs), none (float32)." default:"auto" placeholder:"FORM"`
 	formFlags
@@ -30,12 +30,16 @@ func (convertCmd) Help() string {
 	return `Writes model.onnx and its weights, sluice.json, tokenizer.json, generation_config.json, chat_template.jinja and the
 licence. Needs no ONNX Runtime. The same source gives the same bytes.
 
+What is named on a hub is fetched into the cache, checked against the hub's hashes, and continued if it was interrupted.
+HF_ENDPOINT names another hub than huggingface.co; the token is HF_TOKEN, or that of hf auth login.
+
 Examples:
 
   sluice convert SmolLM2-135M-Instruct.Q4_1.gguf --out models/small
   sluice convert ./Llama-3.2-1B-Instruct --out models/llama --quantize int8
   sluice convert ./Llama-3.2-1B-Instruct --out models/fast --quantize row8 --calibration our-prompts.txt
   sluice convert ./Llama-3.2-1B-Instruct --out models/four --quantize int4 --calibration our-prompts.txt --lm-head int8
+  sluice convert hf://HuggingFaceTB/SmolLM2-135M-Instruct --out models/fetched
   sluice serve --model small=models/small`
 }
 
@@ -50,7 +54,11 @@ func (c *convertCmd) Run(ctx context.Context, p *process) error {
 	}
 	progress := p.progress()
 	defer progress.Close()
-	if err := convert(ctx, conversion{source: c.Source, out: c.Out, options: options, texts: c.Texts}, progress); err != nil {
+	from := conversion{source: c.Source, out: c.Out, options: options, texts: c.Texts}
+	if err := fetchSource(ctx, &from, progress); err != nil {
+		return err
+	}
+	if err := convert(ctx, from, progress); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(p.stdout, c.Out)
@@ -94,6 +102,8 @@ type conversion struct {
 	options     builder.Options // without what convert finds out itself
 	texts       string          // file of calibration texts; "": the built-in ones
 	licences    []string        // files to put beside the model, besides those of the source
+
+	repository, revision string // of the hub that the source is from; "": it is a path
 }
 
 // convert writes a model folder under a temporary name beside its place and renames it when it is whole.
@@ -174,6 +184,7 @@ func write(ctx context.Context, c conversion, dir string, progress setup.Progres
 		return err
 	}
 	origin.License = cmp.Or(origin.License, assets.License)
+	origin.Repository, origin.Revision = c.repository, c.revision
 	if err := buildGraph(ctx, c, dir, assets.Name, origin, progress); err != nil {
 		return err
 	}

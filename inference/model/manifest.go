@@ -42,9 +42,14 @@ type Manifest struct {
 
 // Origin says which checkpoint a folder was made from.
 type Origin struct {
-	Format  string       `json:"format"` // "gguf" or "safetensors"
-	License string       `json:"license,omitzero"`
-	Files   []OriginFile `json:"files"` // sorted by name
+	Format  string `json:"format"` // "gguf" or "safetensors"
+	License string `json:"license,omitzero"`
+
+	// Of a checkpoint that was named on a hub: owner/name, and the commit.
+	Repository string `json:"repository,omitzero"`
+	Revision   string `json:"revision,omitzero"`
+
+	Files []OriginFile `json:"files"` // sorted by name
 }
 
 // OriginFile is a file of a checkpoint.
