@@ -235,12 +235,14 @@ class Judge:
         path = os.path.join(self.checkpoint, "config.json")
         with open(path, encoding="utf-8") as f:
             config = json.load(f)
+        config |= {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": None}  # the defaults are of larger vocabularies
         config |= {
             "gpt2": {"n_ctx": config.get("n_positions")},
             "gptneox": {"rotary_pct": (config.get("rope_parameters") or {}).get("partial_rotary_factor")},
         }.get(self.architecture, {})
         with open(path, "w", encoding="utf-8") as f:
             json.dump(config, f)
+        os.remove(os.path.join(self.checkpoint, "generation_config.json"))
 
     def sources(self, converter):
         paths = {"safetensors": self.checkpoint}
@@ -260,7 +262,9 @@ class Judge:
             command += ["--method", "rtn"]
         if "context" in self.extra:
             command += ["--context", str(self.extra["context"])]
-        subprocess.run(command, check=True, capture_output=True)
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(f"{' '.join(command)}: {done.stderr}")
         n = len(self.prompt)
         folder = Folder(out, 1, n, threads=1)
         errors = []

@@ -101,14 +101,14 @@ func (c *architectureCase) check(t *testing.T, env *ort.Environment, src model.S
 	if s := src.Spec(); s.HiddenSize%blockLength+s.IntermediateSize%blockLength+s.Heads*s.HeadSize%blockLength != 0 {
 		return
 	}
-	// Random weights, whose outputs are all noise, are the worst case for rounding.
+	// Random weights, whose outputs are all noise, are the worst case for rounding; every layer adds to it.
 	opts.Quantize = FormInt8
 	session = openBuilt(t, env, src, opts)
 	for _, run := range c.Runs {
 		got := chunked(t, session, 0, prompt(run.Length, src.Spec().VocabSize), run.Length)
 		d, size := difference(t, got[run.Length-1], run.Logits[len(run.Logits)-1])
 		t.Logf("int8, %d tokens: %.2g of %.3g", run.Length, d, size)
-		if d > 0.15*size {
+		if d > 0.05*float64(src.Spec().Layers)*size {
 			t.Errorf("int8, %d tokens: logits differ by %g of %g", run.Length, d, size)
 		}
 	}
@@ -176,7 +176,7 @@ func (c *architectureCase) decode(t *testing.T, session *ort.Session, vocabulary
 	for slot := range slices.Backward(lengths) { // those of slots that decode come before a chunk's
 		n := lengths[slot]
 		logits := chunked(t, session, slot, prompt(n, vocabulary), n)
-		next[slot] = runner.DecodeRow{Token: largest32(logits[n-1]), Past: n}
+		next[slot] = runner.DecodeRow{Slot: slot, Token: largest32(logits[n-1]), Past: n}
 	}
 	var tokens []uint32
 	for {
@@ -189,7 +189,7 @@ func (c *architectureCase) decode(t *testing.T, session *ort.Session, vocabulary
 			t.Fatal(err)
 		}
 		for i := range next {
-			next[i] = runner.DecodeRow{Token: largest32(logits.Decode[i]), Past: next[i].Past + 1}
+			next[i] = runner.DecodeRow{Slot: i, Token: largest32(logits.Decode[i]), Past: next[i].Past + 1}
 		}
 	}
 }
