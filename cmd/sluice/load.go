@@ -163,6 +163,7 @@ func (a *app) openReplicas(
 			QueueTokens:    queue.Tokens,
 			QueueTime:      queue.Time,
 			RidingSize:     a.options.RidingTokens,
+			MaxStep:        time.Duration(a.options.MaxStepMs) * time.Millisecond,
 			KVTokens:       kvTokens,
 			NoSpeculation:  a.options.NoSpeculation,
 			ReaderTimeout:  a.options.ReaderTimeout,

@@ -32,7 +32,8 @@ type serveCmd struct {
 	QueueTokens      int `help:"Tokens that the prompts of the requests that wait may have together; 0: any number." default:"262144" placeholder:"N"`
 	MaxContext       int `help:"Most tokens that prompt and output share; 0: what the model was made for." default:"0" placeholder:"N"`
 	ChunkTokens      int `help:"Most tokens of a prompt in one step: fewer keep running streams smoother, more fill prompts faster." default:"128" placeholder:"N"`
-	RidingTokens     int `help:"Most tokens of a lone prompt in one step while others generate, so that they hardly slow down; 0: 16, or 32 for a model whose graph runs the two one after the other." default:"0" placeholder:"N"`
+	RidingTokens     int `help:"Most tokens of each prompt in one step while others generate, so that they hardly slow down; 0: by the measured speed, so that streams wait at most 1.5 times as long for a token, or 32 for a model whose graph runs the two one after the other." default:"0" placeholder:"N"`
+	MaxStepMs        int `help:"Milliseconds that a step with prompts is meant to take at most while others generate, by the measured speed and without --riding-tokens; 0: as --riding-tokens says." name:"max-step-ms" default:"0" placeholder:"N"`
 	DefaultMaxTokens int `help:"max_tokens of a request that sets none, for a model whose generation_config.json has no max_new_tokens." default:"256" placeholder:"N"`
 	MaxOutputs       int `help:"Outputs that one request may ask for (sampling.n)." default:"16" placeholder:"N"`
 
@@ -41,7 +42,7 @@ type serveCmd struct {
 
 	QueueTime time.Duration `help:"Longest time that a request may expect to wait for a slot, by the speed at which requests were served lately; one that would wait longer is refused at once. 0: any time." default:"0s" placeholder:"DURATION"`
 
-	NoSpeculation bool `help:"Do not guess the next tokens of a request that runs alone; guessing never changes them, and needs Sluice's kernels or a model of the form row8."`
+	NoSpeculation bool `help:"Do not guess next tokens from what a request repeats. Guessing never changes them; it needs Sluice's kernels, or a model of the form row8 and a request that runs alone."`
 	NoKernels     bool `help:"Leave all of a model's work to ONNX Runtime's own operators. Without it, Sluice's kernels multiply weights of 4 and 8 bits and attend where the processor has AVX-512 VNNI."`
 
 	KVCacheBytes     byteSize  `help:"Memory of a replica for keys and values, the prefix cache's included. Requests that outgrow it pause and start over, with the same tokens. 0: half of what the machine or the control group has, shared by the replicas." name:"kv-cache-bytes" default:"0" placeholder:"BYTES"`
@@ -98,6 +99,8 @@ func (c *serveCmd) Validate() error {
 	need(c.QueueTokens >= 0, "--queue-tokens must be at least 0, not %d", c.QueueTokens)
 	need(c.QueueTime >= 0, "--queue-time must not be negative")
 	need(c.RidingTokens >= 0, "--riding-tokens must be at least 0, not %d", c.RidingTokens)
+	need(c.MaxStepMs >= 0, "--max-step-ms must be at least 0, not %d", c.MaxStepMs)
+	need(c.MaxStepMs == 0 || c.RidingTokens == 0, "--max-step-ms and --riding-tokens exclude each other")
 	need(c.MaxContext == 0 || c.MaxContext >= 2, "--max-context must be 0 or at least 2, not %d", c.MaxContext)
 	need(c.ChunkTokens >= 1, "--chunk-tokens must be at least 1, not %d", c.ChunkTokens)
 	need(c.DefaultMaxTokens >= 1, "--default-max-tokens must be at least 1, not %d", c.DefaultMaxTokens)

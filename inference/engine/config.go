@@ -24,16 +24,21 @@ type Config struct {
 	QueueTime time.Duration
 	// ChunkSize is how many tokens of a prompt run in one step, at most the session's MaxChunk, which is the default.
 	ChunkSize int
-	// RidingSize is how many tokens of a prompt run in one step beside sequences that decode, while no other prompt could
-	// run: fewer keep those sequences smooth. Default: 16, or 32 if the session runs the two one after the other; at most
-	// ChunkSize.
+	// RidingSize is how many tokens of a prompt run in one step beside sequences that decode: fewer keep those sequences
+	// smooth. Each prompt adds as many where several run together; elsewhere it holds while no other prompt could run. At
+	// most ChunkSize. Default: by the measured speed, so that the sequences' tokens come less than 1.5 times as far apart, or
+	// 32 if the session runs the two one after the other.
 	RidingSize int
+	// MaxStep is the longest that a step with prompts beside sequences that decode is meant to take, by the measured speed,
+	// in place of that measure. It needs a session that runs the two together, and RidingSize unset. Default: as RidingSize.
+	MaxStep time.Duration
 	// KVTokens is the most positions of keys and values that all slots hold together, at least the session's MaxLength:
 	// where sequences outgrow it, some lose their slots and start over later, with the same tokens. Default: as many as
 	// the slots have room for.
 	KVTokens int
-	// NoSpeculation turns speculation off: by default the next tokens of a request that runs alone are guessed from what
-	// its prompt and output repeat, and checked together, if the session can. It never changes the tokens.
+	// NoSpeculation turns speculation off: by default the next tokens of a request are guessed from what its prompt and
+	// output repeat, and checked together, where the session can and by the measured speed it pays. It never changes the
+	// tokens.
 	NoSpeculation bool
 	// ReaderTimeout is how long a reader may leave output untaken before it loses its slot. Default 30 s.
 	ReaderTimeout time.Duration
@@ -54,7 +59,7 @@ type Queue struct {
 const (
 	defaultQueueLimit    = 256
 	defaultReaderTimeout = 30 * time.Second
-	mixedRiding          = 16
+	mixedRiding          = 16 // until the speed is known
 	separateRiding       = 32
 )
 
@@ -69,11 +74,8 @@ func (c Config) withDefaults(l runner.Limits) (Config, error) {
 	if l.FixedChunks {
 		c.ChunkSize, c.RidingSize = l.MaxChunk, l.MaxChunk
 	}
-	if c.RidingSize == 0 {
+	if c.RidingSize == 0 && !l.Mixes {
 		c.RidingSize = separateRiding
-		if l.Mixes {
-			c.RidingSize = mixedRiding
-		}
 	}
 	if c.ReaderTimeout == 0 {
 		c.ReaderTimeout = defaultReaderTimeout
@@ -96,6 +98,8 @@ func (c Config) withDefaults(l runner.Limits) (Config, error) {
 		return c, fmt.Errorf("engine: KVTokens is %d, fewer than the %d of a slot", c.KVTokens, l.MaxLength)
 	case c.RidingSize < 0:
 		return c, fmt.Errorf("engine: RidingSize is %d, below 0", c.RidingSize)
+	case c.MaxStep < 0:
+		return c, fmt.Errorf("engine: MaxStep is %s, below 0", c.MaxStep)
 	case c.ReaderTimeout < 0:
 		return c, fmt.Errorf("engine: ReaderTimeout is %s, below 0", c.ReaderTimeout)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/sluiceml/sluice/inference/runner"
 	"github.com/sluiceml/sluice/inference/sampling"
 	"github.com/sluiceml/sluice/inference/sched"
+	"github.com/sluiceml/sluice/inference/speculate"
 )
 
 // Engine runs the requests of one session. Submit, Refusal, SetQueue, Drain and Stats may be called from any goroutine; what is
@@ -32,6 +33,10 @@ type Engine struct {
 	session   runner.Session
 	sched     *sched.Scheduler
 	batch     runner.Batch
+	costs     costs
+	carry     float64           // of the pace
+	drafts    []speculate.Draft // of the step's rows
+	with      []float64         // what the step takes with so many tokens of drafts
 	scratch   *sampling.Scratch
 	drawers   drawers
 	tracer    *stepTracer
@@ -67,6 +72,7 @@ func New(session runner.Session, cfg Config) (*Engine, error) {
 			Slots: limits.Slots, MaxLength: limits.MaxLength, ChunkSize: cfg.ChunkSize, Blocks: limits.Blocks,
 			Linger: lingerSteps, Uniform: limits.Uniform, Budget: cfg.KVTokens,
 		}),
+		costs:   newCosts(limits),
 		scratch: sampling.NewScratch(limits.VocabSize),
 		tracer:  newStepTracer(cfg),
 		meter:   meter,

@@ -13,27 +13,45 @@ func (e *Engine) prepareGuesses(j *job) {
 	}
 }
 
-// speculate gives the one sequence that decodes a draft of what may follow, or of what is known to. Beside others there is none: a step of
-// several rows already uses the processor well, and attention takes several tokens of one sequence only.
+// speculate gives the sequences that decode drafts of what may follow, as far as they are expected to pay, or of what is
+// known to. Unless the session takes any tokens in one pass, only one that is alone has any.
 func (e *Engine) speculate(plan *sched.Plan) {
 	for _, q := range plan.Decode {
 		q.Draft = nil
 	}
-	if len(plan.Decode) != 1 || len(plan.Chunks) > 0 {
+	if e.limits.MaxDraft == 0 || !e.limits.Uniform && (len(plan.Decode) != 1 || len(plan.Chunks) > 0) {
 		return
 	}
-	q := plan.Decode[0]
-	if q.Replaying() {
-		q.Draft = q.Replay(min(e.limits.MaxDraft, e.limits.MaxLength-q.Past()-1))
+	e.drafts = e.drafts[:0]
+	guessed := false
+	for _, q := range plan.Decode {
+		most := min(e.limits.MaxDraft, e.limits.MaxLength-q.Past()-1)
+		if q.Replaying() { // alone: a uniform session has nothing to feed again
+			q.Draft = q.Replay(most)
+			return
+		}
+		var d speculate.Draft
+		if j := jobOf(q); j.lookup != nil {
+			j.draft = j.grammar.cut(j.lookup.Propose(j.draft[:0], min(most, j.limit-j.count-1)))
+			d = speculate.Draft{Tokens: len(j.draft), Rate: j.lookup.Rate()}
+		}
+		guessed = guessed || d.Tokens > 0
+		e.drafts = append(e.drafts, d)
+	}
+	if !guessed || !e.costs.known(len(plan.Decode)) { // without guesses it is seen what they are compared with
 		return
 	}
-	j := jobOf(q)
-	if j.lookup == nil {
-		return
+	prompted := 0
+	for _, c := range plan.Chunks {
+		prompted += len(c.Tokens)
 	}
-	most := min(e.limits.MaxDraft, j.limit-j.count-1, e.limits.MaxLength-q.Past()-1)
-	j.draft = j.grammar.cut(j.lookup.Propose(j.draft[:0], most))
-	q.Draft = j.draft
+	e.with = e.costs.with(e.with[:0], len(plan.Decode), prompted)
+	speculate.Choose(e.drafts, len(plan.Decode), len(e.with)-1, e.with)
+	for i, q := range plan.Decode {
+		if n := e.drafts[i].Take; n > 0 {
+			q.Draft = jobOf(q).draft[:n]
+		}
+	}
 }
 
 // mostAccepted is how many tokens of a step's drafts were right, of the row with most.

@@ -49,6 +49,7 @@ func (e *Engine) step(ctx context.Context) (ran bool, err error) {
 	}
 
 	e.settle(plan, batch, logits, stepTimes{started: started, ended: ended}) //nolint:contextcheck // a measurement belongs to its request, not to the step
+	e.costs.see(batch, ended.Sub(entered))
 	e.speed.see(batch, 1+mostAccepted(e.results), ended.Sub(entered))
 	e.sched.Update(e.results, e.chunks, e.forks...)
 	e.stats.publish(e.sched)

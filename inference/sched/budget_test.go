@@ -21,7 +21,7 @@ func TestRandomBudgets(t *testing.T) {
 		}
 		cfg.Budget = cfg.MaxLength + rng.IntN(60)
 		s := sched.New(cfg)
-		s.SetPace(sched.Pace{Each: rng.IntN(3)})
+		s.SetPace(sched.Pace{Each: rng.IntN(3), Most: rng.IntN(4)})
 		m := newShadow(cfg)
 		left := map[*sched.Sequence]int{} // tokens until a sequence ends
 		fed := map[*sched.Sequence][]uint32{}

@@ -11,6 +11,8 @@ type Pace struct {
 	Each int
 	// Most is the most tokens of all chunks of a step together; 0: any number.
 	Most int
+	// Hold lets none ride along.
+	Hold bool
 }
 
 // SetPace sets the pace from the next plan on.
@@ -161,6 +163,9 @@ func (s *Scheduler) chunkTokens() int {
 	}
 	if s.pace.Most > 0 {
 		n = min(n, s.pace.Most)
+	}
+	if s.pace.Hold {
+		n = 0
 	}
 	return n
 }

@@ -73,6 +73,10 @@ func (s *Scheduler) Waiting() int { return len(s.waiting) + len(s.lost) }
 // Running is the number of sequences that have a slot.
 func (s *Scheduler) Running() int { return s.ledger.Used() }
 
+// Decoding is the number of sequences that have their first token: as many rows decode in the next step, or fewer if some
+// lose their slots.
+func (s *Scheduler) Decoding() int { return len(s.decode) }
+
 // Ledger shows the state of the slots. It must not be changed.
 func (s *Scheduler) Ledger() *kvcache.Ledger { return s.ledger }
 

@@ -1,7 +1,8 @@
 // Package speculate guesses the next tokens of a sequence, so that a model can check several in one step. It is pure.
 //
 // A guess never changes what a sequence becomes: the model draws every token itself, and a guess is kept as far as it
-// is what was drawn. It only decides how many tokens one step gives.
+// is what was drawn. It only decides how many tokens one step gives. [Lookup] guesses, and [Choose] says how many guesses
+// of which sequences are worth their place in a step.
 package speculate
 
 import "math"
@@ -17,7 +18,7 @@ const MaxTokens = 8
 
 // Lookup proposes what followed the last time that the sequence's latest tokens came, in its prompt or its output
 // (prompt lookup decoding, Saxena 2023; n-gram speculation in vLLM). It keeps count of how often its first guess is
-// right, whether or not it is used, and proposes no more than pays.
+// right, whether or not it is used.
 //
 // It is not safe for concurrent use.
 type Lookup struct {
@@ -46,12 +47,6 @@ const (
 	startRate = 0.6
 	// memory is the weight of the past in the rate: about the last dozen guesses count.
 	memory = 0.92
-	// perDraft and perToken are what a draft, and each token of it, add to the time of a step that feeds one token, as
-	// shares of it. The default model's steps of 1, 2, 5 and 9 tokens take 10.0, 11.3, 13.4 and 16.3 ms of a core.
-	perDraft = 0.06
-	perToken = 0.08
-	// leastGain is how much faster a step with guesses must be expected to be per token.
-	leastGain = 1.05
 )
 
 // Append takes the token that came next.
@@ -103,31 +98,26 @@ func (l *Lookup) match() int {
 	return -1
 }
 
-// Propose appends to dst what may come next: as many tokens as pay, and at most most. The tokens count as guesses
-// only once they are appended.
+// Propose appends to dst what may come next, at most so many tokens and never more than MaxTokens. Where what came before
+// ends, it goes on with itself, as a text that repeats itself does. The tokens count as guesses only once they are appended.
 func (l *Lookup) Propose(dst []uint32, most int) []uint32 {
 	at := l.match()
 	if at < 0 {
 		return dst
 	}
-	n := min(most, MaxTokens, len(l.history)-at, l.worth())
-	return append(dst, l.history[at:at+max(n, 0)]...)
-}
-
-// worth is the number of guesses for which the expected tokens per time are most: with a share r of right guesses, k of
-// them give 1 + r + r² + … + r^k tokens.
-func (l *Lookup) worth() int {
-	best, gain := 0, leastGain
-	tokens, power := 1.0, 1.0
-	for k := 1; k <= MaxTokens; k++ {
-		power *= l.rate
-		tokens += power
-		if g := tokens / (1 + perDraft + perToken*float64(k)); g > gain {
-			best, gain = k, g
+	first := len(dst)
+	for i := at; len(dst)-first < min(most, MaxTokens); i++ {
+		if i < len(l.history) {
+			dst = append(dst, l.history[i])
+		} else {
+			dst = append(dst, dst[first+i-len(l.history)])
 		}
 	}
-	return best
+	return dst
 }
+
+// Rate is how often a guess was right lately, 0 to 1.
+func (l *Lookup) Rate() float64 { return l.rate }
 
 func equal(a, b []uint32) bool {
 	for i := range a {

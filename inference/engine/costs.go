@@ -1,0 +1,122 @@
+package engine
+
+import (
+	"slices"
+	"time"
+
+	"github.com/sluiceml/sluice/inference/runner"
+	"github.com/sluiceml/sluice/inference/speculate"
+)
+
+// costs are what steps take, as the engine has measured them lately. They decide how much goes into a step, never what
+// comes out of it. All times are in seconds.
+type costs struct {
+	rows  []cost  // of a step that feeds so many tokens of decode rows and nothing else, by the number
+	chunk float64 // of a token of a chunk beside rows; until one was seen, of one in a long chunk; 0: not seen yet
+	since int     // steps with rows and chunks since the last one with rows alone
+	steps int
+}
+
+// cost is a measurement.
+type cost struct {
+	seconds float64 // 0: not seen yet
+	step    int     // when it was seen last
+}
+
+// newCosts has room for the most tokens of decode rows that a step can feed.
+func newCosts(l runner.Limits) costs { return costs{rows: make([]cost, l.Slots+runner.MaxDrafts+1)} }
+
+const (
+	// fresh is the weight of a new measurement: about the last four count.
+	fresh = 0.25
+	// mostDifferent bounds by which factor a measurement counts as another than what is known: a step may have been
+	// held up by something else.
+	mostDifferent = 2
+	// longChunk is the number of tokens from which on a chunk that runs alone tells what a token costs: short ones mostly
+	// read weights.
+	longChunk = 32
+	// perRow is by how much a token beside one row makes a step longer, while nothing else is known.
+	perRow = 0.1
+	// forgotten is the number of steps after which a measurement that was not renewed is worth nothing: what seemed not to
+	// pay is tried again.
+	forgotten = 2048
+)
+
+// see takes note of a step.
+func (c *costs) see(step runner.Step, took time.Duration) {
+	rows, prompted, seconds := len(step.Decode)+step.Drafted(), step.Prompted(), took.Seconds()
+	c.steps++
+	switch {
+	case prompted == 0:
+		c.since = 0
+		if !c.known(rows) {
+			c.rows[rows].seconds = 0
+		}
+		c.rows[rows].step = c.steps
+		blend(&c.rows[rows].seconds, seconds)
+	case rows > 0:
+		c.since++
+		if alone := c.of(rows); alone > 0 {
+			blend(&c.chunk, max(seconds-alone, 0)/float64(prompted))
+		}
+	case c.chunk == 0 && prompted >= longChunk:
+		c.chunk = seconds / float64(prompted)
+	}
+}
+
+// blend brings a measurement into what is known.
+func blend(known *float64, seconds float64) {
+	if *known == 0 {
+		*known = seconds
+		return
+	}
+	*known += fresh * (min(max(seconds, *known/mostDifferent), *known*mostDifferent) - *known)
+}
+
+// known says whether there is a measurement of steps of so many tokens.
+func (c *costs) known(rows int) bool { return c.renewed(c.rows[rows]) }
+
+// renewed says whether there is a measurement that is not too old.
+func (c *costs) renewed(m cost) bool { return m.seconds > 0 && c.steps-m.step < forgotten }
+
+// of is what a step takes that feeds so many tokens of decode rows and nothing else: as measured, or between its
+// neighbours. 0: nothing was seen yet.
+func (c *costs) of(rows int) float64 {
+	rows = min(rows, len(c.rows)-1)
+	below, above := rows, rows
+	for below > 0 && !c.known(below) {
+		below--
+	}
+	for above < len(c.rows) && !c.known(above) {
+		above++
+	}
+	switch {
+	case below == rows && rows > 0:
+		return c.rows[rows].seconds
+	case below > 0 && above < len(c.rows):
+		low, high := c.rows[below].seconds, max(c.rows[below].seconds, c.rows[above].seconds) // more tokens do not take less
+		return low + (high-low)*float64(rows-below)/float64(above-below)
+	case below > 0:
+		return c.rows[below].seconds * (1 + perRow*float64(rows-below)/float64(below))
+	case above < len(c.rows):
+		return c.rows[above].seconds
+	}
+	return 0
+}
+
+// with appends to dst what a step of so many rows, which is known, and tokens of chunks takes with 0, 1, 2 … tokens of
+// drafts. What was not seen yet is a guess, to be tried with a few tokens at a time; beside chunks, where it could not be told from them, it
+// is left out.
+func (c *costs) with(dst []float64, rows, prompted int) []float64 {
+	chunks, least, tried := c.chunk*float64(prompted), 0.0, 0
+	for n := range runner.MaxDrafts + 1 {
+		if !slices.ContainsFunc(c.rows[rows+n:], c.renewed) {
+			if tried++; n > 0 && (tried > speculate.MaxTokens || prompted > 0) {
+				break
+			}
+		}
+		least = max(least, c.of(rows+n))
+		dst = append(dst, least+chunks)
+	}
+	return dst
+}

@@ -1,0 +1,145 @@
+package engine_test
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sluiceml/sluice/inference/engine"
+	"github.com/sluiceml/sluice/inference/inferencetest"
+	"github.com/sluiceml/sluice/inference/runner"
+)
+
+// machine is a toy whose steps take time: a little for each, and more for each token.
+type machine struct{ step, row, prompted time.Duration }
+
+func (m machine) took(s runner.Step) time.Duration {
+	return m.step + time.Duration(len(s.Decode)+s.Drafted())*m.row + time.Duration(s.Prompted())*m.prompted
+}
+
+// ride lets a prompt arrive beside streams and says how long the steps took before it came and while it ran, and how many
+// times as long its first token took as it takes alone.
+func ride(t *testing.T, m machine, cfg engine.Config, limits runner.Limits, streams int) (before, beside []time.Duration, slower float64) {
+	t.Helper()
+	const prompt = 2000
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, inferencetest.ToyConfig{Limits: limits, BeforeStep: func(s runner.Step) error {
+			took := m.took(s)
+			elapse(took)
+			switch {
+			case len(s.Decode) == streams && s.Prompted() == 0 && len(beside) == 0:
+				before = append(before, took)
+			case len(s.Decode) == streams && s.Prompted() > 0:
+				beside = append(beside, took)
+			}
+			return nil
+		}}, cfg)
+		alone := read(t, submit(t, h.Engine, greedy(1, counting(1, prompt)...))).summary.Timings.TimeToFirstToken
+		var outs []*engine.Output
+		for i := range streams {
+			r := greedy(900, counting(i, 20)...)
+			r.IgnoreEOS = true
+			outs = append(outs, submit(t, h.Engine, r))
+		}
+		elapse(40 * (m.step + time.Duration(streams)*m.row))
+		before, beside = nil, nil
+		elapse(40 * (m.step + time.Duration(streams)*m.row))
+		got := read(t, submit(t, h.Engine, greedy(1, counting(2, prompt)...))).summary.Timings.TimeToFirstToken
+		slower = float64(got) / float64(alone)
+		for _, o := range outs {
+			o.Close()
+		}
+	})
+	return before, beside, slower
+}
+
+// TestPace: while a prompt of 2,000 tokens arrives, what eight streams wait for a token is at most 1.5 times as long, and
+// its own first token takes about three times as long as alone, on machines of all kinds, if rows and prompts share a pass.
+func TestPace(t *testing.T) {
+	for _, uniform := range []bool{false, true} {
+		limits := runner.Limits{Slots: 10, MaxLength: 2100, MaxChunk: 128, Mixes: true, Uniform: uniform}
+		for _, m := range []machine{
+			{step: 5 * time.Millisecond, row: 1450 * time.Microsecond, prompted: 840 * time.Microsecond},
+			{step: 5 * time.Millisecond, row: 800 * time.Microsecond, prompted: 200 * time.Microsecond},
+			{step: 20 * time.Millisecond, row: 100 * time.Microsecond, prompted: 100 * time.Microsecond},
+		} {
+			before, beside, slower := ride(t, m, engine.Config{}, limits, 8)
+			slices.Sort(beside)
+			p95 := beside[len(beside)*95/100]
+			t.Logf("%+v, uniform %t: %v beside streams of %v, %.2f times as long", m, uniform, p95, before[0], slower)
+			if p95 > before[0]*3/2+m.prompted/2 || slower > 3.3 {
+				t.Errorf("%+v: %v beside streams of %v, %.2f times as long", m, p95, before[0], slower)
+			}
+		}
+	}
+}
+
+// TestMaxStep: a step with a prompt takes as long as it may, and a little longer where that is less than what it takes at
+// least.
+func TestMaxStep(t *testing.T) {
+	limits := runner.Limits{Slots: 10, MaxLength: 2100, MaxChunk: 128, Mixes: true, Uniform: true}
+	m := machine{step: 5 * time.Millisecond, row: time.Millisecond, prompted: 500 * time.Microsecond}
+	for most, want := range map[time.Duration]time.Duration{
+		40 * time.Millisecond: 40 * time.Millisecond,
+		time.Millisecond:      13*time.Millisecond + 4*500*time.Microsecond,
+	} {
+		_, beside, _ := ride(t, m, engine.Config{MaxStep: most}, limits, 8)
+		slices.Sort(beside)
+		if got := beside[len(beside)/2]; got > want || got < want-time.Millisecond {
+			t.Errorf("at most %v: a step takes %v, want %v", most, got, want)
+		}
+	}
+}
+
+// TestDraftsPay: speculation makes answers faster on machines where a guess costs little, and no slower by more than a
+// fiftieth where it costs as much as a step, or where guesses are wrong.
+func TestDraftsPay(t *testing.T) {
+	limits := runner.Limits{Slots: 8, MaxLength: 600, MaxChunk: 64, MaxDraft: 8, Mixes: true, Uniform: true}
+	cheap := machine{step: 10 * time.Millisecond, row: time.Millisecond / 2, prompted: time.Millisecond}
+	dear := machine{step: time.Millisecond / 10, row: 3 * time.Millisecond, prompted: time.Millisecond}
+	misleading := func(history []uint32) (uint32, bool) { // what came before comes again, and is followed by something else
+		n := len(history)
+		return [3]uint32{1, 2, uint32(10 + n/3%240)}[n%3], true
+	}
+	for _, test := range []struct {
+		name    string
+		machine machine
+		script  func([]uint32) (uint32, bool)
+		streams int
+		atMost  float64 // of the time without speculation
+	}{
+		{"one that copies", cheap, repeating, 1, 0.4},
+		{"four that copy", cheap, repeating, 4, 0.6},
+		{"one that misleads", cheap, misleading, 1, 1.02},
+		{"four that mislead", cheap, misleading, 4, 1.02},
+		{"one that copies, guesses are dear", dear, repeating, 1, 1.02},
+		{"six that copy, guesses are dear", dear, repeating, 6, 1.02},
+	} {
+		var took [2]time.Duration
+		for i := range took {
+			synctest.Test(t, func(t *testing.T) {
+				h := start(t, inferencetest.ToyConfig{Limits: limits, Script: test.script, BeforeStep: func(s runner.Step) error {
+					elapse(test.machine.took(s))
+					return nil
+				}}, engine.Config{NoSpeculation: i == 0})
+				began := time.Now()
+				var outs []*engine.Output
+				for k := range test.streams {
+					r := greedy(500, counting(k, 30)...)
+					r.IgnoreEOS = true
+					outs = append(outs, submit(t, h.Engine, r))
+				}
+				for _, o := range outs {
+					read(t, o)
+				}
+				took[i] = time.Since(began)
+			})
+		}
+		share := float64(took[1]) / float64(took[0])
+		t.Logf("%s: %.3f of the time", test.name, share)
+		if share > test.atMost {
+			t.Errorf("%s: %.3f of the time without speculation, at most %v", test.name, share, test.atMost)
+		}
+	}
+}
