@@ -69,6 +69,10 @@ test-tokenizers: $(VENV)/.tokenizers.stamp ## Compare the tokenizers of the fiel
 test-templates: $(VENV)/.templates.stamp ## Compare 70 published chat templates with transformers (fetches some 100 MB once).
 	GOLDEN=$(CURDIR)/$(VENV)/templates.jsonl go test -count=1 -tags templates -run TestPublished -v ./inference/chat
 
+.PHONY: test-architectures
+test-architectures: build $(VENV)/.architectures.stamp ## Compare small random models of every architecture with transformers (fetches some GB of PyTorch once).
+	$(VENV)/bin/python scripts/parity/architectures.py --sluice $(BIN) --llama-cpp $(VENV)/llama-cpp --out bin/architectures.md
+
 .PHONY: test-prometheus
 test-prometheus: setup ## Test the alert rules and the dashboard with a real Prometheus (needs Debian's prometheus).
 	go test -tags prometheus -run 'TestRules|TestPrometheus' -timeout 10m ./cmd/sluice/e2e
@@ -92,6 +96,15 @@ $(VENV)/.templates.stamp: $(VENV)/.stamp requirements-templates.txt inference/ch
 	mkdir -p $(VENV)/templates
 	$(VENV)/bin/pip download -q --disable-pip-version-check --no-deps --no-binary :all: -d $(VENV)/templates llama-cpp-python==0.3.36
 	$(VENV)/bin/python inference/chat/testdata/golden.py $(VENV)/templates/llama_cpp_python-*.tar.gz $(VENV)/templates.jsonl
+	touch $@
+
+# llama.cpp's converter comes with the source of llama-cpp-python.
+$(VENV)/.architectures.stamp: $(VENV)/.stamp requirements-architectures.txt
+	$(VENV)/bin/pip install -q --disable-pip-version-check -r requirements-architectures.txt
+	rm -rf $(VENV)/llama-cpp && mkdir $(VENV)/llama-cpp
+	$(VENV)/bin/pip download -q --disable-pip-version-check --no-deps --no-binary=:all: -d $(VENV)/llama-cpp llama-cpp-python==0.3.36
+	tar -xzf $(VENV)/llama-cpp/*.tar.gz -C $(VENV)/llama-cpp --strip-components=3 --wildcards '*/vendor/llama.cpp/conversion' '*/vendor/llama.cpp/gguf-py'
+	rm $(VENV)/llama-cpp/*.tar.gz
 	touch $@
 
 $(VENV)/.deploy.stamp: $(VENV)/.stamp requirements-deploy.txt
