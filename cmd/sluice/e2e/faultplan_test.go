@@ -35,12 +35,12 @@ const (
 	bad     fate = "bad"     // sends what it must not
 )
 
-// fates are as many as their weights say, of a hundred.
+// fates are as many as their weights say, of two hundred.
 func fates() (all []fate) {
 	for _, f := range []struct {
 		fate   fate
 		weight int
-	}{{plain, 33}, {slow, 8}, {idle, 1}, {cancels, 22}, {expires, 12}, {drops, 10}, {bad, 14}} {
+	}{{plain, 67}, {slow, 16}, {idle, 1}, {cancels, 44}, {expires, 24}, {drops, 20}, {bad, 28}} {
 		all = append(all, slices.Repeat([]fate{f.fate}, f.weight)...)
 	}
 	return all
@@ -121,13 +121,13 @@ func (p *plan) request() *sluicev1.GenerateRequest {
 	case plain, slow:
 		return prompt(faultPrompts()[p.text], greedy(p.tokens))
 	case idle: // enough to fill the window of its stream: the log-probabilities of a token are half a kilobyte
-		ids := make([]uint32, 600)
+		ids := make([]uint32, 520)
 		for i := range ids {
 			ids[i] = 1000 + p.random.Uint32N(40_000)
 		}
-		r := prompt("", greedy(400))
+		r := prompt("", greedy(40))
 		r.Input = &sluicev1.GenerateRequest_Tokens{Tokens: &sluicev1.Tokens{Ids: ids}}
-		r.Sampling.IgnoreEos, r.Output.PromptLogprobs = new(true), new(uint32(20))
+		r.Sampling.IgnoreEos, r.Output.PromptLogprobs, r.Output.Logprobs = new(true), new(uint32(20)), new(uint32(20))
 		return r
 	case cancels, expires, drops:
 		r := prompt(faultPrompts()[p.text], greedy(endless))

@@ -25,7 +25,7 @@ const (
 	faultWorkers  = 24              // requests at once, three times the slots
 	readerTimeout = 2 * time.Second // of the server, for idle readers
 	idleFor       = 8 * time.Second // how long those do not read: the server first has to fill their windows
-	stuckAfter    = 3 * time.Minute // a request that takes so long is stuck
+	stuckAfter    = 5 * time.Minute // a request that takes so long is stuck
 	settleWithin  = time.Minute     // what is left of broken connections
 )
 
