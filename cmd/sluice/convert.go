@@ -21,8 +21,10 @@ type convertCmd struct {
 	Out      string `required:"" help:"Folder to write." placeholder:"DIR"`
 	Quantize string `help:"Form of the weights: auto (a GGUF's own 4- and 8-bit blocks, int8 for anything else), int4 or int8 (blocks), row8 (8-bit rows and activations: the fastest for many requests), fp16 (half the file, float32 when it runs), none (float32)." default:"auto" placeholder:"FORM"`
 	formFlags
-	Texts string `name:"calibration" help:"File of texts, with %% on a line of its own between two, that row8 and int4 are calibrated by. Default: built-in ones." placeholder:"FILE" type:"existingfile"`
-	Force bool   `help:"Replace an existing folder."`
+	Texts string `name:"calibration" help:"File of texts, with %% on a line of its own between two, that row8, int4 and pruning are calibrated by. Default: built-in ones." placeholder:"FILE" type:"existingfile"`
+	pruneFlags
+	Report string `help:"Measure the result over this text, beside the checkpoint in float32, and write report.json into the folder; needs ONNX Runtime." placeholder:"FILE" type:"existingfile"`
+	Force  bool   `help:"Replace an existing folder."`
 }
 
 // Help implements kong.HelpProvider.
@@ -54,11 +56,16 @@ func (c *convertCmd) Run(ctx context.Context, p *process) error {
 	}
 	progress := p.progress()
 	defer progress.Close()
-	from := conversion{source: c.Source, out: c.Out, options: options, texts: c.Texts}
+	from := conversion{
+		source: c.Source, out: c.Out, options: options, texts: c.Texts, pruning: c.pruning(), report: c.Report,
+	}
 	if err := fetchSource(ctx, &from, progress); err != nil {
 		return err
 	}
 	if err := convert(ctx, from, progress); err != nil {
+		if _, ok := errors.AsType[*builder.OptionError](err); ok {
+			return &usageError{err: err}
+		}
 		return err
 	}
 	_, err = fmt.Fprintln(p.stdout, c.Out)
@@ -102,6 +109,8 @@ type conversion struct {
 	options     builder.Options // without what convert finds out itself
 	texts       string          // file of calibration texts; "": the built-in ones
 	licences    []string        // files to put beside the model, besides those of the source
+	pruning     builder.Pruning // what to leave out
+	report      string          // file of a text to measure the result over; "": none
 
 	repository, revision string // of the hub that the source is from; "": it is a path
 }
@@ -185,41 +194,49 @@ func write(ctx context.Context, c conversion, dir string, progress setup.Progres
 	}
 	origin.License = cmp.Or(origin.License, assets.License)
 	origin.Repository, origin.Revision = c.repository, c.revision
-	if err := buildGraph(ctx, c, dir, assets.Name, origin, progress); err != nil {
+	pruned, err := buildGraph(ctx, c, dir, assets.Name, origin, progress)
+	if err != nil {
 		return err
 	}
 	if err := assets.Write(dir); err != nil {
 		return err
 	}
-	_, err = model.Open(dir)
-	return err
+	if _, err = model.Open(dir); err != nil || c.report == "" {
+		return err
+	}
+	return writeReport(ctx, c, dir, pruned, progress)
 }
 
-// buildGraph writes the graph and the weights.
+// buildGraph writes the graph and the weights, and says what was left out.
 func buildGraph(
 	ctx context.Context, c conversion, dir, name string, origin model.Origin, progress setup.Progress,
-) (err error) {
+) (pruned builder.Pruned, err error) {
 	source, err := model.OpenSource(c.source)
 	if err != nil {
-		return err
+		return pruned, err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
 	calibration, err := calibrationTokens(c)
 	if err != nil {
-		return err
+		return pruned, err
+	}
+	if c.prunes() {
+		if source, pruned, err = prune(ctx, c, source, calibration, filepath.Dir(dir), progress); err != nil {
+			return pruned, err
+		}
 	}
 	bar := &weightsBar{progress: progress}
 	options := c.options
 	options.Version, options.Name, options.Source = buildVersions().Version, name, origin
-	options.Calibration, options.Progress = calibration, bar.update
+	options.Calibration, options.Progress, options.Pruned = calibration, bar.update, pruned
 	_, err = builder.Build(ctx, source, dir, options)
 	bar.done(err)
-	return err
+	return pruned, err
 }
 
 // calibrationTokens are the texts that the forms ask for.
 func calibrationTokens(c conversion) ([][]uint32, error) {
-	if !c.options.Calibrates() {
+	if !c.options.Calibrates() && !c.prunes() {
 		return nil, nil
 	}
 	texts := calibration.Texts()

@@ -200,7 +200,12 @@ func (e *evaluation) measure(ctx context.Context, dir, reference string) (r eval
 		if text == "" {
 			text = "The quick brown fox jumps over the lazy dog. "
 		}
-		speed, err := eval.Time(ctx, m, text, eval.Load{PromptTokens: e.PromptTokens, NewTokens: e.MaxTokens, Runs: e.Runs})
+		load := eval.Load{PromptTokens: e.PromptTokens, NewTokens: e.MaxTokens, Runs: e.Runs}
+		if most := m.Session.Limits().MaxLength; load.PromptTokens+load.NewTokens > most { // a short context
+			load.NewTokens = min(load.NewTokens, most/2)
+			load.PromptTokens = most - load.NewTokens
+		}
+		speed, err := eval.Time(ctx, m, text, load)
 		if err != nil {
 			return r, err
 		}
@@ -231,7 +236,10 @@ func (e *evaluation) predict(ctx context.Context, m *eval.Model, reference strin
 		}
 		defer func() { err = errors.Join(err, truth.Session.Close()) }()
 	}
-	quality, err := eval.Measure(ctx, m, truth, eval.Text{Text: e.text, Window: e.Window, Stride: e.Stride, Limit: e.Windows})
+	window := min(e.Window, m.Session.Limits().MaxLength)
+	quality, err := eval.Measure(ctx, m, truth, eval.Text{
+		Text: e.text, Window: window, Stride: min(e.Stride, window), Limit: e.Windows,
+	})
 	if err == nil {
 		r.Quality = &quality
 	}
