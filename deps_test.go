@@ -47,6 +47,9 @@ server/auth < server/certificates < cmd/sluice
 server/auth < server/handshake < server/interceptor
 server/handshake < server, cmd/sluice
 server/status, server/handshake < server/gateway < cmd/sluice
+proto/sluice/v1 < server/compat/local
+proto/inference, server/compat/local, server/status < server/compat/oip < server
+proto/vllm, server/compat/local, inference < server/compat/vllm < server
 inference/model < cmd/sluice/internal/setup < cmd/sluice
 cmd/sluice/internal/setup < cmd/sluice/internal/hub < cmd/sluice
 proto/sluice/v1, clients/go < cmd/sluice/internal/bench < cmd/sluice

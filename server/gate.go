@@ -76,7 +76,7 @@ func (g *gate) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, n
 }
 
 func (g *gate) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-	if infrastructure(info.FullMethod) {
+	if infrastructure(info.FullMethod) || idles(info.FullMethod) {
 		return g.watch(srv, ss, next)
 	}
 	if err := g.enter(); err != nil {

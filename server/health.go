@@ -52,6 +52,12 @@ func (h *healthService) turn(on bool) {
 	h.update()
 }
 
+// ready says whether the server serves, with every model.
+func (h *healthService) ready() bool {
+	answer, err := h.Check(context.Background(), &healthpb.HealthCheckRequest{})
+	return err == nil && answer.GetStatus() == healthpb.HealthCheckResponse_SERVING
+}
+
 // update reads the states of the models. The lock makes concurrent updates take turns, so that the last one to read
 // is the last one to write.
 func (h *healthService) update() {

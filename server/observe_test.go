@@ -143,8 +143,8 @@ func TestInfrastructure(t *testing.T) {
 	})
 	want := []string{
 		"grpc.channelz.v1.Channelz", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
-		"grpc.reflection.v1alpha.ServerReflection", "sluice.v1.InferenceService", "sluice.v1.ModelService",
-		"sluice.v1.TokenizerService", "xds.service.orca.v3.OpenRcaService",
+		"grpc.reflection.v1alpha.ServerReflection", "inference.GRPCInferenceService", "sluice.v1.InferenceService", "sluice.v1.ModelService",
+		"sluice.v1.TokenizerService", "vllm.Control", "vllm.Inference", "xds.service.orca.v3.OpenRcaService",
 	}
 	if got := reflected(t, i); !slices.Equal(got, want) {
 		t.Errorf("reflection v1 lists %v, want %v", got, want)

@@ -60,6 +60,8 @@ type Config struct {
 	MaxConcurrentStreams uint32
 	// NoReflection leaves out the reflection services.
 	NoReflection bool
+	// Version is the program's, for protocols that tell it.
+	Version string
 }
 
 // Server serves the models of a registry. It is safe for concurrent use.
@@ -117,13 +119,16 @@ func New(config Config) (*Server, error) {
 // register puts every service on the gRPC server.
 func (s *Server) register() {
 	models := s.config.Registry
-	sluicev1.RegisterInferenceServiceServer(s.grpc, &inferenceService{
+	generate := &inferenceService{
 		models: models,
 		now:    time.Now,
 		draw:   draws{id: drawID, seed: drawSeed},
-	})
-	sluicev1.RegisterModelServiceServer(s.grpc, &modelService{models: models})
-	sluicev1.RegisterTokenizerServiceServer(s.grpc, &tokenizerService{models: models})
+	}
+	describe, tokenize := &modelService{models: models}, &tokenizerService{models: models}
+	sluicev1.RegisterInferenceServiceServer(s.grpc, generate)
+	sluicev1.RegisterModelServiceServer(s.grpc, describe)
+	sluicev1.RegisterTokenizerServiceServer(s.grpc, tokenize)
+	s.registerForeign(generate, describe, tokenize)
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	serviceorca.RegisterOpenRcaServiceServer(s.grpc, &loadService{load: s.load})
 	channelz.RegisterChannelzServiceToServer(s.grpc)

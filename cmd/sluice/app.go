@@ -89,6 +89,7 @@ func (a *app) run(ctx context.Context) (err error) {
 		MaxConnectionAge:      a.options.MaxConnectionAge,
 		MaxConnectionAgeGrace: a.options.MaxConnectionAgeGrace,
 		NoReflection:          a.options.NoReflection,
+		Version:               buildVersions().Version,
 	})
 	if err != nil {
 		return err
