@@ -9,8 +9,10 @@ import (
 // kvMemory is the memory of one replica for keys and values.
 type kvMemory struct {
 	total  int // of the slots and of the prefix cache
-	prefix int // of which for the prefix cache
+	prefix int // of which for the prefix cache, at most
 	chosen bool
+
+	prefixTokens int // that the prefix cache holds, at most; 0: as many as there is memory for
 }
 
 // prefixTokens is how many positions the prefix cache holds by default: a long system prompt, some examples and the
@@ -18,18 +20,16 @@ type kvMemory struct {
 const prefixTokens = 2048
 
 // kvMemory divides the memory for keys and values: by default half of what the process may use, shared by so many
-// replicas. The prefix cache, of whose positions each takes so much, gets at most half of it, so that it is never in the
-// way of requests that run.
-func (c *serveCmd) kvMemory(limit, replicas, positionBytes int) kvMemory {
+// replicas. The prefix cache gets at most half of it, so that it is never in the way of requests that run.
+func (c *serveCmd) kvMemory(limit, replicas int) kvMemory {
 	m := kvMemory{total: int(c.KVCacheBytes), chosen: c.KVCacheBytes > 0}
 	if !m.chosen {
 		m.total = limit / 2 / max(1, replicas)
 	}
-	m.prefix = prefixTokens * positionBytes
+	m.prefix, m.prefixTokens = m.total/2, prefixTokens
 	if c.PrefixCacheBytes != nil {
-		m.prefix = int(*c.PrefixCacheBytes)
+		m.prefix, m.prefixTokens = min(int(*c.PrefixCacheBytes), m.total/2), 0
 	}
-	m.prefix = min(m.prefix, m.total/2)
 	return m
 }
 

@@ -25,7 +25,7 @@ func TestKVMemory(t *testing.T) {
 		{"the cache gives way", 0, 256 * mib, 512 * mib, 1, 256 * mib, 128 * mib, 1280},
 		{"chosen", 64 * mib, 8 * mib, 4096 * mib, 4, 64 * mib, 8 * mib, 560},
 		{"no cache", 64 * mib, 0, 4096 * mib, 1, 64 * mib, 0, 640},
-		{"a cache of 2048 tokens", 0, -1, 4096 * mib, 1, 2048 * mib, 128 * mib, 19200},
+		{"a cache of 2048 tokens", 0, -1, 4096 * mib, 1, 2048 * mib, 1024 * mib, 10240},
 		{"one context at least", 0, 0, 10 * mib, 1, 5 * mib, 0, 100},
 		{"too little was chosen", 9 * mib, 0, 4096 * mib, 1, 9 * mib, 0, -1},
 	} {
@@ -33,8 +33,8 @@ func TestKVMemory(t *testing.T) {
 		if c.prefix < 0 {
 			options.PrefixCacheBytes = nil
 		}
-		m := options.kvMemory(c.limit, c.replicas, mib/16)
-		if m.total != c.total || m.prefix != c.cache {
+		m := options.kvMemory(c.limit, c.replicas)
+		if m.total != c.total || m.prefix != c.cache || (m.prefixTokens > 0) != (c.prefix < 0) {
 			t.Errorf("%s: %+v, want %d with a cache of %d", c.name, m, c.total, c.cache)
 		}
 		tokens, err := m.tokens(limits(m.prefix))

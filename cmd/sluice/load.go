@@ -126,8 +126,7 @@ func (a *app) openReplicas(
 	ctx context.Context, f namedFolder, environment *ort.Environment, length int, weights *ort.Weights, undo *closers,
 ) ([]inference.Replica, error) {
 	var replicas []inference.Replica
-	memory := a.options.kvMemory(memoryLimit(), a.sharers*len(a.options.devices()),
-		ort.PrefixPositionBytes(f.folder.Manifest.Graph))
+	memory := a.options.kvMemory(memoryLimit(), a.sharers*len(a.options.devices()))
 	for _, device := range a.options.devices() {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -145,6 +144,7 @@ func (a *app) openReplicas(
 			MaxLength:     length,
 			MaxChunk:      min(a.options.ChunkTokens, length),
 			PrefixBytes:   memory.prefix,
+			PrefixTokens:  memory.prefixTokens,
 			Weights:       shared,
 			NoKernels:     a.options.NoKernels,
 		})

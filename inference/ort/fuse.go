@@ -36,6 +36,7 @@ type fuser struct {
 	initializers map[string]*modelonnx.Tensor
 	producer     map[string]int   // of a value, by name: the place of its node
 	users        map[string][]int // of a value
+	ranks        map[string]int   // of values
 	replaced     map[int]*modelonnx.Node
 	fused        fusedGraph
 }
@@ -47,7 +48,7 @@ func (e *unfusable) Error() string { return "the graph cannot be fused: " + e.re
 
 // fuse puts nodes of package kernels in the places of
 //
-//   - MatMulNBits with blocks of 32, with the Gemm that adds what a block's offset brings, and with the
+//   - MatMulNBits of [tokens, width] with blocks of 32, with the Gemm that adds what a block's offset brings, and with the
 //     Split, QuickGelu and Mul of a gated product, where nothing else reads what is between them;
 //   - GroupQueryAttention on one tensor of queries, keys and values, with the Reshapes around it.
 //
@@ -57,7 +58,7 @@ func fuse(m *modelonnx.Model, about model.Graph) (*fusedGraph, error) {
 	f := &fuser{
 		graph: &m.Graph, about: about,
 		initializers: map[string]*modelonnx.Tensor{}, producer: map[string]int{}, users: map[string][]int{},
-		replaced: map[int]*modelonnx.Node{},
+		replaced: map[int]*modelonnx.Node{}, ranks: ranks(&m.Graph),
 	}
 	if err := knownWhole(m); err != nil {
 		return nil, err
@@ -196,7 +197,7 @@ func (f *fuser) product(at int, n *modelonnx.Node) {
 		return
 	}
 	blocks := int64(p.in / kernels.BlockLength)
-	if !f.lies(p.codes, modelonnx.Uint8, int64(p.out)*blocks*int64(kernels.BlockLength*p.bits/8)) ||
+	if f.ranks[input(n, 0)] != 2 || !f.lies(p.codes, modelonnx.Uint8, int64(p.out)*blocks*int64(kernels.BlockLength*p.bits/8)) ||
 		!f.lies(p.scales, modelonnx.Float, int64(p.out)*blocks) || p.biases != "" && !f.lies(p.biases, modelonnx.Float, int64(p.out)) {
 		return
 	}
@@ -314,7 +315,7 @@ func (f *fuser) attention(n *modelonnx.Node) error {
 	}
 	rows := f.of(n.Inputs[0], "Reshape")
 	at, flat := f.only(n.Outputs[0], "Reshape")
-	if rows == nil || input(rows, 0) == "" || flat == nil || !f.holds(input(flat, 1), -1, int64(heads*f.about.HeadSize)) {
+	if rows == nil || f.ranks[input(rows, 0)] != 2 || flat == nil || !f.holds(input(flat, 1), -1, int64(heads*f.about.HeadSize)) {
 		return &unfusable{"attention " + n.Name + " stands between other nodes"}
 	}
 	f.fused.heads, f.fused.scale = heads, scale

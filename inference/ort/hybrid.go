@@ -103,7 +103,7 @@ func (h *hybrid) reserve() (err error) {
 	if err := h.newDummies(); err != nil {
 		return err
 	}
-	h.session.prefixes, err = reservePrefixes(c.PrefixBytes, h.scratch, h.slots)
+	h.session.prefixes, err = reservePrefixes(&c, h.scratch, h.slots)
 	return err
 }
 

@@ -238,9 +238,9 @@ func (m *masked[T]) reserve() (err error) {
 	}
 	switch slots := any(m.slots).(type) {
 	case *cache[float32]:
-		m.session.prefixes, err = reservePrefixes(c.PrefixBytes, slots, nil)
+		m.session.prefixes, err = reservePrefixes(&c, slots, nil)
 	case *cache[uint16]:
-		m.session.prefixes, err = reserveHalves(c.PrefixBytes, slots)
+		m.session.prefixes, err = reserveHalves(&c, slots)
 	}
 	return err
 }

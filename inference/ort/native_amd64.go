@@ -218,7 +218,7 @@ func (n *native) reserve() (err error) {
 	if err != nil {
 		return err
 	}
-	n.session.prefixes, err = reserveHalves(c.PrefixBytes, n.slots)
+	n.session.prefixes, err = reserveHalves(&c, n.slots)
 	return err
 }
 

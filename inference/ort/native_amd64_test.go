@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	modelonnx "github.com/sluiceml/sluice/inference/model/onnx"
@@ -250,6 +251,47 @@ func TestFuseRefuses(t *testing.T) {
 		if fused, err := fuse(m, config.Graph); err == nil && len(fused.products) != products-1 {
 			t.Errorf("%s: fused", name)
 		}
+	}
+	// With [batch, sequence] in place of a list of tokens, the residual stream has three dimensions, and all that is made
+	// of it by normalization.
+	m := readModel(t, config)
+	node(m, "GatherBlockQuantized", 0).Inputs[1] = config.Graph.InputIDs
+	fused, err := fuse(m, config.Graph)
+	if err == nil {
+		for _, p := range fused.products {
+			if strings.Contains(p.node.Outputs[0], "qkv_proj") || strings.Contains(p.node.Outputs[0], "gated") {
+				t.Errorf("%s: fused", p.node.Outputs[0])
+			}
+		}
+	}
+}
+
+// TestWeightsPackOnDemand: without the kernels, their copy of the weights is not made.
+func TestWeightsPackOnDemand(t *testing.T) {
+	if !kernels.Supported() {
+		t.Skip("this processor has no AVX-512 VNNI")
+	}
+	config := realConfig(t)
+	config.Slots, config.MaxLength, config.MaxChunk, config.NoKernels = 1, 64, 16, true
+	env := openEnvironment(t)
+	w, err := env.ShareWeights(config.Model, config.Graph)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	config.Weights = w
+	openSession(t, env, config)
+	if w.mu.packed != nil {
+		t.Error("packed for a session without kernels")
+	}
+	config.NoKernels = false
+	openSession(t, env, config)
+	if w.mu.packed == nil {
+		t.Error("not packed for a session with kernels")
 	}
 }
 

@@ -94,7 +94,7 @@ func (s *Session) reserve() (err error) {
 	if s.cache, err = newCache[float32](c.Slots, c.MaxLength, c.Graph); err != nil {
 		return err
 	}
-	if s.prefixes, err = reservePrefixes(c.PrefixBytes, s.cache, nil); err != nil {
+	if s.prefixes, err = reservePrefixes(&c, s.cache, nil); err != nil {
 		return err
 	}
 	s.buffers, err = newBuffers(c, &s.tensors)
@@ -127,8 +127,9 @@ func (s *Session) ownWeights() (*Weights, error) {
 	if err != nil {
 		return nil, nil //nolint:nilnil,nilerr // as above
 	}
-	if !w.packed.fits(s.config) {
-		return nil, w.Close()
+	p, err := w.kernels()
+	if err != nil || !p.fits(s.config) {
+		return nil, w.Close() //nolint:nilerr // as above
 	}
 	s.own = w
 	return w, nil
@@ -148,9 +149,15 @@ func (s *Session) load() (err error) {
 			return err
 		}
 	}
+	var p *packed
+	if weights != nil && !c.NoKernels {
+		if p, err = weights.kernels(); err != nil {
+			return err
+		}
+	}
 	switch {
-	case weights != nil && weights.packed.fits(c) && !c.NoKernels:
-		s.executor, s.session, err = weights.packed.open(s, weights, options)
+	case p.fits(c):
+		s.executor, s.session, err = p.open(s, weights, options)
 	case c.Weights != nil:
 		s.session, err = weights.open(options)
 	default:

@@ -24,7 +24,8 @@ type Config struct {
 	// NoKernels leaves all work to ONNX Runtime's own operators, where those of package kernels would do some.
 	NoKernels bool
 
-	PrefixBytes int // most memory of the prefix store; what holds no block is no store
+	PrefixBytes  int // most memory of the prefix store; what holds no block is no store
+	PrefixTokens int // most positions that it holds; 0: as many as there is memory for
 
 	Weights *Weights // of the same model, to be shared with other sessions on the CPU; nil: the session has its own
 }
@@ -57,6 +58,7 @@ func (c Config) validate() error {
 	need(c.MaxLength >= 1 && c.MaxLength <= c.ContextLength,
 		"MaxLength is %d, want 1 to ContextLength, %d", c.MaxLength, c.ContextLength)
 	need(c.PrefixBytes >= 0, "PrefixBytes is %d, below 0", c.PrefixBytes)
+	need(c.PrefixTokens >= 0, "PrefixTokens is %d, below 0", c.PrefixTokens)
 	need(c.Weights == nil || c.Device.Provider == CPU && c.Weights.model == c.Model,
 		"Weights are of another model than %s, or the device is %q", c.Model, c.Device.Provider)
 	need(c.MaxChunk >= 1 && c.MaxChunk <= c.MaxLength, "MaxChunk is %d, want 1 to MaxLength, %d", c.MaxChunk, c.MaxLength)

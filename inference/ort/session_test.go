@@ -258,6 +258,7 @@ func TestBadConfig(t *testing.T) {
 		"no chunk":          func(c *Config) { c.MaxChunk = 0 },
 		"chunk over length": func(c *Config) { c.MaxChunk = c.MaxLength + 1 },
 		"negative store":    func(c *Config) { c.PrefixBytes = -1 },
+		"negative tokens":   func(c *Config) { c.PrefixTokens = -1 },
 		"huge store":        func(c *Config) { c.PrefixBytes = 1 << 50 },
 		"other keys":        func(c *Config) { c.Graph.KVType = "int8" },
 		"no layers":         func(c *Config) { c.Graph.Layers = 0 },

@@ -3,9 +3,7 @@ package ort
 import (
 	"errors"
 	"fmt"
-	"unsafe"
 
-	"github.com/sluiceml/sluice/inference/model"
 	"github.com/sluiceml/sluice/inference/runner"
 )
 
@@ -44,15 +42,6 @@ func blockValues[T kv](c *cache[T]) int {
 
 // blockBytes is the memory of such a block.
 func blockBytes[T kv](c *cache[T]) int { return runner.BlockSize * positionBytes(c) }
-
-// PrefixPositionBytes is the memory of one position in the prefix store of a session of a graph.
-func PrefixPositionBytes(g model.Graph) int {
-	values := 2 * g.Layers * g.KVHeads * g.HeadSize
-	if g.Hybrid != nil {
-		return values * int(unsafe.Sizeof(float32(0))+unsafe.Sizeof(int8(0)))
-	}
-	return values * int(unsafe.Sizeof(float32(0)))
-}
 
 // save copies positions of a slot, from past on, into blocks.
 func (s *store[T]) save(slot, past int, blocks []int) {
@@ -100,10 +89,19 @@ type prefixes struct {
 	halves  *store[uint16] // of a native graph, in place of exact
 }
 
-// reserveHalves takes address space for as many blocks of a native graph's slots as fit into the given memory.
-func reserveHalves(memory int, slots *cache[uint16]) (p prefixes, err error) {
+// prefixBlocks is how many blocks, of so many bytes each, the prefix store of a session has.
+func (c *Config) prefixBlocks(bytes int) int {
+	blocks := c.PrefixBytes / bytes
+	if c.PrefixTokens > 0 {
+		blocks = min(blocks, c.PrefixTokens/runner.BlockSize)
+	}
+	return blocks
+}
+
+// reserveHalves takes address space for the blocks of a native graph's slots.
+func reserveHalves(c *Config, slots *cache[uint16]) (p prefixes, err error) {
 	p.bytes = blockBytes(slots)
-	if p.blocks = memory / p.bytes; p.blocks > 0 {
+	if p.blocks = c.prefixBlocks(p.bytes); p.blocks > 0 {
 		p.halves, err = newStore(p.blocks, slots)
 	}
 	return p, err
@@ -112,13 +110,13 @@ func reserveHalves(memory int, slots *cache[uint16]) (p prefixes, err error) {
 // free gives the memory back.
 func (p prefixes) free() error { return errors.Join(p.exact.free(), p.rounded.free(), p.halves.free()) }
 
-// reservePrefixes takes address space for as many blocks as fit into the given memory.
-func reservePrefixes(memory int, exact *cache[float32], rounded *cache[int8]) (p prefixes, err error) {
+// reservePrefixes takes address space for the blocks of other graphs.
+func reservePrefixes(c *Config, exact *cache[float32], rounded *cache[int8]) (p prefixes, err error) {
 	p.bytes = blockBytes(exact)
 	if rounded != nil {
 		p.bytes += blockBytes(rounded)
 	}
-	if p.blocks = memory / p.bytes; p.blocks == 0 {
+	if p.blocks = c.prefixBlocks(p.bytes); p.blocks == 0 {
 		return p, nil
 	}
 	if p.exact, err = newStore(p.blocks, exact); err != nil || rounded == nil {

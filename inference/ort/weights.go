@@ -29,10 +29,13 @@ type Weights struct {
 	container   unsafe.Pointer
 	data        []byte // the mapped file
 	values      []initializer
-	packed      *packed // nil: ONNX Runtime's own operators do all the work
+	graph       *modelonnx.Model
+	about       model.Graph
 
 	mu struct {
 		sync.Mutex
+		tried    bool        // to pack
+		packed   *packed     // nil: ONNX Runtime's own operators do all the work, or no session has asked for others
 		sessions int         // open ones
 		warm     [][]float32 // logits of the first session's first runs
 		closed   bool
@@ -54,7 +57,7 @@ func (e *Environment) ShareWeights(path string, graph model.Graph) (_ *Weights, 
 	if err := e.acquire(); err != nil {
 		return nil, err
 	}
-	w := &Weights{environment: e, model: path}
+	w := &Weights{environment: e, model: path, about: graph}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("sharing the weights of %s: %w", path, err), w.Close())
@@ -72,14 +75,10 @@ func (e *Environment) ShareWeights(path string, graph model.Graph) (_ *Weights, 
 	if w.data, err = mapFile(filepath.Join(filepath.Dir(path), graph.Data)); err != nil {
 		return nil, err
 	}
-	m, err := readGraph(path, graph.Data, len(w.data))
-	if err != nil {
+	if w.graph, err = readGraph(path, graph.Data, len(w.data)); err != nil {
 		return nil, err
 	}
-	if w.packed, err = pack(m, graph, w.data); err != nil {
-		return nil, err
-	}
-	for _, t := range externals(m, graph.Data) {
+	for _, t := range externals(w.graph, graph.Data) {
 		value, err := onnx.NewCustomDataTensor(onnx.NewShape(t.Dims...),
 			w.data[t.External.Offset:][:t.External.Length], onnx.TensorElementDataType(t.Type))
 		if err != nil {
@@ -88,6 +87,21 @@ func (e *Environment) ShareWeights(path string, graph model.Graph) (_ *Weights, 
 		w.values = append(w.values, initializer{name: t.Name, value: value})
 	}
 	return w, nil
+}
+
+// kernels packs the weights for the operators of package kernels when the first session asks for them. nil: the
+// processor, or the graph, is not of the kind.
+func (w *Weights) kernels() (*packed, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.mu.tried {
+		packed, err := pack(w.graph, w.about, w.data)
+		if err != nil {
+			return nil, err
+		}
+		w.mu.packed, w.mu.tried = packed, true
+	}
+	return w.mu.packed, nil
 }
 
 // mapFile maps a file for reading. ONNX Runtime does the same with weights that it does not pack; like it, this trusts
@@ -240,7 +254,7 @@ func (w *Weights) Close() error {
 	for _, v := range w.values {
 		errs = errors.Join(errs, v.value.Destroy())
 	}
-	errs = errors.Join(errs, w.packed.close())
+	errs = errors.Join(errs, w.mu.packed.close())
 	if w.container != nil {
 		w.api.releaseContainer(w.container)
 	}
