@@ -22,9 +22,10 @@ type dfa struct {
 	firsts []byteSet // by state: the bytes that lead on
 	follow byteSet   // bytes that may come behind; others are not looked at
 
-	mu     sync.Mutex
-	locals []atomic.Pointer[local] // by state
-	walked int                     // nodes of the trie visited for locals
+	mu      sync.Mutex
+	locals  []atomic.Pointer[local] // by state
+	classed *classTrie              // the vocabulary, by classes; guarded by mu
+	walked  int                     // work done for locals; guarded by mu
 }
 
 const dead = -1
@@ -209,8 +210,40 @@ func (d *dfa) finish() *dfa {
 		}
 	}
 	d.next, d.accepts = next, accepts
+	d.join()
 	d.locals = make([]atomic.Pointer[local], parts)
 	return d.finishFirsts()
+}
+
+// join gives bytes one class that lead to the same states.
+func (d *dfa) join() {
+	columns := map[string]uint8{}
+	var renamed [256]uint8 // by class
+	var kept []int
+	column := make([]byte, 0, 4*len(d.accepts))
+	for c := range d.classes {
+		column = column[:0]
+		for s := range d.accepts {
+			column = binary.LittleEndian.AppendUint32(column, uint32(d.next[s*d.classes+c]))
+		}
+		id, ok := columns[string(column)]
+		if !ok {
+			id = uint8(len(kept))
+			columns[string(column)] = id
+			kept = append(kept, c)
+		}
+		renamed[c] = id
+	}
+	next := make([]int32, 0, len(d.accepts)*len(kept))
+	for s := range d.accepts {
+		for _, c := range kept {
+			next = append(next, d.next[s*d.classes+c])
+		}
+	}
+	for b, c := range d.class {
+		d.class[b] = renamed[c]
+	}
+	d.classes, d.next = len(kept), next
 }
 
 // finishFirsts finds the bytes that lead on from each state.

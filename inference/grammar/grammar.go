@@ -57,7 +57,7 @@ func (g *Grammar) warm(b *builder) {
 				for s := int32(0); int(s) < len(d.accepts) && left > 0; s++ {
 					before := d.walked
 					d.localOf(g.vocabulary, s)
-					left -= 256 + d.walked - before
+					left -= 64 + d.walked - before
 				}
 			}
 		}

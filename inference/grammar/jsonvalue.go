@@ -10,7 +10,9 @@ import (
 // jsonDFAs are the terminals of JSON without further conditions. All grammars of a vocabulary share them, and what is
 // known of their masks.
 type jsonDFAs struct {
-	text, number, integer, name *dfa // name: strings with no more escapes than they need
+	text, number, integer *dfa
+	name                  *dfa // strings with no more escapes than they need
+	space                 *dfa // nothing, a blank, or the end of a line and an indent, whose characters it counts
 
 	mu      sync.Mutex
 	formats map[string]*dfa // guarded by mu
@@ -30,8 +32,11 @@ func (v *Vocabulary) terminals() *jsonDFAs {
 			if err != nil {
 				panic("grammar: " + err.Error()) // of a pattern of ours
 			}
-			return d.share()
+			return d.share(",:]} \n")
 		}
+		v.jsonDFAs.space = share(compileRegexp(` |(?:\n[ \t]*)?`))
+		v.jsonDFAs.space.share("\"{[]}-0123456789tfn")
+		v.jsonDFAs.space.loop = v.jsonDFAs.space.step(0, '\n')
 		v.jsonDFAs.text = share(jsonText())
 		v.jsonDFAs.number = share(compileRegexp(numberPattern))
 		v.jsonDFAs.integer = share(compileRegexp(integerPattern))
@@ -41,11 +46,11 @@ func (v *Vocabulary) terminals() *jsonDFAs {
 	return &v.jsonDFAs
 }
 
-// share makes a terminal one that grammars share: only what follows values in JSON is looked at.
-func (d *dfa) share() *dfa {
+// share makes a terminal one that grammars share, behind which only some bytes are looked at.
+func (d *dfa) share(follow string) *dfa {
 	d.shared = true
 	d.follow = byteSet{}
-	for _, b := range []byte(",:]} \n") {
+	for _, b := range []byte(follow) {
 		d.follow.add(b)
 	}
 	return d
@@ -104,9 +109,8 @@ const maxIndent = 32
 
 // jsonRules are the rules of JSON without a schema.
 type jsonRules struct {
-	space                 *rule // optional: a blank, or the end of a line and an indent
-	value, object, array  *rule
-	text, number, integer *terminal
+	value, object, array         *rule
+	space, text, number, integer *terminal
 }
 
 func newJSONRules(v *Vocabulary) *jsonRules {
@@ -115,15 +119,13 @@ func newJSONRules(v *Vocabulary) *jsonRules {
 	j.text = &terminal{dfa: d.text, counts: true, max: -1}
 	j.number = &terminal{dfa: d.number}
 	j.integer = &terminal{dfa: d.integer}
-	j.space = &rule{name: "space", body: choice{
-		sequence{}, literal(" "), sequence{literal("\n"), repeated{class{' ', ' ', '\t', '\t'}, 0, maxIndent}},
-	}}
+	j.space = &terminal{dfa: d.space, counts: true, max: maxIndent}
 	j.value, j.object, j.array = &rule{name: "value"}, &rule{name: "object"}, &rule{name: "array"}
 	j.value.body = choice{
 		reference{j.object}, reference{j.array}, token{j.text}, token{j.number},
 		literal("true"), literal("false"), literal("null"),
 	}
-	space := reference{j.space}
+	space := token{j.space}
 	pair := sequence{token{j.text}, literal(":"), space, reference{j.value}}
 	j.object.body = j.list("{", pair, "}")
 	j.array.body = j.list("[", reference{j.value}, "]")
@@ -132,7 +134,7 @@ func newJSONRules(v *Vocabulary) *jsonRules {
 
 // list is any number of items between brackets.
 func (j *jsonRules) list(left string, item expr, right string) expr {
-	space := reference{j.space}
+	space := token{j.space}
 	return sequence{
 		literal(left), space,
 		choice{

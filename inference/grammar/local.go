@@ -37,18 +37,6 @@ type tokenSet struct {
 	mask []uint64
 }
 
-// newTokenSet makes a set of listed tokens; the list becomes its own.
-func newTokenSet(list []uint32, words int) tokenSet {
-	if len(list) <= words/2 {
-		return tokenSet{list: slices.Clip(list)}
-	}
-	mask := make([]uint64, words)
-	for _, id := range list {
-		mask[id>>6] |= 1 << (id & 63)
-	}
-	return tokenSet{mask: mask}
-}
-
 func (s *tokenSet) addTo(dst []uint64) {
 	if s.mask != nil {
 		orWords(dst, s.mask)
@@ -91,67 +79,82 @@ type rest struct {
 	count int32
 }
 
-// walk reads every token from a state.
-func (d *dfa) walk(v *Vocabulary, state int32) (l *local, walked int) {
-	var states [maxTokenBytes + 1]int32
-	var counts [maxTokenBytes + 1]int32
-	states[0] = state
+// walk reads every token from a state, and says about how much work that was.
+func (d *dfa) walk(v *Vocabulary, state int32) (l *local, work int) {
+	w := &walker{dfa: d, vocabulary: v, trie: d.trie(v), mask: make([]uint64, v.words())}
+	w.below(0, state, 0)
 	l = &local{}
-	var inside []uint32
-	var added []int32
-	var rests []rest
-	nodes := v.trie.nodes
-	for i := int32(0); int(i) < len(nodes); {
-		n := &nodes[i]
-		walked++
-		from := states[n.depth]
-		to := d.step(from, n.b)
-		if to == dead {
-			i = n.skip
-			continue
-		}
-		count := counts[n.depth]
-		if from == d.loop && to != d.close {
-			count++
-		}
-		states[n.depth+1], counts[n.depth+1] = to, count
-		for id := n.token; id >= 0; id = v.trie.twin[id] {
-			if d.loop >= 0 && to == d.close {
-				rests = append(rests, rest{token: uint32(id), count: count})
-				continue
-			}
-			inside = append(inside, uint32(id))
-			added = append(added, count)
-		}
-		if d.accepts[to] {
-			rests = d.rests(rests, v, i, count)
-		}
-		i++
-	}
 	if d.loop >= 0 {
-		l.count(inside, added, v.words())
+		l.count(w.tokens, w.added, v.words())
 	}
-	l.inside = newTokenSet(inside, v.words())
-	l.leave(rests)
-	return l, walked
+	l.inside = packed(w.mask)
+	l.leave(w.rests)
+	return l, w.work
 }
 
-// rests appends the tokens below a node, where the terminal may end, with what follows the node.
-func (d *dfa) rests(dst []rest, v *Vocabulary, node, count int32) []rest {
-	nodes := v.trie.nodes
-	depth := int(nodes[node].depth) + 1
-	for i := node + 1; i < nodes[node].skip; {
-		n := &nodes[i]
-		if int(n.depth) == depth && !d.follow.has(n.b) {
-			i = n.skip
+// walker is a walk from one state of a terminal.
+type walker struct {
+	dfa        *dfa
+	vocabulary *Vocabulary
+	trie       *classTrie
+	mask       []uint64 // of the tokens that end inside
+	tokens     []uint32 // and they, with the characters that each adds, of a terminal that counts
+	added      []int32
+	rests      []rest
+	work       int
+}
+
+// below reads what goes on from a node, where the terminal is in a state, count characters on.
+func (w *walker) below(node, state, count int32) {
+	d := w.dfa
+	row := d.next[int(state)*d.classes : (int(state)+1)*d.classes]
+	for at := w.trie.nodes[node].child; at != 0; at = w.trie.nodes[at].next {
+		n := &w.trie.nodes[at]
+		w.work++
+		if n.stray || row[n.class] == dead {
 			continue
 		}
-		for id := n.token; id >= 0; id = v.trie.twin[id] {
-			dst = append(dst, rest{text: v.text[id][depth:], token: uint32(id), count: count})
+		to := row[n.class]
+		count := count
+		if state == d.loop && to != d.close {
+			count++
 		}
-		i++
+		tokens := w.trie.tokens[n.from:n.to]
+		w.work += len(tokens) / 16
+		switch {
+		case d.loop < 0:
+			for _, id := range tokens {
+				w.mask[id>>6] |= 1 << (id & 63)
+			}
+		case to == d.close:
+			for _, id := range tokens {
+				w.rests = append(w.rests, rest{token: id, count: count})
+			}
+		default:
+			for _, id := range tokens {
+				w.mask[id>>6] |= 1 << (id & 63)
+				w.tokens, w.added = append(w.tokens, id), append(w.added, count)
+			}
+		}
+		if d.accepts[to] {
+			w.leave(at, int(n.depth), count)
+		}
+		w.below(at, to, count)
 	}
-	return dst
+}
+
+// leave notes the tokens below a node, where the terminal may end, with what follows so many bytes of theirs.
+func (w *walker) leave(node int32, depth int, count int32) {
+	for at := w.trie.nodes[node].child; at != 0; at = w.trie.nodes[at].next {
+		n := &w.trie.nodes[at]
+		for _, id := range w.trie.tokens[n.from:n.to] {
+			if text := w.vocabulary.text[id][depth:]; w.dfa.follow.has(text[0]) {
+				w.rests = append(w.rests, rest{text: text, token: id, count: count})
+			}
+		}
+		w.work += int(n.to - n.from)
+		w.leave(at, depth, count)
+	}
 }
 
 // smallCounts is up to how many characters the masks of a counting terminal are kept: few tokens have more.

@@ -45,7 +45,7 @@ func (s *schemas) array(set []part) expr {
 		length = min(length, int(most))
 	}
 	// From the end: what follows i items.
-	space := reference{s.json.space}
+	space := token{s.json.space}
 	end := sequence{space, literal("]")}
 	rest := repeated{sequence{literal(","), space, item(length)}, max(0, int(least)-length), -1}
 	if most >= 0 {

@@ -89,7 +89,7 @@ func (s *schemas) object(set []part) expr {
 		s.refuse(set[0].schema, "minProperties", "with so many properties it exceeds the limit of "+itoa(maxTails)+" places")
 		return nothing{}
 	}
-	return sequence{literal("{"), reference{s.json.space}, reference{o.tail(tail{first: true})}}
+	return sequence{literal("{"), token{s.json.space}, reference{o.tail(tail{first: true})}}
 }
 
 // namePattern is a pattern of patternProperties.
@@ -265,7 +265,7 @@ func (o *objects) tail(t tail) *rule {
 	}
 	r := &rule{name: "properties"}
 	o.tails[t] = r
-	space := reference{o.json.space}
+	space := token{o.json.space}
 	var body choice
 	full := o.most >= 0 && t.count >= o.most
 	if t.from < len(o.names) {

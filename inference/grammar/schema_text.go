@@ -241,7 +241,7 @@ func (d *jsonDFAs) format(format *value) (*dfa, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.formats[format.text] = made.share()
+	d.formats[format.text] = made.share(",:]} \n")
 	return made, nil
 }
 
@@ -275,8 +275,8 @@ func ofLength(d, text *dfa, least, most int32) (*dfa, error) {
 	if err != nil {
 		return nil, err
 	}
-	for b := range made.class {
-		joint[b]++ // explore's class 0 is that of bytes outside of the alphabet
+	for b := range joint { // each byte does what the one of its class does that explore has seen
+		joint[b] = made.class[sample[joint[b]]]
 	}
 	made.class = joint
 	return made.finishFirsts(), nil
