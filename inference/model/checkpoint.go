@@ -85,14 +85,30 @@ func (s *checkpoint) locate(dir string) error {
 		if !ok {
 			return fmt.Errorf("%s: the tensor %q is missing", dir, at.name)
 		}
-		if _, ok := dtype(t.DType); !ok {
-			return unsupported(dir, "the tensor %q has the dtype %s, only F32, F16 and BF16 are supported yet", at.name,
-				t.DType)
+		typ, ok := dtype(t.DType)
+		if !ok {
+			return unsupported(dir, "the tensor %q has the dtype %s, only F32, F16, BF16, F8_E4M3 and F8_E5M2 are supported yet",
+				at.name, t.DType)
+		}
+		if typ.BlockBytes() == 1 {
+			if err := s.refuseScales(dir, at.name); err != nil {
+				return err
+			}
 		}
 		if err := checkShape(dir, at.name, t.Shape, at.place.shape(want.Shape)); err != nil {
 			return err
 		}
 		s.weights[want.Name] = at
+	}
+	return nil
+}
+
+// refuseScales says that a tensor of 8-bit floats is to be multiplied by another one, which nothing here does.
+func (s *checkpoint) refuseScales(dir, name string) error {
+	for _, suffix := range []string{"_scale", "_scale_inv", "_scale_2"} {
+		if _, ok := s.folder.Tensor(name + suffix); ok {
+			return unsupported(dir, "the tensor %q has a scale of its own, %q: 8-bit floats are supported only without", name, name+suffix)
+		}
 	}
 	return nil
 }
@@ -128,6 +144,10 @@ func dtype(name string) (Type, bool) {
 		return F16, true
 	case "BF16":
 		return BF16, true
+	case "F8_E4M3":
+		return F8_E4M3, true
+	case "F8_E5M2":
+		return F8_E5M2, true
 	default:
 		return 0, false
 	}

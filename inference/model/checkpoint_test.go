@@ -104,6 +104,7 @@ func names(all map[string]model.Tensor) []string {
 var ggufNumbers = map[model.Type]uint32{
 	model.F32: 0, model.F16: 1, model.Q4_0: 2, model.Q4_1: 3, model.Q5_0: 6, model.Q5_1: 7, model.Q8_0: 8,
 	model.Q4_K: 12, model.Q5_K: 13, model.Q6_K: 14, model.BF16: 30,
+	model.Q2_K: 10, model.Q3_K: 11, model.IQ4_NL: 20, model.IQ4_XS: 23,
 }
 
 // ggufNames are the file's names of a layer's parts.

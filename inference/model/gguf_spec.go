@@ -239,7 +239,4 @@ func (m *metadata) refuse(s *Spec) {
 	if n := m.sizeOr(m.key("attention.value_length"), s.HeadSize); n != s.HeadSize {
 		refuse("keys of %d values and values of %d are not supported", s.HeadSize, n)
 	}
-	if n := m.sizeOr("split.count", 1); n > 1 {
-		refuse("a GGUF split into %d files is not supported yet", n)
-	}
 }

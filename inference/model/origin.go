@@ -50,13 +50,20 @@ func ggufOrigin(ctx context.Context, path string) (Origin, error) {
 	}
 	m := &metadata{path: path, file: file}
 	license := m.text("general.license", "")
+	names := []string{filepath.Base(path)}
+	if parts := file.Parts(); parts != nil {
+		names = nil
+		for _, part := range parts {
+			names = append(names, filepath.Base(part))
+		}
+	}
 	if err := file.Close(); err != nil {
 		return Origin{}, err
 	}
 	if m.err != nil {
 		return Origin{}, m.err
 	}
-	return hashAll(ctx, Origin{Format: formatGGUF, License: license}, filepath.Dir(path), []string{filepath.Base(path)})
+	return hashAll(ctx, Origin{Format: formatGGUF, License: license}, filepath.Dir(path), names)
 }
 
 // hashAll adds the files of dir to the origin.

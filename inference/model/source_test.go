@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json/v2"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -63,13 +64,91 @@ func TestGGUFTypes(t *testing.T) {
 // TestSafetensorsTypes reads models of every type, in one file.
 func TestSafetensorsTypes(t *testing.T) {
 	t.Parallel()
-	for _, typ := range []model.Type{model.F32, model.F16, model.BF16} {
+	for _, typ := range []model.Type{model.F32, model.F16, model.BF16, model.F8_E4M3, model.F8_E5M2} {
 		t.Run(typ.String(), func(t *testing.T) {
 			t.Parallel()
 			spec := small()
 			all := weights(spec, typ, 2)
 			checkSource(t, writeCheckpoint(t, spec, all), spec, all)
 		})
+	}
+}
+
+// TestScaledFloats refuses 8-bit floats that mean nothing without another tensor.
+func TestScaledFloats(t *testing.T) {
+	t.Parallel()
+	spec := small()
+	file := &filetest.Safetensors{}
+	all := weights(spec, model.F8_E4M3, 2)
+	for _, name := range names(all) {
+		file.Tensor(name, all[name].Type.String(), all[name].Shape, all[name].Data)
+	}
+	file.Tensor("model.layers.1.mlp.up_proj.weight_scale_inv", "F32", []int{1}, make([]byte, 4))
+	dir := t.TempDir()
+	writeConfig(t, dir, config(spec))
+	writeFile(t, dir, "model.safetensors", file.Bytes())
+	_, err := model.OpenSource(dir)
+	if _, ok := errors.AsType[*model.UnsupportedError](err); !ok || !strings.Contains(err.Error(), `"model.layers.1.mlp.up_proj.weight_scale_inv"`) {
+		t.Errorf("got error %v", err)
+	}
+}
+
+// TestSplitGGUF reads a model in three files, and says what is wrong with others.
+func TestSplitGGUF(t *testing.T) {
+	t.Parallel()
+	spec := small()
+	all := weights(spec, model.Q4_K, 5)
+	write := func(change func(parts []*filetest.GGUF)) string {
+		dir := t.TempDir()
+		first := map[string]model.Tensor{}
+		for _, name := range names(all)[:3] {
+			first[name] = all[name]
+		}
+		parts := []*filetest.GGUF{newGGUF(spec, first), {}, {}}
+		for i, name := range names(all)[3:] {
+			fileName, heads := ggufName(name, spec)
+			data := all[name].Data
+			if heads > 0 {
+				data = permute(data, all[name].Shape[0], heads)
+			}
+			parts[1+i%2].Tensor(fileName, ggufNumbers[all[name].Type], all[name].Shape, data)
+		}
+		for i, part := range parts {
+			part.Uint32("split.no", uint32(i))
+			part.Uint32("split.count", uint32(len(parts)))
+		}
+		parts[0].Uint32("split.tensors.count", uint32(len(all)))
+		if change != nil {
+			change(parts)
+		}
+		for i, part := range parts {
+			writeFile(t, dir, fmt.Sprintf("m-%05d-of-00003.gguf", i+1), part.Bytes())
+		}
+		return filepath.Join(dir, "m-00001-of-00003.gguf")
+	}
+	path := write(nil)
+	checkSource(t, path, spec, all)
+	origin, err := model.ReadOrigin(t.Context(), path)
+	if err != nil || len(origin.Files) != 3 || origin.Files[2].Name != "m-00003-of-00003.gguf" {
+		t.Errorf("origin %+v, %v", origin, err)
+	}
+	if _, err := model.OpenSource(filepath.Join(filepath.Dir(path), "m-00002-of-00003.gguf")); err == nil ||
+		!strings.Contains(err.Error(), "open the first one, m-00001-of-00003.gguf") {
+		t.Errorf("the second file: got error %v", err)
+	}
+	if err := os.Rename(filepath.Join(filepath.Dir(path), "m-00002-of-00003.gguf"), filepath.Join(t.TempDir(), "x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := model.OpenSource(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a missing file: got error %v", err)
+	}
+	path = write(func(parts []*filetest.GGUF) { parts[1], parts[2] = parts[2], parts[1] })
+	if _, err := model.OpenSource(path); err == nil || !strings.Contains(err.Error(), "says that it is file 3, not 2") {
+		t.Errorf("files in another order: got error %v", err)
+	}
+	path = write(func(parts []*filetest.GGUF) { parts[2].Tensor("output_norm.weight", 0, []int{1}, make([]byte, 4)) })
+	if _, err := model.OpenSource(path); err == nil || !strings.Contains(err.Error(), `holds the tensor "output_norm.weight" again`) {
+		t.Errorf("a tensor twice: got error %v", err)
 	}
 }
 
@@ -206,7 +285,7 @@ func TestGGUFRefuses(t *testing.T) {
 		{"partial rotary", with(func(g *filetest.GGUF) { g.Uint32("llama.rope.dimension_count", 32) }), "a rotary embedding of 32 of a head's 64 values", true},
 		{"value length", with(func(g *filetest.GGUF) { g.Uint32("llama.attention.value_length", 32) }), "keys of 64 values and values of 32", true},
 		{"dynamic", with(func(g *filetest.GGUF) { g.Text("llama.rope.scaling.type", "dynamic") }), `the rope scaling "dynamic" is not supported yet`, true},
-		{"split", with(func(g *filetest.GGUF) { g.Uint32("split.count", 3) }), "a GGUF split into 3 files is not supported yet", true},
+		{"split", with(func(g *filetest.GGUF) { g.Uint32("split.count", 3) }), "it is one of 3 files: its name does not end in -00001-of-00003.gguf", false},
 		{"strange factors", with(func(g *filetest.GGUF) {
 			g.Tensor("rope_freqs.weight", 0, []int{32}, float32s(llama3Divisors(10000, 64, 8, 2, 4, 8192)...))
 		}), "its factors are not Llama 3's: number", true},

@@ -19,6 +19,13 @@ const (
 	Q4_K = quant.Q4_K //nolint:staticcheck // GGML's name
 	Q5_K = quant.Q5_K //nolint:staticcheck // GGML's name
 	Q6_K = quant.Q6_K //nolint:staticcheck // GGML's name
+	Q2_K = quant.Q2_K //nolint:staticcheck // GGML's name
+	Q3_K = quant.Q3_K //nolint:staticcheck // GGML's name
+
+	IQ4_NL  = quant.IQ4_NL  //nolint:staticcheck // GGML's name
+	IQ4_XS  = quant.IQ4_XS  //nolint:staticcheck // GGML's name
+	F8_E4M3 = quant.F8_E4M3 //nolint:staticcheck // safetensors' name
+	F8_E5M2 = quant.F8_E5M2 //nolint:staticcheck // safetensors' name
 )
 
 // Dequantize writes the float32 values of data, whole blocks of t, to dst. The lengths must agree.

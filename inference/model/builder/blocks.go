@@ -37,6 +37,10 @@ func carrierOf(t model.Type) (carrier, bool) {
 		return carrier{bits: 8, offsets: true, row: rowQ5K}, true
 	case model.Q8_0:
 		return carrier{bits: 8, row: rowQ80}, true
+	case model.IQ4_NL: // its 16 values are integers of 8 bits
+		return carrier{bits: 8, row: rowIQ4NL}, true
+	case model.IQ4_XS:
+		return carrier{bits: 8, row: rowIQ4XS}, true
 	default:
 		return carrier{}, false
 	}
@@ -52,6 +56,30 @@ func rowQ80(data []byte, c []int8, d, _ []float32) {
 		for j, v := range b[2:] {
 			c[32*i+j] = int8(v)
 		}
+	}
+}
+
+func rowIQ4NL(data []byte, c []int8, d, _ []float32) {
+	for i := range d {
+		b := data[18*i : 18*i+18]
+		d[i] = half(b)
+		nonlinear(c[32*i:], b[2:])
+	}
+}
+
+func rowIQ4XS(data []byte, c []int8, d, _ []float32) {
+	for i := range d {
+		b, sub := data[136*(i/8):136*(i/8)+136], i%8
+		scale := int(b[4+sub/2]>>(sub%2*4)&0xf) | int(binary.LittleEndian.Uint16(b[2:])>>(2*sub)&3)<<4
+		d[i] = half(b) * float32(scale-32)
+		nonlinear(c[32*i:], b[8+16*sub:8+16*sub+16])
+	}
+}
+
+// nonlinear gives the 32 values that nibbles number.
+func nonlinear(c []int8, nibbles []byte) {
+	for i, q := range nibbles {
+		c[i], c[i+16] = quant.Nonlinear(q), quant.Nonlinear(q>>4)
 	}
 }
 

@@ -7,6 +7,7 @@
 package gguf
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 
@@ -31,6 +32,8 @@ const defaultAlignment = 32
 // File is an opened GGUF file. It is safe for concurrent use until Close.
 type File struct {
 	mapped  *mmap.File // nil: parsed from memory
+	others  []*File    // the other files of a model that is split
+	parts   []string   // their paths, and the first one's
 	version uint32
 	keys    []string
 	values  map[string]Value
@@ -60,8 +63,21 @@ func (e *FormatError) Error() string {
 // Unwrap gives the reason.
 func (e *FormatError) Unwrap() error { return e.Err }
 
-// Open maps the file at path and reads its metadata. A file that is not sound is refused with a *FormatError.
+// Open maps the file at path and reads its metadata. A file that is not sound is refused with a *FormatError. Of a model
+// that is split into files, path is the first one, NAME-00001-of-N.gguf, and the others lie beside it.
 func Open(path string) (*File, error) {
+	f, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.join(path); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), f.Close())
+	}
+	return f, nil
+}
+
+// open maps one file.
+func open(path string) (*File, error) {
 	m, err := mmap.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open GGUF: %w", err)
@@ -77,13 +93,17 @@ func Open(path string) (*File, error) {
 
 // Close unmaps the file. What came from it must not be used after.
 func (f *File) Close() error {
+	var errs error
+	for _, other := range f.others {
+		errs = errors.Join(errs, other.Close())
+	}
 	if f.mapped == nil {
-		return nil
+		return errs
 	}
 	if err := f.mapped.Close(); err != nil {
-		return fmt.Errorf("close GGUF: %w", err)
+		errs = errors.Join(errs, fmt.Errorf("close GGUF: %w", err))
 	}
-	return nil
+	return errs
 }
 
 // Version is the format's version: 2 or 3.

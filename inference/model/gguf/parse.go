@@ -223,12 +223,20 @@ func typeOf(number uint32) (quant.Type, error) {
 		return quant.Q5_1, nil
 	case 8:
 		return quant.Q8_0, nil
+	case 10:
+		return quant.Q2_K, nil
+	case 11:
+		return quant.Q3_K, nil
 	case 12:
 		return quant.Q4_K, nil
 	case 13:
 		return quant.Q5_K, nil
 	case 14:
 		return quant.Q6_K, nil
+	case 20:
+		return quant.IQ4_NL, nil
+	case 23:
+		return quant.IQ4_XS, nil
 	case 30:
 		return quant.BF16, nil
 	default:
@@ -239,8 +247,8 @@ func typeOf(number uint32) (quant.Type, error) {
 // otherName is GGML's name of a type that cannot be read, empty if there is none.
 func otherName(number uint32) string {
 	names := map[uint32]string{
-		4: "Q4_2", 5: "Q4_3", 9: "Q8_1", 10: "Q2_K", 11: "Q3_K", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS",
-		18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32",
+		4: "Q4_2", 5: "Q4_3", 9: "Q8_1", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS",
+		18: "IQ3_XXS", 19: "IQ1_S", 21: "IQ3_S", 22: "IQ2_S", 24: "I8", 25: "I16", 26: "I32",
 		27: "I64", 28: "F64", 29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4", 40: "NVFP4", 41: "Q1_0",
 	}
 	return names[number]

@@ -42,6 +42,21 @@ func ToFloat16(v float32) uint16 {
 // BFloat16 is the value of a bfloat16.
 func BFloat16(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
 
+// Float8E4M3 is the value of an 8-bit float with 4 bits of exponent and 3 of fraction, as machine learning has it: no
+// infinities, and one NaN of each sign.
+func Float8E4M3(b byte) float32 {
+	sign := uint32(b&0x80) << 24
+	exponent, fraction := uint32(b>>3)&0xf, uint32(b&7)
+	switch {
+	case b&0x7f == 0x7f:
+		return math.Float32frombits(sign | 0x7fc00000)
+	case exponent == 0: // zero and subnormals: fraction × 2⁻⁹
+		return math.Float32frombits(math.Float32bits(float32(fraction)*(1.0/512)) | sign)
+	default:
+		return math.Float32frombits(sign | (exponent+127-7)<<23 | fraction<<20)
+	}
+}
+
 // half reads the half at the start of b.
 func half(b []byte) float32 { return Float16(binary.LittleEndian.Uint16(b)) }
 
@@ -62,5 +77,17 @@ func valuesF16(dst []float32, b []byte) {
 func valuesBF16(dst []float32, b []byte) {
 	for i := range dst {
 		dst[i] = BFloat16(binary.LittleEndian.Uint16(b[2*i:]))
+	}
+}
+
+func valuesF8E4M3(dst []float32, b []byte) {
+	for i := range dst {
+		dst[i] = Float8E4M3(b[i])
+	}
+}
+
+func valuesF8E5M2(dst []float32, b []byte) {
+	for i := range dst {
+		dst[i] = Float16(uint16(b[i]) << 8)
 	}
 }

@@ -2,7 +2,7 @@
 // large a block is and turns blocks back into float32.
 //
 // The block layouts are GGML's (ggml-common.h and ggml-quants.c); every result equals gguf-py's gguf.quants bit for
-// bit, which the goldens in testdata hold.
+// bit, which the goldens in testdata hold. Those of the 8-bit floats are PyTorch's.
 package quant
 
 import (
@@ -16,18 +16,27 @@ type Type uint8
 
 // The types whose values Dequantize can give.
 const (
-	F32  Type = iota + 1 // IEEE 754 single
-	F16                  // IEEE 754 half
-	BF16                 // the upper half of a single
-	Q8_0                 // blocks of 32: half scale, 32 int8
-	Q4_0                 // blocks of 32: half scale, 32 × 4 bits less 8
-	Q4_1                 // blocks of 32: half scale and minimum, 32 × 4 bits
-	Q5_0                 // blocks of 32: half scale, fifth bits, 32 × 4 bits less 16
-	Q5_1                 // blocks of 32: half scale and minimum, fifth bits, 32 × 4 bits
-	Q4_K                 //nolint:staticcheck // GGML's name. Blocks of 256: 8 sub-blocks with 6-bit scales and minima, 4-bit values
-	Q5_K                 //nolint:staticcheck // GGML's name. As Q4_K with 5-bit values
-	Q6_K                 //nolint:staticcheck // GGML's name. Blocks of 256: 16 sub-blocks with 8-bit scales, 6-bit values less 32
+	F32     Type = iota + 1 // IEEE 754 single
+	F16                     // IEEE 754 half
+	BF16                    // the upper half of a single
+	Q8_0                    // blocks of 32: half scale, 32 int8
+	Q4_0                    // blocks of 32: half scale, 32 × 4 bits less 8
+	Q4_1                    // blocks of 32: half scale and minimum, 32 × 4 bits
+	Q5_0                    // blocks of 32: half scale, fifth bits, 32 × 4 bits less 16
+	Q5_1                    // blocks of 32: half scale and minimum, fifth bits, 32 × 4 bits
+	Q4_K                    //nolint:staticcheck // GGML's name. Blocks of 256: 8 sub-blocks with 6-bit scales and minima, 4-bit values
+	Q5_K                    //nolint:staticcheck // GGML's name. As Q4_K with 5-bit values
+	Q6_K                    //nolint:staticcheck // GGML's name. Blocks of 256: 16 sub-blocks with 8-bit scales, 6-bit values less 32
+	Q2_K                    //nolint:staticcheck // GGML's name. Blocks of 256: 16 sub-blocks with 4-bit scales and minima, 2-bit values
+	Q3_K                    //nolint:staticcheck // GGML's name. Blocks of 256: 16 sub-blocks with 6-bit scales, 3-bit values less 4
+	IQ4_NL                  //nolint:staticcheck // GGML's name. Blocks of 32: half scale, 32 × 4 bits that number values of a table
+	IQ4_XS                  //nolint:staticcheck // GGML's name. Blocks of 256: 8 sub-blocks with 6-bit scales, values as in IQ4_NL
+	F8_E4M3                 //nolint:staticcheck // safetensors' name. 4 bits of exponent, no infinities
+	F8_E5M2                 //nolint:staticcheck // safetensors' name. The upper half of a half
 )
+
+// last is the last of them.
+const last = F8_E5M2
 
 // superBlock is the number of values in a block of the K types.
 const superBlock = 256
@@ -66,6 +75,18 @@ func (t Type) format() format {
 		return format{"Q5_K", superBlock, 2 + 2 + 12 + 32 + 128, blockQ5K}
 	case Q6_K:
 		return format{"Q6_K", superBlock, 128 + 64 + 16 + 2, blockQ6K}
+	case Q2_K:
+		return format{"Q2_K", superBlock, 16 + 64 + 2 + 2, blockQ2K}
+	case Q3_K:
+		return format{"Q3_K", superBlock, 32 + 64 + 12 + 2, blockQ3K}
+	case IQ4_NL:
+		return format{"IQ4_NL", 32, 2 + 16, blockIQ4NL}
+	case IQ4_XS:
+		return format{"IQ4_XS", superBlock, 2 + 2 + 4 + 128, blockIQ4XS}
+	case F8_E4M3:
+		return format{"F8_E4M3", 1, 1, valuesF8E4M3}
+	case F8_E5M2:
+		return format{"F8_E5M2", 1, 1, valuesF8E5M2}
 	default:
 		return format{name: fmt.Sprintf("Type(%d)", uint8(t))}
 	}
@@ -73,18 +94,18 @@ func (t Type) format() format {
 
 // Types lists every type, in the order of the constants.
 func Types() []Type {
-	all := make([]Type, 0, Q6_K)
-	for t := F32; t <= Q6_K; t++ {
+	all := make([]Type, 0, last)
+	for t := F32; t <= last; t++ {
 		all = append(all, t)
 	}
 	return all
 }
 
-// String is GGML's name for the type.
+// String is GGML's name for the type, or safetensors'.
 func (t Type) String() string { return t.format().name }
 
 // Valid reports whether t is one of the constants.
-func (t Type) Valid() bool { return t >= F32 && t <= Q6_K }
+func (t Type) Valid() bool { return t >= F32 && t <= last }
 
 // BlockSize is the number of values in a block: 1 for the plain floats, 0 for no type.
 func (t Type) BlockSize() int { return t.format().size }
