@@ -146,8 +146,8 @@ func TestSplitGGUF(t *testing.T) {
 	if _, err := model.OpenSource(path); err == nil || !strings.Contains(err.Error(), "says that it is file 3, not 2") {
 		t.Errorf("files in another order: got error %v", err)
 	}
-	path = write(func(parts []*filetest.GGUF) { parts[2].Tensor("output_norm.weight", 0, []int{1}, make([]byte, 4)) })
-	if _, err := model.OpenSource(path); err == nil || !strings.Contains(err.Error(), `holds the tensor "output_norm.weight" again`) {
+	path = write(func(parts []*filetest.GGUF) { parts[2].Tensor("output.weight", 0, []int{1}, make([]byte, 4)) })
+	if _, err := model.OpenSource(path); err == nil || !strings.Contains(err.Error(), `holds the tensor "output.weight" again`) {
 		t.Errorf("a tensor twice: got error %v", err)
 	}
 }
