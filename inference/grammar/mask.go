@@ -38,10 +38,10 @@ func (g *Grammar) find(s *state) error {
 			g.machine.begin()
 			for _, c := range s.configs {
 				if c.term == nil {
-					g.machine.out.configs = append(g.machine.out.configs, c)
+					g.machine.configs = append(g.machine.configs, c)
 				}
 			}
-			from = g.machine.intern(g.machine.out)
+			from = g.machine.intern()
 		}
 		if err := g.walk(from, mask); err != nil {
 			return err

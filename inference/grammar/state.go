@@ -46,14 +46,20 @@ type machine struct {
 	serial uint64
 	memory int // about what is remembered, in bytes
 
-	seen  map[config]struct{} // of the closing under way
-	queue []config
-	out   *state
-	key   []byte
+	// Of the closing under way.
+	seen    []config
+	more    map[config]struct{} // seen, once there are many
+	next    int                 // of seen: what is closed next
+	configs []config
+	ends    bool
+	key     []byte
 }
 
+// fewConfigs is up to how many configurations are looked through for one rather than looked up.
+const fewConfigs = 16
+
 func newMachine() *machine {
-	m := &machine{seen: map[config]struct{}{}}
+	m := &machine{}
 	m.forget()
 	return m
 }
@@ -80,40 +86,48 @@ func (m *machine) frame(k frameKey) *frame {
 
 // begin starts to collect a state.
 func (m *machine) begin() {
-	clear(m.seen)
-	m.queue = m.queue[:0]
-	m.out = &state{}
+	m.seen, m.configs, m.next, m.ends, m.more = m.seen[:0], m.configs[:0], 0, false, nil
 }
 
+// add adds a configuration, unless it is there.
 func (m *machine) add(c config) {
-	if _, ok := m.seen[c]; !ok {
-		m.seen[c] = struct{}{}
-		m.queue = append(m.queue, c)
+	if m.more != nil {
+		if _, ok := m.more[c]; ok {
+			return
+		}
+		m.more[c] = struct{}{}
+	} else if slices.Contains(m.seen, c) {
+		return
+	}
+	m.seen = append(m.seen, c)
+	if m.more == nil && len(m.seen) > fewConfigs {
+		m.more = make(map[config]struct{}, 4*fewConfigs)
+		for _, c := range m.seen {
+			m.more[c] = struct{}{}
+		}
 	}
 }
 
 // finish follows what takes no byte and returns the state that was collected.
 func (m *machine) finish() (*state, error) {
-	for len(m.queue) > 0 {
+	for ; m.next < len(m.seen); m.next++ {
 		if len(m.seen) > maxConfigs {
 			return nil, ErrAmbiguous
 		}
-		c := m.queue[len(m.queue)-1]
-		m.queue = m.queue[:len(m.queue)-1]
-		if c.term != nil {
+		if c := m.seen[m.next]; c.term != nil {
 			m.terminal(c)
 		} else {
 			m.place(c)
 		}
 	}
-	return m.intern(m.out), nil
+	return m.intern(), nil
 }
 
 // terminal closes a configuration in a terminal.
 func (m *machine) terminal(c config) {
 	t := c.term
 	if t.dfa.firsts[c.state] != (byteSet{}) {
-		m.out.configs = append(m.out.configs, c)
+		m.configs = append(m.configs, c)
 	}
 	if t.dfa.accepts[c.state] {
 		m.leave(c.stack)
@@ -124,7 +138,7 @@ func (m *machine) terminal(c config) {
 func (m *machine) place(c config) {
 	n := c.at
 	if len(n.edges) > 0 {
-		m.out.configs = append(m.out.configs, c)
+		m.configs = append(m.configs, c)
 	}
 	for _, to := range n.eps {
 		m.add(config{at: to, count: c.count, stack: c.stack})
@@ -161,7 +175,7 @@ func (m *machine) place(c config) {
 // leave returns from a rule or a terminal.
 func (m *machine) leave(to *frame) {
 	if to == nil {
-		m.out.ends = true
+		m.ends = true
 	} else {
 		m.add(config{at: to.ret, count: to.count, stack: to.below})
 	}
@@ -205,17 +219,17 @@ func order(a, b uint64) int {
 	return 0
 }
 
-// intern returns the state that is the same as s, or s itself.
-func (m *machine) intern(s *state) *state {
-	if len(s.configs) > 1 {
-		slices.SortFunc(s.configs, compareConfigs)
+// intern returns the state that was collected.
+func (m *machine) intern() *state {
+	if len(m.configs) > 1 {
+		slices.SortFunc(m.configs, compareConfigs)
 	}
 	key := m.key[:0]
-	if s.ends {
+	if m.ends {
 		key = append(key, 1)
 	}
-	for i := range s.configs {
-		c := &s.configs[i]
+	for i := range m.configs {
+		c := &m.configs[i]
 		kind, place := c.identity()
 		key = append(key, kind)
 		key = binary.LittleEndian.AppendUint64(key, place)
@@ -226,6 +240,7 @@ func (m *machine) intern(s *state) *state {
 	if old := m.states[string(key)]; old != nil {
 		return old
 	}
+	s := &state{configs: slices.Clone(m.configs), ends: m.ends}
 	for i := range s.configs {
 		s.configs[i].addFirst(&s.first)
 	}
