@@ -5,6 +5,7 @@ package builder
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -102,14 +103,20 @@ func (c *architectureCase) check(t *testing.T, env *ort.Environment, src model.S
 		return
 	}
 	// Random weights, whose outputs are all noise, are the worst case for rounding; every layer adds to it.
-	opts.Quantize = FormInt8
-	session = openBuilt(t, env, src, opts)
-	for _, run := range c.Runs {
-		got := chunked(t, session, 0, prompt(run.Length, src.Spec().VocabSize), run.Length)
-		d, size := difference(t, got[run.Length-1], run.Logits[len(run.Logits)-1])
-		t.Logf("int8, %d tokens: %.2g of %.3g", run.Length, d, size)
-		if d > 0.05*float64(src.Spec().Layers)*size {
-			t.Errorf("int8, %d tokens: logits differ by %g of %g", run.Length, d, size)
+	for _, opts.Quantize = range []Form{FormInt8, FormRow8} {
+		var refused *SpecError
+		if _, err := NewPlan(t.Context(), src, opts); opts.Quantize == FormRow8 && errors.As(err, &refused) && refused.Field == "Architecture" {
+			continue // it is not for this one
+		}
+		opts.Calibration = [][]uint32{prompt(40, src.Spec().VocabSize)}
+		session = openBuilt(t, env, src, opts)
+		for _, run := range c.Runs {
+			got := chunked(t, session, 0, prompt(run.Length, src.Spec().VocabSize), run.Length)
+			d, size := difference(t, got[run.Length-1], run.Logits[len(run.Logits)-1])
+			t.Logf("%s, %d tokens: %.2g of %.3g", opts.Quantize, run.Length, d, size)
+			if d > 0.05*float64(src.Spec().Layers)*size {
+				t.Errorf("%s, %d tokens: logits differ by %g of %g", opts.Quantize, run.Length, d, size)
+			}
 		}
 	}
 }

@@ -47,6 +47,8 @@ func TestPlanRefuses(t *testing.T) {
 		{"not a number", func(s *model.Spec) { s.RopeTheta = math.NaN() }, FormNone, "rope"},
 		{"no epsilon", func(s *model.Spec) { s.NormEpsilon = 0 }, FormNone, "epsilon"},
 		{"unknown scaling", func(s *model.Spec) { s.RopeScaling = &model.RopeScaling{Kind: "dynamic", Factor: 2} }, FormNone, "dynamic"},
+		{"row8 of layers with a window", func(s *model.Spec) { s.Window = 8 }, FormRow8, "row8 does not know the layers of this llama"},
+		{"row8 of another architecture", func(s *model.Spec) { s.Architecture = "qwen3" }, FormRow8, "row8 does not know the layers of this qwen3"},
 		{"unknown form", func(*model.Spec) {}, "q2", "q2"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

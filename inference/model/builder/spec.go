@@ -57,7 +57,7 @@ func (p *plan) checkSpec() error {
 			s.HeadSize)
 	}
 	if p.form == FormRow8 && !p.llamaLike() {
-		fault("Architecture", "--quantize row8 knows only Llama's layers, without windows, not %s's; use int8", s.Architecture)
+		fault("Architecture", "--quantize row8 does not know the layers of this %s, only plain ones of Llama, Mistral and Qwen 2, without windows and YaRN; use int8", s.Architecture)
 	}
 	blocks := func(field string, width, block int) {
 		if width%block != 0 {
@@ -82,8 +82,9 @@ func (p *plan) checkSpec() error {
 // llamaLike says whether the layers are a Llama's, which smoothing and the hybrid graph know.
 func (p *plan) llamaLike() bool {
 	s := &p.spec
+	stretched := s.RopeScaling != nil && s.RopeScaling.AttentionFactor > 1 // keys grow when they are turned
 	return slices.Contains([]string{"llama", "mistral", "qwen2"}, s.Architecture) && s.Window == 0 &&
-		s.Activation == model.ActivationSiLU && !p.turnsOutside()
+		s.Activation == model.ActivationSiLU && !p.turnsOutside() && !stretched
 }
 
 // blocked says whether any part of the model is stored in blocks.
