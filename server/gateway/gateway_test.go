@@ -128,8 +128,8 @@ func (d *door) do(t *testing.T, method, path, body string, headers ...string) (r
 	return reply{StatusCode: res.StatusCode, Status: res.Status, Header: res.Header}, string(text)
 }
 
-// answer posts and decodes an answer that must be 200.
-func answer[T any](t *testing.T, d *door, path, body string) T {
+// answered posts and decodes an answer that must be 200.
+func answered[T any](t *testing.T, d *door, path, body string) T {
 	t.Helper()
 	res, text := d.post(t, path, body)
 	if res.StatusCode != http.StatusOK {

@@ -34,6 +34,7 @@ type chatMessage struct {
 	Name       string         `json:"name"`
 	ToolCalls  []chatToolCall `json:"tool_calls"`
 	ToolCallID string         `json:"tool_call_id"`
+	Reasoning  string         `json:"reasoning_content"`
 
 	// An answer of OpenAI's API that is sent back has these, empty.
 	Refusal      *string         `json:"refusal"`
@@ -188,7 +189,7 @@ func (m chatMessage) native(index int) (*sluicev1.Message, *problem) {
 	case m.FunctionCall != nil:
 		return nil, invalid(field+".function_call", "is not supported: use tool_calls")
 	}
-	out := &sluicev1.Message{Role: m.Role, Content: string(m.Content), Name: m.Name, ToolCallId: m.ToolCallID}
+	out := &sluicev1.Message{Role: m.Role, Content: string(m.Content), Name: m.Name, ToolCallId: m.ToolCallID, Reasoning: m.Reasoning}
 	for i, call := range m.ToolCalls {
 		if call.Type != "function" {
 			return nil, invalid(fmt.Sprintf("%s.tool_calls[%d].type", field, i), "must be function")
@@ -231,7 +232,7 @@ func (g *Gateway) chatCompletions(w http.ResponseWriter, r *http.Request) {
 	for _, output := range answer.GetOutputs() {
 		choice := chatChoice{
 			Index:        output.GetIndex(),
-			Message:      &chatText{Role: "assistant", Content: new(output.GetText())},
+			Message:      wholeMessage(output),
 			FinishReason: new(finishReason(output.GetFinishReason())),
 		}
 		if in.Logprobs {

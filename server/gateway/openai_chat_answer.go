@@ -25,10 +25,77 @@ type chatChoice struct {
 	FinishReason *string         `json:"finish_reason"`
 }
 
-// chatText is a message or a piece of one.
+// chatText is a message or a piece of one. Reasoning has the name that vLLM and others give it.
 type chatText struct {
-	Role    string  `json:"role,omitempty"`
-	Content *string `json:"content,omitempty"`
+	Role      string         `json:"role,omitempty"`
+	Content   *string        `json:"content,omitempty"`
+	Reasoning string         `json:"reasoning_content,omitempty"`
+	ToolCalls []answeredCall `json:"tool_calls,omitempty"`
+}
+
+// answeredCall is a call of a tool or a piece of one, which has an index; what a later piece of a call leaves out was told.
+type answeredCall struct {
+	Index    *uint32          `json:"index,omitempty"`
+	ID       string           `json:"id,omitempty"`
+	Type     string           `json:"type,omitempty"`
+	Function answeredFunction `json:"function"`
+}
+
+type answeredFunction struct {
+	Name      string `json:"name,omitempty"`
+	Arguments string `json:"arguments"`
+}
+
+// wholeMessage is the message of an output.
+func wholeMessage(output *sluicev1.Output) *chatText {
+	out := &chatText{Role: "assistant", Content: new(output.GetText()), Reasoning: output.GetReasoning()}
+	for _, call := range output.GetToolCalls() {
+		out.ToolCalls = append(out.ToolCalls, answeredCall{
+			ID: call.GetId(), Type: "function",
+			Function: answeredFunction{Name: call.GetName(), Arguments: call.GetArguments()},
+		})
+	}
+	return out
+}
+
+// chatStream is what is kept of an output that is being streamed: a call that may still turn out to be none. OpenAI's API
+// has no way to take a call back, so that it is sent whole.
+type chatStream struct{ call *answeredCall }
+
+// piece is the piece of the message that a delta has; nil: none yet.
+func (c *chatStream) piece(delta *sluicev1.Delta) *chatText {
+	out := &chatText{Reasoning: delta.GetReasoning()}
+	for _, call := range delta.GetToolCalls() {
+		switch {
+		case call.GetRetracted():
+			c.call = nil
+		case c.call == nil || *c.call.Index != call.GetIndex():
+			out.ToolCalls = append(out.ToolCalls, c.take()...)
+			c.call = &answeredCall{
+				Index: new(call.GetIndex()), ID: call.GetId(), Type: "function",
+				Function: answeredFunction{Name: call.GetName(), Arguments: call.GetArguments()},
+			}
+		default:
+			c.call.Function.Arguments += call.GetArguments()
+		}
+	}
+	if delta.GetText() != "" || len(delta.GetLogprobs()) > 0 {
+		out.Content = new(delta.GetText())
+	}
+	if out.Content == nil && out.Reasoning == "" && len(out.ToolCalls) == 0 {
+		return nil
+	}
+	return out
+}
+
+// take is the call that is whole now that the next one or the end has come.
+func (c *chatStream) take() []answeredCall {
+	if c.call == nil {
+		return nil
+	}
+	call := *c.call
+	c.call = nil
+	return []answeredCall{call}
 }
 
 type chatLogprobSet struct {
@@ -79,15 +146,23 @@ func (g *Gateway) streamChat(ctx context.Context, w http.ResponseWriter, in *cha
 		send(chatChoice{Index: index, Delta: &chatText{Role: "assistant", Content: new("")}})
 	}
 	var used *sluicev1.Usage
+	outputs := make([]chatStream, max(1, derefOr(in.N, 1)))
 	for e := range all.events {
 		switch event := e.event.GetEvent().(type) {
 		case *sluicev1.GenerateStreamResponse_Delta:
-			choice := chatChoice{Index: event.Delta.GetIndex(), Delta: &chatText{Content: new(event.Delta.GetText())}}
+			piece := outputs[event.Delta.GetIndex()].piece(event.Delta)
+			if piece == nil {
+				continue
+			}
+			choice := chatChoice{Index: event.Delta.GetIndex(), Delta: piece}
 			if in.Logprobs {
 				choice.Logprobs = chatLogprobs(event.Delta.GetLogprobs())
 			}
 			send(choice)
 		case *sluicev1.GenerateStreamResponse_Finished:
+			if calls := outputs[event.Finished.GetIndex()].take(); len(calls) > 0 {
+				send(chatChoice{Index: event.Finished.GetIndex(), Delta: &chatText{ToolCalls: calls}})
+			}
 			send(chatChoice{
 				Index: event.Finished.GetIndex(), Delta: &chatText{},
 				FinishReason: new(finishReason(event.Finished.GetFinishReason())),

@@ -38,6 +38,7 @@ type samplingFields struct {
 	SkipSpecialTokens *bool    `json:"skip_special_tokens"`
 	BadWords          []string `json:"bad_words"`
 	Priority          int32    `json:"priority"`
+	ThinkingTokens    *uint32  `json:"thinking_token_budget"`
 
 	// Taken and without effect: they are for the accounts, stores and caches of OpenAI.
 	User             json.RawMessage `json:"user"`
@@ -50,16 +51,17 @@ type samplingFields struct {
 
 // fieldNames are what those fields are called natively, as far as the names differ.
 var fieldNames = map[string]string{ //nolint:gochecknoglobals // a table
-	"stop.strings":               "stop",
-	"stop.token_ids":             "stop_token_ids",
-	"output.skip_special_tokens": "skip_special_tokens",
-	"tokens.ids":                 "prompt",
-	"chat":                       "messages",
-	"chat.messages":              "messages",
-	"chat.tools":                 "tools",
-	"chat.tool_choice":           "tool_choice",
-	"chat.template_args":         "chat_template_kwargs",
-	"constraint":                 "response_format",
+	"stop.strings":                 "stop",
+	"stop.token_ids":               "stop_token_ids",
+	"output.skip_special_tokens":   "skip_special_tokens",
+	"tokens.ids":                   "prompt",
+	"chat":                         "messages",
+	"chat.messages":                "messages",
+	"chat.tools":                   "tools",
+	"chat.tool_choice":             "tool_choice",
+	"chat.template_args":           "chat_template_kwargs",
+	"constraint":                   "response_format",
+	"sampling.max_thinking_tokens": "thinking_token_budget",
 }
 
 // request is the native request with what the fields ask for.
@@ -77,6 +79,7 @@ func (f *samplingFields) request() (*sluicev1.GenerateRequest, *problem) {
 		BadWords:          f.BadWords,
 		N:                 f.N,
 		IgnoreEos:         f.IgnoreEOS,
+		MaxThinkingTokens: f.ThinkingTokens,
 	}
 	if f.Seed != nil {
 		sampling.Seed = new(uint64(*f.Seed)) //nolint:gosec // any 64 bits are a seed
@@ -143,6 +146,11 @@ type usage struct {
 	CompletionTokens uint32        `json:"completion_tokens"`
 	TotalTokens      uint32        `json:"total_tokens"`
 	Details          promptDetails `json:"prompt_tokens_details"`
+	Output           outputDetails `json:"completion_tokens_details"`
+}
+
+type outputDetails struct {
+	ReasoningTokens uint32 `json:"reasoning_tokens"`
 }
 
 type promptDetails struct {
@@ -154,6 +162,7 @@ func (u *usage) add(native *sluicev1.Usage) {
 	u.CompletionTokens += native.GetCompletionTokens()
 	u.TotalTokens = u.PromptTokens + u.CompletionTokens
 	u.Details.CachedTokens += native.GetCachedTokens()
+	u.Output.ReasoningTokens += native.GetReasoningTokens()
 }
 
 // finishReason names why an output ended.

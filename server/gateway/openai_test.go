@@ -8,6 +8,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sluiceml/sluice/inference/answer"
+	"github.com/sluiceml/sluice/inference/inferencetest"
+	"github.com/sluiceml/sluice/inference/runner"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
 	"github.com/sluiceml/sluice/server/servertest"
 )
@@ -39,7 +42,7 @@ type chatAnswer struct {
 	ID, Object, Model string
 	Choices           []struct {
 		Index          int
-		Message, Delta struct{ Role, Content string }
+		Message, Delta chatMessage
 		Logprobs       *struct {
 			Content []struct {
 				Token   string
@@ -53,13 +56,23 @@ type chatAnswer struct {
 	Usage *usage
 }
 
+type chatMessage struct {
+	Role, Content string
+	Reasoning     string `json:"reasoning_content"`
+	ToolCalls     []struct {
+		Index    int
+		ID, Type string
+		Function struct{ Name, Arguments string }
+	} `json:"tool_calls"`
+}
+
 func TestCompletions(t *testing.T) {
 	t.Parallel()
 	d := open(t, servertest.Toy{}, "")
 	one, two := d.greedyText(t, "one", 16), d.greedyText(t, "two", 16)
 	const body = `{"model":"toy","prompt":["one","two"],"temperature":0%s}`
 
-	got := answer[completion](t, d, "/v1/completions", fmt.Sprintf(body, ""))
+	got := answered[completion](t, d, "/v1/completions", fmt.Sprintf(body, ""))
 	if got.Object != "text_completion" || got.Model != "toy" || got.Created != 1700000000 || !strings.HasPrefix(got.ID, "gen-") {
 		t.Errorf("%+v", got)
 	}
@@ -94,8 +107,8 @@ func TestCompletions(t *testing.T) {
 func TestCompletionsOfTokens(t *testing.T) {
 	t.Parallel()
 	d := open(t, servertest.Toy{}, "")
-	got := answer[completion](t, d, "/v1/completions", `{"prompt":[256,111,110,101],"temperature":0}`)
-	both := answer[completion](t, d, "/v1/completions", `{"prompt":[[256,111],[256,111,110,101]],"temperature":0}`)
+	got := answered[completion](t, d, "/v1/completions", `{"prompt":[256,111,110,101],"temperature":0}`)
+	both := answered[completion](t, d, "/v1/completions", `{"prompt":[[256,111],[256,111,110,101]],"temperature":0}`)
 	if want := d.greedyText(t, "one", 16); got.Choices[0].Text != want || both.Choices[1].Text != want {
 		t.Errorf("%+v and %+v, want %q", got.Choices, both.Choices, want)
 	}
@@ -105,7 +118,7 @@ func TestCompletionLogprobs(t *testing.T) {
 	t.Parallel()
 	d := open(t, servertest.Toy{}, "")
 	const body = `{"prompt":"one","temperature":0,"logprobs":2,"echo":true,"max_tokens":4%s}`
-	whole := answer[completion](t, d, "/v1/completions", fmt.Sprintf(body, ""))
+	whole := answered[completion](t, d, "/v1/completions", fmt.Sprintf(body, ""))
 	got := whole.Choices[0].Logprobs
 	if len(got.Tokens) != 8 || len(got.TopLogprobs[5]) != 2 || got.TokenLogprobs[0] != nil || got.TokenLogprobs[1] == nil {
 		t.Fatalf("%+v", got)
@@ -145,7 +158,7 @@ func TestChatCompletions(t *testing.T) {
 		{"role":"user","content":[{"type":"text","text":"hel"},{"type":"text","text":"lo"}]}],
 		"seed":7,"n":2,"logprobs":true,"top_logprobs":3,"user":"someone"%s}`
 
-	got := answer[chatAnswer](t, d, "/v1/chat/completions", fmt.Sprintf(body, ""))
+	got := answered[chatAnswer](t, d, "/v1/chat/completions", fmt.Sprintf(body, ""))
 	texts := map[int]string{}
 	for _, choice := range got.Choices {
 		texts[choice.Index] = choice.Message.Content
@@ -173,6 +186,60 @@ func TestChatCompletions(t *testing.T) {
 	if diff := cmp.Diff(want, texts); diff != "" || roles != 2 {
 		t.Errorf("%d roles, streamed (-want +got):\n%s", roles, diff)
 	}
+}
+
+// Reasoning and calls of tools come apart from the text, whole and streamed, and a call that is none comes as text.
+func TestToolCalls(t *testing.T) {
+	t.Parallel()
+	const body = `{"messages":[{"role":"user","content":"Weather?"}],"max_tokens":%d,"temperature":0%s,
+		"tools":[{"type":"function","function":{"name":"get_weather","parameters":{"type":"object"}}}]}`
+	const said = "<think>\nHm.\n</think>\n\nI look. <tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"in\": \"Zürich\"}}\n</tool_call>"
+	d := open(t, servertest.Toy{
+		Template: "{% if tools %}{{ tools | tojson }}{% endif %}" + servertest.Template,
+		Calls:    answer.Hermes, Reasoning: answer.Reasonings()[0],
+		Session: inferencetest.ToyConfig{
+			Limits: runner.Limits{Slots: 4, MaxLength: 2048, MaxChunk: 64}, Script: servertest.Says("assistant\n", said),
+		},
+	}, "")
+	for _, c := range []struct {
+		tokens          int
+		finish, content string
+		calls           int
+	}{
+		{500, "tool_calls", "I look.", 1},
+		{len(said) - 20, "length", "I look. <tool_call>\n{\"name\": \"get_weather\"", 0}, // cut
+	} {
+		got := chatted(t, d, fmt.Sprintf(body, c.tokens, "")).Choices[0]
+		var streamed chatMessage
+		var finish string
+		for _, chunk := range chunks[chatAnswer](t, d, "/v1/chat/completions", fmt.Sprintf(body, c.tokens, `,"stream":true`)) {
+			choice := chunk.Choices[0]
+			streamed.Role += choice.Delta.Role
+			streamed.Content += choice.Delta.Content
+			streamed.Reasoning += choice.Delta.Reasoning
+			streamed.ToolCalls = append(streamed.ToolCalls, choice.Delta.ToolCalls...)
+			if choice.FinishReason != nil {
+				finish = *choice.FinishReason
+			}
+		}
+		for form, m := range map[string]chatMessage{"whole": got.Message, "streamed": streamed} {
+			if m.Reasoning != "Hm." || !strings.HasPrefix(m.Content, c.content) || len(m.ToolCalls) != c.calls || m.Role != "assistant" {
+				t.Errorf("%s, %d tokens: %+v", form, c.tokens, m)
+			}
+			if c.calls > 0 && (m.ToolCalls[0].Type != "function" || m.ToolCalls[0].Function.Name != "get_weather" ||
+				m.ToolCalls[0].Function.Arguments != `{"in": "Zürich"}` || m.ToolCalls[0].ID == "") {
+				t.Errorf("%s: %+v", form, m.ToolCalls)
+			}
+		}
+		if *got.FinishReason != c.finish || finish != c.finish || streamed.Content != got.Message.Content {
+			t.Errorf("%s and %s, %q and %q", *got.FinishReason, finish, got.Message.Content, streamed.Content)
+		}
+	}
+}
+
+func chatted(t *testing.T, d *door, body string) chatAnswer {
+	t.Helper()
+	return answered[chatAnswer](t, d, "/v1/chat/completions", body)
 }
 
 func TestModels(t *testing.T) {
@@ -263,10 +330,10 @@ func TestGenerateText(t *testing.T) {
 	d := open(t, servertest.Toy{}, "")
 	prompt := "once upon a time"
 	want := prompt + d.greedyText(t, prompt, uint32(100-1-len(prompt)))
-	if got := answer[map[string]string](t, d, "/generate_text", `{"prompt":"`+prompt+`"}`); got["generated_text"] != want {
+	if got := answered[map[string]string](t, d, "/generate_text", `{"prompt":"`+prompt+`"}`); got["generated_text"] != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	got := answer[map[string]string](t, d, "/generate_text", `{"prompt":"`+prompt+`","max_length":20}`)
+	got := answered[map[string]string](t, d, "/generate_text", `{"prompt":"`+prompt+`","max_length":20}`)
 	if want := prompt + d.greedyText(t, prompt, 3); got["generated_text"] != want {
 		t.Errorf("%q, want %q", got, want)
 	}
