@@ -46,24 +46,33 @@ func (m *Model) template(input Chat) (*chat.Template, error) {
 	return nil, Invalid("chat.template", "it is none of the model's: %s", strings.Join(m.Templates(), ", "))
 }
 
-// renderChat writes a conversation in the model's template and encodes it. The template adds the begin token itself,
-// and the special tokens of its own text are recognised; those that the caller spells are not.
-func (m *Model) renderChat(input Chat) (prompt, error) {
+// renderChat writes a conversation in the model's template.
+func (m *Model) renderChat(input Chat) (chat.Rendered, error) {
 	template, err := m.template(input)
 	if err != nil {
-		return prompt{}, err
+		return chat.Rendered{}, err
 	}
 	values, err := chatInput(input)
 	if err != nil {
-		return prompt{}, err
+		return chat.Rendered{}, err
 	}
 	if len(values.Tools) > 0 && !strings.Contains(template.Source(), "tools") {
-		return prompt{}, Invalid("chat.tools", "the model's chat template does not write tools")
+		return chat.Rendered{}, Invalid("chat.tools", "the model's chat template does not write tools")
 	}
 	values.BOSToken, values.EOSToken = m.config.BOSToken, m.config.EOSToken
 	rendered, err := template.Render(values)
 	if err != nil {
-		return prompt{}, renderError(err)
+		return chat.Rendered{}, renderError(err)
+	}
+	return rendered, nil
+}
+
+// encodeChat writes a conversation and encodes it. The template adds the begin token itself, and the special tokens of its
+// own text are recognised; those that the caller spells are not.
+func (m *Model) encodeChat(input Chat) (prompt, error) {
+	rendered, err := m.renderChat(input)
+	if err != nil {
+		return prompt{}, err
 	}
 	literal := make([]tokenizer.Range, len(rendered.Literal))
 	for i, r := range rendered.Literal {

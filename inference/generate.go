@@ -237,7 +237,7 @@ func (m *Model) tokenize(ctx context.Context, input Input, truncated bool) (p pr
 		}
 		p.ids, err = m.config.Tokenizer.Encode(input.Text, options)
 	case Chat:
-		p, err = m.renderChat(input)
+		p, err = m.encodeChat(input)
 	}
 	if err != nil {
 		return prompt{}, err

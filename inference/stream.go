@@ -22,7 +22,7 @@ type Stream struct {
 	seed    uint64
 	echo    []string         // the prompt's text for each output, until it has been given
 	parsers []*answer.Parser // of each output; nil: the text is given as the model writes it
-	entropy bool // of each position
+	entropy bool             // of each position
 	reasons []FinishReason   // of each output, 0 until it has ended
 	done    bool
 }

@@ -17,19 +17,33 @@ const bytesPerToken = 4
 func claim(ctx context.Context, request *inference.Request, defaults inference.Defaults) (auth.Reservation, error) {
 	caller := auth.FromContext(ctx)
 	request.Tenant = caller.Tenant()
-	if request.Tenant != "" {
-		// A prompt that another tenant has sent would be answered sooner, which tells what it was. No tenant's name has
-		// a zero byte, so that no salt of one spells that of another.
-		request.Cache.Salt = request.Tenant + "\x00" + request.Cache.Salt
-	}
+	salt(&request.Cache, request.Tenant)
 	return caller.ReserveTokens(ctx, expectedTokens(request, defaults))
+}
+
+// salt keeps a tenant's prompts apart in the prefix cache: one that another tenant has sent would be answered sooner,
+// which tells what it was. No tenant's name has a zero byte, so that no salt of one spells that of another.
+func salt(cache *inference.Cache, tenant string) {
+	if tenant != "" {
+		cache.Salt = tenant + "\x00" + cache.Salt
+	}
 }
 
 // expectedTokens is what a request costs if its outputs take all that they may. The prompt of a text is an estimate:
 // encoding it is what a spent quota is to save.
 func expectedTokens(request *inference.Request, defaults inference.Defaults) int {
+	prompt := promptTokens(request.Input)
+	if request.TruncatePrompt > 0 {
+		prompt = min(prompt, request.TruncatePrompt)
+	}
+	output := cmp.Or(request.Sampling.MaxTokens, defaults.Sampling.MaxTokens)
+	return prompt + max(1, request.Sampling.N)*output
+}
+
+// promptTokens is an estimate of the tokens of an input.
+func promptTokens(input inference.Input) int {
 	prompt := 0
-	switch input := request.Input.(type) {
+	switch input := input.(type) {
 	case inference.Prompt:
 		prompt = len(input.Text)/bytesPerToken + 1
 	case inference.Tokens:
@@ -45,9 +59,5 @@ func expectedTokens(request *inference.Request, defaults inference.Defaults) int
 			prompt += (len(tool.Name)+len(tool.Description)+len(tool.Parameters))/bytesPerToken + 1
 		}
 	}
-	if request.TruncatePrompt > 0 {
-		prompt = min(prompt, request.TruncatePrompt)
-	}
-	output := cmp.Or(request.Sampling.MaxTokens, defaults.Sampling.MaxTokens)
-	return prompt + max(1, request.Sampling.N)*output
+	return prompt
 }

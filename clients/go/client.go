@@ -66,6 +66,20 @@ func (c *Client) Generate(
 	return wrap(c.inference.Generate(ctx, req, opts...))
 }
 
+// Score computes how likely continuations of one input are. A failure is an [*Error].
+func (c *Client) Score(
+	ctx context.Context, req *sluicev1.ScoreRequest, opts ...grpc.CallOption,
+) (*sluicev1.ScoreResponse, error) {
+	return wrap(c.inference.Score(ctx, req, opts...))
+}
+
+// Explain computes how much each segment of an input moves the probability of an answer. A failure is an [*Error].
+func (c *Client) Explain(
+	ctx context.Context, req *sluicev1.ExplainRequest, opts ...grpc.CallOption,
+) (*sluicev1.ExplainResponse, error) {
+	return wrap(c.inference.Explain(ctx, req, opts...))
+}
+
 // Models lists the served models, the default one first. A failure is an [*Error].
 func (c *Client) Models(ctx context.Context, opts ...grpc.CallOption) ([]*sluicev1.Model, error) {
 	res, err := wrap(c.models.ListModels(ctx, &sluicev1.ListModelsRequest{}, opts...))

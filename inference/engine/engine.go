@@ -112,15 +112,15 @@ func (e *Engine) rank(now time.Time, priority int) int64 {
 // *FailedError, or the cause of ctx. The request ends when ctx ends, at the latest; ctx also holds the span that is
 // the parent of the request's spans. The Output must be read to its end or closed.
 func (e *Engine) Submit(ctx context.Context, r Request) (*Output, error) {
-	outputs, err := e.submit(ctx, []Request{r})
+	outputs, err := e.submit(ctx, []Request{r}, false)
 	if err != nil {
 		return nil, err
 	}
 	return outputs[0], nil
 }
 
-// submit admits requests that have one reader, all or none.
-func (e *Engine) submit(ctx context.Context, requests []Request) ([]*Output, error) {
+// submit admits requests that have one reader, all or none. Twins have the same prompt.
+func (e *Engine) submit(ctx context.Context, requests []Request, twins bool) ([]*Output, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -143,7 +143,9 @@ func (e *Engine) submit(ctx context.Context, requests []Request) ([]*Output, err
 		jobs[i], outputs[i] = j, j.out
 		j.out.signals = outputs[0].signals
 	}
-	pair(jobs)
+	if twins {
+		pair(jobs)
+	}
 	if err := e.enter(ctx, jobs); err != nil {
 		return nil, err
 	}
@@ -157,6 +159,11 @@ func (e *Engine) submit(ctx context.Context, requests []Request) ([]*Output, err
 func (e *Engine) enter(ctx context.Context, jobs []*job) error {
 	first := jobs[0]
 	place := &ticket{tenant: first.seq.Tenant, rank: first.seq.Rank, tokens: len(first.seq.Prompt)}
+	if len(jobs) > 1 && first.seq.Twins == nil { // each has a prompt of its own
+		for _, j := range jobs[1:] {
+			place.tokens += len(j.seq.Prompt)
+		}
+	}
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return e.inbox.add(place, 0, 0, jobs...)

@@ -15,7 +15,8 @@ type Group struct {
 	*signals
 
 	outputs []*Output
-	at      int // whose turn it is
+	at      int  // whose turn it is
+	twins   bool // they have the same prompt
 }
 
 // SubmitGroup is Submit for as many outputs of a request as there are decoders, one for each, in place of the request's.
@@ -31,11 +32,22 @@ func (e *Engine) SubmitGroup(ctx context.Context, r Request, decoders []Decoder)
 			requests[i].PromptLogprobs = Logprobs{}
 		}
 	}
-	outputs, err := e.submit(ctx, requests)
+	return e.group(ctx, requests, true)
+}
+
+// SubmitBatch is Submit for several requests that have one reader and each a prompt of its own: all are admitted, as one
+// request that waits, or none. There is at least one, and they are of one tenant and priority. The Group must be read to its
+// end or closed.
+func (e *Engine) SubmitBatch(ctx context.Context, requests []Request) (*Group, error) {
+	return e.group(ctx, requests, false)
+}
+
+func (e *Engine) group(ctx context.Context, requests []Request, twins bool) (*Group, error) {
+	outputs, err := e.submit(ctx, requests, twins)
 	if err != nil {
 		return nil, err
 	}
-	return &Group{signals: outputs[0].signals, outputs: outputs}, nil
+	return &Group{signals: outputs[0].signals, outputs: outputs, twins: twins}, nil
 }
 
 // Next waits for the next Update of any output, and says whose it is. The outputs take turns. After the last update of
@@ -83,13 +95,17 @@ func (o *Output) tellsOfPrompt() bool {
 	return len(o.mu.prompt) > 0
 }
 
-// Summary is the account of all outputs together: the prompt counts once, and the times are those from the first output's
+// Summary is the account of all outputs together: a prompt that they share counts once, and the times are those from the first output's
 // point of view until the first token, and until the last output's last.
 func (g *Group) Summary() Summary {
 	all := g.outputs[0].Summary()
 	end := all.Timings.TimeToFirstToken + all.Timings.Decode
 	for _, o := range g.outputs[1:] {
 		s := o.Summary()
+		if !g.twins {
+			all.Usage.PromptTokens += s.Usage.PromptTokens
+			all.Usage.CachedTokens += s.Usage.CachedTokens
+		}
 		all.Usage.CompletionTokens += s.Usage.CompletionTokens
 		all.Usage.ReasoningTokens += s.Usage.ReasoningTokens
 		if s.Usage.CompletionTokens > 0 {

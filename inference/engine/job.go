@@ -73,10 +73,13 @@ func newJob(r Request, l runner.Limits, now time.Time) (*job, error) {
 		submitted: now,
 	}
 	j.seq.Owner = j
+	unscored := r.Prompt // what the prefix store may hold
 	if r.PromptLogprobs.Wanted {
-		j.seq.ChunkLimit = runner.MaxRows
-	} else if l.Blocks > 0 && !r.Cache.Bypass {
-		j.seq.Salt, j.seq.Hashes = r.Cache.Salt, kvcache.Hashes(nil, r.Cache.Salt, r.Prompt)
+		j.seq.ChunkLimit, j.seq.LimitedFrom = runner.MaxRows, max(0, r.ScoreFrom-1)
+		unscored, j.scored = r.Prompt[:j.seq.LimitedFrom], r.ScoreFrom
+	}
+	if l.Blocks > 0 && !r.Cache.Bypass {
+		j.seq.Salt, j.seq.Hashes = r.Cache.Salt, kvcache.Hashes(nil, r.Cache.Salt, unscored)
 	}
 	if !r.IgnoreEOS {
 		j.eos = r.EOS

@@ -41,6 +41,9 @@ type Request struct {
 	// Logprobs asks for the log-probabilities of the generated tokens, PromptLogprobs for those of the prompt's, whose
 	// prefill then runs in chunks of at most runner.MaxRows tokens and takes nothing from the prefix store.
 	Logprobs, PromptLogprobs Logprobs
+	// ScoreFrom is the first token of the prompt that PromptLogprobs are of, below the prompt's length. What lies before it
+	// runs as any other prompt does.
+	ScoreFrom int
 	// Trace asks how each token was drawn.
 	Trace bool
 	// Cache says how the prefix store may be used.
@@ -178,6 +181,8 @@ func (r *Request) validate(l runner.Limits) error {
 	case r.Logprobs.Top < 0 || r.PromptLogprobs.Top < 0:
 		return fmt.Errorf("%w %s: log-probabilities of %d and %d tokens, below 0",
 			ErrInvalid, r.ID, r.Logprobs.Top, r.PromptLogprobs.Top)
+	case r.ScoreFrom < 0 || r.ScoreFrom >= len(r.Prompt):
+		return fmt.Errorf("%w %s: ScoreFrom is %d, in a prompt of %d tokens", ErrInvalid, r.ID, r.ScoreFrom, len(r.Prompt))
 	case r.Priority < -MaxPriority || r.Priority > MaxPriority:
 		return fmt.Errorf("%w %s: Priority is %d, not within %d", ErrInvalid, r.ID, r.Priority, MaxPriority)
 	case r.MaxTokens < 1:

@@ -43,7 +43,11 @@ func (p *prefix) start(q *Sequence) (blocks []int, length int) {
 		return nil, 0
 	}
 	first := len(p.load)
-	found := p.index.Match(p.load, q.Salt, q.text, q.Hashes)
+	text := q.text
+	if q.LimitedFrom > 0 {
+		text = text[:q.LimitedFrom+1]
+	}
+	found := p.index.Match(p.load, q.Salt, text, q.Hashes)
 	p.load = append(p.load, found.Blocks...)
 	q.last, q.stored = found.Last, found.Whole
 	if q.preemptions == 0 {

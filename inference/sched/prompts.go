@@ -138,7 +138,10 @@ func (s *Scheduler) shortest() (next *Sequence) {
 // wants is how many tokens of its text a sequence can take in the next step beside its share.
 func (q *Sequence) wants() int {
 	n := q.left()
-	if q.ChunkLimit > 0 {
+	switch {
+	case q.past < q.LimitedFrom:
+		n = min(n, q.LimitedFrom-q.past)
+	case q.ChunkLimit > 0:
 		n = min(n, q.ChunkLimit)
 	}
 	return n - q.share

@@ -15,6 +15,9 @@ type Sequence struct {
 	// ChunkLimit is the most tokens of the prompt that run in one step, if it is below Config.ChunkSize; 0: no limit of
 	// its own. Of the sequences that have one, one at a time is in a step.
 	ChunkLimit int
+	// LimitedFrom is the position in the prompt from which on ChunkLimit holds. No chunk crosses it, and no more is taken
+	// from the prefix store.
+	LimitedFrom int
 
 	// Draft are guesses of what follows Next. The owner may set them for a plan's step, before it is run.
 	Draft []uint32

@@ -40,6 +40,8 @@ const (
 	Provider                = "sluice"          // gen_ai.provider.name
 	OperationChat           = "chat"            // gen_ai.operation.name
 	OperationTextCompletion = "text_completion" // gen_ai.operation.name
+	OperationScore          = "score"           // ours, since the conventions have none
+	OperationExplain        = "explain"         // as above
 	TokenTypeInput          = "input"           // gen_ai.token.type
 	TokenTypeOutput         = "output"          // gen_ai.token.type
 )

@@ -150,6 +150,67 @@ func (FinishReason) EnumDescriptor() ([]byte, []int) {
 	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{1}
 }
 
+// ExplainUnit is what an input is cut into.
+type ExplainUnit int32
+
+const (
+	// The default: sentences of a prompt, messages of a chat.
+	ExplainUnit_EXPLAIN_UNIT_UNSPECIFIED ExplainUnit = 0
+	// The content of each message; a prompt is one segment.
+	ExplainUnit_EXPLAIN_UNIT_MESSAGE ExplainUnit = 1
+	// Lines, each with its end.
+	ExplainUnit_EXPLAIN_UNIT_LINE ExplainUnit = 2
+	// Sentences, each with the white space behind it.
+	ExplainUnit_EXPLAIN_UNIT_SENTENCE ExplainUnit = 3
+	// Words, each with the white space behind it.
+	ExplainUnit_EXPLAIN_UNIT_WORD ExplainUnit = 4
+)
+
+// Enum value maps for ExplainUnit.
+var (
+	ExplainUnit_name = map[int32]string{
+		0: "EXPLAIN_UNIT_UNSPECIFIED",
+		1: "EXPLAIN_UNIT_MESSAGE",
+		2: "EXPLAIN_UNIT_LINE",
+		3: "EXPLAIN_UNIT_SENTENCE",
+		4: "EXPLAIN_UNIT_WORD",
+	}
+	ExplainUnit_value = map[string]int32{
+		"EXPLAIN_UNIT_UNSPECIFIED": 0,
+		"EXPLAIN_UNIT_MESSAGE":     1,
+		"EXPLAIN_UNIT_LINE":        2,
+		"EXPLAIN_UNIT_SENTENCE":    3,
+		"EXPLAIN_UNIT_WORD":        4,
+	}
+)
+
+func (x ExplainUnit) Enum() *ExplainUnit {
+	p := new(ExplainUnit)
+	*p = x
+	return p
+}
+
+func (x ExplainUnit) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ExplainUnit) Descriptor() protoreflect.EnumDescriptor {
+	return file_sluice_v1_inference_proto_enumTypes[2].Descriptor()
+}
+
+func (ExplainUnit) Type() protoreflect.EnumType {
+	return &file_sluice_v1_inference_proto_enumTypes[2]
+}
+
+func (x ExplainUnit) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ExplainUnit.Descriptor instead.
+func (ExplainUnit) EnumDescriptor() ([]byte, []int) {
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{2}
+}
+
 // GenerateRequest asks for a continuation of one input.
 type GenerateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2363,6 +2424,664 @@ func (x *Summary) GetTimings() *Timings {
 	return nil
 }
 
+// ScoreRequest asks how likely continuations of one input are.
+type ScoreRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the served model. Empty or "default" names the server's default model.
+	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	// What comes before the continuations; exactly one must be set, as in GenerateRequest. It must have a token, since a
+	// text's first token has no probability.
+	//
+	// Types that are valid to be assigned to Input:
+	//
+	//	*ScoreRequest_Prompt
+	//	*ScoreRequest_Tokens
+	//	*ScoreRequest_Chat
+	Input isScoreRequest_Input `protobuf_oneof:"input"`
+	// Whether special tokens written in `prompt` and its continuations are recognised. Default true.
+	ParseSpecial *bool `protobuf:"varint,5,opt,name=parse_special,json=parseSpecial,proto3,oneof" json:"parse_special,omitempty"`
+	// The continuations: 1 to 256, none empty. The tokens of each are those of input and continuation together, from the
+	// first on that is not the input's own; behind `tokens`, those of the text by itself. Special tokens in them stay text
+	// unless parse_special says otherwise.
+	Continuations []string `protobuf:"bytes,6,rep,name=continuations,proto3" json:"continuations,omitempty"`
+	// Report the log-probability of each token, and of the N most likely ones at its position, 0 to 20. Unset: none.
+	Logprobs *uint32 `protobuf:"varint,7,opt,name=logprobs,proto3,oneof" json:"logprobs,omitempty"`
+	// Report the entropy of each position with the log-probabilities. Default false.
+	Entropy bool `protobuf:"varint,8,opt,name=entropy,proto3" json:"entropy,omitempty"`
+	// How the prefix cache may be used. The input is computed once where it holds it.
+	Cache *CacheOptions `protobuf:"bytes,9,opt,name=cache,proto3" json:"cache,omitempty"`
+	// As GenerateRequest.request_id.
+	RequestId string `protobuf:"bytes,10,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// As GenerateRequest.priority.
+	Priority      int32 `protobuf:"varint,11,opt,name=priority,proto3" json:"priority,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScoreRequest) Reset() {
+	*x = ScoreRequest{}
+	mi := &file_sluice_v1_inference_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScoreRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScoreRequest) ProtoMessage() {}
+
+func (x *ScoreRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_inference_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScoreRequest.ProtoReflect.Descriptor instead.
+func (*ScoreRequest) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ScoreRequest) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *ScoreRequest) GetInput() isScoreRequest_Input {
+	if x != nil {
+		return x.Input
+	}
+	return nil
+}
+
+func (x *ScoreRequest) GetPrompt() string {
+	if x != nil {
+		if x, ok := x.Input.(*ScoreRequest_Prompt); ok {
+			return x.Prompt
+		}
+	}
+	return ""
+}
+
+func (x *ScoreRequest) GetTokens() *Tokens {
+	if x != nil {
+		if x, ok := x.Input.(*ScoreRequest_Tokens); ok {
+			return x.Tokens
+		}
+	}
+	return nil
+}
+
+func (x *ScoreRequest) GetChat() *Chat {
+	if x != nil {
+		if x, ok := x.Input.(*ScoreRequest_Chat); ok {
+			return x.Chat
+		}
+	}
+	return nil
+}
+
+func (x *ScoreRequest) GetParseSpecial() bool {
+	if x != nil && x.ParseSpecial != nil {
+		return *x.ParseSpecial
+	}
+	return false
+}
+
+func (x *ScoreRequest) GetContinuations() []string {
+	if x != nil {
+		return x.Continuations
+	}
+	return nil
+}
+
+func (x *ScoreRequest) GetLogprobs() uint32 {
+	if x != nil && x.Logprobs != nil {
+		return *x.Logprobs
+	}
+	return 0
+}
+
+func (x *ScoreRequest) GetEntropy() bool {
+	if x != nil {
+		return x.Entropy
+	}
+	return false
+}
+
+func (x *ScoreRequest) GetCache() *CacheOptions {
+	if x != nil {
+		return x.Cache
+	}
+	return nil
+}
+
+func (x *ScoreRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ScoreRequest) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+type isScoreRequest_Input interface {
+	isScoreRequest_Input()
+}
+
+type ScoreRequest_Prompt struct {
+	// Text. Must not be empty.
+	Prompt string `protobuf:"bytes,2,opt,name=prompt,proto3,oneof"`
+}
+
+type ScoreRequest_Tokens struct {
+	// Token ids, taken as they are.
+	Tokens *Tokens `protobuf:"bytes,3,opt,name=tokens,proto3,oneof"`
+}
+
+type ScoreRequest_Chat struct {
+	// A conversation, rendered by the model's chat template.
+	Chat *Chat `protobuf:"bytes,4,opt,name=chat,proto3,oneof"`
+}
+
+func (*ScoreRequest_Prompt) isScoreRequest_Input() {}
+
+func (*ScoreRequest_Tokens) isScoreRequest_Input() {}
+
+func (*ScoreRequest_Chat) isScoreRequest_Input() {}
+
+// ScoreResponse is how likely the continuations are.
+type ScoreResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The request's id: the caller's request_id or one that the server made.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Name of the model that answered, never an alias.
+	Model string `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
+	// One per continuation, in the order of the request.
+	Scores []*ContinuationScore `protobuf:"bytes,3,rep,name=scores,proto3" json:"scores,omitempty"`
+	// Tokens counted: prompt_tokens are those of all continuations, each with the input before it.
+	Usage *Usage `protobuf:"bytes,4,opt,name=usage,proto3" json:"usage,omitempty"`
+	// Where the time went.
+	Timings       *Timings `protobuf:"bytes,5,opt,name=timings,proto3" json:"timings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScoreResponse) Reset() {
+	*x = ScoreResponse{}
+	mi := &file_sluice_v1_inference_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScoreResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScoreResponse) ProtoMessage() {}
+
+func (x *ScoreResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_inference_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScoreResponse.ProtoReflect.Descriptor instead.
+func (*ScoreResponse) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ScoreResponse) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ScoreResponse) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *ScoreResponse) GetScores() []*ContinuationScore {
+	if x != nil {
+		return x.Scores
+	}
+	return nil
+}
+
+func (x *ScoreResponse) GetUsage() *Usage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
+}
+
+func (x *ScoreResponse) GetTimings() *Timings {
+	if x != nil {
+		return x.Timings
+	}
+	return nil
+}
+
+// ContinuationScore is how likely one continuation is.
+type ContinuationScore struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Natural logarithm of its probability behind the input: the sum of its tokens' log-probabilities.
+	LogLikelihood float64 `protobuf:"fixed64,1,opt,name=log_likelihood,json=logLikelihood,proto3" json:"log_likelihood,omitempty"`
+	// Number of its tokens.
+	Tokens uint32 `protobuf:"varint,2,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	// Whether each of its tokens is the most likely one: what greedy generation gives begins with it.
+	IsGreedy bool `protobuf:"varint,3,opt,name=is_greedy,json=isGreedy,proto3" json:"is_greedy,omitempty"`
+	// One entry per token, if logprobs was set.
+	Logprobs      []*TokenLogprobs `protobuf:"bytes,4,rep,name=logprobs,proto3" json:"logprobs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ContinuationScore) Reset() {
+	*x = ContinuationScore{}
+	mi := &file_sluice_v1_inference_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ContinuationScore) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ContinuationScore) ProtoMessage() {}
+
+func (x *ContinuationScore) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_inference_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ContinuationScore.ProtoReflect.Descriptor instead.
+func (*ContinuationScore) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ContinuationScore) GetLogLikelihood() float64 {
+	if x != nil {
+		return x.LogLikelihood
+	}
+	return 0
+}
+
+func (x *ContinuationScore) GetTokens() uint32 {
+	if x != nil {
+		return x.Tokens
+	}
+	return 0
+}
+
+func (x *ContinuationScore) GetIsGreedy() bool {
+	if x != nil {
+		return x.IsGreedy
+	}
+	return false
+}
+
+func (x *ContinuationScore) GetLogprobs() []*TokenLogprobs {
+	if x != nil {
+		return x.Logprobs
+	}
+	return nil
+}
+
+// ExplainRequest asks how much each segment of an input moves the probability of an answer.
+type ExplainRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the served model. Empty or "default" names the server's default model.
+	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	// What the answer is to; exactly one must be set, as in GenerateRequest.
+	//
+	// Types that are valid to be assigned to Input:
+	//
+	//	*ExplainRequest_Prompt
+	//	*ExplainRequest_Chat
+	Input isExplainRequest_Input `protobuf_oneof:"input"`
+	// Whether special tokens written in `prompt` are recognised. Default true.
+	ParseSpecial *bool `protobuf:"varint,4,opt,name=parse_special,json=parseSpecial,proto3,oneof" json:"parse_special,omitempty"`
+	// The answer, such as the text that Generate gave. Must not be empty.
+	Answer string `protobuf:"bytes,5,opt,name=answer,proto3" json:"answer,omitempty"`
+	// What the input is cut into, at most 256 segments. Default: sentences of a prompt, messages of a chat.
+	Unit ExplainUnit `protobuf:"varint,6,opt,name=unit,proto3,enum=sluice.v1.ExplainUnit" json:"unit,omitempty"`
+	// How the prefix cache may be used.
+	Cache *CacheOptions `protobuf:"bytes,7,opt,name=cache,proto3" json:"cache,omitempty"`
+	// As GenerateRequest.request_id.
+	RequestId string `protobuf:"bytes,8,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// As GenerateRequest.priority.
+	Priority      int32 `protobuf:"varint,9,opt,name=priority,proto3" json:"priority,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainRequest) Reset() {
+	*x = ExplainRequest{}
+	mi := &file_sluice_v1_inference_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainRequest) ProtoMessage() {}
+
+func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_inference_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
+func (*ExplainRequest) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ExplainRequest) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetInput() isExplainRequest_Input {
+	if x != nil {
+		return x.Input
+	}
+	return nil
+}
+
+func (x *ExplainRequest) GetPrompt() string {
+	if x != nil {
+		if x, ok := x.Input.(*ExplainRequest_Prompt); ok {
+			return x.Prompt
+		}
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetChat() *Chat {
+	if x != nil {
+		if x, ok := x.Input.(*ExplainRequest_Chat); ok {
+			return x.Chat
+		}
+	}
+	return nil
+}
+
+func (x *ExplainRequest) GetParseSpecial() bool {
+	if x != nil && x.ParseSpecial != nil {
+		return *x.ParseSpecial
+	}
+	return false
+}
+
+func (x *ExplainRequest) GetAnswer() string {
+	if x != nil {
+		return x.Answer
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetUnit() ExplainUnit {
+	if x != nil {
+		return x.Unit
+	}
+	return ExplainUnit_EXPLAIN_UNIT_UNSPECIFIED
+}
+
+func (x *ExplainRequest) GetCache() *CacheOptions {
+	if x != nil {
+		return x.Cache
+	}
+	return nil
+}
+
+func (x *ExplainRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+type isExplainRequest_Input interface {
+	isExplainRequest_Input()
+}
+
+type ExplainRequest_Prompt struct {
+	// Text. Must not be empty.
+	Prompt string `protobuf:"bytes,2,opt,name=prompt,proto3,oneof"`
+}
+
+type ExplainRequest_Chat struct {
+	// A conversation, rendered by the model's chat template. Its messages' contents are cut into segments.
+	Chat *Chat `protobuf:"bytes,3,opt,name=chat,proto3,oneof"`
+}
+
+func (*ExplainRequest_Prompt) isExplainRequest_Input() {}
+
+func (*ExplainRequest_Chat) isExplainRequest_Input() {}
+
+// ExplainResponse is how likely an answer is, and what makes it so.
+type ExplainResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The request's id: the caller's request_id or one that the server made.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Name of the model that answered, never an alias.
+	Model string `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
+	// Natural logarithm of the answer's probability behind the whole input.
+	LogLikelihood float64 `protobuf:"fixed64,3,opt,name=log_likelihood,json=logLikelihood,proto3" json:"log_likelihood,omitempty"`
+	// Number of the answer's tokens.
+	AnswerTokens uint32 `protobuf:"varint,4,opt,name=answer_tokens,json=answerTokens,proto3" json:"answer_tokens,omitempty"`
+	// One per segment, in the order of the input.
+	Attributions []*Attribution `protobuf:"bytes,5,rep,name=attributions,proto3" json:"attributions,omitempty"`
+	// Tokens counted: prompt_tokens are those of all runs.
+	Usage *Usage `protobuf:"bytes,6,opt,name=usage,proto3" json:"usage,omitempty"`
+	// Where the time went.
+	Timings       *Timings `protobuf:"bytes,7,opt,name=timings,proto3" json:"timings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainResponse) Reset() {
+	*x = ExplainResponse{}
+	mi := &file_sluice_v1_inference_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainResponse) ProtoMessage() {}
+
+func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_inference_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
+func (*ExplainResponse) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ExplainResponse) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetLogLikelihood() float64 {
+	if x != nil {
+		return x.LogLikelihood
+	}
+	return 0
+}
+
+func (x *ExplainResponse) GetAnswerTokens() uint32 {
+	if x != nil {
+		return x.AnswerTokens
+	}
+	return 0
+}
+
+func (x *ExplainResponse) GetAttributions() []*Attribution {
+	if x != nil {
+		return x.Attributions
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetUsage() *Usage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetTimings() *Timings {
+	if x != nil {
+		return x.Timings
+	}
+	return nil
+}
+
+// Attribution is what one segment of an input does to the probability of the answer.
+type Attribution struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which message's content it is a part of; 0 for a prompt.
+	Message uint32 `protobuf:"varint,1,opt,name=message,proto3" json:"message,omitempty"`
+	// Where it begins: bytes of the content or of the prompt.
+	Start uint32 `protobuf:"varint,2,opt,name=start,proto3" json:"start,omitempty"`
+	// Where it ends.
+	End uint32 `protobuf:"varint,3,opt,name=end,proto3" json:"end,omitempty"`
+	// The answer's log-likelihood with the segment less that without it: above 0 if the segment makes the answer more
+	// likely.
+	Effect        float64 `protobuf:"fixed64,4,opt,name=effect,proto3" json:"effect,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Attribution) Reset() {
+	*x = Attribution{}
+	mi := &file_sluice_v1_inference_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Attribution) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Attribution) ProtoMessage() {}
+
+func (x *Attribution) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_inference_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Attribution.ProtoReflect.Descriptor instead.
+func (*Attribution) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *Attribution) GetMessage() uint32 {
+	if x != nil {
+		return x.Message
+	}
+	return 0
+}
+
+func (x *Attribution) GetStart() uint32 {
+	if x != nil {
+		return x.Start
+	}
+	return 0
+}
+
+func (x *Attribution) GetEnd() uint32 {
+	if x != nil {
+		return x.End
+	}
+	return 0
+}
+
+func (x *Attribution) GetEffect() float64 {
+	if x != nil {
+		return x.Effect
+	}
+	return 0
+}
+
 var File_sluice_v1_inference_proto protoreflect.FileDescriptor
 
 const file_sluice_v1_inference_proto_rawDesc = "" +
@@ -2540,7 +3259,61 @@ const file_sluice_v1_inference_proto_rawDesc = "" +
 	"\x04seed\x18\x04 \x01(\x04R\x04seed\"_\n" +
 	"\aSummary\x12&\n" +
 	"\x05usage\x18\x01 \x01(\v2\x10.sluice.v1.UsageR\x05usage\x12,\n" +
-	"\atimings\x18\x02 \x01(\v2\x12.sluice.v1.TimingsR\atimings*\x87\x01\n" +
+	"\atimings\x18\x02 \x01(\v2\x12.sluice.v1.TimingsR\atimings\"\xaf\x03\n" +
+	"\fScoreRequest\x12\x14\n" +
+	"\x05model\x18\x01 \x01(\tR\x05model\x12\x18\n" +
+	"\x06prompt\x18\x02 \x01(\tH\x00R\x06prompt\x12+\n" +
+	"\x06tokens\x18\x03 \x01(\v2\x11.sluice.v1.TokensH\x00R\x06tokens\x12%\n" +
+	"\x04chat\x18\x04 \x01(\v2\x0f.sluice.v1.ChatH\x00R\x04chat\x12(\n" +
+	"\rparse_special\x18\x05 \x01(\bH\x01R\fparseSpecial\x88\x01\x01\x12$\n" +
+	"\rcontinuations\x18\x06 \x03(\tR\rcontinuations\x12\x1f\n" +
+	"\blogprobs\x18\a \x01(\rH\x02R\blogprobs\x88\x01\x01\x12\x18\n" +
+	"\aentropy\x18\b \x01(\bR\aentropy\x12-\n" +
+	"\x05cache\x18\t \x01(\v2\x17.sluice.v1.CacheOptionsR\x05cache\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\n" +
+	" \x01(\tR\trequestId\x12\x1a\n" +
+	"\bpriority\x18\v \x01(\x05R\bpriorityB\a\n" +
+	"\x05inputB\x10\n" +
+	"\x0e_parse_specialB\v\n" +
+	"\t_logprobs\"\xc1\x01\n" +
+	"\rScoreResponse\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05model\x18\x02 \x01(\tR\x05model\x124\n" +
+	"\x06scores\x18\x03 \x03(\v2\x1c.sluice.v1.ContinuationScoreR\x06scores\x12&\n" +
+	"\x05usage\x18\x04 \x01(\v2\x10.sluice.v1.UsageR\x05usage\x12,\n" +
+	"\atimings\x18\x05 \x01(\v2\x12.sluice.v1.TimingsR\atimings\"\xa5\x01\n" +
+	"\x11ContinuationScore\x12%\n" +
+	"\x0elog_likelihood\x18\x01 \x01(\x01R\rlogLikelihood\x12\x16\n" +
+	"\x06tokens\x18\x02 \x01(\rR\x06tokens\x12\x1b\n" +
+	"\tis_greedy\x18\x03 \x01(\bR\bisGreedy\x124\n" +
+	"\blogprobs\x18\x04 \x03(\v2\x18.sluice.v1.TokenLogprobsR\blogprobs\"\xda\x02\n" +
+	"\x0eExplainRequest\x12\x14\n" +
+	"\x05model\x18\x01 \x01(\tR\x05model\x12\x18\n" +
+	"\x06prompt\x18\x02 \x01(\tH\x00R\x06prompt\x12%\n" +
+	"\x04chat\x18\x03 \x01(\v2\x0f.sluice.v1.ChatH\x00R\x04chat\x12(\n" +
+	"\rparse_special\x18\x04 \x01(\bH\x01R\fparseSpecial\x88\x01\x01\x12\x16\n" +
+	"\x06answer\x18\x05 \x01(\tR\x06answer\x12*\n" +
+	"\x04unit\x18\x06 \x01(\x0e2\x16.sluice.v1.ExplainUnitR\x04unit\x12-\n" +
+	"\x05cache\x18\a \x01(\v2\x17.sluice.v1.CacheOptionsR\x05cache\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\b \x01(\tR\trequestId\x12\x1a\n" +
+	"\bpriority\x18\t \x01(\x05R\bpriorityB\a\n" +
+	"\x05inputB\x10\n" +
+	"\x0e_parse_special\"\x95\x02\n" +
+	"\x0fExplainResponse\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05model\x18\x02 \x01(\tR\x05model\x12%\n" +
+	"\x0elog_likelihood\x18\x03 \x01(\x01R\rlogLikelihood\x12#\n" +
+	"\ranswer_tokens\x18\x04 \x01(\rR\fanswerTokens\x12:\n" +
+	"\fattributions\x18\x05 \x03(\v2\x16.sluice.v1.AttributionR\fattributions\x12&\n" +
+	"\x05usage\x18\x06 \x01(\v2\x10.sluice.v1.UsageR\x05usage\x12,\n" +
+	"\atimings\x18\a \x01(\v2\x12.sluice.v1.TimingsR\atimings\"g\n" +
+	"\vAttribution\x12\x18\n" +
+	"\amessage\x18\x01 \x01(\rR\amessage\x12\x14\n" +
+	"\x05start\x18\x02 \x01(\rR\x05start\x12\x10\n" +
+	"\x03end\x18\x03 \x01(\rR\x03end\x12\x16\n" +
+	"\x06effect\x18\x04 \x01(\x01R\x06effect*\x87\x01\n" +
 	"\x0eToolChoiceMode\x12 \n" +
 	"\x1cTOOL_CHOICE_MODE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15TOOL_CHOICE_MODE_NONE\x10\x01\x12\x19\n" +
@@ -2552,10 +3325,18 @@ const file_sluice_v1_inference_proto_rawDesc = "" +
 	"\x1bFINISH_REASON_STOP_SEQUENCE\x10\x02\x12\x18\n" +
 	"\x14FINISH_REASON_LENGTH\x10\x03\x12\x1b\n" +
 	"\x17FINISH_REASON_TOOL_CALL\x10\x04\x12\x1b\n" +
-	"\x17FINISH_REASON_CANCELLED\x10\x052\xaa\x01\n" +
+	"\x17FINISH_REASON_CANCELLED\x10\x05*\x8e\x01\n" +
+	"\vExplainUnit\x12\x1c\n" +
+	"\x18EXPLAIN_UNIT_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14EXPLAIN_UNIT_MESSAGE\x10\x01\x12\x15\n" +
+	"\x11EXPLAIN_UNIT_LINE\x10\x02\x12\x19\n" +
+	"\x15EXPLAIN_UNIT_SENTENCE\x10\x03\x12\x15\n" +
+	"\x11EXPLAIN_UNIT_WORD\x10\x042\xa8\x02\n" +
 	"\x10InferenceService\x12C\n" +
 	"\bGenerate\x12\x1a.sluice.v1.GenerateRequest\x1a\x1b.sluice.v1.GenerateResponse\x12Q\n" +
-	"\x0eGenerateStream\x12\x1a.sluice.v1.GenerateRequest\x1a!.sluice.v1.GenerateStreamResponse0\x01BG\n" +
+	"\x0eGenerateStream\x12\x1a.sluice.v1.GenerateRequest\x1a!.sluice.v1.GenerateStreamResponse0\x01\x12:\n" +
+	"\x05Score\x12\x17.sluice.v1.ScoreRequest\x1a\x18.sluice.v1.ScoreResponse\x12@\n" +
+	"\aExplain\x12\x19.sluice.v1.ExplainRequest\x1a\x1a.sluice.v1.ExplainResponseBG\n" +
 	"\x0eio.sluiceml.v1P\x01Z3github.com/sluiceml/sluice/proto/sluice/v1;sluicev1b\x06proto3"
 
 var (
@@ -2570,92 +3351,116 @@ func file_sluice_v1_inference_proto_rawDescGZIP() []byte {
 	return file_sluice_v1_inference_proto_rawDescData
 }
 
-var file_sluice_v1_inference_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_sluice_v1_inference_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_sluice_v1_inference_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_sluice_v1_inference_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_sluice_v1_inference_proto_goTypes = []any{
 	(ToolChoiceMode)(0),            // 0: sluice.v1.ToolChoiceMode
 	(FinishReason)(0),              // 1: sluice.v1.FinishReason
-	(*GenerateRequest)(nil),        // 2: sluice.v1.GenerateRequest
-	(*Tokens)(nil),                 // 3: sluice.v1.Tokens
-	(*Chat)(nil),                   // 4: sluice.v1.Chat
-	(*Message)(nil),                // 5: sluice.v1.Message
-	(*Tool)(nil),                   // 6: sluice.v1.Tool
-	(*ToolCall)(nil),               // 7: sluice.v1.ToolCall
-	(*ToolCallDelta)(nil),          // 8: sluice.v1.ToolCallDelta
-	(*ToolChoice)(nil),             // 9: sluice.v1.ToolChoice
-	(*OutputOptions)(nil),          // 10: sluice.v1.OutputOptions
-	(*Constraint)(nil),             // 11: sluice.v1.Constraint
-	(*Choice)(nil),                 // 12: sluice.v1.Choice
-	(*CacheOptions)(nil),           // 13: sluice.v1.CacheOptions
-	(*GenerateResponse)(nil),       // 14: sluice.v1.GenerateResponse
-	(*Output)(nil),                 // 15: sluice.v1.Output
-	(*TokenLogprobs)(nil),          // 16: sluice.v1.TokenLogprobs
-	(*SamplingTrace)(nil),          // 17: sluice.v1.SamplingTrace
-	(*SamplingStep)(nil),           // 18: sluice.v1.SamplingStep
-	(*TokenLogprob)(nil),           // 19: sluice.v1.TokenLogprob
-	(*Usage)(nil),                  // 20: sluice.v1.Usage
-	(*Timings)(nil),                // 21: sluice.v1.Timings
-	(*GenerateStreamResponse)(nil), // 22: sluice.v1.GenerateStreamResponse
-	(*Started)(nil),                // 23: sluice.v1.Started
-	(*PromptPart)(nil),             // 24: sluice.v1.PromptPart
-	(*Delta)(nil),                  // 25: sluice.v1.Delta
-	(*Finished)(nil),               // 26: sluice.v1.Finished
-	(*Summary)(nil),                // 27: sluice.v1.Summary
-	(*Sampling)(nil),               // 28: sluice.v1.Sampling
-	(*Stop)(nil),                   // 29: sluice.v1.Stop
-	(*durationpb.Duration)(nil),    // 30: google.protobuf.Duration
+	(ExplainUnit)(0),               // 2: sluice.v1.ExplainUnit
+	(*GenerateRequest)(nil),        // 3: sluice.v1.GenerateRequest
+	(*Tokens)(nil),                 // 4: sluice.v1.Tokens
+	(*Chat)(nil),                   // 5: sluice.v1.Chat
+	(*Message)(nil),                // 6: sluice.v1.Message
+	(*Tool)(nil),                   // 7: sluice.v1.Tool
+	(*ToolCall)(nil),               // 8: sluice.v1.ToolCall
+	(*ToolCallDelta)(nil),          // 9: sluice.v1.ToolCallDelta
+	(*ToolChoice)(nil),             // 10: sluice.v1.ToolChoice
+	(*OutputOptions)(nil),          // 11: sluice.v1.OutputOptions
+	(*Constraint)(nil),             // 12: sluice.v1.Constraint
+	(*Choice)(nil),                 // 13: sluice.v1.Choice
+	(*CacheOptions)(nil),           // 14: sluice.v1.CacheOptions
+	(*GenerateResponse)(nil),       // 15: sluice.v1.GenerateResponse
+	(*Output)(nil),                 // 16: sluice.v1.Output
+	(*TokenLogprobs)(nil),          // 17: sluice.v1.TokenLogprobs
+	(*SamplingTrace)(nil),          // 18: sluice.v1.SamplingTrace
+	(*SamplingStep)(nil),           // 19: sluice.v1.SamplingStep
+	(*TokenLogprob)(nil),           // 20: sluice.v1.TokenLogprob
+	(*Usage)(nil),                  // 21: sluice.v1.Usage
+	(*Timings)(nil),                // 22: sluice.v1.Timings
+	(*GenerateStreamResponse)(nil), // 23: sluice.v1.GenerateStreamResponse
+	(*Started)(nil),                // 24: sluice.v1.Started
+	(*PromptPart)(nil),             // 25: sluice.v1.PromptPart
+	(*Delta)(nil),                  // 26: sluice.v1.Delta
+	(*Finished)(nil),               // 27: sluice.v1.Finished
+	(*Summary)(nil),                // 28: sluice.v1.Summary
+	(*ScoreRequest)(nil),           // 29: sluice.v1.ScoreRequest
+	(*ScoreResponse)(nil),          // 30: sluice.v1.ScoreResponse
+	(*ContinuationScore)(nil),      // 31: sluice.v1.ContinuationScore
+	(*ExplainRequest)(nil),         // 32: sluice.v1.ExplainRequest
+	(*ExplainResponse)(nil),        // 33: sluice.v1.ExplainResponse
+	(*Attribution)(nil),            // 34: sluice.v1.Attribution
+	(*Sampling)(nil),               // 35: sluice.v1.Sampling
+	(*Stop)(nil),                   // 36: sluice.v1.Stop
+	(*durationpb.Duration)(nil),    // 37: google.protobuf.Duration
 }
 var file_sluice_v1_inference_proto_depIdxs = []int32{
-	3,  // 0: sluice.v1.GenerateRequest.tokens:type_name -> sluice.v1.Tokens
-	4,  // 1: sluice.v1.GenerateRequest.chat:type_name -> sluice.v1.Chat
-	28, // 2: sluice.v1.GenerateRequest.sampling:type_name -> sluice.v1.Sampling
-	29, // 3: sluice.v1.GenerateRequest.stop:type_name -> sluice.v1.Stop
-	10, // 4: sluice.v1.GenerateRequest.output:type_name -> sluice.v1.OutputOptions
-	11, // 5: sluice.v1.GenerateRequest.constraint:type_name -> sluice.v1.Constraint
-	13, // 6: sluice.v1.GenerateRequest.cache:type_name -> sluice.v1.CacheOptions
-	5,  // 7: sluice.v1.Chat.messages:type_name -> sluice.v1.Message
-	6,  // 8: sluice.v1.Chat.tools:type_name -> sluice.v1.Tool
-	9,  // 9: sluice.v1.Chat.tool_choice:type_name -> sluice.v1.ToolChoice
-	7,  // 10: sluice.v1.Message.tool_calls:type_name -> sluice.v1.ToolCall
+	4,  // 0: sluice.v1.GenerateRequest.tokens:type_name -> sluice.v1.Tokens
+	5,  // 1: sluice.v1.GenerateRequest.chat:type_name -> sluice.v1.Chat
+	35, // 2: sluice.v1.GenerateRequest.sampling:type_name -> sluice.v1.Sampling
+	36, // 3: sluice.v1.GenerateRequest.stop:type_name -> sluice.v1.Stop
+	11, // 4: sluice.v1.GenerateRequest.output:type_name -> sluice.v1.OutputOptions
+	12, // 5: sluice.v1.GenerateRequest.constraint:type_name -> sluice.v1.Constraint
+	14, // 6: sluice.v1.GenerateRequest.cache:type_name -> sluice.v1.CacheOptions
+	6,  // 7: sluice.v1.Chat.messages:type_name -> sluice.v1.Message
+	7,  // 8: sluice.v1.Chat.tools:type_name -> sluice.v1.Tool
+	10, // 9: sluice.v1.Chat.tool_choice:type_name -> sluice.v1.ToolChoice
+	8,  // 10: sluice.v1.Message.tool_calls:type_name -> sluice.v1.ToolCall
 	0,  // 11: sluice.v1.ToolChoice.mode:type_name -> sluice.v1.ToolChoiceMode
-	12, // 12: sluice.v1.Constraint.choice:type_name -> sluice.v1.Choice
-	15, // 13: sluice.v1.GenerateResponse.outputs:type_name -> sluice.v1.Output
-	20, // 14: sluice.v1.GenerateResponse.usage:type_name -> sluice.v1.Usage
-	21, // 15: sluice.v1.GenerateResponse.timings:type_name -> sluice.v1.Timings
-	16, // 16: sluice.v1.GenerateResponse.prompt_logprobs:type_name -> sluice.v1.TokenLogprobs
-	16, // 17: sluice.v1.Output.logprobs:type_name -> sluice.v1.TokenLogprobs
+	13, // 12: sluice.v1.Constraint.choice:type_name -> sluice.v1.Choice
+	16, // 13: sluice.v1.GenerateResponse.outputs:type_name -> sluice.v1.Output
+	21, // 14: sluice.v1.GenerateResponse.usage:type_name -> sluice.v1.Usage
+	22, // 15: sluice.v1.GenerateResponse.timings:type_name -> sluice.v1.Timings
+	17, // 16: sluice.v1.GenerateResponse.prompt_logprobs:type_name -> sluice.v1.TokenLogprobs
+	17, // 17: sluice.v1.Output.logprobs:type_name -> sluice.v1.TokenLogprobs
 	1,  // 18: sluice.v1.Output.finish_reason:type_name -> sluice.v1.FinishReason
-	7,  // 19: sluice.v1.Output.tool_calls:type_name -> sluice.v1.ToolCall
-	17, // 20: sluice.v1.Output.sampling_trace:type_name -> sluice.v1.SamplingTrace
-	19, // 21: sluice.v1.TokenLogprobs.chosen:type_name -> sluice.v1.TokenLogprob
-	19, // 22: sluice.v1.TokenLogprobs.top:type_name -> sluice.v1.TokenLogprob
-	18, // 23: sluice.v1.SamplingTrace.steps:type_name -> sluice.v1.SamplingStep
-	19, // 24: sluice.v1.SamplingStep.removed_tokens:type_name -> sluice.v1.TokenLogprob
-	30, // 25: sluice.v1.Timings.queue:type_name -> google.protobuf.Duration
-	30, // 26: sluice.v1.Timings.prefill:type_name -> google.protobuf.Duration
-	30, // 27: sluice.v1.Timings.time_to_first_token:type_name -> google.protobuf.Duration
-	30, // 28: sluice.v1.Timings.decode:type_name -> google.protobuf.Duration
-	23, // 29: sluice.v1.GenerateStreamResponse.started:type_name -> sluice.v1.Started
-	25, // 30: sluice.v1.GenerateStreamResponse.delta:type_name -> sluice.v1.Delta
-	26, // 31: sluice.v1.GenerateStreamResponse.finished:type_name -> sluice.v1.Finished
-	27, // 32: sluice.v1.GenerateStreamResponse.summary:type_name -> sluice.v1.Summary
-	24, // 33: sluice.v1.GenerateStreamResponse.prompt:type_name -> sluice.v1.PromptPart
-	16, // 34: sluice.v1.PromptPart.logprobs:type_name -> sluice.v1.TokenLogprobs
-	16, // 35: sluice.v1.Delta.logprobs:type_name -> sluice.v1.TokenLogprobs
-	8,  // 36: sluice.v1.Delta.tool_calls:type_name -> sluice.v1.ToolCallDelta
-	17, // 37: sluice.v1.Delta.sampling_trace:type_name -> sluice.v1.SamplingTrace
+	8,  // 19: sluice.v1.Output.tool_calls:type_name -> sluice.v1.ToolCall
+	18, // 20: sluice.v1.Output.sampling_trace:type_name -> sluice.v1.SamplingTrace
+	20, // 21: sluice.v1.TokenLogprobs.chosen:type_name -> sluice.v1.TokenLogprob
+	20, // 22: sluice.v1.TokenLogprobs.top:type_name -> sluice.v1.TokenLogprob
+	19, // 23: sluice.v1.SamplingTrace.steps:type_name -> sluice.v1.SamplingStep
+	20, // 24: sluice.v1.SamplingStep.removed_tokens:type_name -> sluice.v1.TokenLogprob
+	37, // 25: sluice.v1.Timings.queue:type_name -> google.protobuf.Duration
+	37, // 26: sluice.v1.Timings.prefill:type_name -> google.protobuf.Duration
+	37, // 27: sluice.v1.Timings.time_to_first_token:type_name -> google.protobuf.Duration
+	37, // 28: sluice.v1.Timings.decode:type_name -> google.protobuf.Duration
+	24, // 29: sluice.v1.GenerateStreamResponse.started:type_name -> sluice.v1.Started
+	26, // 30: sluice.v1.GenerateStreamResponse.delta:type_name -> sluice.v1.Delta
+	27, // 31: sluice.v1.GenerateStreamResponse.finished:type_name -> sluice.v1.Finished
+	28, // 32: sluice.v1.GenerateStreamResponse.summary:type_name -> sluice.v1.Summary
+	25, // 33: sluice.v1.GenerateStreamResponse.prompt:type_name -> sluice.v1.PromptPart
+	17, // 34: sluice.v1.PromptPart.logprobs:type_name -> sluice.v1.TokenLogprobs
+	17, // 35: sluice.v1.Delta.logprobs:type_name -> sluice.v1.TokenLogprobs
+	9,  // 36: sluice.v1.Delta.tool_calls:type_name -> sluice.v1.ToolCallDelta
+	18, // 37: sluice.v1.Delta.sampling_trace:type_name -> sluice.v1.SamplingTrace
 	1,  // 38: sluice.v1.Finished.finish_reason:type_name -> sluice.v1.FinishReason
-	20, // 39: sluice.v1.Summary.usage:type_name -> sluice.v1.Usage
-	21, // 40: sluice.v1.Summary.timings:type_name -> sluice.v1.Timings
-	2,  // 41: sluice.v1.InferenceService.Generate:input_type -> sluice.v1.GenerateRequest
-	2,  // 42: sluice.v1.InferenceService.GenerateStream:input_type -> sluice.v1.GenerateRequest
-	14, // 43: sluice.v1.InferenceService.Generate:output_type -> sluice.v1.GenerateResponse
-	22, // 44: sluice.v1.InferenceService.GenerateStream:output_type -> sluice.v1.GenerateStreamResponse
-	43, // [43:45] is the sub-list for method output_type
-	41, // [41:43] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	21, // 39: sluice.v1.Summary.usage:type_name -> sluice.v1.Usage
+	22, // 40: sluice.v1.Summary.timings:type_name -> sluice.v1.Timings
+	4,  // 41: sluice.v1.ScoreRequest.tokens:type_name -> sluice.v1.Tokens
+	5,  // 42: sluice.v1.ScoreRequest.chat:type_name -> sluice.v1.Chat
+	14, // 43: sluice.v1.ScoreRequest.cache:type_name -> sluice.v1.CacheOptions
+	31, // 44: sluice.v1.ScoreResponse.scores:type_name -> sluice.v1.ContinuationScore
+	21, // 45: sluice.v1.ScoreResponse.usage:type_name -> sluice.v1.Usage
+	22, // 46: sluice.v1.ScoreResponse.timings:type_name -> sluice.v1.Timings
+	17, // 47: sluice.v1.ContinuationScore.logprobs:type_name -> sluice.v1.TokenLogprobs
+	5,  // 48: sluice.v1.ExplainRequest.chat:type_name -> sluice.v1.Chat
+	2,  // 49: sluice.v1.ExplainRequest.unit:type_name -> sluice.v1.ExplainUnit
+	14, // 50: sluice.v1.ExplainRequest.cache:type_name -> sluice.v1.CacheOptions
+	34, // 51: sluice.v1.ExplainResponse.attributions:type_name -> sluice.v1.Attribution
+	21, // 52: sluice.v1.ExplainResponse.usage:type_name -> sluice.v1.Usage
+	22, // 53: sluice.v1.ExplainResponse.timings:type_name -> sluice.v1.Timings
+	3,  // 54: sluice.v1.InferenceService.Generate:input_type -> sluice.v1.GenerateRequest
+	3,  // 55: sluice.v1.InferenceService.GenerateStream:input_type -> sluice.v1.GenerateRequest
+	29, // 56: sluice.v1.InferenceService.Score:input_type -> sluice.v1.ScoreRequest
+	32, // 57: sluice.v1.InferenceService.Explain:input_type -> sluice.v1.ExplainRequest
+	15, // 58: sluice.v1.InferenceService.Generate:output_type -> sluice.v1.GenerateResponse
+	23, // 59: sluice.v1.InferenceService.GenerateStream:output_type -> sluice.v1.GenerateStreamResponse
+	30, // 60: sluice.v1.InferenceService.Score:output_type -> sluice.v1.ScoreResponse
+	33, // 61: sluice.v1.InferenceService.Explain:output_type -> sluice.v1.ExplainResponse
+	58, // [58:62] is the sub-list for method output_type
+	54, // [54:58] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_sluice_v1_inference_proto_init() }
@@ -2690,13 +3495,22 @@ func file_sluice_v1_inference_proto_init() {
 		(*GenerateStreamResponse_Summary)(nil),
 		(*GenerateStreamResponse_Prompt)(nil),
 	}
+	file_sluice_v1_inference_proto_msgTypes[26].OneofWrappers = []any{
+		(*ScoreRequest_Prompt)(nil),
+		(*ScoreRequest_Tokens)(nil),
+		(*ScoreRequest_Chat)(nil),
+	}
+	file_sluice_v1_inference_proto_msgTypes[29].OneofWrappers = []any{
+		(*ExplainRequest_Prompt)(nil),
+		(*ExplainRequest_Chat)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sluice_v1_inference_proto_rawDesc), len(file_sluice_v1_inference_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   26,
+			NumEnums:      3,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -15,7 +15,15 @@ from sluice_client._errors import deadline_of, from_rpc
 from sluice_client._request import Message, Options, build_request
 from sluice_client._results import Generation, generation_of
 from sluice_client._stream import Stream
-from sluice_client.v1.inference_pb2 import GenerateRequest
+from sluice_client.v1.inference_pb2 import (
+    EXPLAIN_UNIT_UNSPECIFIED,
+    ContinuationScore,
+    ExplainRequest,
+    ExplainResponse,
+    ExplainUnit,
+    GenerateRequest,
+    ScoreRequest,
+)
 from sluice_client.v1.inference_pb2_grpc import InferenceServiceStub
 from sluice_client.v1.models_pb2 import GetModelRequest, ListModelsRequest, Model
 from sluice_client.v1.models_pb2_grpc import ModelServiceStub
@@ -127,6 +135,38 @@ class Client:
         call = self._inference.GenerateStream(message, timeout=timeout, metadata=self._metadata)
         return Stream(call, deadline)
 
+    def score(
+        self,
+        prompt: str | None = None,
+        continuations: Sequence[str] = (),
+        *,
+        messages: Sequence[Message] | None = None,
+        model: str = "",
+        logprobs: int | None = None,
+        timeout: float | None = None,
+    ) -> list[ContinuationScore]:
+        """Computes how likely each continuation is behind a prompt or a conversation, in their order; logprobs reports
+        each token's log-probability, and the N most likely ones beside it."""
+        message = ScoreRequest(model=model, continuations=continuations, logprobs=logprobs)
+        _put_input(message, prompt, messages)
+        return list(self._call(self._inference.Score, message, timeout).scores)
+
+    def explain(
+        self,
+        prompt: str | None = None,
+        *,
+        answer: str,
+        messages: Sequence[Message] | None = None,
+        model: str = "",
+        unit: ExplainUnit = EXPLAIN_UNIT_UNSPECIFIED,
+        timeout: float | None = None,
+    ) -> ExplainResponse:
+        """Computes how much each segment of a prompt or a conversation moves the probability of an answer."""
+        message = ExplainRequest(model=model, answer=answer, unit=unit)
+        _put_input(message, prompt, messages)
+        explanation: ExplainResponse = self._call(self._inference.Explain, message, timeout)
+        return explanation
+
     def models(self, *, timeout: float | None = None) -> list[Model]:
         """Lists the served models, the default one first."""
         return list(self._call(self._models.ListModels, ListModelsRequest(), timeout).models)
@@ -175,12 +215,8 @@ class Client:
         timeout: float | None = None,
     ) -> int:
         """Counts the prompt tokens that generate would report, without running the model."""
-        built = build_request(prompt, messages=messages)
         message = CountTokensRequest(model=model, parse_special=parse_special)
-        if prompt is not None:
-            message.prompt = built.prompt
-        else:
-            message.chat.CopyFrom(built.chat)
+        _put_input(message, prompt, messages)
         count: int = self._call(self._tokenizer.CountTokens, message, timeout).count
         return count
 
@@ -190,6 +226,19 @@ class Client:
             return method(message, timeout=timeout, metadata=self._metadata)
         except grpc.RpcError as error:
             raise from_rpc(error, deadline) from error
+
+
+def _put_input(
+    message: ScoreRequest | ExplainRequest | CountTokensRequest,
+    prompt: str | None,
+    messages: Sequence[Message] | None,
+) -> None:
+    """Sets the input of a message that has a prompt or a conversation."""
+    built = build_request(prompt, messages=messages)
+    if prompt is not None:
+        message.prompt = built.prompt
+    else:
+        message.chat.CopyFrom(built.chat)
 
 
 def _request(

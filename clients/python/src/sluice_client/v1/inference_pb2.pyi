@@ -26,6 +26,14 @@ class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FINISH_REASON_LENGTH: _ClassVar[FinishReason]
     FINISH_REASON_TOOL_CALL: _ClassVar[FinishReason]
     FINISH_REASON_CANCELLED: _ClassVar[FinishReason]
+
+class ExplainUnit(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    EXPLAIN_UNIT_UNSPECIFIED: _ClassVar[ExplainUnit]
+    EXPLAIN_UNIT_MESSAGE: _ClassVar[ExplainUnit]
+    EXPLAIN_UNIT_LINE: _ClassVar[ExplainUnit]
+    EXPLAIN_UNIT_SENTENCE: _ClassVar[ExplainUnit]
+    EXPLAIN_UNIT_WORD: _ClassVar[ExplainUnit]
 TOOL_CHOICE_MODE_UNSPECIFIED: ToolChoiceMode
 TOOL_CHOICE_MODE_NONE: ToolChoiceMode
 TOOL_CHOICE_MODE_AUTO: ToolChoiceMode
@@ -36,6 +44,11 @@ FINISH_REASON_STOP_SEQUENCE: FinishReason
 FINISH_REASON_LENGTH: FinishReason
 FINISH_REASON_TOOL_CALL: FinishReason
 FINISH_REASON_CANCELLED: FinishReason
+EXPLAIN_UNIT_UNSPECIFIED: ExplainUnit
+EXPLAIN_UNIT_MESSAGE: ExplainUnit
+EXPLAIN_UNIT_LINE: ExplainUnit
+EXPLAIN_UNIT_SENTENCE: ExplainUnit
+EXPLAIN_UNIT_WORD: ExplainUnit
 
 class GenerateRequest(_message.Message):
     __slots__ = ("model", "prompt", "tokens", "chat", "parse_special", "sampling", "truncate_prompt_tokens", "stop", "output", "constraint", "cache", "request_id", "priority", "adapter")
@@ -372,3 +385,107 @@ class Summary(_message.Message):
     usage: Usage
     timings: Timings
     def __init__(self, usage: _Optional[_Union[Usage, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ...) -> None: ...
+
+class ScoreRequest(_message.Message):
+    __slots__ = ("model", "prompt", "tokens", "chat", "parse_special", "continuations", "logprobs", "entropy", "cache", "request_id", "priority")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CHAT_FIELD_NUMBER: _ClassVar[int]
+    PARSE_SPECIAL_FIELD_NUMBER: _ClassVar[int]
+    CONTINUATIONS_FIELD_NUMBER: _ClassVar[int]
+    LOGPROBS_FIELD_NUMBER: _ClassVar[int]
+    ENTROPY_FIELD_NUMBER: _ClassVar[int]
+    CACHE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    prompt: str
+    tokens: Tokens
+    chat: Chat
+    parse_special: bool
+    continuations: _containers.RepeatedScalarFieldContainer[str]
+    logprobs: int
+    entropy: bool
+    cache: CacheOptions
+    request_id: str
+    priority: int
+    def __init__(self, model: _Optional[str] = ..., prompt: _Optional[str] = ..., tokens: _Optional[_Union[Tokens, _Mapping]] = ..., chat: _Optional[_Union[Chat, _Mapping]] = ..., parse_special: _Optional[bool] = ..., continuations: _Optional[_Iterable[str]] = ..., logprobs: _Optional[int] = ..., entropy: _Optional[bool] = ..., cache: _Optional[_Union[CacheOptions, _Mapping]] = ..., request_id: _Optional[str] = ..., priority: _Optional[int] = ...) -> None: ...
+
+class ScoreResponse(_message.Message):
+    __slots__ = ("id", "model", "scores", "usage", "timings")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    model: str
+    scores: _containers.RepeatedCompositeFieldContainer[ContinuationScore]
+    usage: Usage
+    timings: Timings
+    def __init__(self, id: _Optional[str] = ..., model: _Optional[str] = ..., scores: _Optional[_Iterable[_Union[ContinuationScore, _Mapping]]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ...) -> None: ...
+
+class ContinuationScore(_message.Message):
+    __slots__ = ("log_likelihood", "tokens", "is_greedy", "logprobs")
+    LOG_LIKELIHOOD_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    IS_GREEDY_FIELD_NUMBER: _ClassVar[int]
+    LOGPROBS_FIELD_NUMBER: _ClassVar[int]
+    log_likelihood: float
+    tokens: int
+    is_greedy: bool
+    logprobs: _containers.RepeatedCompositeFieldContainer[TokenLogprobs]
+    def __init__(self, log_likelihood: _Optional[float] = ..., tokens: _Optional[int] = ..., is_greedy: _Optional[bool] = ..., logprobs: _Optional[_Iterable[_Union[TokenLogprobs, _Mapping]]] = ...) -> None: ...
+
+class ExplainRequest(_message.Message):
+    __slots__ = ("model", "prompt", "chat", "parse_special", "answer", "unit", "cache", "request_id", "priority")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    CHAT_FIELD_NUMBER: _ClassVar[int]
+    PARSE_SPECIAL_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    CACHE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    prompt: str
+    chat: Chat
+    parse_special: bool
+    answer: str
+    unit: ExplainUnit
+    cache: CacheOptions
+    request_id: str
+    priority: int
+    def __init__(self, model: _Optional[str] = ..., prompt: _Optional[str] = ..., chat: _Optional[_Union[Chat, _Mapping]] = ..., parse_special: _Optional[bool] = ..., answer: _Optional[str] = ..., unit: _Optional[_Union[ExplainUnit, str]] = ..., cache: _Optional[_Union[CacheOptions, _Mapping]] = ..., request_id: _Optional[str] = ..., priority: _Optional[int] = ...) -> None: ...
+
+class ExplainResponse(_message.Message):
+    __slots__ = ("id", "model", "log_likelihood", "answer_tokens", "attributions", "usage", "timings")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    LOG_LIKELIHOOD_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    model: str
+    log_likelihood: float
+    answer_tokens: int
+    attributions: _containers.RepeatedCompositeFieldContainer[Attribution]
+    usage: Usage
+    timings: Timings
+    def __init__(self, id: _Optional[str] = ..., model: _Optional[str] = ..., log_likelihood: _Optional[float] = ..., answer_tokens: _Optional[int] = ..., attributions: _Optional[_Iterable[_Union[Attribution, _Mapping]]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ...) -> None: ...
+
+class Attribution(_message.Message):
+    __slots__ = ("message", "start", "end", "effect")
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    EFFECT_FIELD_NUMBER: _ClassVar[int]
+    message: int
+    start: int
+    end: int
+    effect: float
+    def __init__(self, message: _Optional[int] = ..., start: _Optional[int] = ..., end: _Optional[int] = ..., effect: _Optional[float] = ...) -> None: ...
