@@ -26,6 +26,7 @@ type securityFlags struct {
 	TLSCert       string   `help:"Serve TLS, on all addresses, with the certificate chain of this PEM file; read again when it changes." name:"tls-cert" placeholder:"FILE"`
 	TLSKey        string   `help:"Private key of --tls-cert, PEM. Others must not be able to read it." name:"tls-key" placeholder:"FILE"`
 	TLSClientCA   string   `help:"Take only clients that show a certificate of these authorities (mutual TLS); probes of the HTTP address need none." name:"tls-client-ca" placeholder:"FILE"`
+	TLSClientCRL  string   `help:"Revocation lists of those authorities, PEM; read again when it changes. Clients whose certificate is on one are refused, and all of an authority whose list is past its day." name:"tls-client-crl" placeholder:"FILE"`
 	TLSClientID   []string `help:"SPIFFE ID that a client's certificate must have; repeatable, /* at the end means all below. Without one: any certificate." name:"tls-client-id" sep:"," placeholder:"URI"`
 	TLSMinVersion string   `help:"Least version of TLS: 1.2 or 1.3." name:"tls-min-version" enum:"1.2,1.3" default:"1.2" placeholder:"VERSION"`
 	APIKeys       string   `help:"Ask every call but health for a key of this file, which says what each may do (docs/security.md); read again when it changes." name:"api-keys" placeholder:"FILE"`
@@ -41,6 +42,9 @@ func (f *securityFlags) check() []error {
 	}
 	if f.TLSClientCA != "" && f.TLSCert == "" {
 		faults = append(faults, errors.New("--tls-client-ca needs --tls-cert and --tls-key"))
+	}
+	if f.TLSClientCRL != "" && f.TLSClientCA == "" {
+		faults = append(faults, errors.New("--tls-client-crl needs --tls-client-ca"))
 	}
 	if len(f.TLSClientID) > 0 && f.TLSClientCA == "" {
 		faults = append(faults, errors.New("--tls-client-id needs --tls-client-ca"))
@@ -79,7 +83,8 @@ func newSecurity(flags *securityFlags, meters metric.MeterProvider, log *slog.Lo
 		return s, nil
 	}
 	config := certificates.Config{
-		CertFile: flags.TLSCert, KeyFile: flags.TLSKey, ClientCAFile: flags.TLSClientCA, MinVersion: tls.VersionTLS12,
+		CertFile: flags.TLSCert, KeyFile: flags.TLSKey, ClientCAFile: flags.TLSClientCA,
+		ClientCRLFile: flags.TLSClientCRL, MinVersion: tls.VersionTLS12,
 	}
 	if flags.TLSMinVersion == "1.3" {
 		config.MinVersion = tls.VersionTLS13

@@ -60,3 +60,18 @@ type IdentityError struct{}
 func (e *IdentityError) Error() string {
 	return "the certificate's SPIFFE ID is not among those that may connect"
 }
+
+// RevokedError says that a certificate was taken back by its authority.
+type RevokedError struct {
+	Err error // why it counts as taken back, if it is not on the list; nil: it is
+}
+
+func (e *RevokedError) Error() string {
+	if e.Err != nil {
+		return "the certificate cannot be judged: " + e.Err.Error()
+	}
+	return "the certificate was revoked"
+}
+
+// Unwrap returns the cause.
+func (e *RevokedError) Unwrap() error { return e.Err }

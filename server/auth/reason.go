@@ -25,6 +25,7 @@ const (
 	ReasonUnknownAuthority   Reason = "CERTIFICATE_UNTRUSTED"     // signed by no authority of --tls-client-ca
 	ReasonExpiredCertificate Reason = "CERTIFICATE_EXPIRED"       // its time is over
 	ReasonEarlyCertificate   Reason = "CERTIFICATE_NOT_YET_VALID" // its time has not come
+	ReasonRevokedCertificate Reason = "CERTIFICATE_REVOKED"       // taken back by its authority, or its list is past its day
 	ReasonIdentity           Reason = "IDENTITY_NOT_ALLOWED"      // a good certificate of somebody else
 	ReasonHandshake          Reason = "HANDSHAKE_FAILED"          // no TLS, an old version, no common cipher, too slow
 	ReasonTooManyConnections Reason = "TOO_MANY_CONNECTIONS"      // the server holds as many as it may
@@ -36,7 +37,7 @@ func reasons() []Reason {
 	return []Reason{
 		ReasonNoCredentials, ReasonBadCredentials, ReasonExpiredCredentials, ReasonMethod, ReasonModel, ReasonTenant,
 		ReasonRequestQuota, ReasonTokenQuota, ReasonSlowMessage, ReasonUnknownMethod,
-		ReasonNoCertificate, ReasonUnknownAuthority, ReasonExpiredCertificate, ReasonEarlyCertificate, ReasonIdentity,
-		ReasonHandshake, ReasonTooManyConnections, ReasonTooManyRefusals,
+		ReasonNoCertificate, ReasonUnknownAuthority, ReasonExpiredCertificate, ReasonEarlyCertificate,
+		ReasonRevokedCertificate, ReasonIdentity, ReasonHandshake, ReasonTooManyConnections, ReasonTooManyRefusals,
 	}
 }

@@ -26,6 +26,8 @@ type Config struct {
 	KeyFile string
 	// ClientCAFile holds the authorities whose certificates clients must show (mutual TLS). "": clients need none.
 	ClientCAFile string
+	// ClientCRLFile holds revocation lists of those authorities, PEM. "": nothing is revoked.
+	ClientCRLFile string
 	// ClientIDs are the SPIFFE IDs that may connect. Empty: any certificate of the authorities.
 	ClientIDs []auth.SPIFFEPattern
 	// MinVersion is the least version of TLS. 0: TLS 1.2.
@@ -43,12 +45,16 @@ type loaded struct {
 	rpc, http *tls.Config
 	leaf      *x509.Certificate
 	clients   *x509.CertPool // nil: clients need no certificate
+	revoked   *revocations   // nil: none
 }
 
 // New loads the certificates.
 func New(config Config) (*Source, error) {
 	if len(config.ClientIDs) > 0 && config.ClientCAFile == "" {
 		return nil, errors.New("SPIFFE IDs of clients need the authorities of their certificates")
+	}
+	if config.ClientCRLFile != "" && config.ClientCAFile == "" {
+		return nil, errors.New("revocation lists of clients need the authorities of their certificates")
 	}
 	if config.MinVersion == 0 {
 		config.MinVersion = tls.VersionTLS12
@@ -73,6 +79,9 @@ func (s *Source) Files() []string {
 	files := []string{s.config.CertFile, s.config.KeyFile}
 	if s.config.ClientCAFile != "" {
 		files = append(files, s.config.ClientCAFile)
+	}
+	if s.config.ClientCRLFile != "" {
+		files = append(files, s.config.ClientCRLFile)
 	}
 	return files
 }
@@ -103,6 +112,11 @@ func (s *Source) load() (*loaded, error) {
 		if !state.clients.AppendCertsFromPEM(bundle) {
 			return nil, fmt.Errorf("client authorities: %s holds no PEM certificate", s.config.ClientCAFile)
 		}
+		if s.config.ClientCRLFile != "" {
+			if state.revoked, err = readRevocations(s.config.ClientCRLFile, bundle); err != nil {
+				return nil, fmt.Errorf("revocation lists: %w", err)
+			}
+		}
 	}
 	state.rpc = s.base(certificate)
 	state.rpc.NextProtos = []string{"h2"}
@@ -110,7 +124,9 @@ func (s *Source) load() (*loaded, error) {
 	state.http.NextProtos = []string{"h2", "http/1.1"}
 	if state.clients != nil {
 		state.rpc.ClientCAs, state.rpc.ClientAuth = state.clients, tls.RequireAndVerifyClientCert
-		state.rpc.VerifyConnection = s.verifyIdentity
+		state.rpc.VerifyConnection = func(connection tls.ConnectionState) error {
+			return s.verifyClient(connection, state.revoked)
+		}
 		// Probes have no certificate, so that the handler decides which routes need one (ClientIdentity).
 		state.http.ClientAuth = tls.RequestClientCert
 	}
@@ -156,10 +172,13 @@ func (s *Source) HTTP() *tls.Config {
 	}
 }
 
-// verifyIdentity ends the handshake of a client whose certificate is good and names nobody who may connect.
-func (s *Source) verifyIdentity(state tls.ConnectionState) error {
+// verifyClient ends the handshake of a client whose certificate is good and was taken back, or names nobody who may connect.
+func (s *Source) verifyClient(state tls.ConnectionState, revoked *revocations) error {
 	if len(state.VerifiedChains) == 0 {
 		return errors.New("no certificate was verified") // crypto/tls has seen to it
+	}
+	if err := revoked.check(state.VerifiedChains, time.Now()); err != nil {
+		return err
 	}
 	id, err := auth.SPIFFEID(state.VerifiedChains[0][0])
 	if err != nil || !s.mayConnect(id) {
@@ -183,22 +202,26 @@ var ErrNoCertificate = errors.New("the client showed no certificate")
 // ClientIdentity verifies the certificate of a connection that was made by HTTP, as a handshake of gRPC would have, and
 // returns its SPIFFE ID, "" if it has none. Without client authorities nobody has to show one.
 func (s *Source) ClientIdentity(state *tls.ConnectionState) (string, error) {
-	clients := s.current.Load().clients
-	if clients == nil {
+	now := s.current.Load()
+	if now.clients == nil {
 		return "", nil
 	}
 	if state == nil || len(state.PeerCertificates) == 0 {
 		return "", ErrNoCertificate
 	}
 	options := x509.VerifyOptions{
-		Roots:         clients,
+		Roots:         now.clients,
 		Intermediates: x509.NewCertPool(),
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
 	for _, c := range state.PeerCertificates[1:] {
 		options.Intermediates.AddCert(c)
 	}
-	if _, err := state.PeerCertificates[0].Verify(options); err != nil {
+	chains, err := state.PeerCertificates[0].Verify(options)
+	if err != nil {
+		return "", err
+	}
+	if err := now.revoked.check(chains, time.Now()); err != nil {
 		return "", err
 	}
 	id, err := auth.SPIFFEID(state.PeerCertificates[0])

@@ -142,6 +142,9 @@ func Reason(err error, now time.Time) auth.Reason {
 	if _, ok := errors.AsType[*auth.IdentityError](err); ok {
 		return auth.ReasonIdentity
 	}
+	if _, ok := errors.AsType[*auth.RevokedError](err); ok {
+		return auth.ReasonRevokedCertificate
+	}
 	// crypto/tls has no type for it.
 	if strings.Contains(err.Error(), "client didn't provide a certificate") {
 		return auth.ReasonNoCertificate

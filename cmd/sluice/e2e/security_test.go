@@ -37,17 +37,21 @@ type fortress struct {
 	folder    string
 	authority *certtest.Authority // of the server and its clients
 	keys      map[string]string   // by the client's name
+	revoked   tls.Certificate     // is on the authority's list
 }
 
 const clientID = "spiffe://example.org/ns/prod/sa/web"
 
-// startFortress starts it. Its files lie in folder: server.pem, server.key, ca.pem, client.pem, client.key, keys.yaml.
+// startFortress starts it. Its files lie in folder: server.pem, server.key, ca.pem, client.pem, client.key, crl.pem,
+// keys.yaml.
 func startFortress(t *testing.T, arguments ...string) *fortress {
 	t.Helper()
 	f := &fortress{folder: t.TempDir(), authority: certtest.NewAuthority(t), keys: map[string]string{}}
 	f.authority.Issue(t, certtest.Options{}).Write(t, f.folder, "server")
 	f.authority.Issue(t, certtest.Options{URIs: []string{clientID}}).Write(t, f.folder, "client")
 	certtest.WriteFile(t, f.file("ca.pem"), f.authority.PEM())
+	f.revoked = f.authority.Issue(t, certtest.Options{URIs: []string{clientID}}).TLS(t)
+	certtest.WriteFile(t, f.file("crl.pem"), f.authority.Revoke(t, time.Now().Add(time.Hour), f.revoked.Leaf))
 	for _, name := range []string{"all", "narrow", "scrape", "past", "slow", "revoked"} {
 		f.keys[name] = auth.NewKey()
 	}
@@ -55,7 +59,7 @@ func startFortress(t *testing.T, arguments ...string) *fortress {
 	f.server = serve(t, nil, append([]string{
 		"--model", "small=" + folder, "--model", "large=" + folder,
 		"--tls-cert", f.file("server.pem"), "--tls-key", f.file("server.key"),
-		"--tls-client-ca", f.file("ca.pem"), "--tls-client-id", "spiffe://example.org/ns/prod/*",
+		"--tls-client-ca", f.file("ca.pem"), "--tls-client-crl", f.file("crl.pem"), "--tls-client-id", "spiffe://example.org/ns/prod/*",
 		"--api-keys", f.file("keys.yaml"),
 	}, arguments...)...)
 	return f
@@ -191,6 +195,7 @@ func TestRefusals(t *testing.T) {
 			certtest.Options{URIs: id.URIs, NotAfter: now.Add(-time.Minute)}))},
 		{"certificate that is not yet valid", codes.Unavailable, auth.ReasonEarlyCertificate, handshake(issue(t, f.authority,
 			certtest.Options{URIs: id.URIs, NotBefore: now.Add(time.Hour)}))},
+		{"revoked certificate", codes.Unavailable, auth.ReasonRevokedCertificate, handshake(&f.revoked)},
 		{"another identity", codes.Unavailable, auth.ReasonIdentity, handshake(issue(t, f.authority,
 			certtest.Options{URIs: []string{"spiffe://example.org/ns/test/sa/web"}}))},
 		{"no identity", codes.Unavailable, auth.ReasonIdentity, handshake(issue(t, f.authority, certtest.Options{}))},
@@ -237,7 +242,13 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
-	_, metrics := f.scrape(t)
+	refusals, metrics := f.scrape(t)
+	documented := string(deployed(t, "../docs/security.md"))
+	for reason := range refusals {
+		if !strings.Contains(documented, "`"+reason+"`") {
+			t.Errorf("docs/security.md does not name %s", reason)
+		}
+	}
 	if !strings.Contains(metrics, `tenant="tenant-all"`) || !strings.Contains(metrics, `tenant="tenant-narrow"`) {
 		t.Error("the metrics name no tenants")
 	}
@@ -312,6 +323,7 @@ func TestRotatedCertificates(t *testing.T) {
 	}
 	renewed := certtest.NewAuthority(t)
 	renewed.Issue(t, certtest.Options{}).Write(t, f.folder, "server")
+	certtest.WriteFile(t, f.file("crl.pem"), renewed.Revoke(t, time.Now().Add(time.Hour)))
 	certtest.WriteFile(t, f.file("ca.pem"), renewed.PEM())
 	f.await(t, `"reloaded the certificates"`, 1)
 

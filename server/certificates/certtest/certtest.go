@@ -31,7 +31,7 @@ func NewAuthority(t testing.TB) *Authority {
 	template := &x509.Certificate{
 		SerialNumber: serial(t), Subject: pkix.Name{CommonName: "test authority"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 	a.certificate = a.sign(t, template, template, &a.key.PublicKey)
 	return a
@@ -45,6 +45,22 @@ func (a *Authority) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.certificate)
 	return pool
+}
+
+// Revoke is the authority's revocation list, PEM, of some certificates until a time.
+func (a *Authority) Revoke(t testing.TB, until time.Time, certificates ...*x509.Certificate) []byte {
+	t.Helper()
+	list := &x509.RevocationList{Number: serial(t), ThisUpdate: until.Add(-24 * time.Hour), NextUpdate: until}
+	for _, c := range certificates {
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{
+			SerialNumber: c.SerialNumber, RevocationTime: list.ThisUpdate,
+		})
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, list, a.certificate, a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return encode("X509 CRL", der)
 }
 
 // Options changes what a certificate is.
