@@ -77,6 +77,10 @@ test-architectures: build $(VENV)/.architectures.stamp ## Compare small random m
 test-prometheus: setup ## Test the alert rules and the dashboard with a real Prometheus (needs Debian's prometheus).
 	go test -tags prometheus -run 'TestRules|TestPrometheus' -timeout 10m ./cmd/sluice/e2e
 
+.PHONY: test-guide
+test-guide: setup $(VENV)/.architectures.stamp ## Run every shell block of docs/guide/life-of-a-model.md: it trains a GPT-2 for two minutes (needs Debian's apt-get; fetches PyTorch once).
+	./scripts/guide.sh docs/guide/life-of-a-model.md $(BIN) $(VENV)/bin/python
+
 .PHONY: quality
 quality: setup $(VENV)/.stamp ## Hold the default conversion to its quality against float32.
 	./scripts/quality.sh $(BIN) $(VENV)/bin/python
