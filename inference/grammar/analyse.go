@@ -1,5 +1,7 @@
 package grammar
 
+import "slices"
+
 // analyse finds out what the recogniser needs to know of built rules: which may be empty, which bytes they may begin with
 // and be followed by. Places from which no end can be reached go, so that whatever a mask allows can be completed.
 func (b *builder) analyse(start *rule) error {
@@ -9,6 +11,9 @@ func (b *builder) analyse(start *rule) error {
 	}
 	b.nullables()
 	b.prune()
+	if b.err != nil {
+		return b.err
+	}
 	if !start.productive {
 		return errorf("no text conforms to it")
 	}
@@ -21,6 +26,9 @@ func (b *builder) analyse(start *rule) error {
 		}
 	}
 	b.follows()
+	if b.err != nil {
+		return b.err
+	}
 	id := int32(0)
 	for _, r := range b.rules {
 		for _, n := range r.nodes {
@@ -29,6 +37,47 @@ func (b *builder) analyse(start *rule) error {
 		}
 	}
 	return nil
+}
+
+// settle visits every rule until nothing changes. A visit names the rules that have to be visited again.
+func (b *builder) settle(visit func(r *rule, again func(*rule))) {
+	waits := make(map[*rule]bool, len(b.rules))
+	queue := make([]*rule, 0, len(b.rules))
+	again := func(r *rule) {
+		if !waits[r] {
+			waits[r] = true
+			queue = append(queue, r)
+		}
+	}
+	for _, r := range slices.Backward(b.rules) { // what is called comes later, mostly
+		again(r)
+	}
+	for at := 0; at < len(queue) && b.err == nil; at++ {
+		r := queue[at]
+		waits[r] = false
+		if b.work += len(r.nodes); b.work > maxAnalysis {
+			b.fail(errorf("the constraint takes more than %d steps to analyse", maxAnalysis))
+		}
+		visit(r, again)
+	}
+}
+
+// callers is the rules that call each rule.
+func (b *builder) callers() map[*rule][]*rule {
+	by := make(map[*rule][]*rule, len(b.rules))
+	for _, r := range b.rules {
+		for _, n := range r.nodes {
+			for _, c := range n.calls {
+				if c.rule != nil {
+					by[c.rule] = append(by[c.rule], r)
+				}
+			}
+			if n.loop != nil {
+				by[n.loop.body] = append(by[n.loop.body], r)
+			}
+		}
+	}
+	return by
 }
 
 // isFinal says whether a node does nothing but end its rule.
@@ -58,17 +107,23 @@ func (c *call) productive() bool {
 
 // nullables finds the rules that may be empty, and the places from which their ends are reached without a byte.
 func (b *builder) nullables() {
-	for changed := true; changed; {
-		changed = false
-		for _, r := range b.rules {
-			for i := len(r.nodes) - 1; i >= 0; i-- { // ends come last, mostly
-				if n := r.nodes[i]; !n.ends && n.endsHere() {
+	callers := b.callers()
+	b.settle(func(r *rule, again func(*rule)) {
+		for changed := true; changed; {
+			changed = false
+			for _, n := range slices.Backward(r.nodes) { // ends come last, mostly
+				if !n.ends && n.endsHere() {
 					n.ends, changed = true, true
 				}
 			}
-			r.nullable = r.start.ends
 		}
-	}
+		if r.start.ends && !r.nullable {
+			r.nullable = true
+			for _, c := range callers[r] {
+				again(c)
+			}
+		}
+	})
 	for _, r := range b.rules {
 		for _, n := range r.nodes {
 			if n.loop != nil && n.loop.body.nullable {
@@ -98,19 +153,23 @@ func (n *node) endsHere() bool {
 
 // prune takes away the places and calls from which no end can be reached.
 func (b *builder) prune() {
-	for changed := true; changed; {
-		changed = false
-		for _, r := range b.rules {
-			for i := len(r.nodes) - 1; i >= 0; i-- { // ends come last, mostly
-				if n := r.nodes[i]; !n.alive && n.canEnd() {
+	callers := b.callers()
+	b.settle(func(r *rule, again func(*rule)) {
+		for changed := true; changed; {
+			changed = false
+			for _, n := range slices.Backward(r.nodes) {
+				if !n.alive && n.canEnd() {
 					n.alive, changed = true, true
 				}
 			}
-			if !r.productive && r.start.alive {
-				r.productive, changed = true, true
+		}
+		if r.start.alive && !r.productive {
+			r.productive = true
+			for _, c := range callers[r] {
+				again(c)
 			}
 		}
-	}
+	})
 	for _, r := range b.rules {
 		for _, n := range r.nodes {
 			n.edges = keepIf(n.edges, func(e edge) bool { return e.to.alive })
@@ -157,75 +216,79 @@ func keepIf[T any](list []T, keep func(T) bool) []T {
 
 // follows finds the bytes that may follow each terminal of this grammar.
 func (b *builder) follows() {
-	firsts := map[*node]byteSet{}
-	for changed := true; changed; {
-		changed = false
-		for _, r := range b.rules {
-			for i := len(r.nodes) - 1; i >= 0; i-- {
-				n := r.nodes[i]
-				was := firsts[n]
-				set := was
-				set.union(&n.first)
-				for _, to := range n.eps {
-					f := firsts[to]
-					set.union(&f)
-				}
-				if n.loop != nil {
-					set.union(&n.loop.body.first)
-				}
-				for _, c := range n.calls {
-					c.addFirst(&set)
-					if c.nullable() {
-						f := firsts[c.ret]
-						set.union(&f)
-					}
-				}
-				if set != was {
-					firsts[n], changed = set, true
-				}
-			}
-			if f := firsts[r.start]; f != r.first {
-				r.first, changed = f, true
+	b.firsts()
+	terms := map[*dfa]*byteSet{}
+	b.settle(func(r *rule, again func(*rule)) {
+		spread := func(to *rule, set byteSet) {
+			was := to.follow
+			if to.follow.union(&set); to.follow != was {
+				again(to)
 			}
 		}
-	}
-	terms := map[*dfa]*byteSet{}
-	for changed := true; changed; {
-		changed = false
-		for _, r := range b.rules {
-			for _, n := range r.nodes {
-				behind := func(at *node) byteSet {
-					set := firsts[at]
-					if at.ends {
-						set.union(&r.follow)
-					}
-					return set
+		for _, n := range r.nodes {
+			for _, c := range n.calls {
+				set := c.ret.firsts
+				if c.ret.ends {
+					set.union(&r.follow)
 				}
-				for _, c := range n.calls {
-					set := behind(c.ret)
-					if c.rule != nil {
-						was := c.rule.follow
-						c.rule.follow.union(&set)
-						changed = changed || c.rule.follow != was
-						continue
-					}
-					if terms[c.term.dfa] == nil {
-						terms[c.term.dfa] = &byteSet{}
-					}
+				switch {
+				case c.rule != nil:
+					spread(c.rule, set)
+				case terms[c.term.dfa] == nil:
+					terms[c.term.dfa] = &set
+				default:
 					terms[c.term.dfa].union(&set)
 				}
-				if n.loop != nil {
-					was := n.loop.body.follow
-					n.loop.body.follow.union(&r.follow)
-					n.loop.body.follow.union(&n.loop.body.first)
-					changed = changed || n.loop.body.follow != was
-				}
+			}
+			if n.loop != nil {
+				set := r.follow
+				set.union(&n.loop.body.first)
+				spread(n.loop.body, set)
 			}
 		}
-	}
+	})
 	for d, set := range terms {
 		if !d.shared {
 			d.follow = *set
+		}
+	}
+}
+
+// firsts finds the bytes that may come first from each place.
+func (b *builder) firsts() {
+	callers := b.callers()
+	b.settle(func(r *rule, again func(*rule)) {
+		for changed := true; changed; {
+			changed = false
+			for _, n := range slices.Backward(r.nodes) {
+				was := n.firsts
+				n.findFirsts()
+				changed = changed || n.firsts != was
+			}
+		}
+		if r.start.firsts != r.first {
+			r.first = r.start.firsts
+			for _, c := range callers[r] {
+				again(c)
+			}
+		}
+	})
+}
+
+// findFirsts adds the bytes that may come first from a place, by what is known of those behind it.
+func (n *node) findFirsts() {
+	n.firsts.union(&n.first)
+	for _, to := range n.eps {
+		n.firsts.union(&to.firsts)
+	}
+	if n.loop != nil {
+		n.firsts.union(&n.loop.body.first)
+	}
+	for i := range n.calls {
+		c := &n.calls[i]
+		c.addFirst(&n.firsts)
+		if c.nullable() {
+			n.firsts.union(&c.ret.firsts)
 		}
 	}
 }

@@ -5,6 +5,7 @@ type builder struct {
 	rules []*rule
 	terms map[*terminal]bool
 	nodes int
+	work  int // steps of the analysis
 	err   error
 }
 

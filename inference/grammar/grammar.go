@@ -38,6 +38,9 @@ func newGrammar(v *Vocabulary, start *rule) (*Grammar, error) {
 		scratch:    make([]uint64, v.words()),
 		path:       make([]*state, maxTokenBytes+1),
 	}
+	if _, err := g.NewMatcher(); err != nil {
+		return nil, errorf("it allows more than %d things at once", maxConfigs)
+	}
 	g.warm(b)
 	return g, nil
 }

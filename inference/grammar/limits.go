@@ -7,17 +7,18 @@ import (
 
 // The bounds of a constraint. What exceeds one is refused with an *Error that names it.
 const (
-	maxSource      = 1 << 20 // bytes of a schema, an expression or a grammar
-	maxNesting     = 200     // of parentheses, of a schema's objects, and of references that resolve to references
-	maxRules       = 20_000  // rules and schemas
-	maxNodes       = 400_000 // places of all rules
-	maxNFA         = 100_000 // places of one regular expression
-	maxDFA         = 20_000  // states of one terminal
-	maxDFAWork     = 8 << 20 // steps to determine or to combine terminals
-	maxRepeat      = 1 << 20 // repetitions that an expression of a grammar or a schema counts
-	maxChoices     = 100_000 // values of an enum, texts of a choice
-	maxMerges      = 2_000   // pairs of schemas that have to be combined
-	maxLeftInlines = 2_000   // rules that are copied to free a grammar of left recursion
+	maxSource      = 1 << 20   // bytes of a schema, an expression or a grammar
+	maxNesting     = 200       // of parentheses, of a schema's objects, and of references that resolve to references
+	maxRules       = 20_000    // rules and schemas
+	maxNodes       = 400_000   // places of all rules
+	maxAnalysis    = 100 << 20 // steps to analyse all places
+	maxNFA         = 100_000   // places of one regular expression
+	maxDFA         = 20_000    // states of one terminal
+	maxDFAWork     = 8 << 20   // steps to determine or to combine terminals
+	maxRepeat      = 1 << 20   // repetitions that an expression of a grammar or a schema counts
+	maxChoices     = 100_000   // values of an enum, texts of a choice
+	maxMerges      = 2_000     // pairs of schemas that have to be combined
+	maxLeftInlines = 2_000     // rules that are copied to free a grammar of left recursion
 )
 
 // The bounds of running.

@@ -14,6 +14,8 @@ type node struct {
 	ends  bool    // the rule's end is reached without a byte
 	alive bool    // the rule's end can be reached
 	first byteSet // bytes of edges
+
+	firsts byteSet // bytes that may come first, whatever is called
 }
 
 type edge struct {
