@@ -138,25 +138,16 @@ func normsAfter() map[string]string {
 func (a *architecture) ggufName(name string) string {
 	prefix, part := layerPart(name)
 	if prefix == "" {
-		name, kind, _ := cutLast(name)
+		name, kind, _ := strings.CutLast(name, ".")
 		return map[string]string{
 			"model.embed_tokens": "token_embd", "model.embed_positions": "position_embd", finalNorm: "output_norm",
 			"lm_head": "output",
 		}[name] + "." + kind
 	}
-	part, kind, _ := cutLast(part)
+	part, kind, _ := strings.CutLast(part, ".")
 	to, ok := a.parts[part]
 	if !ok {
 		to = ggufParts()[part]
 	}
 	return strings.Replace(prefix, "model.layers.", "blk.", 1) + to + "." + kind
-}
-
-// cutLast cuts a name at its last dot.
-func cutLast(name string) (before, after string, found bool) {
-	i := strings.LastIndexByte(name, '.')
-	if i < 0 {
-		return name, "", false
-	}
-	return name[:i], name[i+1:], true
 }

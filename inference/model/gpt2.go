@@ -35,14 +35,14 @@ func gpt2() architecture {
 func gpt2Stored(s *Spec, name string) place {
 	prefix, part := layerPart(name)
 	if prefix == "" {
-		name, kind, _ := cutLast(name)
-		return place{name: map[string]string{
+		name, kind, _ := strings.CutLast(name, ".")
+		return place{name: map[string]string{ //nolint:gosec // no credentials
 			"model.embed_tokens": "transformer.wte", "model.embed_positions": "transformer.wpe", finalNorm: "transformer.ln_f",
 			"lm_head": "lm_head",
 		}[name] + "." + kind}
 	}
 	prefix = strings.Replace(prefix, "model.layers.", "transformer.h.", 1)
-	part, kind, _ := cutLast(part)
+	part, kind, _ := strings.CutLast(part, ".")
 	if first, rows, ok := attentionPart(s, strings.TrimPrefix(part, "self_attn.")); ok {
 		return place{name: prefix + "attn.c_attn." + kind, rows: rows, first: first, transposed: true}
 	}

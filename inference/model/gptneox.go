@@ -35,13 +35,13 @@ func gptneox() architecture {
 func gptneoxStored(s *Spec, name string) place {
 	prefix, part := layerPart(name)
 	if prefix == "" {
-		name, kind, _ := cutLast(name)
-		return place{name: map[string]string{
+		name, kind, _ := strings.CutLast(name, ".")
+		return place{name: map[string]string{ //nolint:gosec // no credentials
 			"model.embed_tokens": "gpt_neox.embed_in", finalNorm: "gpt_neox.final_layer_norm", "lm_head": "embed_out",
 		}[name] + "." + kind}
 	}
 	prefix = strings.Replace(prefix, "model.layers.", "gpt_neox.layers.", 1)
-	part, kind, _ := cutLast(part)
+	part, kind, _ := strings.CutLast(part, ".")
 	if i := slices.Index([]string{"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}, part); i >= 0 {
 		size := s.HeadSize
 		return place{

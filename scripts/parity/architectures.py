@@ -157,7 +157,7 @@ def randomise(model, seed):
         for name, p in model.named_parameters():
             noise = torch.randn(p.shape, generator=random)
             if p.dim() > 1:
-                p.copy_(noise * 1.2 / p.shape[-1] ** 0.5 if "embed" not in name and "wte" not in name else noise * 0.5)
+                p.copy_(noise * 1.2 / p.shape[-1] ** 0.5 if "embed" not in name and "wte" not in name else noise * 0.15)
             else:
                 p.copy_(noise * 0.1 + (1.0 if "norm" in name.lower() or ".ln_" in name else 0.0) * (name.endswith("weight")))
 

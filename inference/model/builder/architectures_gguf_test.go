@@ -150,7 +150,7 @@ func (c *architectureCase) writeGGUF(t *testing.T, architecture string) string {
 func (c *ggufConfig) metadata(g *filetest.GGUF, architecture string) {
 	g.Text("general.architecture", architecture)
 	size := func(key string, n int) { g.Uint32(architecture+"."+key, uint32(n)) }
-	real := func(key string, x float32) { g.Float32(architecture+"."+key, x) }
+	number := func(key string, x float32) { g.Float32(architecture+"."+key, x) }
 	size("block_count", c.Layers)
 	size("context_length", c.Context)
 	size("embedding_length", c.Hidden)
@@ -160,9 +160,9 @@ func (c *ggufConfig) metadata(g *filetest.GGUF, architecture string) {
 		size("attention.head_count_kv", c.KVHeads)
 	}
 	if c.RMSEpsilon > 0 {
-		real("attention.layer_norm_rms_epsilon", c.RMSEpsilon)
+		number("attention.layer_norm_rms_epsilon", c.RMSEpsilon)
 	} else {
-		real("attention.layer_norm_epsilon", c.Epsilon)
+		number("attention.layer_norm_epsilon", c.Epsilon)
 	}
 	if c.HeadSize > 0 {
 		size("attention.key_length", c.HeadSize)
@@ -172,10 +172,10 @@ func (c *ggufConfig) metadata(g *filetest.GGUF, architecture string) {
 		size("attention.sliding_window", *c.Window)
 	}
 	if c.ScoreCap != nil {
-		real("attn_logit_softcapping", *c.ScoreCap)
+		number("attn_logit_softcapping", *c.ScoreCap)
 	}
 	if c.LogitCap != nil {
-		real("final_logit_softcapping", *c.LogitCap)
+		number("final_logit_softcapping", *c.LogitCap)
 	}
 	if c.Parallel != nil {
 		g.Bool(architecture+".use_parallel_residual", *c.Parallel)
