@@ -7,8 +7,8 @@ of 2^-9, about 0 or 1, that every float type holds exactly.
 import json
 import sys
 
-import numpy as np
 import torch
+from tiny import prompt, weights
 from transformers import LlamaConfig, LlamaForCausalLM
 
 CASES = {
@@ -40,25 +40,6 @@ COMMON = {"vocab_size": 61, "max_position_embeddings": 512}
 LENGTHS = [1, 2, 37, 300]
 
 
-def weights(name, shape):
-    """splitmix64, seeded by the FNV-1a hash of the name."""
-    seed = np.uint64(0xCBF29CE484222325)
-    count = int(np.prod(shape))
-    with np.errstate(over="ignore"):
-        for byte in name.encode():
-            seed = (seed ^ np.uint64(byte)) * np.uint64(0x100000001B3)
-        z = seed + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z ^= z >> np.uint64(31)
-    values = ((z >> np.uint64(32)) % np.uint64(255)).astype(np.float32) - 127
-    if len(shape) == 1 and name.endswith("weight"):  # a norm's
-        values = 1 + np.trunc(values / 4) / 128
-    else:
-        values /= 512
-    return torch.from_numpy(values.reshape(shape))
-
-
 def main():
     torch.set_num_threads(1)
     out = []
@@ -74,7 +55,7 @@ def main():
                 parameter.copy_(weights(key, tuple(parameter.shape)))
         runs = []
         for length in LENGTHS:
-            tokens = [(7 * i + i * i // 3 + 5) % COMMON["vocab_size"] for i in range(length)]
+            tokens = prompt(length, COMMON["vocab_size"])
             with torch.inference_mode():
                 logits = model(torch.tensor([tokens])).logits[0, -1]
             runs.append({"length": length, "logits": [float(f"{v:.7g}") for v in logits.tolist()]})
