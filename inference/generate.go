@@ -60,7 +60,11 @@ func (m *Model) admit(ctx context.Context, request *Request, call *account) (*St
 	if err != nil {
 		return nil, err
 	}
-	constraint, err := m.grammars.get(ctx, request.Constraint)
+	conform, err := m.callConstraint(request)
+	if err != nil {
+		return nil, err
+	}
+	constraint, err := m.grammars.get(ctx, conform)
 	if err != nil {
 		return nil, err
 	}

@@ -14,11 +14,19 @@ import (
 // reasoning makes what follows a request's outputs through the model's reasoning; nil where there is none. reasons says
 // that the prompt has opened it.
 func (m *Model) reasoning(request *Request, reasons bool) (func() engine.Reasoning, error) {
-	form := m.config.Reasoning
-	if _, ok := request.Input.(Chat); !ok || form == (answer.Reasoning{}) {
+	form, lead := m.config.Reasoning, callLead(m.config.Calls, request.Input)
+	if _, ok := request.Input.(Chat); !ok || form == (answer.Reasoning{}) && lead == nil {
 		return nil, nil //nolint:nilnil // there is none
 	}
 	first := reasoning{tok: m.config.Tokenizer, form: form, budget: -1, inside: reasons}
+	if lead != nil {
+		ids, err := m.config.Tokenizer.Encode(*lead, tokenizer.EncodeOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("encode what announces a call: %w", err)
+		}
+		first.lead, first.calls = ids, true
+		first.outside = !reasons // the model does not begin to reason of itself: it must call
+	}
 	if request.Sampling.MaxThinking != nil {
 		first.budget = *request.Sampling.MaxThinking
 		ids, err := m.config.Tokenizer.Encode(form.Close, tokenizer.EncodeOptions{})
@@ -46,10 +54,18 @@ type reasoning struct {
 	tail    []byte // of the bytes so far, as much as a tag may begin in
 	count   int    // tokens inside
 	forced  int    // of closing
+
+	calls bool     // behind the reasoning there must be a call, to which the grammar holds the output
+	lead  []uint32 // the tokens that announce it
+	led   int      // of which have come
 }
 
 // Next implements engine.Reasoning. A character of which some bytes have come is let end.
 func (r *reasoning) Next() (id uint32, forced bool) {
+	if r.outside && r.led < len(r.lead) {
+		r.led++
+		return r.lead[r.led-1], true
+	}
 	spent := r.inside && r.budget >= 0 && r.count >= r.budget
 	if r.forced == 0 && (!spent || !utf8.Valid(r.tail)) || r.forced == len(r.closing) {
 		return 0, false
@@ -98,3 +114,6 @@ func (r *reasoning) shorten() {
 	}
 	r.tail = append(r.tail[:0], r.tail[from:]...)
 }
+
+// Constrained implements engine.Reasoning.
+func (r *reasoning) Constrained() bool { return !r.calls || r.outside && r.led == len(r.lead) }

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -257,6 +258,7 @@ func TestBadConversations(t *testing.T) {
 		{"chat.messages[0].tool_calls[0].name", call(&sluicev1.ToolCall{Arguments: "{}"})},
 		{"chat.messages[0].tool_calls[0].arguments", call(&sluicev1.ToolCall{Name: "f", Arguments: "1"})},
 		{"chat.messages[0].tool_calls[0].arguments", call(&sluicev1.ToolCall{Name: "f", Arguments: strings.Repeat(`{"a":`, 100) + "1" + strings.Repeat("}", 100)})},
+		{"chat.tools", &sluicev1.Chat{Messages: hi, ToolChoice: required, Tools: []*sluicev1.Tool{{Name: "f", Parameters: `{"$ref": "#/none"}`}}}},
 		{"chat.template", &sluicev1.Chat{Messages: hi, Template: "none such"}},
 		{"chat.template_args", &sluicev1.Chat{Messages: hi, TemplateArgs: `{"messages": []}`}},
 		{"chat.template_args", &sluicev1.Chat{Messages: hi, TemplateArgs: `[]`}},
@@ -323,4 +325,72 @@ func bytesOf(ids []uint32) []byte {
 		}
 	}
 	return b
+}
+
+// TestRequiredCalls: a model that says nonsense calls a tool all the same, in each form, and what the schema asks holds.
+func TestRequiredCalls(t *testing.T) {
+	t.Parallel()
+	tools := []*sluicev1.Tool{
+		{Name: "paint", Parameters: `{"type": "object", "properties": {"colour": {"$ref": "#/$defs/c"}}, "required": ["colour"], "additionalProperties": false, "$defs": {"c": {"enum": ["red", "green"]}}}`},
+		{Name: "wait", Parameters: `{"type": "object", "properties": {"seconds": {"type": "integer", "minimum": 0, "maximum": 9}}, "required": ["seconds"], "additionalProperties": false}`},
+	}
+	called := map[string]bool{}
+	for _, form := range answer.CallFormats() {
+		i := servertest.Start(t, []*inference.Model{servertest.Toy{
+			Template: toolTemplate, Calls: form,
+			Session: inferencetest.ToyConfig{Limits: runner.Limits{Slots: 4, MaxLength: 2048, MaxChunk: 64}},
+		}.Model(t)})
+		for seed := range uint64(6) {
+			in := chatOf("Do something.")
+			in.GetChat().Tools = tools
+			in.GetChat().ToolChoice = &sluicev1.ToolChoice{Choice: &sluicev1.ToolChoice_Mode{Mode: sluicev1.ToolChoiceMode_TOOL_CHOICE_MODE_REQUIRED}}
+			if seed%2 == 1 {
+				in.GetChat().ToolChoice = &sluicev1.ToolChoice{Choice: &sluicev1.ToolChoice_Name{Name: "paint"}}
+			}
+			in.Sampling = &sluicev1.Sampling{MaxTokens: proto.Uint32(1000), Seed: &seed}
+			got, _ := wholeOf(t, generator(i), in)
+			if len(got.GetToolCalls()) != 1 || got.GetText() != "" || got.GetFinishReason() != sluicev1.FinishReason_FINISH_REASON_TOOL_CALL {
+				t.Errorf("%s: %v", form, got)
+				continue
+			}
+			call := got.GetToolCalls()[0]
+			called[call.GetName()] = true
+			var arguments struct {
+				Colour  string
+				Seconds *int
+			}
+			if err := json.Unmarshal([]byte(call.GetArguments()), &arguments); err != nil {
+				t.Errorf("%s: %v", form, err)
+			}
+			switch name := call.GetName(); {
+			case name == "paint" && (arguments.Colour == "red" || arguments.Colour == "green"):
+			case name == "wait" && seed%2 == 0 && arguments.Seconds != nil && *arguments.Seconds <= 9:
+			default:
+				t.Errorf("%s: %v", form, call)
+			}
+		}
+	}
+	if !called["paint"] || !called["wait"] {
+		t.Errorf("only %v were called", called)
+	}
+}
+
+// TestRequiredCallAfterReasoning: where the template has opened the reasoning, the call comes behind it.
+func TestRequiredCallAfterReasoning(t *testing.T) {
+	t.Parallel()
+	i := servertest.Start(t, []*inference.Model{servertest.Toy{
+		Template: toolTemplate, Calls: answer.Hermes, Reasoning: answer.Reasonings()[0],
+		Session: inferencetest.ToyConfig{
+			Limits: runner.Limits{Slots: 4, MaxLength: 1024, MaxChunk: 64},
+			Script: servertest.Says("assistant\n<think>\n", "Hm.</think>"),
+		},
+	}.Model(t)})
+	in := withTools()
+	in.GetChat().TemplateArgs = `{"opens": true}`
+	in.GetChat().ToolChoice = &sluicev1.ToolChoice{Choice: &sluicev1.ToolChoice_Name{Name: "get_weather"}}
+	in.GetChat().Tools[0].Parameters = `{"type": "object", "additionalProperties": false}`
+	got, usage := wholeOf(t, generator(i), in)
+	if got.GetReasoning() != "Hm." || len(got.GetToolCalls()) != 1 || got.GetText() != "" || usage.GetReasoningTokens() == 0 {
+		t.Errorf("got %v, %v", got, usage)
+	}
 }

@@ -196,15 +196,13 @@ func constrained(field string, c grammar.Constraint) func(*inference.Request) {
 // message stands for all within.
 func refused() map[string]string {
 	return map[string]string{
-		"chat.tool_choice.mode": `chat { messages { role: "user" } tools { name: "f" } tool_choice { mode: TOOL_CHOICE_MODE_REQUIRED } }`,
-
 		"adapter": `adapter: "lora"`,
 	}
 }
 
 // elsewhere lists the fields that a conversion does not see.
 func elsewhere() map[string]string {
-	return map[string]string{"model": "findModel reads it", "chat.tool_choice.name": "TestBadConversations", "chat.template_args": "TestConversation"}
+	return map[string]string{"model": "findModel reads it", "chat.tool_choice.name": "TestRequiredCalls", "chat.tool_choice.mode": "TestRequiredCalls", "chat.template_args": "TestConversation"}
 }
 
 // overlay is the request `prompt: "hi"` with more fields set.

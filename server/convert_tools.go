@@ -124,7 +124,6 @@ func toolChoice(v *violations, in *sluicev1.ToolChoice, tools []inference.Tool) 
 			v.addf(field+".name", "is that of no tool in chat.tools")
 			return inference.ToolChoice{}
 		}
-		v.unsupported(field+".name", true)
 		return inference.ToolChoice{Mode: inference.ToolChoiceNamed, Name: choice.Name}
 	case *sluicev1.ToolChoice_Mode:
 		switch choice.Mode {
@@ -137,7 +136,6 @@ func toolChoice(v *violations, in *sluicev1.ToolChoice, tools []inference.Tool) 
 				v.addf(field+".mode", "requires a call, and chat.tools has no tool")
 				return inference.ToolChoice{}
 			}
-			v.unsupported(field+".mode", true)
 			return inference.ToolChoice{Mode: inference.ToolChoiceRequired}
 		}
 	}

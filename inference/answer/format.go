@@ -97,3 +97,23 @@ func DetectReasoning(template string, hasToken func(string) bool) (Reasoning, bo
 	}
 	return Reasoning{}, false
 }
+
+// Lead is what a model writes before a call in a form, so that the call's JSON follows at once.
+func Lead(form CallFormat) string {
+	switch form {
+	case Hermes:
+		return toolCallOpen + "\n"
+	case Mistral:
+		return mistralCalls
+	case Llama3, JSON, NoCalls:
+	}
+	return ""
+}
+
+// ArgumentsKey is what a form calls the arguments of a call.
+func ArgumentsKey(form CallFormat) string {
+	if form == Llama3 {
+		return "parameters"
+	}
+	return "arguments"
+}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -138,16 +139,23 @@ func (j *job) next(row []float32, scratch *sampling.Scratch) (uint32, error) {
 	return id, nil
 }
 
-// sample draws a token, unless the end of the reasoning must come. A constraint holds from the first token on, so that it
-// leaves no room for reasoning.
+// sample draws a token, unless one must come: the end of the reasoning, or what announces a call. A constraint holds from
+// the first token on, unless the reasoning says that it does not yet.
 func (j *job) sample(row []float32, scratch *sampling.Scratch) (uint32, error) {
-	if j.grammar != nil {
-		return j.grammar.sample(j.sampler, row, scratch, j.count)
-	}
+	constrained := j.grammar != nil
 	if j.reasoning != nil {
 		if id, forced := j.reasoning.Next(); forced {
 			return id, nil
 		}
+		if constrained && !j.reasoning.Constrained() {
+			constrained = false
+			for _, id := range j.eos {
+				row[id] = float32(math.Inf(-1))
+			}
+		}
+	}
+	if constrained {
+		return j.grammar.sample(j.sampler, row, scratch, j.count)
 	}
 	return j.sampler.Sample(row, scratch, j.count)
 }

@@ -109,6 +109,8 @@ type Reasoning interface {
 	Next() (id uint32, forced bool)
 	// Add tells of the token that has come, and says whether it belongs to the reasoning.
 	Add(id uint32) bool
+	// Constrained says whether Request.Grammar holds for the next token. Where it does not yet, the output cannot end.
+	Constrained() bool
 }
 
 // FinishReason says why an output ended.

@@ -1,0 +1,121 @@
+package inference
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/json/jsontext"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/sluiceml/sluice/inference/answer"
+	"github.com/sluiceml/sluice/inference/grammar"
+)
+
+// A required call is one that the model cannot help writing: what announces it is put into the output, and a JSON Schema
+// of the calls that may come holds the rest.
+
+// mustCall says whether an input requires a call.
+func mustCall(input Input) (Chat, bool) {
+	chat, ok := input.(Chat)
+	return chat, ok && (chat.ToolChoice.Mode == ToolChoiceRequired || chat.ToolChoice.Mode == ToolChoiceNamed)
+}
+
+// callLead is what announces a required call in a form; nil if none is required.
+func callLead(form answer.CallFormat, input Input) *string {
+	if _, ok := mustCall(input); !ok {
+		return nil
+	}
+	lead := answer.Lead(form)
+	return &lead
+}
+
+// callConstraint is what a request's outputs must conform to: its own constraint, or that of a required call.
+func (m *Model) callConstraint(request *Request) (*Constraint, error) {
+	input, ok := mustCall(request.Input)
+	if !ok {
+		return request.Constraint, nil
+	}
+	const field = "chat.tool_choice"
+	switch {
+	case m.config.Calls == answer.NoCalls:
+		return nil, Invalid(field, "the model has no form of calls that is known")
+	case request.Constraint != nil:
+		return nil, Invalid(field, "a required call excludes a constraint")
+	}
+	tools := input.Tools
+	if input.ToolChoice.Mode == ToolChoiceNamed {
+		i := slices.IndexFunc(tools, func(t Tool) bool { return t.Name == input.ToolChoice.Name })
+		tools = tools[max(0, i) : max(0, i)+1]
+	}
+	schema, err := callSchema(m.config.Calls, tools)
+	if err != nil {
+		return nil, Invalid("chat.tools", "the parameters of one are no JSON Schema: %v", err)
+	}
+	return &Constraint{Constraint: grammar.Constraint{Kind: grammar.KindJSONSchema, Text: schema}, Field: "chat.tools"}, nil
+}
+
+// callSchema is the JSON Schema of one call of one of the tools. Each tool's parameters lie in $defs, and their references
+// are moved there.
+func callSchema(form answer.CallFormat, tools []Tool) (string, error) {
+	arguments := answer.ArgumentsKey(form)
+	var defs, calls []string
+	for i, tool := range tools {
+		parameters := "{}"
+		if tool.Parameters != "" {
+			moved, err := moveRefs(tool.Parameters, fmt.Sprintf("#/$defs/%d", i))
+			if err != nil {
+				return "", err
+			}
+			parameters = moved
+		}
+		name, err := json.Marshal(tool.Name)
+		if err != nil {
+			return "", err
+		}
+		defs = append(defs, fmt.Sprintf(`"%d": %s`, i, parameters))
+		calls = append(calls, fmt.Sprintf(`{"type": "object", "properties": {"name": {"const": %s}, "%s": {"type": "object", "$ref": "#/$defs/%d"}}, `+
+			`"required": ["name", "%s"], "additionalProperties": false}`, name, arguments, i, arguments))
+	}
+	call := fmt.Sprintf(`"anyOf": [%s]`, strings.Join(calls, ", "))
+	if len(calls) == 1 {
+		call = strings.TrimSuffix(strings.TrimPrefix(calls[0], "{"), "}")
+	}
+	if form == answer.Mistral { // which writes a list
+		call = fmt.Sprintf(`"type": "array", "items": {%s}, "minItems": 1, "maxItems": 1`, call)
+	}
+	return fmt.Sprintf(`{"$defs": {%s}, %s}`, strings.Join(defs, ", "), call), nil
+}
+
+// moveRefs makes the references of a schema, which are relative to its root, relative to where the root now is. The order
+// of its members stays.
+func moveRefs(schema, root string) (string, error) {
+	var out bytes.Buffer
+	from, to := jsontext.NewDecoder(strings.NewReader(schema)), jsontext.NewEncoder(&out)
+	isRef := false
+	for {
+		token, err := from.ReadToken()
+		if errors.Is(err, io.EOF) {
+			return strings.TrimSpace(out.String()), nil
+		}
+		if err != nil {
+			return "", err
+		}
+		kind, length := from.StackIndex(from.StackDepth())
+		isName := kind == jsontext.KindBeginObject && length%2 == 1
+		if token.Kind() == jsontext.KindString {
+			text := token.String()
+			if isRef && (text == "#" || strings.HasPrefix(text, "#/")) {
+				token = jsontext.String(root + strings.TrimPrefix(text, "#"))
+			}
+			isRef = isName && text == "$ref"
+		} else {
+			isRef = false
+		}
+		if err := to.WriteToken(token); err != nil {
+			return "", err
+		}
+	}
+}
