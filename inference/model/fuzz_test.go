@@ -2,6 +2,7 @@ package model
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -24,6 +25,28 @@ func bounded(t *testing.T, size int, f func()) {
 func FuzzConfig(f *testing.F) {
 	f.Add([]byte(`{"architectures":["LlamaForCausalLM"],"vocab_size":8,"hidden_size":8,"intermediate_size":8,"num_hidden_layers":1,` +
 		`"num_attention_heads":2,"max_position_embeddings":8,"eos_token_id":[1,2],"rope_scaling":{"type":"linear","factor":2}}`))
+	sizes := `"vocab_size":8,"hidden_size":8,"intermediate_size":8,"num_hidden_layers":4,"num_attention_heads":2,"max_position_embeddings":64,`
+	for _, rest := range []string{
+		`"architectures":["Gemma3ForCausalLM"],"sliding_window":8,"layer_types":["sliding_attention","full_attention","full_attention",` +
+			`"sliding_attention"],"rope_parameters":{"full_attention":{"rope_type":"linear","factor":8},"sliding_attention":{"rope_theta":1e4}}`,
+		`"architectures":["Gemma2ForCausalLM"],"sliding_window":8,"attn_logit_softcapping":50,"final_logit_softcapping":30`,
+		`"architectures":["Phi3ForCausalLM"],"original_max_position_embeddings":16,"rope_scaling":{"type":"su","short_factor":[1,1],"long_factor":[2,3]}`,
+		`"architectures":["SmolLM3ForCausalLM"],"no_rope_layers":[1,0,1,1],"use_sliding_window":true,"sliding_window":8`,
+		`"architectures":["Qwen2ForCausalLM"],"rope_scaling":{"rope_type":"yarn","factor":4,"original_max_position_embeddings":16}`,
+		`"architectures":["GPTNeoXForCausalLM"],"rotary_pct":0.5,"use_parallel_residual":false`,
+		`"architectures":["GPT2LMHeadModel"],"n_embd":8,"n_inner":null`,
+	} {
+		data := []byte("{" + sizes + rest + "}")
+		var c hfConfig
+		if err := parseJSON("config.json", data, &c); err != nil {
+			f.Fatal(err)
+		}
+		if _, err := c.spec("config.json"); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Add([]byte(`{"architectures":["SmolLM3ForCausalLM"],` + strings.Replace(sizes, `"num_hidden_layers":4`, `"num_hidden_layers":268435456`, 1) + `"a":1}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		bounded(t, len(data), func() {
 			var c hfConfig

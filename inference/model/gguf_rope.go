@@ -63,6 +63,9 @@ func (m *metadata) ropeScaling(s Spec) *RopeScaling {
 // factors reads a tensor of so many factors.
 func (m *metadata) factors(name string, count int) []float32 {
 	t, _ := m.file.Tensor(name)
+	if count > maxHeadSize/2 { // which Validate will say
+		count = 0
+	}
 	values := make([]float32, count)
 	if err := Dequantize(values, t.Type, t.Data); err != nil && m.err == nil {
 		m.err = fmt.Errorf("%s: the tensor %q: %w", m.path, name, err)

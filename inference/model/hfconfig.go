@@ -107,6 +107,9 @@ func (c hfConfig) spec(path string) (Spec, error) {
 	if r.err != nil {
 		return Spec{}, r.err
 	}
+	if s.Layers > maxLayers {
+		return Spec{}, fmt.Errorf("%s: %w", path, s.Validate()) // before anything is made for each of them
+	}
 	c.rope(r, &a, &s)
 	if a.config != nil {
 		a.config(&c, r, &s)

@@ -12,6 +12,9 @@ const maxSize = 1 << 28
 // maxLayers is the limit of a Spec's layers.
 const maxLayers = 4096
 
+// maxHeadSize is the limit of a Spec's head size.
+const maxHeadSize = 1 << 12
+
 // The values of Spec.Activation.
 const (
 	ActivationSiLU     = ""
@@ -38,7 +41,7 @@ func (s Spec) Validate() error {
 	size("the number of layers", s.Layers, maxLayers)
 	size("the number of heads", s.Heads, 1<<16)
 	size("the number of key/value heads", s.KVHeads, 1<<16)
-	size("the head size", s.HeadSize, 1<<12)
+	size("the head size", s.HeadSize, maxHeadSize)
 	size("the context length", s.ContextLength, maxSize)
 	if s.KVHeads > 0 && s.Heads%s.KVHeads != 0 {
 		fault("%d heads do not divide among %d key/value heads", s.Heads, s.KVHeads)
