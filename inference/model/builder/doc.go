@@ -19,7 +19,7 @@
 //
 // # The weights
 //
-// A matrix is stored as float32, or as blocks of 32 values along its rows with a float32 scale each: 4 or 8 bits,
+// A matrix is stored as float32 or binary16, or as blocks of 32 (or 16, 64, 128) values along its rows with a float32 scale each: 4 or 8 bits,
 // symmetric about 2^(bits-1), multiplied by MatMulNBits. A GGUF's blocks with a minimum m besides the scale d are
 // d·q + m = d·(q-8) + (m+8d) for 4 bits: the first term is such a block, the second is a small second product of the
 // sums of the activations over each block with m+8d. The values are then exactly the GGUF's. (Zero points that are
@@ -28,8 +28,10 @@
 //
 // In the form row8 the layers' weights are 8-bit numbers with a scale for each output, and activations are rounded to 8
 // bits with a scale for each token, so that integers are multiplied (row8.go). Smoothing (smooth.go) first moves large
-// channels from the activations into the weights; it needs to see activations, so the package runs the model over
-// calibration texts by itself, in float32 and in Go (calibrate.go).
+// channels from the activations into the weights. Values become 4-bit codes by GPTQ (gptq.go), or each the nearest one.
+//
+// Smoothing, GPTQ and pruning (prune.go) need to see activations, so the package runs the model over calibration texts by
+// itself, in float32 and in Go: it follows the graph of the form none (forward.go), for every architecture.
 //
 // The embedding is 8-bit blocks too (GatherBlockQuantized looks rows up and dequantises them). If the head is tied to
 // it, both name the same bytes of the data file.
