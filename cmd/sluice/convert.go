@@ -21,6 +21,7 @@ type convertCmd struct {
 	Out      string `required:"" help:"Folder to write." placeholder:"DIR"`
 	Quantize string `help:"Form of the weights: auto (a GGUF's own 4- and 8-bit blocks, int8 for anything else), int4 or int8 (blocks), row8 (8-bit rows and activations: the fastest for many requests), fp16 (half the file, float32 when it runs), none (float32)." default:"auto" placeholder:"FORM"`
 	formFlags
+	Layout string `help:"Whose inputs and outputs the graph has: sluice, or genai, which onnxruntime-genai loads too." enum:"sluice,genai" default:"sluice" placeholder:"LAYOUT"`
 	Texts string `name:"calibration" help:"File of texts, with %% on a line of its own between two, that row8, int4 and pruning are calibrated by. Default: built-in ones." placeholder:"FILE" type:"existingfile"`
 	pruneFlags
 	Report string `help:"Measure the result over this text, beside the checkpoint in float32, and write report.json into the folder; needs ONNX Runtime." placeholder:"FILE" type:"existingfile"`
@@ -41,6 +42,7 @@ Examples:
   sluice convert ./Llama-3.2-1B-Instruct --out models/llama --quantize int8
   sluice convert ./Llama-3.2-1B-Instruct --out models/fast --quantize row8 --calibration our-prompts.txt
   sluice convert ./Llama-3.2-1B-Instruct --out models/four --quantize int4 --calibration our-prompts.txt --lm-head int8
+  sluice convert ./Llama-3.2-1B-Instruct --out models/genai --quantize int4 --layout genai
   sluice convert hf://HuggingFaceTB/SmolLM2-135M-Instruct --out models/fetched
   sluice serve --model small=models/small`
 }
@@ -48,7 +50,8 @@ Examples:
 // Run converts a checkpoint.
 func (c *convertCmd) Run(ctx context.Context, p *process) error {
 	options, err := c.options(c.Quantize)
-	if err != nil {
+	options.Layout = builder.Layout(c.Layout)
+	if err = errors.Join(err, options.Check()); err != nil {
 		return &usageError{err: err}
 	}
 	if err := c.checkOut(); err != nil {
@@ -201,8 +204,17 @@ func write(ctx context.Context, c conversion, dir string, progress setup.Progres
 	if err := assets.Write(dir); err != nil {
 		return err
 	}
-	if _, err = model.Open(dir); err != nil || c.report == "" {
+	folder, err := model.Open(dir)
+	if err != nil {
 		return err
+	}
+	if c.options.Layout == builder.LayoutGenAI {
+		if err := folder.Manifest.WriteGenAI(dir, folder.GenerationConfig); err != nil {
+			return err
+		}
+	}
+	if c.report == "" {
+		return nil
 	}
 	return writeReport(ctx, c, dir, pruned, progress)
 }

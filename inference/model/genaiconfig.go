@@ -21,17 +21,17 @@ type genaiConfig struct {
 // is, to be refused.
 type genaiModel struct {
 	Type          string       `json:"type"`
-	BOSTokenID    *uint32      `json:"bos_token_id"`
+	BOSTokenID    *uint32      `json:"bos_token_id,omitzero"`
 	EOSTokenID    TokenIDs     `json:"eos_token_id"`
-	PadTokenID    *uint32      `json:"pad_token_id"`
+	PadTokenID    *uint32      `json:"pad_token_id,omitzero"`
 	ContextLength int          `json:"context_length"`
 	VocabSize     int          `json:"vocab_size"`
 	Decoder       genaiDecoder `json:"decoder"`
 
-	Encoder   jsontext.Value `json:"encoder"`
-	Embedding jsontext.Value `json:"embedding"`
-	Vision    jsontext.Value `json:"vision"`
-	Speech    jsontext.Value `json:"speech"`
+	Encoder   jsontext.Value `json:"encoder,omitzero"`
+	Embedding jsontext.Value `json:"embedding,omitzero"`
+	Vision    jsontext.Value `json:"vision,omitzero"`
+	Speech    jsontext.Value `json:"speech,omitzero"`
 }
 
 // genaiDecoder is the decoder of a genai_config.json. Names of caches hold one %d for the layer.
@@ -42,12 +42,13 @@ type genaiDecoder struct {
 	Heads         int            `json:"num_attention_heads"`
 	KVHeads       int            `json:"num_key_value_heads"`
 	Layers        int            `json:"num_hidden_layers"`
-	Pipeline      jsontext.Value `json:"pipeline"`
-	SlidingWindow jsontext.Value `json:"sliding_window"`
+	Options       jsontext.Value `json:"session_options,omitzero"` // of ONNX Runtime; ours are in place of them
+	Pipeline      jsontext.Value `json:"pipeline,omitzero"`
+	SlidingWindow jsontext.Value `json:"sliding_window,omitzero"`
 	Inputs        struct {
 		InputIDs      string `json:"input_ids"`
 		AttentionMask string `json:"attention_mask"`
-		PositionIDs   string `json:"position_ids"`
+		PositionIDs   string `json:"position_ids,omitzero"`
 		PastKeys      string `json:"past_key_names"`
 		PastValues    string `json:"past_value_names"`
 	} `json:"inputs"`
@@ -60,13 +61,17 @@ type genaiDecoder struct {
 
 // genaiSearch is how onnxruntime-genai draws tokens unless it is told otherwise.
 type genaiSearch struct {
-	DoSample          *bool    `json:"do_sample"`
-	Temperature       *float64 `json:"temperature"`
-	TopK              *int     `json:"top_k"`
-	TopP              *float64 `json:"top_p"`
-	RepetitionPenalty *float64 `json:"repetition_penalty"`
-	NoRepeatNGramSize *int     `json:"no_repeat_ngram_size"`
-	NumBeams          *int     `json:"num_beams"`
+	DoSample          *bool    `json:"do_sample,omitzero"`
+	Temperature       *float64 `json:"temperature,omitzero"`
+	TopK              *int     `json:"top_k,omitzero"`
+	TopP              *float64 `json:"top_p,omitzero"`
+	RepetitionPenalty *float64 `json:"repetition_penalty,omitzero"`
+	NoRepeatNGramSize *int     `json:"no_repeat_ngram_size,omitzero"`
+	NumBeams          *int     `json:"num_beams,omitzero"`
+
+	// For onnxruntime-genai alone: a folder that Sluice writes has them.
+	MaxLength int  `json:"max_length,omitzero"`
+	Share     bool `json:"past_present_share_buffer,omitzero"`
 }
 
 // openGenAI opens a folder of onnxruntime-genai.
@@ -130,14 +135,15 @@ func (c genaiConfig) names(path string) (Graph, error) {
 			LogitsToKeep:  logitsToKeepName,
 		},
 	}
-	err := errors.Join(
-		checkLayerName("model.decoder.inputs.past_key_names", g.PastKey),
-		checkLayerName("model.decoder.inputs.past_value_names", g.PastValue),
-		checkLayerName("model.decoder.outputs.present_key_names", g.PresentKey),
-		checkLayerName("model.decoder.outputs.present_value_names", g.PresentValue),
-	)
-	if err != nil {
-		return Graph{}, fmt.Errorf("%s: %w", path, err)
+	for _, name := range []named{
+		{"inputs.past_key_names", g.PastKey},
+		{"inputs.past_value_names", g.PastValue},
+		{"outputs.present_key_names", g.PresentKey},
+		{"outputs.present_value_names", g.PresentValue},
+	} {
+		if !isLayerName(name.value) {
+			return Graph{}, &FieldError{Path: path, Field: "model.decoder." + name.field, Err: errors.New("it must hold one %d for the layer")}
+		}
 	}
 	return g, nil
 }
@@ -149,5 +155,48 @@ func (c genaiConfig) generation() GenerationConfig {
 		BOSTokenID: c.Model.BOSTokenID, EOSTokenIDs: c.Model.EOSTokenID, PadTokenID: c.Model.PadTokenID,
 		DoSample: s.DoSample, Temperature: s.Temperature, TopK: s.TopK, TopP: s.TopP, RepetitionPenalty: s.RepetitionPenalty,
 		NoRepeatNGramSize: s.NoRepeatNGramSize, NumBeams: s.NumBeams,
+	}
+}
+
+// WriteGenAI writes the genai_config.json by which onnxruntime-genai loads the folder dir, whose graph is a masked one.
+func (m Manifest) WriteGenAI(dir string, g GenerationConfig) error {
+	if m.Graph.Masked == nil {
+		return errors.New("the graph has not the inputs and outputs of onnxruntime-genai")
+	}
+	var c genaiConfig
+	c.Model = genaiModel{
+		Type: genaiType(m.Architecture), BOSTokenID: g.BOSTokenID, EOSTokenID: g.EOSTokenIDs, PadTokenID: g.PadTokenID,
+		ContextLength: m.ContextLength, VocabSize: m.VocabSize,
+		Decoder: genaiDecoder{
+			Filename: m.Graph.File, HeadSize: m.HeadSize, HiddenSize: m.HiddenSize, Heads: m.Heads, KVHeads: m.KVHeads,
+			Layers: m.Layers, Options: jsontext.Value(`{"provider_options":[]}`),
+		},
+	}
+	if len(g.EOSTokenIDs) > 0 && c.Model.PadTokenID == nil {
+		c.Model.PadTokenID = &g.EOSTokenIDs[0] // it must be there, and is never seen
+	}
+	in, out := &c.Model.Decoder.Inputs, &c.Model.Decoder.Outputs
+	in.InputIDs, in.AttentionMask, in.PositionIDs = m.Graph.InputIDs, m.Graph.Masked.AttentionMask, m.Graph.Masked.PositionIDs
+	in.PastKeys, in.PastValues = m.Graph.PastKey, m.Graph.PastValue
+	out.Logits, out.PresentKeys, out.PresentValues = m.Graph.Logits, m.Graph.PresentKey, m.Graph.PresentValue
+	c.Search = genaiSearch{
+		DoSample: g.DoSample, Temperature: g.Temperature, TopK: g.TopK, TopP: g.TopP, RepetitionPenalty: g.RepetitionPenalty,
+		NoRepeatNGramSize: g.NoRepeatNGramSize, MaxLength: m.ContextLength, Share: m.Graph.Masked.Shared,
+	}
+	data, err := encodeJSON(c)
+	if err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(dir, genaiConfigName), data)
+}
+
+// genaiType is onnxruntime-genai's name of an architecture: of those that it knows as plain decoders, which differ in
+// name only, "decoder" stands for all others.
+func genaiType(architecture string) string {
+	switch architecture {
+	case "llama", "mistral", "qwen2", "qwen3", "gemma2", "phi3", "smollm3":
+		return architecture
+	default:
+		return "decoder"
 	}
 }

@@ -66,11 +66,11 @@ type Graph struct {
 	File string `json:"file"`          // "model.onnx"
 	Data string `json:"data,omitzero"` // the file of its weights, "" if they are in File
 
-	InputIDs            string `json:"input_ids"`             // int64 [B, S]
-	SeqlensK            string `json:"seqlens_k"`             // int32 [B]: length of each row after the step, less 1
-	TotalSequenceLength string `json:"total_sequence_length"` // int32 scalar: the longest row after the step
-	LogitsIndices       string `json:"logits_indices"`        // int64 [n]: indices into the B·S positions
-	Logits              string `json:"logits"`                // float32 [n, V]
+	InputIDs            string `json:"input_ids"`                      // int64 [B, S]
+	SeqlensK            string `json:"seqlens_k,omitzero"`             // int32 [B]: length of each row after the step, less 1
+	TotalSequenceLength string `json:"total_sequence_length,omitzero"` // int32 scalar: the longest row after the step
+	LogitsIndices       string `json:"logits_indices,omitzero"`        // int64 [n]: indices into the B·S positions
+	Logits              string `json:"logits"`                         // float32 [n, V]
 
 	// The buffers, [B, KVHeads, L, HeadSize]; each name has one %d for the layer.
 	PastKey      string `json:"past_key"`
@@ -80,7 +80,7 @@ type Graph struct {
 	KVType       string `json:"kv_type"` // "float32", "int8" in a hybrid graph, or "float16" in a masked one
 
 	Hybrid *HybridGraph `json:"hybrid,omitzero"` // nil: a graph that takes decode rows or a chunk
-	Masked *MaskedGraph `json:"-"`               // nil: a graph of Sluice's own
+	Masked *MaskedGraph `json:"masked,omitzero"` // nil: a graph with the inputs and outputs that Sluice's own have
 
 	Layers    int `json:"layers"`
 	KVHeads   int `json:"kv_heads"`
@@ -245,12 +245,15 @@ type named struct{ field, value string }
 func (g Graph) validate() error {
 	var faults []error
 	fault := func(field, reason string) { faults = append(faults, fmt.Errorf("graph.%s: %s", field, reason)) }
-	plain := []named{
-		{"input_ids", g.InputIDs},
-		{"seqlens_k", g.SeqlensK},
-		{"total_sequence_length", g.TotalSequenceLength},
-		{"logits_indices", g.LogitsIndices},
-		{"logits", g.Logits},
+	plain := []named{{"input_ids", g.InputIDs}, {"logits", g.Logits}}
+	if g.Masked == nil {
+		plain = append(plain, named{"seqlens_k", g.SeqlensK}, named{"total_sequence_length", g.TotalSequenceLength},
+			named{"logits_indices", g.LogitsIndices})
+	} else {
+		g.Masked.validate(g.KVType, fault)
+		if g.Hybrid != nil {
+			fault("masked", "it cannot be hybrid too")
+		}
 	}
 	layered := []named{
 		{"past_key", g.PastKey},
@@ -278,12 +281,11 @@ func (g Graph) validate() error {
 		}
 	}
 	for _, name := range layered {
-		// The name is given to fmt with the layer: one %d and no other verb.
-		if strings.Count(name.value, "%") != 1 || !strings.Contains(name.value, "%d") {
+		if !isLayerName(name.value) {
 			fault(name.field, "it must hold one %d for the layer")
 		}
 	}
-	if g.KVType != kv {
+	if g.KVType != kv && g.Masked == nil {
 		fault("kv_type", fmt.Sprintf("%.20q is not supported in this kind of graph, only %q is", g.KVType, kv))
 	}
 	for _, file := range []struct{ field, value string }{{"file", g.File}, {"data", g.Data}} {

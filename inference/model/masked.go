@@ -16,15 +16,27 @@ import (
 // the Graph around it, SeqlensK, TotalSequenceLength and LogitsIndices are empty, and Data counts for nothing: the
 // graph names its own files. B, S and V are as in Graph; T is the tokens of the longest row after the step.
 type MaskedGraph struct {
-	AttentionMask string // int64 [B, T]: 1 for each token of a row, then 0
-	PositionIDs   string // int64 [B, S]; "": the graph counts by itself
-	LogitsToKeep  string // int64 scalar: of how many of the last tokens logits are given; "": of all, [B, S, V]
-	LogitsType    string // "float32" or "float16"
+	AttentionMask string `json:"attention_mask"`          // int64 [B, T]: 1 for each token of a row, then 0
+	PositionIDs   string `json:"position_ids,omitzero"`   // int64 [B, S]; "": the graph counts by itself
+	LogitsToKeep  string `json:"logits_to_keep,omitzero"` // int64 scalar: of how many of the last tokens logits are given; "": of all, [B, S, V]
+	LogitsType    string `json:"logits_type"`             // "float32" or "float16"
 
 	// Shared says that past and present may be one buffer that is longer than what it holds, and that rows of a step may
 	// have lengths of their own: all attention is GroupQueryAttention whose lengths are the mask's sums. Otherwise a past
 	// must be exactly as long as what it holds, and a step takes one row.
-	Shared bool
+	Shared bool `json:"shared"`
+}
+
+// validate says what is missing or wrong.
+func (m *MaskedGraph) validate(kv string, fault func(field, reason string)) {
+	if m.AttentionMask == "" {
+		fault("masked.attention_mask", errMissing.Error())
+	}
+	for field, kind := range map[string]string{"masked.logits_type": m.LogitsType, "kv_type": kv} {
+		if kind != kvFloat32 && kind != kvFloat16 {
+			fault(field, fmt.Sprintf("%.20q is not supported in this kind of graph, only %q and %q are", kind, kvFloat32, kvFloat16))
+		}
+	}
 }
 
 // The types of keys, values and logits.
@@ -259,10 +271,8 @@ func summed(producer map[string]*onnx.Node, name, mask string) bool {
 	return reduced && name == mask
 }
 
-// checkLayerName says that the configuration's name of a layer's cache is not one: it is given to fmt with the layer.
-func checkLayerName(field, name string) error {
-	if strings.Count(name, "%") != 1 || !strings.Contains(name, "%d") {
-		return fmt.Errorf("%s: it must hold one %%d for the layer", field)
-	}
-	return nil
+// isLayerName says whether the name of a layer's cache is one. It is given to fmt with the layer: one %d and no other
+// verb.
+func isLayerName(name string) bool {
+	return strings.Count(name, "%") == 1 && strings.Contains(name, "%d")
 }

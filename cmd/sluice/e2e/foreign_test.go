@@ -151,3 +151,38 @@ func smallForeign(t *testing.T, graph string) string {
 	}
 	return dir
 }
+
+// TestGenAILayout converts the default model for onnxruntime-genai, which loads the folder, reads texts as Sluice does and
+// generates the same tokens from it.
+func TestGenAILayout(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "genai")
+	if output, err := exec.CommandContext(t.Context(), binary, "convert", source(), "--out", dir, "--layout", "genai").CombinedOutput(); err != nil {
+		t.Fatalf("convert: %v\n%s", err, output)
+	}
+	s := serve(t, nil, "--model", "genai="+dir, "--slots", "4")
+	prompts := [][]uint32{{504, 3575, 282, 4649, 314}, {40}, {28120, 198, 2683, 3102, 281, 253, 1838}}
+	compareForeign(t, s, "genai", dir, prompts)
+
+	const text = "The capital of France is 1234, isn't it?\n  caf\u00e9"
+	command := exec.CommandContext(t.Context(), python(t), "-c", `import json, sys, onnxruntime_genai as og
+print(json.dumps([int(i) for i in og.Tokenizer(og.Model(sys.argv[1])).encode(sys.argv[2])]))`, dir, text)
+	output, err := command.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var theirs []uint32
+	if err := json.Unmarshal(output, &theirs); err != nil {
+		t.Fatal(err)
+	}
+	ours, err := s.tokenizer.Tokenize(deadline(t), &sluicev1.TokenizeRequest{Text: text})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []uint32
+	for _, token := range ours.GetTokens() {
+		ids = append(ids, token.GetId())
+	}
+	if !slices.Equal(ids, theirs) {
+		t.Errorf("onnxruntime-genai reads the text as %v, Sluice as %v", theirs, ids)
+	}
+}

@@ -68,6 +68,9 @@ func NewPlan(ctx context.Context, src model.Source, opts Options) (*Plan, error)
 	if err := p.build(); err != nil {
 		return nil, err
 	}
+	if opts.Layout == LayoutGenAI {
+		p.mask()
+	}
 	return &Plan{
 		plan: *p,
 		model: onnx.Model{

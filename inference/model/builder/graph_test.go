@@ -16,6 +16,7 @@ import (
 // types of the weights:
 //
 //	quantize=auto|none|int8|row8
+//	layout=sluice|genai
 //	layers=N hidden=N intermediate=N untied bias calibrated
 //	type=T             of all matrices
 //	type.PART=T        of the matrices whose names hold PART
@@ -28,6 +29,8 @@ func TestGraph(t *testing.T) {
 				switch {
 				case arg.Key == "quantize":
 					opts.Quantize = Form(arg.Vals[0])
+				case arg.Key == "layout":
+					opts.Layout = Layout(arg.Vals[0])
 				case arg.Key == "calibrated":
 					opts.Calibration = [][]uint32{{1, 2, 3}}
 				case arg.Key == "layers":

@@ -87,7 +87,8 @@ func parts() []Part {
 
 // Options are what a caller may choose about a conversion. The zero value converts to FormAuto.
 type Options struct {
-	Quantize Form // "" is FormAuto
+	Quantize Form   // "" is FormAuto
+	Layout   Layout // "" is LayoutSluice
 	// Parts have another form than Quantize; FormAuto and FormRow8 are of whole models.
 	Parts map[Part]Form
 	// BlockSize is how many values share a scale in FormInt4 and FormInt8: 16, 32, 64 or 128; 0 is 32. The embedding, and a
@@ -123,6 +124,12 @@ type Options struct {
 func (o *Options) Check() error {
 	if err := o.form().check(); err != nil {
 		return err
+	}
+	if o.Layout == LayoutGenAI && o.form() == FormRow8 {
+		return &OptionError{"layout", "row8 keeps two caches, which no other runtime knows: use another form with genai"}
+	}
+	if o.Layout != "" && o.Layout != LayoutSluice && o.Layout != LayoutGenAI {
+		return &OptionError{"layout", fmt.Sprintf("%q is none; use %s or %s", o.Layout, LayoutSluice, LayoutGenAI)}
 	}
 	if o.ContextLength < 0 {
 		return &OptionError{"context", fmt.Sprintf("%d tokens are too few", o.ContextLength)}
@@ -186,6 +193,9 @@ func (o *Options) described(p *plan) map[string]string {
 	}
 	if p.asymmetric {
 		about["asymmetric"] = "true"
+	}
+	if o.Layout == LayoutGenAI {
+		about["layout"] = string(o.Layout)
 	}
 	if o.ContextLength > 0 {
 		about["context"] = strconv.Itoa(p.spec.ContextLength)
