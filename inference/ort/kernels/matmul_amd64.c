@@ -134,11 +134,9 @@ typedef struct {
 	int rows, parts;
 } product;
 
-// round_part rounds one part of the rows.
-static void round_part(void *data, size_t part) {
-	const product *p = data;
+static void round_rows(const product *p, int first, int end) {
 	const matrix *m = p->m;
-	for (size_t r = part * p->rows / p->parts; r < (part + 1) * p->rows / p->parts; r++) {
+	for (size_t r = first; r < (size_t)end; r++) {
 		round_row(m, p->x + r * m->in, p->s->codes + r * m->in, p->s->scales + r * m->blocks, p->s->sums + r * m->blocks);
 	}
 }
@@ -158,17 +156,16 @@ INLINE __m512 gate(__m512 g, __m512 v, const float *bias) {
 	return _mm512_mul_ps(_mm512_div_ps(g, _mm512_add_ps(one, e)), v);
 }
 
-// multiply_part multiplies one part of the tiles with all rows.
-VECTOR static void multiply_part(void *data, size_t part) {
-	const product *p = data;
+// multiply_tiles multiplies some rows with some tiles.
+VECTOR static void multiply_tiles(const product *p, int first_row, int end_row, size_t first_tile, size_t end_tile) {
 	const matrix *m = p->m;
 	const tile_function *functions = tiles[m->bits == 8][m->half][m->minima];
-	const size_t count = (m->out + tile_columns - 1) / tile_columns, tile_size = m->blocks * m->block_size;
-	for (size_t t = part * count / p->parts; t < (part + 1) * count / p->parts; t++) {
+	const size_t tile_size = m->blocks * m->block_size;
+	for (size_t t = first_tile; t < end_tile; t++) {
 		const int left = m->out - (int)t * tile_columns;
 		const __mmask16 mask = left >= tile_columns ? 0xffff : (__mmask16)((1 << left) - 1);
-		for (int r = 0; r < p->rows;) {
-			const int n = p->rows - r < row_tile ? p->rows - r : row_tile;
+		for (int r = first_row; r < end_row;) {
+			const int n = end_row - r < row_tile ? end_row - r : row_tile;
 			const int8_t *codes = p->s->codes + (size_t)r * m->in;
 			const float *scales = p->s->scales + (size_t)r * m->blocks;
 			const block_sum *sums = p->s->sums + (size_t)r * m->blocks;
@@ -192,9 +189,43 @@ VECTOR static void multiply_part(void *data, size_t part) {
 	}
 }
 
+static size_t tile_count(const matrix *m) { return (m->out + tile_columns - 1) / tile_columns; }
+
+// round_part rounds one part of the rows.
+static void round_part(void *data, size_t part) {
+	const product *p = data;
+	round_rows(p, part * p->rows / p->parts, (part + 1) * p->rows / p->parts);
+}
+
+// columns_part multiplies one part of the tiles with all rows.
+static void columns_part(void *data, size_t part) {
+	const product *p = data;
+	const size_t count = tile_count(p->m);
+	multiply_tiles(p, 0, p->rows, part * count / p->parts, (part + 1) * count / p->parts);
+}
+
+// rows_part rounds one part of the rows and multiplies it with all tiles.
+static void rows_part(void *data, size_t part) {
+	const product *p = data;
+	const int tiles = (p->rows + row_tile - 1) / row_tile;
+	const int first = part * tiles / p->parts * row_tile, end = (part + 1) * tiles / p->parts * row_tile;
+	round_rows(p, first, end < p->rows ? end : p->rows);
+	multiply_tiles(p, first, end < p->rows ? end : p->rows, 0, tile_count(p->m));
+}
+
+// Rows that are divided between threads, in place of tiles: then what a thread rounds, it multiplies itself, and the next
+// node often finds its rows in the same thread's cache. Each thread reads all weights for it, which fewer rows would
+// wait for.
+enum { divided_rows = 16 };
+
 void sluice_multiply(const matrix *m, const state *s, const float *x, float *y, int rows, const parallel *p) {
 	if (rows == 0) return;
 	product all = {.m = m, .s = s, .x = x, .y = y, .rows = rows};
+	if (p->threads > 1 && rows >= divided_rows * p->threads) {
+		all.parts = p->threads;
+		p->call(p->context, rows_part, all.parts, &all);
+		return;
+	}
 	all.parts = rows * (size_t)m->in < 1 << 15 ? 1 : p->threads;
 	if (all.parts == 1) {
 		round_part(&all, 0);
@@ -204,7 +235,7 @@ void sluice_multiply(const matrix *m, const state *s, const float *x, float *y, 
 	// Several parts for each thread of a long product, for the threads to end together.
 	const size_t work = (size_t)m->in * m->out * rows;
 	all.parts = p->threads * (work < 1 << 22 ? 1 : 4);
-	p->call(p->context, multiply_part, all.parts, &all);
+	p->call(p->context, columns_part, all.parts, &all);
 }
 
 size_t sluice_tiles_size(matrix *m) {

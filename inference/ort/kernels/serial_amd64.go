@@ -24,8 +24,12 @@ import "C"
 // multiply runs BlockMatMul on one thread, without ONNX Runtime: [rows, In] to [rows, Out].
 func (s *State) multiply(m *Matrix, x []float32, rows int) []float32 {
 	y := make([]float32, rows*int(m.c.out))
-	C.multiply_serially(m.c, s.c, (*C.float)(&x[0]), (*C.float)(&y[0]), C.int(rows))
+	s.multiplyInto(m, x, y, rows)
 	return y
+}
+
+func (s *State) multiplyInto(m *Matrix, x, y []float32, rows int) {
+	C.multiply_serially(m.c, s.c, (*C.float)(&x[0]), (*C.float)(&y[0]), C.int(rows))
 }
 
 // attend runs SlotAttention on one thread, without ONNX Runtime: [tokens, Heads + 2·KVHeads, HeadSize] to
@@ -33,6 +37,10 @@ func (s *State) multiply(m *Matrix, x []float32, rows int) []float32 {
 func (s *State) attend(layer int, qkv []float32) []float32 {
 	last := s.runs[s.c.run_count-1]
 	y := make([]float32, int(last.first+last.tokens)*int(s.c.heads)*int(s.c.head_size))
-	C.attend_serially(s.c, C.int(layer), (*C.float)(&qkv[0]), (*C.float)(&y[0]))
+	s.attendInto(layer, qkv, y)
 	return y
+}
+
+func (s *State) attendInto(layer int, qkv, y []float32) {
+	C.attend_serially(s.c, C.int(layer), (*C.float)(&qkv[0]), (*C.float)(&y[0]))
 }

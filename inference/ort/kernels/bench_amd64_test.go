@@ -1,0 +1,110 @@
+package kernels
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// BenchmarkRead reads memory that no cache holds, on one and on two threads: the limit of a step of one row, which reads
+// all weights once.
+func BenchmarkRead(b *testing.B) {
+	const size = 256 << 20
+	memory, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := unix.Munmap(memory); err != nil {
+			b.Error(err)
+		}
+	})
+	for i := 0; i < size; i += 4096 {
+		memory[i] = 1 // a page of its own, not the one of zeros
+	}
+	for _, threads := range []int{1, 2} {
+		b.Run(fmt.Sprintf("threads=%d", threads), func(b *testing.B) {
+			b.SetBytes(size)
+			for b.Loop() {
+				var all sync.WaitGroup
+				for t := range threads {
+					all.Go(func() {
+						if bytes.IndexByte(memory[t*size/threads:(t+1)*size/threads], 2) >= 0 {
+							b.Error("another byte")
+						}
+					})
+				}
+				all.Wait()
+			}
+		})
+	}
+}
+
+// BenchmarkMultiply multiplies by a matrix in the cache, on one thread: what the processor can do at most.
+func BenchmarkMultiply(b *testing.B) {
+	if !Supported() {
+		b.Skip("this processor has no AVX-512 VNNI")
+	}
+	const out, in = 1536, 576
+	for _, bits := range []int{4, 8} {
+		w := randomWeights(rand.New(rand.NewPCG(1, 2)), out, in, bits, bits == 4, false, false, true)
+		for _, rows := range []int{1, 2, 4, 8, 16, 128} {
+			b.Run(fmt.Sprintf("bits=%d/rows=%d", bits, rows), func(b *testing.B) {
+				m, s := pack(b, w), testState(b, 1, in)
+				x, y := make([]float32, rows*in), make([]float32, rows*out)
+				for i := range x {
+					x[i] = float32(i%251) - 125
+				}
+				for b.Loop() {
+					s.multiplyInto(m, x, y, rows)
+				}
+				b.ReportMetric(float64(out*in*rows)*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GMAC/s")
+			})
+		}
+	}
+}
+
+// BenchmarkAttend attends with the default model's heads, on one thread: rows that decode and a chunk of a prompt, of
+// many slots and layers, so that keys and values come from memory.
+func BenchmarkAttend(b *testing.B) {
+	if !Supported() {
+		b.Skip("this processor has no AVX-512 VNNI")
+	}
+	const heads, kvHeads, size, layers, slots, maxLength, width = 9, 3, 64, 30, 8, 1024, (9 + 2*3) * 64
+	for _, c := range []struct{ rows, past, tokens int }{{1, 127, 1}, {8, 127, 1}, {1, 1023, 1}, {8, 1023, 1}, {1, 0, 128}, {1, 0, 512}} {
+		b.Run(fmt.Sprintf("runs=%d/past=%d/tokens=%d", c.rows, c.past, c.tokens), func(b *testing.B) {
+			table := make([]float32, maxLength*size/2)
+			s := newState(b, StateConfig{
+				Layers: layers, Heads: heads, KVHeads: kvHeads, HeadSize: size, MaxLength: maxLength, Scale: 0.125,
+				Cosines: table, Sines: table, MaxTokens: 512, MaxIn: BlockLength, Threads: 1,
+			})
+			for layer := range layers {
+				s.SetLayer(layer, make([]uint16, slots*kvHeads*maxLength*size), make([]uint16, slots*kvHeads*maxLength*size))
+			}
+			s.Reset()
+			for slot := range c.rows {
+				s.AddRun(slot, c.past, c.tokens)
+			}
+			qkv := make([]float32, c.rows*c.tokens*width)
+			for i := range qkv {
+				qkv[i] = float32(i%251)/125 - 1
+			}
+			y := make([]float32, c.rows*c.tokens*heads*size)
+			for b.Loop() {
+				for layer := range layers {
+					s.attendInto(layer, qkv, y)
+				}
+			}
+			seconds := b.Elapsed().Seconds() / float64(b.N)
+			seen := float64(c.rows) * float64(c.tokens) * (float64(c.past) + float64(c.tokens+1)/2) * layers
+			b.ReportMetric(seen*heads*size*2/seconds/1e9, "GMAC/s")
+			if c.tokens == 1 {
+				b.ReportMetric(seen*kvHeads*size*4/seconds/1e6, "MB/s")
+			}
+		})
+	}
+}
