@@ -37,6 +37,15 @@ func TestMetamorphic(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			for i := range 3 { // the next turns of conversations: what the answers before leave in a cache must not show
+				turn := slices.Concat(requests[i].GetTokens().GetIds(), want[i][0].ids, tokens(rng, 1+rng.IntN(20)))
+				requests = append(requests, continued(turn, greedy(1+rng.Uint32N(16)), nil))
+				next, err := outcomes(deadline(t), plain, requests[len(requests)-1])
+				if err != nil {
+					t.Fatal(err)
+				}
+				want = append(want, next)
+			}
 			plain.stop()
 			for replicas := 1; replicas <= 2; replicas++ {
 				limits := randomLimits(rng, replicas)
@@ -132,9 +141,15 @@ func randomLimits(rng *rand.Rand, replicas int) []string {
 	limits := []string{
 		"--slots", strconv.Itoa(3 + rng.IntN(10)),
 		"--chunk-tokens", strconv.Itoa(3 + rng.IntN(126)),
-		"--riding-tokens", strconv.Itoa(1 + rng.IntN(40)),
 		"--max-context", "512",
 		"--prefix-cache-bytes", []string{"0", "6MiB", "256MiB"}[rng.IntN(3)],
+	}
+	switch rng.IntN(4) {
+	case 0: // by the measured speed
+	case 1:
+		limits = append(limits, "--max-step-ms", strconv.Itoa(1+rng.IntN(100)))
+	default:
+		limits = append(limits, "--riding-tokens", strconv.Itoa(1+rng.IntN(40)))
 	}
 	if rng.IntN(2) == 0 { // for one to three sequences of the longest: others lose their slots and start over
 		limits = append(limits, "--kv-cache-bytes", fmt.Sprintf("%dMiB", 48+rng.IntN(64)))
