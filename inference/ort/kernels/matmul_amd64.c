@@ -216,7 +216,7 @@ static void rows_part(void *data, size_t part) {
 // Rows that are divided between threads, in place of tiles: then what a thread rounds, it multiplies itself, and the next
 // node often finds its rows in the same thread's cache. Each thread reads all weights for it, which fewer rows would
 // wait for.
-enum { divided_rows = 16 };
+enum { divided_rows = 8 };
 
 void sluice_multiply(const matrix *m, const state *s, const float *x, float *y, int rows, const parallel *p) {
 	if (rows == 0) return;
