@@ -54,7 +54,7 @@ func (m *Model) callConstraint(request *Request) (*Constraint, error) {
 	if err != nil {
 		return nil, Invalid("chat.tools", "the parameters of one are no JSON Schema: %v", err)
 	}
-	return &Constraint{Constraint: grammar.Constraint{Kind: grammar.KindJSONSchema, Text: schema}, Field: "chat.tools"}, nil
+	return &Constraint{Kind: grammar.KindJSONSchema, Text: schema, Field: "chat.tools"}, nil
 }
 
 // callSchema is the JSON Schema of one call of one of the tools. Each tool's parameters lie in $defs, and their references

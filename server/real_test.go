@@ -213,3 +213,43 @@ func closeLater(t *testing.T, c io.Closer) {
 		}
 	})
 }
+
+// TestRealScore: the real model finds Paris likelier than London, as likely as its log-probabilities say, and hangs the
+// answer on the sentence that names the country.
+func TestRealScore(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs the real model; run without -short")
+	}
+	i := servertest.Start(t, []*inference.Model{realModel(t)})
+	client := generator(i)
+	const prompt = "It rains today. We are in France. The capital of this country is"
+	scores, err := client.Score(t.Context(), &sluicev1.ScoreRequest{
+		Input: &sluicev1.ScoreRequest_Prompt{Prompt: prompt}, Continuations: []string{" Paris", " London", " Paris, of course"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	paris := scores.GetScores()[0]
+	if paris.GetLogLikelihood() <= scores.GetScores()[1].GetLogLikelihood() || !paris.GetIsGreedy() || paris.GetTokens() != 1 {
+		t.Errorf("scores %v", scores)
+	}
+	generated := greedy(prompt, 1)
+	generated.Output = &sluicev1.OutputOptions{Logprobs: new(uint32)}
+	whole, err := client.Generate(t.Context(), generated)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := float64(whole.GetOutputs()[0].GetLogprobs()[0].GetChosen().GetLogprob()); got != paris.GetLogLikelihood() {
+		t.Errorf("%v by Score, %v by Generate", paris.GetLogLikelihood(), got)
+	}
+	explained, err := client.Explain(t.Context(), &sluicev1.ExplainRequest{
+		Input: &sluicev1.ExplainRequest_Prompt{Prompt: prompt}, Answer: " Paris",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	effects := explained.GetAttributions()
+	if len(effects) != 3 || explained.GetLogLikelihood() != paris.GetLogLikelihood() || effects[1].GetEffect() < 1 || effects[1].GetEffect() <= effects[0].GetEffect() {
+		t.Errorf("explained %v", explained)
+	}
+}
