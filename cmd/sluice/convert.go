@@ -22,7 +22,7 @@ type convertCmd struct {
 	Quantize string `help:"Form of the weights: auto (a GGUF's own 4- and 8-bit blocks, int8 for anything else), int4 or int8 (blocks), row8 (8-bit rows and activations: the fastest for many requests), fp16 (half the file, float32 when it runs), none (float32)." default:"auto" placeholder:"FORM"`
 	formFlags
 	Layout string `help:"Whose inputs and outputs the graph has: sluice, or genai, which onnxruntime-genai loads too." enum:"sluice,genai" default:"sluice" placeholder:"LAYOUT"`
-	Texts string `name:"calibration" help:"File of texts, with %% on a line of its own between two, that row8, int4 and pruning are calibrated by. Default: built-in ones." placeholder:"FILE" type:"existingfile"`
+	Texts  string `name:"calibration" help:"File of texts, with %% on a line of its own between two, that row8, int4 and pruning are calibrated by. Default: built-in ones." placeholder:"FILE" type:"existingfile"`
 	pruneFlags
 	Report string `help:"Measure the result over this text, beside the checkpoint in float32, and write report.json into the folder; needs ONNX Runtime." placeholder:"FILE" type:"existingfile"`
 	Force  bool   `help:"Replace an existing folder."`

@@ -2,6 +2,9 @@ package model
 
 import (
 	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -9,6 +12,7 @@ import (
 
 	"github.com/sluiceml/sluice/inference/model/gguf"
 	"github.com/sluiceml/sluice/inference/model/internal/filetest"
+	"github.com/sluiceml/sluice/inference/model/onnx"
 )
 
 // bounded runs f and keeps the memory that it takes within a multiple of the size of its input.
@@ -122,6 +126,77 @@ func FuzzManifest(f *testing.F) {
 		if diff := cmp.Diff(string(text), string(twice)); diff != "" {
 			t.Fatalf("after writing (-before +after):\n%s", diff)
 		}
+	})
+}
+
+// FuzzGenAIConfig reads any genai_config.json: the names that come out can be given to fmt with a layer, and the graph's
+// file lies in the folder.
+func FuzzGenAIConfig(f *testing.F) {
+	f.Add([]byte(`{"model":{"type":"llama","eos_token_id":[2,3],"context_length":64,"vocab_size":12,"decoder":{"filename":"model.onnx",` +
+		`"inputs":{"past_key_names":"past.%d.key"},"sliding_window":{}}},"search":{"do_sample":false,"top_k":50,"top_p":1.0}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		bounded(t, len(data), func() {
+			var c genaiConfig
+			if parseJSON("genai_config.json", data, &c) != nil {
+				return
+			}
+			g, err := c.names("genai_config.json")
+			if err != nil {
+				return
+			}
+			for _, name := range []string{g.PastKey, g.PastValue, g.PresentKey, g.PresentValue} {
+				if text := fmt.Sprintf(name, 1); strings.Contains(text, "%!") {
+					t.Fatalf("%q is written as %q", name, text)
+				}
+			}
+			if !filepath.IsLocal(c.Model.Decoder.Filename) {
+				t.Fatalf("the graph is %q", c.Model.Decoder.Filename)
+			}
+			_ = c.generation().validate("genai_config.json")
+		})
+	})
+}
+
+// FuzzMaskedGraph describes any ONNX graph: one that is taken has its weights in its folder.
+func FuzzMaskedGraph(f *testing.F) {
+	data, err := os.ReadFile("../ort/testdata/genai.onnx")
+	if err != nil {
+		f.Fatal(err)
+	}
+	m, err := onnx.Unmarshal(data)
+	if err != nil {
+		f.Fatal(err)
+	}
+	m.Graph.Initializers = nil // they would only make the search slow
+	for i := range m.Graph.Nodes {
+		m.Graph.Nodes[i].Attributes = nil // of kinds that are not written
+	}
+	f.Add(m.Marshal())
+	names := Graph{
+		InputIDs: inputIDsName, Logits: logitsName, PastKey: pastKeyName, PastValue: pastValueName,
+		PresentKey: presentKeyName, PresentValue: presentValueName,
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		bounded(t, len(data), func() {
+			m, err := onnx.Unmarshal(data)
+			if err != nil {
+				return
+			}
+			names := names
+			names.Masked = &MaskedGraph{AttentionMask: attentionMaskName, PositionIDs: positionIDsName, LogitsToKeep: logitsToKeepName}
+			described, err := describeMasked("model.onnx", m, names)
+			if err != nil {
+				return
+			}
+			for _, name := range described.files {
+				if !filepath.IsLocal(name) {
+					t.Fatalf("its weights lie at %q", name)
+				}
+			}
+			if g := described.graph; g.Layers < 1 || g.Masked.AttentionMask == "" || g.KVType == "" || g.Masked.LogitsType == "" {
+				t.Fatalf("%+v", g)
+			}
+		})
 	})
 }
 

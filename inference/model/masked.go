@@ -217,8 +217,12 @@ func (d *description) shared() bool {
 		g        = &d.graph
 		producer = map[string]*onnx.Node{}
 		readers  = map[string]int{}
+		layers   = map[string]int{}  // by the name of the past key
 		fixed    = map[string]bool{} // what is a shared buffer's in the right place
 	)
+	for layer := range g.Layers {
+		layers[fmt.Sprintf(g.PastKey, layer)] = layer
+	}
 	for i := range d.model.Graph.Nodes {
 		n := &d.model.Graph.Nodes[i]
 		for _, name := range n.Inputs {
@@ -233,11 +237,9 @@ func (d *description) shared() bool {
 		if !summed(producer, n.Inputs[5], g.Masked.AttentionMask) {
 			return false
 		}
-		for layer := range g.Layers {
-			if n.Inputs[3] == fmt.Sprintf(g.PastKey, layer) && n.Inputs[4] == fmt.Sprintf(g.PastValue, layer) &&
-				n.Outputs[1] == fmt.Sprintf(g.PresentKey, layer) && n.Outputs[2] == fmt.Sprintf(g.PresentValue, layer) {
-				fixed[n.Inputs[3]], fixed[n.Inputs[4]] = true, true
-			}
+		if layer, ok := layers[n.Inputs[3]]; ok && n.Inputs[4] == fmt.Sprintf(g.PastValue, layer) &&
+			n.Outputs[1] == fmt.Sprintf(g.PresentKey, layer) && n.Outputs[2] == fmt.Sprintf(g.PresentValue, layer) {
+			fixed[n.Inputs[3]], fixed[n.Inputs[4]] = true, true
 		}
 	}
 	for layer := range g.Layers {

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"encoding/json/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,6 +54,35 @@ func FuzzParse(f *testing.F) {
 		again, err := Parse(r.String())
 		if err != nil || again != r {
 			t.Fatalf("%q: %+v, after writing %+v, %v", text, r, again, err)
+		}
+	})
+}
+
+// FuzzListing chooses from any listing: what is to be fetched lies below the folder and has a hash.
+func FuzzListing(f *testing.F) {
+	f.Add([]byte(`[{"type":"file","path":"model.safetensors","size":3,"oid":"0123456789012345678901234567890123456789"},` +
+		`{"type":"file","path":"q/m-00001-of-00002.gguf","size":1,"lfs":{"oid":"` + strings.Repeat("a", 64) + `","size":7}}]`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var entries []treeEntry
+		if json.Unmarshal(data, &entries) != nil {
+			return
+		}
+		list, err := files(entries)
+		if err != nil {
+			return
+		}
+		s := &Snapshot{Repository: "a/b", Files: list}
+		needed, open, err := s.Choose("")
+		if err != nil {
+			return
+		}
+		for _, file := range needed {
+			if !filepath.IsLocal(filepath.FromSlash(file.Path)) || file.Size < 0 || file.SHA256 == "" && file.OID == "" {
+				t.Fatalf("%+v", file)
+			}
+		}
+		if open != "" && !filepath.IsLocal(filepath.FromSlash(open)) {
+			t.Fatalf("opens %q", open)
 		}
 	})
 }

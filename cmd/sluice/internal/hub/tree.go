@@ -74,6 +74,22 @@ type treeEntry struct {
 	} `json:"lfs"`
 }
 
+// files are those of a part of a listing.
+func files(entries []treeEntry) ([]File, error) {
+	var list []File
+	for _, e := range entries {
+		if e.Type != "file" {
+			continue
+		}
+		f, err := e.file()
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, f)
+	}
+	return list, nil
+}
+
 // page adds a part of the listing to s and gives the address of the next one, "" after the last.
 func (c *Client) page(ctx context.Context, s *Snapshot, address string) (next string, err error) {
 	var entries []treeEntry
@@ -81,18 +97,12 @@ func (c *Client) page(ctx context.Context, s *Snapshot, address string) (next st
 	if err != nil {
 		return "", err
 	}
-	for _, e := range entries {
-		if e.Type != "file" {
-			continue
-		}
-		f, err := e.file()
-		if err != nil {
-			return "", err
-		}
-		if len(s.Files) == maxFiles {
-			return "", fmt.Errorf("the hub lists more than %d files of %s", maxFiles, s.Repository)
-		}
-		s.Files = append(s.Files, f)
+	list, err := files(entries)
+	if err != nil {
+		return "", err
+	}
+	if s.Files = append(s.Files, list...); len(s.Files) > maxFiles {
+		return "", fmt.Errorf("the hub lists more than %d files of %s", maxFiles, s.Repository)
 	}
 	return c.nextPage(header)
 }
