@@ -17,6 +17,7 @@ SLUICE_HOME ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/sluice
 export SLUICE_HOME
 FUZZTIME ?= 5s
 MINUTES  ?= 60
+SCHEMAS  ?= 24
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -X main.version=$(VERSION)
 
@@ -73,6 +74,12 @@ test-templates: $(VENV)/.templates.stamp ## Compare 70 published chat templates 
 test-architectures: build $(VENV)/.architectures.stamp ## Compare small random models of every architecture with transformers (fetches some GB of PyTorch once).
 	$(VENV)/bin/python scripts/parity/architectures.py --sluice $(BIN) --llama-cpp $(VENV)/llama-cpp --out bin/architectures.md
 
+.PHONY: test-grammar
+test-grammar: setup $(VENV)/.grammar.stamp ## Hold constrained decoding to llguidance, the JSON-Schema-Test-Suite and jsonschema; SCHEMAS (24) is how many the model answers.
+	suite=$$(./scripts/grammar/suite.sh $(VENV)/bin/python $(SLUICE_HOME)/test); \
+	JSON_SCHEMA_TEST_SUITE=$$suite GRAMMAR_PYTHON=$(abspath $(VENV))/bin/python GRAMMAR_SCHEMAS=$(SCHEMAS) \
+	go test -count=1 -tags grammar -timeout 2h -run 'TestSuite|LLGuidance|TestGeneratedJSON|TestOverhead' -v ./inference/grammar ./server | grep -v 'refused\|narrower'
+
 .PHONY: test-prometheus
 test-prometheus: setup ## Test the alert rules and the dashboard with a real Prometheus (needs Debian's prometheus).
 	go test -tags prometheus -run 'TestRules|TestPrometheus' -timeout 10m ./cmd/sluice/e2e
@@ -109,6 +116,10 @@ $(VENV)/.architectures.stamp: $(VENV)/.stamp requirements-architectures.txt
 	$(VENV)/bin/pip download -q --disable-pip-version-check --no-deps --no-binary=:all: -d $(VENV)/llama-cpp llama-cpp-python==0.3.36
 	tar -xzf $(VENV)/llama-cpp/*.tar.gz -C $(VENV)/llama-cpp --strip-components=3 --wildcards '*/vendor/llama.cpp/conversion' '*/vendor/llama.cpp/gguf-py'
 	rm $(VENV)/llama-cpp/*.tar.gz
+	touch $@
+
+$(VENV)/.grammar.stamp: $(VENV)/.stamp requirements-grammar.txt
+	$(VENV)/bin/pip install -q --disable-pip-version-check -r requirements-grammar.txt
 	touch $@
 
 $(VENV)/.deploy.stamp: $(VENV)/.stamp requirements-deploy.txt

@@ -90,7 +90,7 @@ func (b *builder) expr(r *rule, from *node, e expr) *node {
 		return to
 	case token:
 		if !b.terms[e.terminal] {
-			e.terminal.id = int32(len(b.terms))
+			e.id = int32(len(b.terms))
 			b.terms[e.terminal] = true
 		}
 		to := b.node(r)

@@ -84,7 +84,7 @@ func (n *nfa) determine(from, to int32) (*dfa, error) {
 	w := &subsets{nfa: n, ids: map[string]int32{}, mark: make([]int, len(n.states))}
 	w.add([]int32{from}, true)
 	work := 0
-	for i := 0; i < len(w.sets); i++ {
+	for i := 0; i < len(w.sets); i++ { //nolint:intrange // the list grows
 		if len(w.sets) > maxDFA {
 			return nil, errorf("an expression needs more than %d states", maxDFA)
 		}
@@ -313,12 +313,11 @@ func (d *dfa) partition(alive []bool, number []int32) int {
 		case !alive[s]:
 			number[s] = -1
 		case d.accepts[s]:
-			number[s], parts = 1, 2
+			number[s] = 1
 		default:
 			number[s] = 0
 		}
 	}
-	parts = 0
 	next := make([]int32, len(number))
 	key := make([]byte, 0, 4*(d.classes+1))
 	for work := 0; ; {
@@ -396,7 +395,7 @@ func combine(a, b *dfa, keep func(a, b bool) bool) (*dfa, error) {
 	}
 	id(begin)
 	accepted := func(d *dfa, s int32) bool { return s != dead && d.accepts[s] }
-	for i := 0; i < len(list); i++ {
+	for i := 0; i < len(list); i++ { //nolint:intrange // the list grows
 		if len(list) > maxDFA || i*d.classes > maxDFAWork {
 			return nil, errorf("patterns need more than %d states together", maxDFA)
 		}

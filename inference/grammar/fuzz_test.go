@@ -88,7 +88,7 @@ func FuzzGrammar(f *testing.F) {
 		"root ::= [a-c]{2,300} \"x\"? .{1} \"\\u00e9\" [^a-z\\n]{2} root?",
 		"start: sum\n?sum: product | sum \"+\" product -> add\nproduct: atom\n  | product \"*\" atom\natom: NUMBER | \"(\" sum \")\"\nNUMBER: /[0-9]+/i\n%ignore \" \"\n",
 		"start: (A ~ 2..3 \"x\"..\"z\")* [B]\nA: \"a\" | \"b\"\nB.2: A A+ /c?/ // three\n%import common.WS -> B2\n%ignore B2",
-		"root ::= a b\na ::= b? a \"x\" | b\nb ::= a | \"b\" | \"\"",
+		"root ::= a b\na ::= b? a \"x\" | b\nb ::= a | \"b\" | \"\"", //nolint:dupword // not words
 	} {
 		f.Add(s, uint64(1))
 	}
@@ -129,7 +129,7 @@ func TestBounds(t *testing.T) {
 		"long":                 {Constraint{Kind: KindRegex, Text: strings.Repeat("a", maxSource+1)}, false},
 		"deep parentheses":     {Constraint{Kind: KindGrammar, Text: "root ::= " + strings.Repeat("(", 5000) + `"a"` + strings.Repeat(")", 5000)}, false},
 		"counts of counts":     {Constraint{Kind: KindGrammar, Text: `root ::= ((("a" b){1,1000000}){1,1000000}){1,1000000}` + "\nb ::= \"b\" | \"(\" b \")\""}, true},
-		"empty repetitions":    {Constraint{Kind: KindGrammar, Text: `root ::= (("a"? b){1,5000}){1,5000} "c"` + "\nb ::= \"(\" b \")\" | \"\""}, false},
+		"empty repetitions":    {Constraint{Kind: KindGrammar, Text: `root ::= (("a"? b){1,5000}){1,5000} "c"` + "\nb ::= \"(\" b \")\" | \"\""}, false}, //nolint:dupword // not words
 	} {
 		g, err := Compile(c.constraint, v)
 		if (err == nil) != c.compiles {
@@ -155,7 +155,7 @@ func TestBounds(t *testing.T) {
 func TestAmbiguous(t *testing.T) {
 	t.Parallel()
 	v := toyVocabulary()
-	g := mustCompile(t, Constraint{Kind: KindGrammar, Text: "root ::= s\ns ::= \"a\" s \"b\" | \"a\" s \"c\" | \"a\" s s | \"a\"\n"}, v)
+	g := mustCompile(t, Constraint{Kind: KindGrammar, Text: "root ::= s\ns ::= \"a\" s \"b\" | \"a\" s \"c\" | \"a\" s s | \"a\"\n"}, v) //nolint:dupword // not words
 	m := mustMatcher(t, g)
 	for range 10_000 {
 		ok, err := m.AcceptBytes([]byte("a"))

@@ -10,7 +10,8 @@ type gbnf struct {
 
 // parseGBNF makes the rule "root" of a grammar in GBNF.
 func parseGBNF(text string) (*rule, error) {
-	p := &gbnf{scanner: scanner{text: text}, symbols: newSymbols()}
+	p := &gbnf{symbols: newSymbols()}
+	p.text = text
 	p.space(true)
 	for p.at < len(p.text) {
 		if err := p.rule(); err != nil {
@@ -92,25 +93,25 @@ func (p *gbnf) sequence(nested bool) (expr, error) {
 	for {
 		p.space(nested)
 		var e expr
-		switch c := p.peek(); {
-		case c == '"':
+		switch p.peek() {
+		case '"':
 			p.at++
 			text, err := p.quoted()
 			if err != nil {
 				return nil, err
 			}
 			e = literal(text)
-		case c == '[':
+		case '[':
 			p.at++
 			set, err := p.class()
 			if err != nil {
 				return nil, err
 			}
 			e = set
-		case c == '.':
+		case '.':
 			p.at++
 			e = class{0, unicode.MaxRune}
-		case c == '(':
+		case '(':
 			p.at++
 			p.space(true)
 			inner, err := p.alternatives(true)
@@ -122,7 +123,7 @@ func (p *gbnf) sequence(nested bool) (expr, error) {
 				return nil, p.fail("a parenthesis is not closed")
 			}
 			e = inner
-		case c == '<':
+		case '<':
 			return nil, p.fail("tokens in a grammar are not supported")
 		default:
 			from := p.at
@@ -150,8 +151,7 @@ func (p *gbnf) sequence(nested bool) (expr, error) {
 
 // end checks what ends a sequence.
 func (p *gbnf) end(nested bool) error {
-	switch c := p.peek(); {
-	case p.at == len(p.text) || c == '|' || c == '\n' || c == '\r' || c == ')' && nested:
+	if c := p.peek(); p.at == len(p.text) || c == '|' || c == '\n' || c == '\r' || c == ')' && nested {
 		return nil
 	}
 	return p.fail("a sign is not expected here")

@@ -1,7 +1,7 @@
 package grammar
 
 import (
-	"math/bits"
+	"slices"
 	"sync"
 )
 
@@ -17,8 +17,6 @@ type Grammar struct {
 	scratch []uint64
 	path    []*state
 }
-
-func trailingZeros(x uint64) int { return bits.TrailingZeros64(x) }
 
 // newGrammar makes the grammar of the texts that a rule reads.
 func newGrammar(v *Vocabulary, start *rule) (*Grammar, error) {
@@ -121,10 +119,8 @@ func (m *Matcher) MustEnd() bool { return m.at.first == byteSet{} }
 // where the text may end, and changes nothing. The error is ErrAmbiguous.
 func (m *Matcher) Accept(id uint32) (bool, error) {
 	g := m.grammar
-	for _, end := range g.vocabulary.ends {
-		if id == end {
-			return m.at.ends, nil
-		}
+	if slices.Contains(g.vocabulary.ends, id) {
+		return m.at.ends, nil
 	}
 	if int64(id) >= int64(len(g.vocabulary.text)) || len(g.vocabulary.text[id]) == 0 {
 		return false, nil

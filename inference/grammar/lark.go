@@ -28,7 +28,8 @@ var larkCommon = map[string]string{ //nolint:gochecknoglobals // a constant in a
 
 // parseLark makes the rule "start" of a grammar in Lark's notation.
 func parseLark(text string) (*rule, error) {
-	p := &lark{scanner: scanner{text: text}, symbols: newSymbols()}
+	p := &lark{symbols: newSymbols()}
+	p.text = text
 	p.lines()
 	for p.at < len(p.text) {
 		if err := p.statement(); err != nil {
@@ -71,15 +72,15 @@ func (p *lark) finish(start *rule) (*rule, error) {
 	}
 	var skip expr
 	if len(p.ignored) > 0 {
-		var any choice
+		var kinds choice
 		for _, name := range p.ignored {
 			t := automata[p.symbols.rule(name)]
 			if t == nil {
 				return nil, &Error{Reason: "what %ignore names is not a terminal", Where: name}
 			}
-			any = append(any, token{t})
+			kinds = append(kinds, token{t})
 		}
-		skip = reference{&rule{name: "ignored", body: repeated{any, 0, -1}}}
+		skip = reference{&rule{name: "ignored", body: repeated{kinds, 0, -1}}}
 	}
 	l := &larkLinker{automata: automata, skip: skip}
 	for _, r := range p.symbols.order {
@@ -434,19 +435,19 @@ func (p *lark) regexp() (expr, error) {
 	}
 	source := p.text[from:p.at]
 	p.at++
-	flags := ""
+	var flags []byte
 	for strings.ContainsRune("imslux", rune(p.peek())) && p.at < len(p.text) {
 		switch c := p.peek(); c {
 		case 'i', 's':
-			flags += string(c)
+			flags = append(flags, c)
 		case 'u':
 		default:
 			return nil, p.fail("of the flags of an expression only i, s and u are supported")
 		}
 		p.at++
 	}
-	if flags != "" {
-		source = "(?" + flags + ":" + source + ")"
+	if len(flags) > 0 {
+		source = "(?" + string(flags) + ":" + source + ")"
 	}
 	e, err := parseRegexp(fromECMA(source))
 	if err != nil {

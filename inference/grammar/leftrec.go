@@ -91,6 +91,8 @@ func (b *builder) beginnings(r *rule) []*rule {
 }
 
 // bottomUp makes the places that read goal, a rule of a set that begin with each other.
+//
+//nolint:gocognit // one construction, in the order of its description
 func (b *builder) bottomUp(set []*rule, goal *rule) (*node, error) {
 	inSet := func(r *rule) bool { return r != nil && slices.Contains(set, r) }
 	copied := map[*node]*node{}
@@ -192,7 +194,7 @@ func reachable(start *node) []*node {
 			list = append(list, n)
 		}
 	}
-	for i := 0; i < len(list); i++ {
+	for i := 0; i < len(list); i++ { //nolint:intrange // the list grows
 		n := list[i]
 		for _, e := range n.edges {
 			visit(e.to)
@@ -208,6 +210,8 @@ func reachable(start *node) []*node {
 }
 
 // components is the sets of rules that lead to each other (Tarjan's algorithm, without recursion).
+//
+//nolint:gocognit // the algorithm as it is known
 func components(rules []*rule, to map[*rule][]*rule) [][]*rule {
 	index, low := map[*rule]int{}, map[*rule]int{}
 	on := map[*rule]bool{}

@@ -1,5 +1,7 @@
 package grammar
 
+import "math/bits"
+
 // allowed adds to dst the tokens that may come in a state.
 func (g *Grammar) allowed(s *state, dst []uint64) error {
 	if !s.done {
@@ -60,7 +62,7 @@ func packed(mask []uint64) tokenSet {
 			if len(list) == len(mask)/2 {
 				return tokenSet{mask: append([]uint64(nil), mask...)}
 			}
-			list = append(list, uint32(w<<6+trailingZeros(x)))
+			list = append(list, uint32(w<<6+bits.TrailingZeros64(x)))
 		}
 	}
 	return tokenSet{list: list}

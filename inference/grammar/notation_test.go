@@ -22,11 +22,11 @@ func TestGrammars(t *testing.T) {
 			[]string{`abxéé12`, `abc€éAB`}, []string{`abxé1`, "abxéé1\n"},
 		},
 		{
-			"gbnf json", "root ::= value\nvalue ::= \"{\" (str \":\" value (\",\" str \":\" value)*)? \"}\" | str | [0-9]+\nstr ::= \"\\\"\" char* \"\\\"\"\nchar ::= [^\"\\\\] | \"\\\\\" [\"\\\\nu]\n",
+			"gbnf json", "root ::= value\nvalue ::= \"{\" (str \":\" value (\",\" str \":\" value)*)? \"}\" | str | [0-9]+\nstr ::= \"\\\"\" char* \"\\\"\"\nchar ::= [^\"\\\\] | \"\\\\\" [\"\\\\nu]\n", //nolint:dupword // not words
 			[]string{`{"a":{"b":12}}`, `"a\"b"`}, []string{`{"a":}`},
 		},
 		{
-			"gbnf left recursion", "root ::= e\ne ::= e \"+\" t | e \"a\" e | t\nt ::= t \"(\" e \")\" | [0-9]",
+			"gbnf left recursion", "root ::= e\ne ::= e \"+\" t | e \"a\" e | t\nt ::= t \"(\" e \")\" | [0-9]", //nolint:dupword // not words
 			[]string{`1`, `1+2`, `1a2a3+4`, `1(2+3)(4)`}, []string{`+1`, `1+`, `(1)`},
 		},
 		{
@@ -78,8 +78,7 @@ func TestGrammarsRefused(t *testing.T) {
 		"start: a{b}\n", "start: \"a\" ~ 2..1", "start: <|im_end|>",
 	} {
 		_, err := Compile(Constraint{Kind: KindGrammar, Text: source}, v)
-		var e *Error
-		if !errors.As(err, &e) {
+		if _, ok := errors.AsType[*Error](err); !ok {
 			t.Errorf("%q: %v", source, err)
 		}
 	}

@@ -70,7 +70,7 @@ func (n *nfa) literal(from int32, text string) (int32, error) {
 // runes leads from one state to another by any character of the ranges, given as pairs.
 func (n *nfa) runes(from, to int32, pairs []rune) error {
 	for i := 0; i < len(pairs); i += 2 {
-		lo, hi := pairs[i], pairs[i+1]
+		lo, hi := pairs[i], pairs[i+1] //nolint:gosec // they are pairs
 		if n.json {
 			for ; lo <= hi && lo <= '\\'; lo++ {
 				if err := n.jsonRune(from, to, lo); err != nil {

@@ -1,6 +1,9 @@
 package grammar
 
-import "regexp/syntax"
+import (
+	"regexp/syntax"
+	"slices"
+)
 
 // pattern is a regular expression within a grammar.
 type pattern struct{ *syntax.Regexp }
@@ -11,7 +14,6 @@ func (pattern) isExpr() {}
 // once, those of rules for each stack.
 type regulariser struct {
 	regular map[*rule]regularity
-	done    map[*rule]bool
 }
 
 type regularity byte
@@ -41,6 +43,7 @@ func (z *regulariser) is(e expr) bool {
 		case visiting, notRegular:
 			z.regular[e.rule] = notRegular
 			return false
+		case unknown:
 		}
 		z.regular[e.rule] = visiting
 		ok := z.is(e.body)
@@ -76,12 +79,7 @@ func repeats(e expr) bool {
 	case choice:
 		list = e
 	}
-	for _, sub := range list {
-		if repeats(sub) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(list, repeats)
 }
 
 // lift replaces what is regular in an expression, and in the rules that it calls.

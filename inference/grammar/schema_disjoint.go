@@ -75,11 +75,11 @@ func (s *schemas) view(set []part, depth int) view {
 			if group == nil {
 				continue
 			}
-			var any types
+			var either types
 			for _, item := range group.items {
-				any |= s.view([]part{{schema: item}}, depth+1).types
+				either |= s.view([]part{{schema: item}}, depth+1).types
 			}
-			v.types &= any
+			v.types &= either
 		}
 	}
 	return v

@@ -172,6 +172,8 @@ type digits struct {
 }
 
 // automaton is the automaton of the numbers, written without exponents.
+//
+//nolint:gocognit // one machine: what it reads in each phase, and which numbers it accepts
 func (n *numbers) automaton() (*dfa, error) {
 	var least, most [2]*magnitude
 	var some [2]bool

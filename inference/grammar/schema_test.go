@@ -110,8 +110,8 @@ func TestSchemasRefused(t *testing.T) {
 		`{"type":"integer","minimum":5,"maximum":4}`: "",
 	} {
 		_, err := Compile(Constraint{Kind: KindJSONSchema, Text: schema}, v)
-		var e *Error
-		if !errors.As(err, &e) {
+		e, ok := errors.AsType[*Error](err)
+		if !ok {
 			t.Errorf("%s: %v", schema, err)
 		} else if e.Where != want {
 			t.Errorf("%s: at %q, want %q (%v)", schema, e.Where, want, e)

@@ -201,8 +201,9 @@ func keywordsOf(t types) []string {
 		return []string{"items", "prefixItems", "minItems", "maxItems", "additionalItems"}
 	case typeObject:
 		return []string{"properties", "required", "additionalProperties", "patternProperties", "minProperties", "maxProperties"}
+	default:
+		return nil
 	}
-	return nil
 }
 
 // restrictsType says whether a schema of a set has keywords for a type.
