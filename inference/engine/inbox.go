@@ -30,9 +30,10 @@ type inbox struct {
 type ticket struct {
 	tenant  string
 	rank    int64
-	tokens  int  // of its prompt
-	left    int  // outputs that have not ended
-	started bool // one of them has a slot, or had
+	tokens  int       // of its prompt
+	left    int       // outputs that have not ended
+	started bool      // one of them has a slot, or had
+	began   time.Time // when it got the first; zero before
 }
 
 func newInbox(slots int, cfg Config) *inbox {
@@ -88,10 +89,28 @@ func (in *inbox) refusalLocked(mine *ticket) error {
 	return nil
 }
 
-// drainLocked is the measured time after which one more slot gets free, while those that have one are so many as now. 0:
-// nothing has ended yet.
+// drainLocked is the expected time after which one more slot gets free, while those that have one are so many as now. 0:
+// nothing is known yet.
 func (in *inbox) drainLocked() time.Duration {
-	return in.mu.service / time.Duration(max(1, in.mu.running))
+	return in.serviceLocked() / time.Duration(max(1, in.mu.running))
+}
+
+// serviceLocked is how long a slot is held: as long as it was lately, or as those that run have had theirs on average, if
+// that is longer by now. Before anything has ended, twice that: what has run for a time is taken to be half done.
+func (in *inbox) serviceLocked() time.Duration {
+	var ages time.Duration
+	running := 0
+	for _, t := range in.mu.tickets {
+		if t.started {
+			ages += time.Since(t.began) * time.Duration(t.left)
+			running += t.left
+		}
+	}
+	age := ages / time.Duration(max(1, running))
+	if in.mu.service == 0 {
+		return 2 * age
+	}
+	return max(in.mu.service, age)
 }
 
 // leastRetry is the shortest time after which a refused request is told to come again.
@@ -163,7 +182,7 @@ func (in *inbox) start(t *ticket) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if !t.started {
-		t.started = true
+		t.started, t.began = true, time.Now()
 		in.mu.running += t.left
 	}
 }
