@@ -11,6 +11,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sluiceml/sluice/inference"
 	"github.com/sluiceml/sluice/inference/grammar/grammartest"
@@ -84,4 +87,52 @@ func TestGeneratedJSON(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	t.Logf("%d schemas, %d answers cut by max_tokens, %d tokens; jsonschema: %s", count, cut.Load(), tokens.Load(), out)
+}
+
+// TestOverhead measures what a constraint costs: processor time for each token, of a schema's text and of text as it comes,
+// in turn. It asserts nothing.
+func TestOverhead(t *testing.T) {
+	if os.Getenv("GRAMMAR_PYTHON") == "" {
+		t.Skip("run make test-grammar")
+	}
+	client := generator(servertest.Start(t, []*inference.Model{realModel(t)}))
+	const streams, tokens = 8, 96
+	run := func(constraint *sluicev1.Constraint) time.Duration {
+		began := processorTime(t)
+		var group sync.WaitGroup
+		for i := range streams {
+			group.Go(func() {
+				got, err := client.Generate(t.Context(), &sluicev1.GenerateRequest{
+					Input:      &sluicev1.GenerateRequest_Prompt{Prompt: "A story as JSON:\n"},
+					Sampling:   &sluicev1.Sampling{Temperature: new(float32(1)), MaxTokens: new(uint32(tokens)), MinTokens: new(uint32(tokens)), Seed: new(uint64(i))},
+					Constraint: constraint,
+				})
+				if err != nil || got.GetUsage().GetCompletionTokens() != tokens {
+					t.Error(got.GetUsage(), err)
+				}
+			})
+		}
+		group.Wait()
+		return (processorTime(t) - began) / (streams * tokens)
+	}
+	// Objects of four members each, and strings long enough that the text is not at its end before max_tokens.
+	held := schema(`{"type":"array","minItems":40,"items":{"type":"object","properties":{"title":{"type":"string","minLength":20},"year":{"type":"integer","minimum":1,"maximum":2100},"genre":{"enum":["fable","crime","love"]},"lines":{"type":"array","items":{"type":"string","minLength":30,"maxLength":200},"minItems":2}},"required":["title","year","genre","lines"],"additionalProperties":false}}`)
+	run(nil)
+	run(held)
+	var free, bound time.Duration
+	for range 5 {
+		free += run(nil)
+		bound += run(held)
+	}
+	t.Logf("processor time for a token: %s without, %s with a schema: %+.1f %%", free/5, bound/5, 100*(float64(bound)/float64(free)-1))
+}
+
+// processorTime is what this process has used.
+func processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var usage unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }

@@ -236,7 +236,8 @@ type GenerateRequest struct {
 	Stop *Stop `protobuf:"bytes,8,opt,name=stop,proto3" json:"stop,omitempty"`
 	// What the answer carries besides text.
 	Output *OutputOptions `protobuf:"bytes,9,opt,name=output,proto3" json:"output,omitempty"`
-	// What the text must conform to. Not supported yet.
+	// What the text must conform to. What a constraint asks and cannot be enforced is refused with INVALID_ARGUMENT before
+	// the first message, with the field, the keyword and its place. Default: anything.
 	Constraint *Constraint `protobuf:"bytes,10,opt,name=constraint,proto3" json:"constraint,omitempty"`
 	// How the prefix cache may be used.
 	Cache *CacheOptions `protobuf:"bytes,11,opt,name=cache,proto3" json:"cache,omitempty"`
@@ -1073,7 +1074,9 @@ func (x *OutputOptions) GetRawText() bool {
 	return false
 }
 
-// Constraint says what the text must conform to.
+// Constraint says what the text must conform to: all of it, from the first token on. An output that ends with
+// FINISH_REASON_STOP conforms; one that is cut is a beginning of a text that does. Where nothing may follow, the output ends
+// without an end token, even before min_tokens.
 type Constraint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The kind of constraint; exactly one.
@@ -1177,7 +1180,7 @@ type isConstraint_Kind interface {
 }
 
 type Constraint_JsonSchema struct {
-	// A JSON Schema (draft 2020-12) as JSON text.
+	// A JSON Schema (draft 2020-12) as JSON text. Members come in the order in which it names them.
 	JsonSchema string `protobuf:"bytes,1,opt,name=json_schema,json=jsonSchema,proto3,oneof"`
 }
 
@@ -1187,12 +1190,12 @@ type Constraint_JsonObject struct {
 }
 
 type Constraint_Regex struct {
-	// A regular expression that matches the whole text.
+	// A regular expression of RE2's syntax that matches the whole text.
 	Regex string `protobuf:"bytes,3,opt,name=regex,proto3,oneof"`
 }
 
 type Constraint_Grammar struct {
-	// A context-free grammar (GBNF or Lark).
+	// A context-free grammar, in GBNF if "::=" follows a name and in Lark's notation otherwise.
 	Grammar string `protobuf:"bytes,4,opt,name=grammar,proto3,oneof"`
 }
 
