@@ -46,7 +46,7 @@ func foreignConfig(t *testing.T, file string) Config {
 
 // foreignFiles are the graphs of other exporters and whether their caches may be shared buffers.
 func foreignFiles() map[string]bool {
-	return map[string]bool{"genai.onnx": true, "genai_fp16.onnx": true, "optimum.onnx": false, "optimum_fp16.onnx": false}
+	return map[string]bool{"genai.onnx": true, "genai_fp16.onnx": true, "genai_fp16_keep.onnx": true, "optimum.onnx": false, "optimum_fp16.onnx": false}
 }
 
 // TestForeignGraphs generates several rows at once with graphs of other exporters: the tokens are those of transformers,

@@ -1,4 +1,4 @@
-"""Writes optimum.onnx and genai.onnx, and of each a twin with 16-bit floats: one small Llama with random weights, as two
+"""Writes optimum.onnx and genai.onnx, of each a twin with 16-bit floats, and one that gives as many logits as it is told: one small Llama with random weights, as two
 other exporters write it, and foreign.json: the greedy continuations that transformers gives for some prompts.
 
     pip install torch transformers==4.57.6 optimum==2.1.0 optimum-onnx==0.1.0 onnx onnxruntime
@@ -60,6 +60,21 @@ def halved(path):
     return convert_float_to_float16(onnx.load(path), keep_io_types=False)
 
 
+def kept(model):
+    """The graph with the input num_logits_to_keep, as newer exports of onnx-community have it."""
+    graph = model.graph
+    for node in graph.node:
+        node.output[:] = ["all_logits" if name == "logits" else name for name in node.output]
+    graph.input.append(onnx.helper.make_tensor_value_info("num_logits_to_keep", onnx.TensorProto.INT64, []))
+    for name, value in {"keep_axis": [1], "keep_end": [2**62], "keep_shape": [1]}.items():
+        graph.initializer.append(onnx.helper.make_tensor(name, onnx.TensorProto.INT64, [1], value))
+    graph.node.append(onnx.helper.make_node("Neg", ["num_logits_to_keep"], ["keep_negative"]))
+    graph.node.append(onnx.helper.make_node("Reshape", ["keep_negative", "keep_shape"], ["keep_start"]))
+    graph.node.append(onnx.helper.make_node("Slice", ["all_logits", "keep_start", "keep_end", "keep_axis"], ["logits"]))
+    graph.output[0].type.tensor_type.shape.dim[1].dim_param = "kept"
+    return model
+
+
 def expected(llama):
     lines = []
     for length in (1, 5, 40):
@@ -80,6 +95,8 @@ def main():
         path = {"optimum": optimum, "genai": genai}[sys.argv[1]](folder)
         onnx.save(onnx.load(path), HERE / f"{sys.argv[1]}.onnx")
         onnx.save(halved(path), HERE / f"{sys.argv[1]}_fp16.onnx")
+        if sys.argv[1] == "genai":
+            onnx.save(kept(halved(path)), HERE / "genai_fp16_keep.onnx")
     (HERE / "foreign.json").write_text(json.dumps(expected(llama)) + "\n")
 
 
