@@ -53,6 +53,7 @@ proto/vllm, server/compat/local, inference < server/compat/vllm < server
 inference/model < cmd/sluice/internal/setup < cmd/sluice
 cmd/sluice/internal/setup < cmd/sluice/internal/hub < cmd/sluice
 proto/sluice/v1, clients/go < cmd/sluice/internal/bench < cmd/sluice
+proto/sluice/v1, clients/go < cmd/sluice/internal/conversation < cmd/sluice
 cmd/sluice/internal/calibration < cmd/sluice
 inference/runner < cmd/sluice/internal/eval < cmd/sluice
 

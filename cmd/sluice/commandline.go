@@ -21,6 +21,7 @@ type commandLine struct {
 	Setup    setupCmd    `cmd:"" help:"Fetch ONNX Runtime and the default model into the cache."`
 	Serve    serveCmd    `cmd:"" help:"Serve models over gRPC."`
 	Generate generateCmd `cmd:"" help:"Ask a running server and stream the answer."`
+	Chat     chatCmd     `cmd:"" help:"Talk with a running server's model in the terminal."`
 	Models   modelsCmd   `cmd:"" help:"List the models of a running server."`
 	Tokenize tokenizeCmd `cmd:"" help:"Turn text into token ids, by a running server or a tokenizer file."`
 	Render   renderCmd   `cmd:"" help:"Render conversations through a chat template file."`

@@ -113,9 +113,10 @@ func statusName(code codes.Code) string {
 }
 
 // untilInterrupted is a context that ends with the first SIGINT or SIGTERM; the second ends the process at once, as it
-// does without us. The server takes its signals itself: the first one begins its drain.
+// does without us. The server takes its signals itself: the first one begins its drain. So does a conversation, where one
+// stops an answer.
 func untilInterrupted(ctx context.Context, command string) (context.Context, context.CancelFunc) {
-	if command == "serve" {
+	if command == "serve" || command == "chat" {
 		return ctx, func() {}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -42,6 +42,19 @@ type samplingFlags struct {
 	IgnoreEOS         bool     `help:"Go on after the end token." name:"ignore-eos"`
 }
 
+// sampling are the parameters as a request has them.
+func (f *samplingFlags) sampling() *sluicev1.Sampling {
+	out := &sluicev1.Sampling{
+		MaxTokens: f.MaxTokens, Temperature: f.Temperature, TopK: f.TopK, TopP: f.TopP, MinP: f.MinP,
+		RepetitionPenalty: f.RepetitionPenalty, PresencePenalty: f.PresencePenalty,
+		FrequencyPenalty: f.FrequencyPenalty, Seed: f.Seed,
+	}
+	if f.IgnoreEOS {
+		out.IgnoreEos = &f.IgnoreEOS
+	}
+	return out
+}
+
 // Help implements kong.HelpProvider.
 func (generateCmd) Help() string {
 	return `The answer goes to stdout as it is generated.
@@ -134,14 +147,7 @@ func (c *generateCmd) request(prompt string) *sluicev1.GenerateRequest {
 		request = client.Chat(client.User(prompt))
 	}
 	request.Model = c.Model
-	request.Sampling = &sluicev1.Sampling{
-		MaxTokens: c.MaxTokens, Temperature: c.Temperature, TopK: c.TopK, TopP: c.TopP, MinP: c.MinP,
-		RepetitionPenalty: c.RepetitionPenalty, PresencePenalty: c.PresencePenalty,
-		FrequencyPenalty: c.FrequencyPenalty, Seed: c.Seed,
-	}
-	if c.IgnoreEOS {
-		request.Sampling.IgnoreEos = &c.IgnoreEOS
-	}
+	request.Sampling = c.sampling()
 	if len(c.Stop) > 0 {
 		request.Stop = &sluicev1.Stop{Strings: c.Stop}
 	}

@@ -114,7 +114,7 @@ func parse(t testing.TB, source string, tok *tokenizer.Tokenizer) *chat.Template
 	return template
 }
 
-// Says is a script for a session: behind the first place where a prompt appears in the history it writes a text and ends
+// Says is a script for a session: behind the last place where a prompt appears in the history it writes a text and ends
 // the turn.
 func Says(prompt, text string) func(history []uint32) (uint32, bool) {
 	return func(history []uint32) (uint32, bool) {
@@ -124,9 +124,13 @@ func Says(prompt, text string) func(history []uint32) (uint32, bool) {
 				so = append(so, byte(id))
 			}
 		}
-		_, said, ok := strings.Cut(string(so), prompt)
+		at := strings.LastIndex(string(so), prompt)
+		if at < 0 {
+			return 0, false
+		}
+		said := string(so[at+len(prompt):])
 		switch {
-		case !ok || !strings.HasPrefix(text, said):
+		case !strings.HasPrefix(text, said):
 			return 0, false
 		case said == text:
 			return TurnEnd, true
