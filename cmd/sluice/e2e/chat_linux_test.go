@@ -106,7 +106,7 @@ func (tty *terminal) say(keys string) {
 // expect waits until a text comes after the last one that was expected.
 func (tty *terminal) expect(text string) {
 	tty.t.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) { //nolint:forbidigo // a terminal tells nobody
 		tty.mu.Lock()
 		at := bytes.Index(tty.all.Bytes()[tty.read:], []byte(text))
 		if at >= 0 {

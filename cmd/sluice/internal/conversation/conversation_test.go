@@ -62,7 +62,7 @@ func TestTurns(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "talk.json")
 	out, notes := talk(t, "Yes.", nil,
 		"/system Be brief.", "first", `second \`, "line", "/undo", "third", "/retry", "", "/save "+file, "/reset", "/show", "/load "+file, "/show", "/bye", "never")
-	if want := "Yes.\nYes.\nYes.\nYes.\n"; out != want {
+	if want := strings.Repeat("Yes.\n", 4); out != want {
 		t.Errorf("out %q, want %q", out, want)
 	}
 	if want := "user: first\nassistant: Yes.\nuser: third\nassistant: Yes.\n"; notes != want {
