@@ -24,7 +24,7 @@ from folder import Folder
 
 # The most difference of logits: of none absolute, of the others relative to the largest logit. Random weights, whose outputs
 # are all noise, are the worst case for rounding; of int4 nothing is left of them but that it runs.
-PRECISIONS = {"none": 1e-3, "fp16": 0.02, "int8": 0.3, "int4": np.inf}
+PRECISIONS = {"none": 1e-3, "fp16": 0.02, "int8": 0.5, "int4": np.inf}
 GREEDY, PROMPTS = 64, [40, 3, 51, 1]
 
 
@@ -196,11 +196,16 @@ def main():
                     bad.append(f"{name}: greedy tokens differ")
         finally:
             server.close()
-    table = ["| architecture | case | source | precision | max. error | of | greedy tokens equal |", "|---|---|---|---|---|---|---|"]
     for row in rows:
-        table.append("| {architecture} | {case} | {source} | {precision} | {error:.1e} | {size:.2g} | {greedy} |".format(**row))
         if not row["error"] <= PRECISIONS[row["precision"]] * (1 if row["precision"] == "none" else row["size"]):
             bad.append(f"{row['architecture']}, {row['case']}, {row['source']}, {row['precision']}: error {row['error']:g}")
+    table = ["| architecture | case | source | none: error | greedy tokens equal | fp16: relative error | int8 | int4 |", "|---" * 8 + "|"]
+    models = {}
+    for row in rows:
+        models.setdefault((row["architecture"], row["case"], row["source"]), {})[row["precision"]] = row
+    for key, by in models.items():
+        relative = [f"{by[p]['error'] / by[p]['size']:.1%}" if p in by else "–" for p in ("fp16", "int8", "int4")]
+        table.append("| " + " | ".join([*key, f"{by['none']['error']:.1e}", by["none"]["greedy"], *relative]) + " |")
     text = "\n".join(table) + "\n"
     if args.out:
         with open(args.out, "w", encoding="utf-8") as f:
@@ -217,7 +222,7 @@ class Judge:
         model, self.extra = cases.load(architecture, case)
         randomise(model, seed)
         self.checkpoint = os.path.join(work, "checkpoint")
-        model.save_pretrained(self.checkpoint)
+        model.to(getattr(torch, self.extra.get("dtype", "float32"))).save_pretrained(self.checkpoint)
         self.vocab = model.config.vocab_size
         c = model.config
         heads = c.num_attention_heads * (getattr(c, "head_dim", None) or c.hidden_size // c.num_attention_heads)
