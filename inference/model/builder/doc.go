@@ -14,6 +14,10 @@
 //	logits                 float32 [n, vocabulary]
 //	present.L.key          float32 [B, KV heads, P, head size]   and .value
 //
+// What a layer is made of, attention.go, feedforward.go and norm.go have; a file for each architecture puts it together, and
+// the Spec has the numbers. Where a model needs a token's position outside attention (learned positions; rotary tables that
+// GroupQueryAttention does not take), the graph derives it from seqlens_k.
+//
 // GroupQueryAttention takes either one new token per row, or one row with any past, or several rows with no past and
 // S tokens each. In the last layer everything after attention is computed for the n tokens of logits_idx alone.
 //
