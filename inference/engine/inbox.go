@@ -83,21 +83,24 @@ func (in *inbox) refusalLocked(mine *ticket) error {
 	case queue.Tokens > 0 && requests > 0 && waiting+mine.tokens > queue.Tokens:
 		return &QueueFullError{Limit: queue.Tokens, Of: QueuedTokens, RetryAfter: in.retryAfterLocked()}
 	}
-	if wait := in.waitLocked(mine); queue.Time > 0 && wait > queue.Time {
+	if queue.Time == 0 {
+		return nil
+	}
+	if wait := in.waitLocked(mine, in.expectedLocked()); wait > queue.Time {
 		return &QueueFullError{Limit: int(queue.Time.Milliseconds()), Of: QueuedTime, RetryAfter: max(wait-queue.Time, leastRetry)}
 	}
 	return nil
 }
 
-// drainLocked is the expected time after which one more slot gets free, while those that have one are so many as now. 0:
-// nothing is known yet.
-func (in *inbox) drainLocked() time.Duration {
-	return in.serviceLocked() / time.Duration(max(1, in.mu.running))
+// drainLocked is the time after which one more slot gets free if each is held for a time, while those that have one are so
+// many as now.
+func (in *inbox) drainLocked(service time.Duration) time.Duration {
+	return service / time.Duration(max(1, in.mu.running))
 }
 
-// serviceLocked is how long a slot is held: as long as it was lately, or as those that run have had theirs on average, if
+// expectedLocked is how long a slot is held: as long as it was lately, or as those that run have had theirs on average, if
 // that is longer by now. Before anything has ended, twice that: what has run for a time is taken to be half done.
-func (in *inbox) serviceLocked() time.Duration {
+func (in *inbox) expectedLocked() time.Duration {
 	var ages time.Duration
 	running := 0
 	for _, t := range in.mu.tickets {
@@ -119,16 +122,16 @@ const leastRetry = 100 * time.Millisecond
 // retryAfterLocked estimates when a place is free.
 func (in *inbox) retryAfterLocked() time.Duration {
 	const most, unknown = 30 * time.Second, time.Second
-	drain := in.drainLocked()
+	drain := in.drainLocked(in.expectedLocked())
 	if drain == 0 {
 		return unknown
 	}
 	return min(max(drain, leastRetry), most)
 }
 
-// waitLocked estimates how long a request would wait: until as many slots have got free as outputs go before it, and one
+// waitLocked estimates how long a request would wait if each slot is held for a time: until as many slots have got free as outputs go before it, and one
 // more. Of each other tenant go as many before it as of its own, at most, and one.
-func (in *inbox) waitLocked(mine *ticket) time.Duration {
+func (in *inbox) waitLocked(mine *ticket, service time.Duration) time.Duration {
 	free, own := in.slots-in.mu.running, 0
 	var others map[string]int
 	for _, t := range in.mu.tickets {
@@ -150,7 +153,7 @@ func (in *inbox) waitLocked(mine *ticket) time.Duration {
 	if before < free {
 		return 0
 	}
-	return time.Duration(before-max(0, free)+1) * in.drainLocked()
+	return time.Duration(before-max(0, free)+1) * in.drainLocked(service)
 }
 
 // add admits the jobs of a request, all or none: the check and the count are one. A request with a deadline, which is in
@@ -162,7 +165,7 @@ func (in *inbox) add(t *ticket, need, left time.Duration, jobs ...*job) error {
 		return err
 	}
 	if left > 0 {
-		if need += in.waitLocked(t); need > left {
+		if need += in.waitLocked(t, in.mu.service); need > left { // what was measured, and no guess: this refusal is final
 			return &TooLateError{Need: need, Left: left}
 		}
 	}
