@@ -112,7 +112,7 @@ func BenchmarkStep(b *testing.B) {
 	e.scratch = sampling.NewScratch(vocab)
 	for _, q := range e.sched.All(nil) {
 		j := jobOf(q)
-		j.sampler = sampling.New(sampling.Greedy(), 0, nil, 0)
+		j.sampler, j.req.Logprobs = sampling.New(sampling.Greedy(), 0, nil, 0), Logprobs{}
 		j.limit = 1 << 60
 	}
 	b.ReportAllocs()

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,10 +24,13 @@ func (m machine) took(s runner.Step) time.Duration {
 func ride(t *testing.T, m machine, cfg engine.Config, limits runner.Limits, streams int) (before, beside []time.Duration, slower float64) {
 	t.Helper()
 	const prompt = 2000
+	var mu sync.Mutex
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, inferencetest.ToyConfig{Limits: limits, BeforeStep: func(s runner.Step) error {
 			took := m.took(s)
 			elapse(took)
+			mu.Lock()
+			defer mu.Unlock()
 			switch {
 			case len(s.Decode) == streams && s.Prompted() == 0 && len(beside) == 0:
 				before = append(before, took)
@@ -43,13 +47,17 @@ func ride(t *testing.T, m machine, cfg engine.Config, limits runner.Limits, stre
 			outs = append(outs, submit(t, h.Engine, r))
 		}
 		elapse(40 * (m.step + time.Duration(streams)*m.row))
+		mu.Lock()
 		before, beside = nil, nil
+		mu.Unlock()
 		elapse(40 * (m.step + time.Duration(streams)*m.row))
 		got := read(t, submit(t, h.Engine, greedy(1, counting(2, prompt)...))).summary.Timings.TimeToFirstToken
 		slower = float64(got) / float64(alone)
 		for _, o := range outs {
 			o.Close()
 		}
+		h.stop()
+		<-h.done
 	})
 	return before, beside, slower
 }
