@@ -73,8 +73,7 @@ func newCheckpoint(dir string, folder *safetensors.Folder) (*checkpoint, error) 
 func (s *checkpoint) locate(dir string) error {
 	a, _ := architectureNamed(s.spec.Architecture)
 	for _, want := range s.spec.Weights() {
-		at := storedWeight{shape: want.Shape}
-		at.name = want.Name
+		at := storedWeight{name: want.Name, shape: want.Shape}
 		if a.stored != nil {
 			at.place = a.stored(&s.spec, want.Name)
 		}
