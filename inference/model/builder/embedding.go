@@ -67,10 +67,10 @@ func (p *plan) head(hidden string) error {
 		w := product{
 			name: embeddingName, result: p.headResult(), in: s.HiddenSize, out: s.VocabSize, bits: 8, block: blockLength,
 		}
-		switch p.form {
-		case FormNone:
+		if p.form == FormNone {
 			w.bits = 0
-		case FormFP16:
+		}
+		if p.form == FormFP16 {
 			w.bits = 16
 		}
 		p.multiply(hidden, &w, "")

@@ -39,8 +39,12 @@ func TestForms(t *testing.T) {
 		t.Logf("%-16s %.2g", name, errs[name])
 	}
 	for _, order := range [][]string{
-		{"fp16", "int8", "int4 in 16", "int4 in 128"}, {"int8", "int8 in 128", "with offsets"}, {"int8", "offsets in 128"}, {"fp16", "fp16 but mlp", "int4 but down", "int4"},
-		{"calibrated", "int4"}, {"calibrated head", "int4 head"},
+		{"fp16", "int8", "int4 in 16", "int4 in 128"},
+		{"int8", "int8 in 128", "with offsets"},
+		{"int8", "offsets in 128"},
+		{"fp16", "fp16 but mlp", "int4 but down", "int4"},
+		{"calibrated", "int4"},
+		{"calibrated head", "int4 head"},
 	} {
 		for i, name := range order[1:] {
 			if !(errs[order[i]] < errs[name]) {

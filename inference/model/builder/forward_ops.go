@@ -58,9 +58,7 @@ func (f *forward) arrange(n *onnx.Node) error {
 			return err
 		}
 		if x.floats != nil {
-			if w := shape.ints[len(shape.ints)-1]; w > 0 {
-				x.width = int(w)
-			} else {
+			if x.width = int(shape.ints[len(shape.ints)-1]); x.width < 1 {
 				return errors.New("calibration does not know a Reshape to rows of any length")
 			}
 		}

@@ -38,10 +38,10 @@ type part struct {
 
 // part decides how one weight is stored. wide asks for 8 bits without offsets, which a lookup needs.
 func (p *plan) part(t model.Tensor, form Form, wide bool) (part, int) {
-	switch form {
-	case FormNone:
+	if form == FormNone {
 		return part{weight: t}, 0
-	case FormFP16:
+	}
+	if form == FormFP16 {
 		return part{weight: t}, 16
 	}
 	c, exact := carrierOf(t.Type)

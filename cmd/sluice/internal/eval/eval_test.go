@@ -195,10 +195,10 @@ func TestLikelihood(t *testing.T) {
 	for i := len("^Q:"); i < len(all); i++ {
 		want += logs[i-1][all[i]]
 	}
-	for context, choice := range map[string]string{"Q:": " yes", "Q: ": "yes"} {
-		got, err := m.likelihood(t.Context(), context, choice)
+	for _, item := range [][2]string{{"Q:", " yes"}, {"Q: ", "yes"}} {
+		got, err := m.likelihood(t.Context(), item[0], item[1])
 		if err != nil || math.Abs(got-want) > 1e-4 {
-			t.Errorf("%q after %q: %v, %v, want %v", choice, context, got, err, want)
+			t.Errorf("%q after %q: %v, %v, want %v", item[1], item[0], got, err, want)
 		}
 	}
 }
