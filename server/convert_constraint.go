@@ -18,7 +18,7 @@ func constraint(v *violations, in *sluicev1.Constraint) *inference.Constraint {
 		if text == "" && kind != grammar.KindRegex { // which the empty text matches
 			v.addf(field, "must not be empty")
 		}
-		return &inference.Constraint{Constraint: grammar.Constraint{Kind: kind, Text: text}, Field: field}
+		return &inference.Constraint{Kind: kind, Text: text, Field: field}
 	}
 	switch kind := in.GetKind().(type) {
 	case *sluicev1.Constraint_JsonSchema:
@@ -32,7 +32,7 @@ func constraint(v *violations, in *sluicev1.Constraint) *inference.Constraint {
 		if !kind.JsonObject {
 			v.addf(field, "must be true")
 		}
-		return &inference.Constraint{Constraint: grammar.Constraint{Kind: grammar.KindJSONObject}, Field: field}
+		return &inference.Constraint{Kind: grammar.KindJSONObject, Field: field}
 	case *sluicev1.Constraint_Choice:
 		return choice(v, kind.Choice.GetChoices())
 	}
@@ -52,7 +52,5 @@ func choice(v *violations, choices []string) *inference.Constraint {
 			break
 		}
 	}
-	return &inference.Constraint{
-		Constraint: grammar.Constraint{Kind: grammar.KindChoice, Choices: choices}, Field: field,
-	}
+	return &inference.Constraint{Kind: grammar.KindChoice, Choices: choices, Field: field}
 }

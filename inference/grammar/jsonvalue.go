@@ -122,7 +122,10 @@ func newJSONRules(v *Vocabulary) *jsonRules {
 	j.space = &terminal{dfa: d.space, counts: true, max: maxIndent}
 	j.value, j.object, j.array = &rule{name: "value"}, &rule{name: "object"}, &rule{name: "array"}
 	j.value.body = choice{
-		reference{j.object}, reference{j.array}, token{j.text}, token{j.number},
+		reference{j.object},
+		reference{j.array},
+		token{j.text},
+		token{j.number},
 		literal("true"), literal("false"), literal("null"),
 	}
 	space := token{j.space}

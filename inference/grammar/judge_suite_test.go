@@ -66,7 +66,8 @@ func TestSuite(t *testing.T) {
 					Description string
 					Data        json.RawMessage
 					Valid       bool
-				}) bool {
+				},
+				) bool {
 					return x.Valid
 				})
 				if err.(*Error).Reason == "no text conforms to it" && anyValid {

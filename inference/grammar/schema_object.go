@@ -273,7 +273,8 @@ func (o *objects) tail(t tail) *rule {
 		if !full {
 			body = append(body, sequence{
 				separator(t.first, space),
-				literal(jsonString(name) + ":"), space, reference{o.values[name]},
+				literal(jsonString(name) + ":"), space,
+				reference{o.values[name]},
 				reference{o.tail(tail{t.from + 1, t.count + 1, false})},
 			})
 		}
