@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path"
 	"sync"
 	"time"
 
@@ -198,7 +199,7 @@ func (s *security) warn(addr net.Addr) {
 func (s *security) protectPublic(next http.Handler) http.Handler {
 	scrape := s.protect(next, func(r *http.Request) string { return r.URL.Path })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
+		switch path.Clean(r.URL.Path) { // as the mux reads it
 		case "/livez", "/readyz":
 			next.ServeHTTP(w, r)
 		case "/metrics":
