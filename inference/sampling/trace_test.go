@@ -96,9 +96,18 @@ func TestTraceNames(t *testing.T) {
 		name    string
 		removed []uint32
 	}{
-		{"constraint", []uint32{0}}, {"logit_bias", nil}, {"penalties", nil}, {"no_repeat_ngram_size", []uint32{7}},
-		{"bad_words", []uint32{1}}, {"min_tokens", []uint32{2}}, {"allowed_token_ids", nil}, {"temperature", nil},
-		{"top_k", nil}, {"top_p", []uint32{6}}, {"min_p", nil}, {"typical_p", nil},
+		{"constraint", []uint32{0}},
+		{"logit_bias", nil},
+		{"penalties", nil},
+		{"no_repeat_ngram_size", []uint32{7}},
+		{"bad_words", []uint32{1}},
+		{"min_tokens", []uint32{2}},
+		{"allowed_token_ids", nil},
+		{"temperature", nil},
+		{"top_k", nil},
+		{"top_p", []uint32{6}},
+		{"min_p", nil},
+		{"typical_p", nil},
 	}
 	if len(trace.Steps) != len(want) {
 		t.Fatalf("steps %+v", trace.Steps)
