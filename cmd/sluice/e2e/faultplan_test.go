@@ -95,7 +95,6 @@ func faultPrompts() []string {
 type badRequest struct {
 	request *sluicev1.GenerateRequest
 	code    codes.Code
-	counted bool // it gets as far as the model, and counts among the model's requests
 }
 
 func badRequests() []badRequest {
@@ -105,11 +104,11 @@ func badRequests() []badRequest {
 		return r
 	}
 	return []badRequest{
-		{changed(func(r *sluicev1.GenerateRequest) { r.Model = "nobody" }), codes.NotFound, false},
-		{changed(func(r *sluicev1.GenerateRequest) { r.Input = nil }), codes.InvalidArgument, false},
-		{changed(func(r *sluicev1.GenerateRequest) { r.Sampling.TopP = new(float32(1.5)) }), codes.InvalidArgument, false},
-		{changed(func(r *sluicev1.GenerateRequest) { r.Stop = &sluicev1.Stop{Strings: []string{""}} }), codes.InvalidArgument, false},
-		{changed(func(r *sluicev1.GenerateRequest) { r.Sampling.MaxTokens = new(uint32(faultContext)) }), codes.InvalidArgument, true},
+		{changed(func(r *sluicev1.GenerateRequest) { r.Model = "nobody" }), codes.NotFound},
+		{changed(func(r *sluicev1.GenerateRequest) { r.Input = nil }), codes.InvalidArgument},
+		{changed(func(r *sluicev1.GenerateRequest) { r.Sampling.TopP = new(float32(1.5)) }), codes.InvalidArgument},
+		{changed(func(r *sluicev1.GenerateRequest) { r.Stop = &sluicev1.Stop{Strings: []string{""}} }), codes.InvalidArgument},
+		{changed(func(r *sluicev1.GenerateRequest) { r.Sampling.MaxTokens = new(uint32(faultContext)) }), codes.InvalidArgument},
 	}
 }
 
