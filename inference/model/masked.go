@@ -107,8 +107,8 @@ type description struct {
 	err   error
 }
 
-// refuse notes why the graph cannot be served.
-func (d *description) refuse(format string, args ...any) {
+// refusef notes why the graph cannot be served.
+func (d *description) refusef(format string, args ...any) {
 	if d.err == nil {
 		d.err = unsupported(d.path, format, args...)
 	}
@@ -127,16 +127,16 @@ func (d *description) inputs() {
 	take := func(name string, kinds ...onnx.DataType) bool {
 		v, ok := values[name]
 		if ok && !slices.Contains(kinds, v.Type) {
-			d.refuse("its input %.80q is %v, want %v", name, v.Type, kinds[0])
+			d.refusef("its input %.80q is %v, want %v", name, v.Type, kinds[0])
 		}
 		delete(values, name)
 		return ok
 	}
 	if !take(g.InputIDs, onnx.Int64) {
-		d.refuse("it has no input %.80q", g.InputIDs)
+		d.refusef("it has no input %.80q", g.InputIDs)
 	}
 	if !take(m.AttentionMask, onnx.Int64) {
-		d.refuse("it has no input %.80q", m.AttentionMask)
+		d.refusef("it has no input %.80q", m.AttentionMask)
 	}
 	if !take(m.PositionIDs, onnx.Int64) {
 		m.PositionIDs = ""
@@ -155,10 +155,10 @@ func (d *description) inputs() {
 		}
 	}
 	if g.Layers == 0 && d.err == nil {
-		d.refuse("it has no input %.80q: a graph without a cache of keys and values is not served", fmt.Sprintf(g.PastKey, 0))
+		d.refusef("it has no input %.80q: a graph without a cache of keys and values is not served", fmt.Sprintf(g.PastKey, 0))
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		d.refuse("its input %.80q is not supported", name)
+		d.refusef("its input %.80q is not supported", name)
 	}
 }
 
@@ -167,7 +167,7 @@ func (d *description) cache(v onnx.Value, name string, known bool) {
 	g := &d.graph
 	kind := map[onnx.DataType]string{onnx.Float: kvFloat32, onnx.Float16: kvFloat16}[v.Type]
 	if kind == "" || len(v.Shape) != 4 {
-		d.refuse("its input %.80q is %v with %d dimensions, want float or float16 with 4", name, v.Type, len(v.Shape))
+		d.refusef("its input %.80q is %v with %d dimensions, want float or float16 with 4", name, v.Type, len(v.Shape))
 		return
 	}
 	heads, size := int(v.Shape[1].Size), int(v.Shape[3].Size)
@@ -176,7 +176,7 @@ func (d *description) cache(v onnx.Value, name string, known bool) {
 		return
 	}
 	if kind != g.KVType || heads != g.KVHeads || size != g.HeadSize {
-		d.refuse("its inputs %.80q and %.80q differ in type or size: layers with caches of their own sort are not supported",
+		d.refusef("its inputs %.80q and %.80q differ in type or size: layers with caches of their own sort are not supported",
 			fmt.Sprintf(g.PastKey, 0), name)
 	}
 }
@@ -192,19 +192,19 @@ func (d *description) outputs() {
 	kind := map[onnx.DataType]string{onnx.Float: kvFloat32, onnx.Float16: kvFloat16}[logits.Type]
 	switch {
 	case !ok:
-		d.refuse("it has no output %.80q", g.Logits)
+		d.refusef("it has no output %.80q", g.Logits)
 	case kind == "" || len(logits.Shape) != 3:
-		d.refuse("its output %.80q is %v with %d dimensions, want float or float16 with 3", g.Logits, logits.Type, len(logits.Shape))
+		d.refusef("its output %.80q is %v with %d dimensions, want float or float16 with 3", g.Logits, logits.Type, len(logits.Shape))
 	default:
 		g.Masked.LogitsType, g.VocabSize = kind, int(logits.Shape[2].Size)
 		if logits.Shape[1].Size == 1 && g.Masked.LogitsToKeep == "" {
-			d.refuse("its output %.80q holds the last token's logits only, and Sluice must choose of which token it wants them", g.Logits)
+			d.refusef("its output %.80q holds the last token's logits only, and Sluice must choose of which token it wants them", g.Logits)
 		}
 	}
 	for layer := range g.Layers {
 		for _, template := range []string{g.PresentKey, g.PresentValue} {
 			if _, ok := values[fmt.Sprintf(template, layer)]; !ok {
-				d.refuse("it has no output %.80q", fmt.Sprintf(template, layer))
+				d.refusef("it has no output %.80q", fmt.Sprintf(template, layer))
 			}
 		}
 	}

@@ -24,13 +24,13 @@ func newMasked(s *Session) executor {
 	half := s.config.Graph.KVType == kvFloat16
 	switch shared := s.config.Graph.Masked.Shared; {
 	case shared && half:
-		return &masked[uint16]{maskedInputs: maskedInputs{session: s}}
+		return &masked[uint16]{session: s}
 	case shared:
-		return &masked[float32]{maskedInputs: maskedInputs{session: s}}
+		return &masked[float32]{session: s}
 	case half:
-		return &growing[uint16]{maskedInputs: maskedInputs{session: s}}
+		return &growing[uint16]{session: s}
 	default:
-		return &growing[float32]{maskedInputs: maskedInputs{session: s}}
+		return &growing[float32]{session: s}
 	}
 }
 

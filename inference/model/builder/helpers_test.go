@@ -139,6 +139,17 @@ func (r *random) blocks(typ model.Type, n int) []byte {
 			put(2, -9, false)
 		case model.Q6_K:
 			put(size-2, -14, false)
+		case model.Q2_K:
+			put(80, -9, false)
+			put(82, -9, false)
+		case model.Q3_K, model.IQ4_NL, model.IQ4_XS:
+			at := 0
+			if typ == model.Q3_K {
+				at = size - 2
+			}
+			put(at, -12, false)
+		case model.F8_E4M3, model.F8_E5M2:
+			b[0] &= 0x3f // neither infinite nor a NaN
 		case model.F16:
 			put(0, -4, i%2 == 0)
 		case model.BF16:

@@ -23,7 +23,7 @@ func (s *Snapshot) Choose(file string) (needed []File, open string, err error) {
 		}
 		open = file
 	case len(weights) > 0:
-		needed = append(weights, s.match(isBeside)...)
+		needed = slices.Concat(weights, s.match(isBeside))
 	case len(ggufs) == 0:
 		return nil, "", fmt.Errorf("%s holds neither safetensors nor GGUF files", s.Repository)
 	default:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -101,9 +102,7 @@ func (c *Client) get(ctx context.Context, address string, header http.Header) (*
 	if err != nil {
 		return nil, err
 	}
-	for name, values := range header {
-		request.Header[name] = values
-	}
+	maps.Copy(request.Header, header)
 	request.Header.Set("User-Agent", cmp.Or(c.UserAgent, "sluice"))
 	if c.Token != "" {
 		request.Header.Set("Authorization", "Bearer "+c.Token)

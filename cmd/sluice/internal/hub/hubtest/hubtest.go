@@ -178,7 +178,14 @@ func (s *Server) about(w http.ResponseWriter, r *http.Request, m *Model, id stri
 	for _, name := range slices.Sorted(maps.Keys(m.Files)) {
 		siblings = append(siblings, map[string]string{"rfilename": name})
 	}
-	_ = json.NewEncoder(w).Encode(map[string]any{"id": id, "modelId": id, "sha": m.Commit(), "siblings": siblings, "tags": []string{}})
+	s.answer(w, map[string]any{"id": id, "modelId": id, "sha": m.Commit(), "siblings": siblings, "tags": []string{}})
+}
+
+// answer writes a JSON text.
+func (s *Server) answer(w http.ResponseWriter, v any) {
+	if err := json.NewEncoder(w).Encode(v); err != nil {
+		s.t.Errorf("answering: %v", err)
+	}
 }
 
 // tree lists the files, a page at a time.
@@ -209,7 +216,7 @@ func (s *Server) tree(w http.ResponseWriter, r *http.Request, m *Model) {
 	if to < len(names) {
 		w.Header().Set("Link", fmt.Sprintf(`<%s%s?recursive=true&cursor=%d>; rel="next"`, s.URL, r.URL.EscapedPath(), to))
 	}
-	_ = json.NewEncoder(w).Encode(list)
+	s.answer(w, list)
 }
 
 func (m *Model) isLarge(name string) bool { return m.Large > 0 && len(m.Files[name]) >= m.Large }
@@ -223,7 +230,7 @@ func (s *Server) resolve(w http.ResponseWriter, r *http.Request, m *Model, name 
 	}
 	w.Header().Set("X-Repo-Commit", m.Commit())
 	if !m.isLarge(name) {
-		w.Header().Set("Etag", `"`+object(data)+`"`)
+		w.Header().Set("ETag", `"`+object(data)+`"`)
 		s.body(w, r, s.fault(m, "hub", name, r), data)
 		return
 	}
