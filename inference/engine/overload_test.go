@@ -40,8 +40,7 @@ func TestOverload(t *testing.T) {
 		var all sync.WaitGroup
 		for i := 0; arrive(i); i++ {
 			out, err := h.Submit(context.Background(), greedy(tokens, counting(i, prompt)...))
-			var full *engine.QueueFullError
-			if errors.As(err, &full) {
+			if _, full := errors.AsType[*engine.QueueFullError](err); full {
 				refused++
 				continue
 			}

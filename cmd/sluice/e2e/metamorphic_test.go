@@ -29,7 +29,7 @@ func TestMetamorphic(t *testing.T) {
 		t.Run(form, func(t *testing.T) {
 			folder := convert(t, form)
 			requests := randomRequests(rng, 8)
-			want := make([][]outcome, len(requests))
+			want := make([][]outcome, len(requests), len(requests)+3)
 			plain := serve(t, nil, "--model", "m="+folder, "--slots", "3", "--prefix-cache-bytes", "0", "--no-speculation")
 			for i, r := range requests {
 				var err error

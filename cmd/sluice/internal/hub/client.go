@@ -116,7 +116,7 @@ func (c *Client) get(ctx context.Context, address string, header http.Header) (*
 	}
 	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 1<<16)) // so that the connection can be used again
 	_ = response.Body.Close()
-	return nil, &answer{response: response, StatusError: StatusError{Code: response.StatusCode, URL: bare(request.URL)}}
+	return nil, &answer{response: response, Code: response.StatusCode, URL: bare(request.URL)}
 }
 
 // answer is a StatusError with the headers that came with it.
