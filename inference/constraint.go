@@ -3,8 +3,8 @@ package inference
 import (
 	"container/list"
 	"context"
+	"encoding/binary"
 	"errors"
-	"strings"
 	"sync"
 	"time"
 
@@ -122,7 +122,7 @@ func (g *grammars) get(ctx context.Context, c *Constraint) (*grammar.Grammar, er
 
 // entry is the entry of a constraint, and whether the caller has to fill it.
 func (g *grammars) entry(c *Constraint) (entry *compiled, mine bool) {
-	key := string(rune(c.Kind)) + c.Text + strings.Join(c.Choices, "\x00")
+	key := constraintKey(c)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if at := g.byText[key]; at != nil {
@@ -132,6 +132,16 @@ func (g *grammars) entry(c *Constraint) (entry *compiled, mine bool) {
 	entry = &compiled{key: key, ready: make(chan struct{})}
 	g.byText[key] = g.recent.PushFront(entry)
 	return entry, true
+}
+
+// constraintKey names what a constraint asks for: its kind and its texts, each behind its length, since a text may hold any
+// character.
+func constraintKey(c *Constraint) string {
+	key := binary.AppendUvarint(nil, uint64(c.Kind)) //nolint:gosec // the kinds are small and positive
+	for _, text := range append([]string{c.Text}, c.Choices...) {
+		key = append(binary.AppendUvarint(key, uint64(len(text))), text...)
+	}
+	return string(key)
 }
 
 // fill compiles an entry's constraint, in turn with the prompts that are encoded. An entry that failed is not kept.
