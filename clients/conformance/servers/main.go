@@ -1,0 +1,159 @@
+// Command servers starts the servers that the conformance suite of the clients runs against, says on its standard output
+// where they are, as one line of JSON, and stops them when its standard input ends: a runner that dies leaves none behind.
+//
+//	{"default": {"addr": "127.0.0.1:40001"},
+//	 "small":   {"addr": "127.0.0.1:40002"},
+//	 "secure":  {"addr": "127.0.0.1:40003", "ca": "/tmp/…/ca.pem", "keys": {"valid": "slk_…", …}}}
+//
+// The binary is $SLUICE_BIN, else bin/sluice of the checkout, and the model the cache's: `make setup` makes both.
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// stopTimeout is how long a server may take to drain before it is killed.
+const stopTimeout = time.Minute
+
+// server is where one server is, as runners read it.
+type server struct {
+	Addr string            `json:"addr"`
+	CA   string            `json:"ca,omitempty"`   // file of the authority of its certificate; empty: plain text
+	Keys map[string]string `json:"keys,omitempty"` // API keys by the names that the cases have for them
+}
+
+func main() {
+	if err := run(os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "servers:", err)
+		os.Exit(1)
+	}
+}
+
+// run serves until in ends or somebody interrupts it.
+func run(in io.Reader, out io.Writer) (err error) {
+	interrupted, unregister := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer unregister()
+	binary, err := sluice()
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "sluice-conformance-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	secured, secureFlags, err := secure(binary, dir)
+	if err != nil {
+		return err
+	}
+
+	var processes []*process
+	defer func() {
+		for _, p := range processes {
+			err = errors.Join(err, p.stop())
+		}
+	}()
+	servers := map[string]*server{"default": {}, "small": {}, "secure": secured}
+	for name, flags := range map[string][]string{
+		"default": nil, "small": {"--slots", "1", "--queue", "1"}, "secure": secureFlags,
+	} {
+		p, err := start(binary, flags)
+		if err != nil {
+			return fmt.Errorf("start %s: %w", name, err)
+		}
+		processes = append(processes, p)
+		servers[name].Addr = p.addr
+	}
+	if err := json.NewEncoder(out).Encode(servers); err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(io.Discard, in)
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		return err
+	case <-interrupted.Done():
+		return nil
+	}
+}
+
+// sluice finds the binary, for a working directory anywhere in the checkout.
+func sluice() (string, error) {
+	if binary := os.Getenv("SLUICE_BIN"); binary != "" {
+		return binary, nil
+	}
+	output, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the checkout: %w", err)
+	}
+	binary := filepath.Join(filepath.Dir(strings.TrimSpace(string(output))), "bin", "sluice")
+	if _, err := os.Stat(binary); err != nil {
+		return "", fmt.Errorf("run `make setup`: %w", err)
+	}
+	return binary, nil
+}
+
+// process is `sluice serve`.
+type process struct {
+	cmd     *exec.Cmd
+	addr    string
+	drained chan struct{} // closed when all of its log is read
+}
+
+// start starts a server and waits until it serves: its log says where.
+func start(binary string, flags []string) (*process, error) {
+	cmd := exec.Command(binary, append([]string{
+		"serve", "--grpc-addr", "127.0.0.1:0", "--http-addr", "", "--drain-delay", "0s", "--log-format", "json",
+	}, flags...)...)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	p := &process{cmd: cmd, drained: make(chan struct{})}
+	var said strings.Builder
+	lines := bufio.NewScanner(stderr)
+	for p.addr == "" && lines.Scan() {
+		var event struct {
+			Addr string `json:"grpc_addr"`
+		}
+		if json.Unmarshal(lines.Bytes(), &event) == nil {
+			p.addr = event.Addr
+		}
+		said.WriteString(lines.Text() + "\n")
+	}
+	if p.addr == "" {
+		return nil, fmt.Errorf("it does not serve: %w\n%s", cmd.Wait(), said.String())
+	}
+	go func() {
+		defer close(p.drained)
+		_, _ = io.Copy(io.Discard, stderr)
+	}()
+	return p, nil
+}
+
+// stop drains the server.
+func (p *process) stop() error {
+	late := time.AfterFunc(stopTimeout, func() { _ = p.cmd.Process.Kill() })
+	defer late.Stop()
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	<-p.drained
+	return p.cmd.Wait()
+}
