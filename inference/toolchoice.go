@@ -52,7 +52,9 @@ func (m *Model) callConstraint(request *Request) (*Constraint, error) {
 	}
 	schema, err := callSchema(m.config.Calls, tools)
 	if err != nil {
-		return nil, Invalid("chat.tools", "the parameters of one are no JSON Schema: %v", err)
+		return nil, &InvalidError{Violations: []Violation{
+			{Field: "chat.tools", Description: "the parameters of one are no JSON Schema", Quote: err.Error()}, // it may name a member
+		}}
 	}
 	return &Constraint{Kind: grammar.KindJSONSchema, Text: schema, Field: "chat.tools"}, nil
 }

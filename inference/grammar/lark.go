@@ -66,7 +66,11 @@ func (p *lark) finish(start *rule) (*rule, error) {
 		}
 		d, err := regularDFA(r.body)
 		if err != nil {
-			return nil, &Error{Reason: err.Error(), Where: r.name}
+			reason := "a terminal is not regular"
+			if e, ok := err.(*Error); ok { //nolint:errorlint // ours, never wrapped
+				reason = e.Reason
+			}
+			return nil, &Error{Reason: reason, Where: r.name}
 		}
 		automata[r] = &terminal{dfa: d}
 	}
