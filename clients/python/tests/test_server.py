@@ -20,6 +20,7 @@ from sluice_client import (
     NotFound,
     build_request,
 )
+from sluice_client.v1.inference_pb2 import EXPLAIN_UNIT_WORD
 from sluice_client.v1.models_pb2 import MODEL_STATE_READY
 
 PROMPTS = [
@@ -115,6 +116,40 @@ def test_several_outputs(client: Client) -> None:
         assert "".join(d.text for d in deltas if d.index == output.index) == output.text
         assert output.text == client.generate(PROMPTS[0], max_tokens=8, temperature=1, seed=output.seed).text
     assert len(stream.finished) == 3
+
+
+def test_score(client: Client) -> None:
+    paris, london = client.score(PROMPTS[0], [" Paris", " London"], logprobs=2)
+    assert paris.is_greedy and not london.is_greedy
+    assert paris.log_likelihood > london.log_likelihood
+    assert [(s.tokens, len(s.logprobs), len(s.logprobs[0].top)) for s in (paris, london)] == [(1, 1, 2)] * 2
+    assert london.log_likelihood == pytest.approx(london.logprobs[0].chosen.logprob)
+    (turn,) = client.score(messages=QUESTION, continuations=["The Rhine."])
+    assert turn.tokens > 1 and turn.log_likelihood < 0 and not turn.logprobs
+    with pytest.raises(InvalidArgument) as caught:
+        client.score(PROMPTS[0], [" Paris", ""])
+    assert [v.field for v in caught.value.field_violations] == ["continuations[1]"]
+    with pytest.raises(TypeError, match="exactly one"):
+        client.score(continuations=["x"])
+
+
+def test_explain(client: Client) -> None:
+    prompt = "I like tea. Paris is in France. The capital of France is"
+    explanation = client.explain(prompt, answer=" Paris")
+    assert [prompt[a.start : a.end] for a in explanation.attributions] == ["I like tea. ", "Paris is in France. ", "The capital of France is"]
+    assert explanation.answer_tokens == 1
+    (score,) = client.score(prompt, [" Paris"])
+    assert explanation.log_likelihood == pytest.approx(score.log_likelihood, abs=1e-3)
+    # An effect is what scoring the rest, without the segment, gives less.
+    (without,) = client.score(prompt.removeprefix("I like tea. "), [" Paris"])
+    assert explanation.attributions[0].effect == pytest.approx(score.log_likelihood - without.log_likelihood, abs=1e-3)
+    words = client.explain("Two words", answer=" more", unit=EXPLAIN_UNIT_WORD)
+    assert [(a.start, a.end) for a in words.attributions] == [(0, 4), (4, 9)]
+    turns = client.explain(messages=[*QUESTION, {"role": "assistant", "content": "Rhine."}, *QUESTION], answer="Rhône.")
+    assert [a.message for a in turns.attributions] == [0, 1, 2]
+    with pytest.raises(InvalidArgument) as caught:
+        client.explain(prompt, answer="")
+    assert [v.field for v in caught.value.field_violations] == ["answer"]
 
 
 def test_tokens(client: Client) -> None:

@@ -8,9 +8,10 @@
                 print(delta.text, end="", flush=True)
         print(f"\\n{stream.usage.completion_tokens} tokens")
 
-The generated messages and stubs of the API lie in `sluice_client.v1`.
+AsyncClient is the same for asyncio. The generated messages and stubs of the API lie in `sluice_client.v1`.
 """
 
+from sluice_client._aio import AsyncClient, AsyncStream
 from sluice_client._client import Client
 from sluice_client._errors import (
     Cancelled,
@@ -30,6 +31,8 @@ from sluice_client._results import Delta, Finished, FinishReason, Generation, Ou
 from sluice_client._stream import Stream
 
 __all__ = [
+    "AsyncClient",
+    "AsyncStream",
     "Cancelled",
     "Client",
     "DeadlineExceeded",

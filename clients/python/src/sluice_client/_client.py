@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Unpack
+from typing import Any, Unpack
 
 import grpc
 
+from sluice_client._connection import TLS, connection
 from sluice_client._errors import deadline_of, from_rpc
-from sluice_client._request import Message, Options, build_request
+from sluice_client._messages import count_request, explain_request, generate_request, score_request
+from sluice_client._request import Message, Options
 from sluice_client._results import Generation, generation_of
 from sluice_client._stream import Stream
 from sluice_client.v1.inference_pb2 import (
     EXPLAIN_UNIT_UNSPECIFIED,
     ContinuationScore,
-    ExplainRequest,
     ExplainResponse,
     ExplainUnit,
     GenerateRequest,
-    ScoreRequest,
 )
 from sluice_client.v1.inference_pb2_grpc import InferenceServiceStub
 from sluice_client.v1.models_pb2 import GetModelRequest, ListModelsRequest, Model
 from sluice_client.v1.models_pb2_grpc import ModelServiceStub
-from sluice_client.v1.tokenizer_pb2 import CountTokensRequest, DetokenizeRequest, Token, TokenizeRequest
+from sluice_client.v1.tokenizer_pb2 import DetokenizeRequest, Token, TokenizeRequest
 from sluice_client.v1.tokenizer_pb2_grpc import TokenizerServiceStub
-
-_MAX_MESSAGE: Final = 16 << 20
-"""Largest response, in bytes: the server's own limit. gRPC's default of 4 MiB is too small for some answers."""
 
 
 class Client:
@@ -45,7 +40,7 @@ class Client:
         self,
         addr: str = "127.0.0.1:50051",
         *,
-        tls: bool | str | os.PathLike[str] | grpc.ChannelCredentials = False,
+        tls: TLS = False,
         tls_cert: str | os.PathLike[str] | None = None,
         tls_key: str | os.PathLike[str] | None = None,
         api_key: str | None = None,
@@ -67,18 +62,13 @@ class Client:
 
         channel_options are gRPC's channel arguments, such as {"grpc.keepalive_time_ms": 30000}.
         """
-        if api_key is not None:
-            _check_key(api_key)
-            if tls is False and not clear_text_api_key and not _local(addr):
-                raise ValueError("an API key needs TLS, since the address is not this machine's")
-        options = {"grpc.max_receive_message_length": _MAX_MESSAGE, **(channel_options or {})}
-        credentials = _credentials(tls, tls_cert, tls_key)
-        if credentials is None:
-            channel = grpc.insecure_channel(addr, options=list(options.items()))
+        how = connection(addr, tls, tls_cert, tls_key, api_key, clear_text_api_key, channel_options)
+        if how.credentials is None:
+            channel = grpc.insecure_channel(addr, options=how.options)
         else:
-            channel = grpc.secure_channel(addr, credentials, options=list(options.items()))
+            channel = grpc.secure_channel(addr, how.credentials, options=how.options)
         self._channel = channel
-        self._metadata = () if api_key is None else (("authorization", f"Bearer {api_key}"),)
+        self._metadata = how.metadata
         self._inference = InferenceServiceStub(channel)
         self._models = ModelServiceStub(channel)
         self._tokenizer = TokenizerServiceStub(channel)
@@ -115,7 +105,7 @@ class Client:
         Exactly one of prompt (a text), messages (a conversation) and tokens (ids) says what to continue; Options
         lists the other arguments. Or give request, a whole message, and nothing else.
         """
-        message = _request(prompt, messages, tokens, request, options)
+        message = generate_request(prompt, messages, tokens, request, options)
         return generation_of(self._call(self._inference.Generate, message, timeout))
 
     def stream(
@@ -130,7 +120,7 @@ class Client:
     ) -> Stream:
         """Starts a request and returns its deltas as they come; the arguments are those of generate. A refused
         request raises at the first delta."""
-        message = _request(prompt, messages, tokens, request, options)
+        message = generate_request(prompt, messages, tokens, request, options)
         deadline = deadline_of(timeout)
         call = self._inference.GenerateStream(message, timeout=timeout, metadata=self._metadata)
         return Stream(call, deadline)
@@ -147,8 +137,7 @@ class Client:
     ) -> list[ContinuationScore]:
         """Computes how likely each continuation is behind a prompt or a conversation, in their order; logprobs reports
         each token's log-probability, and the N most likely ones beside it."""
-        message = ScoreRequest(model=model, continuations=continuations, logprobs=logprobs)
-        _put_input(message, prompt, messages)
+        message = score_request(prompt, continuations, messages, model, logprobs)
         return list(self._call(self._inference.Score, message, timeout).scores)
 
     def explain(
@@ -162,8 +151,7 @@ class Client:
         timeout: float | None = None,
     ) -> ExplainResponse:
         """Computes how much each segment of a prompt or a conversation moves the probability of an answer."""
-        message = ExplainRequest(model=model, answer=answer, unit=unit)
-        _put_input(message, prompt, messages)
+        message = explain_request(prompt, answer, messages, model, unit)
         explanation: ExplainResponse = self._call(self._inference.Explain, message, timeout)
         return explanation
 
@@ -215,8 +203,7 @@ class Client:
         timeout: float | None = None,
     ) -> int:
         """Counts the prompt tokens that generate would report, without running the model."""
-        message = CountTokensRequest(model=model, parse_special=parse_special)
-        _put_input(message, prompt, messages)
+        message = count_request(prompt, messages, model, parse_special)
         count: int = self._call(self._tokenizer.CountTokens, message, timeout).count
         return count
 
@@ -226,66 +213,3 @@ class Client:
             return method(message, timeout=timeout, metadata=self._metadata)
         except grpc.RpcError as error:
             raise from_rpc(error, deadline) from error
-
-
-def _put_input(
-    message: ScoreRequest | ExplainRequest | CountTokensRequest,
-    prompt: str | None,
-    messages: Sequence[Message] | None,
-) -> None:
-    """Sets the input of a message that has a prompt or a conversation."""
-    built = build_request(prompt, messages=messages)
-    if prompt is not None:
-        message.prompt = built.prompt
-    else:
-        message.chat.CopyFrom(built.chat)
-
-
-def _request(
-    prompt: str | None,
-    messages: Sequence[Message] | None,
-    tokens: Iterable[int] | None,
-    request: GenerateRequest | None,
-    options: Options,
-) -> GenerateRequest:
-    if request is None:
-        return build_request(prompt, messages=messages, tokens=tokens, **options)
-    if prompt is not None or messages is not None or tokens is not None or options:
-        raise TypeError("a request holds everything: give nothing beside it")
-    return request
-
-
-def _credentials(
-    tls: bool | str | os.PathLike[str] | grpc.ChannelCredentials,
-    cert: str | os.PathLike[str] | None,
-    key: str | os.PathLike[str] | None,
-) -> grpc.ChannelCredentials | None:
-    if (cert is None) != (key is None):
-        raise ValueError("tls_cert and tls_key belong together")
-    if cert is not None and tls is not True and not isinstance(tls, (str, os.PathLike)):
-        raise ValueError("tls_cert needs tls to be True or a path")
-    if tls is False:
-        return None
-    if tls is not True and not isinstance(tls, (str, os.PathLike)):
-        return tls
-    return grpc.ssl_channel_credentials(
-        root_certificates=None if tls is True else Path(tls).read_bytes(),
-        private_key=None if key is None else Path(key).read_bytes(),
-        certificate_chain=None if cert is None else Path(cert).read_bytes(),
-    )
-
-
-def _check_key(key: str) -> None:
-    if not key or not key.isascii() or not key.isprintable():
-        raise ValueError("an API key is printable ASCII")
-
-
-def _local(addr: str) -> bool:
-    """Reports whether a target is certain to stay on this machine."""
-    if addr.startswith(("unix:", "unix-abstract:")):
-        return True
-    host = addr.rpartition("/")[2].rpartition(":")[0].strip("[]")
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

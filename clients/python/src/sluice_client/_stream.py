@@ -10,21 +10,13 @@ import grpc
 
 from sluice_client._errors import from_rpc, make_error
 from sluice_client._results import Delta, Finished, Timings, Usage, delta_of, finished_of, timings_of, usage_of
-from sluice_client.v1.inference_pb2 import TokenLogprobs
+from sluice_client.v1.inference_pb2 import GenerateStreamResponse, TokenLogprobs
 
 
-class Stream(Iterator[Delta]):
-    """Iterates over the deltas of a running request, once. Use it in a `with` block: leaving the block early cancels
-    the request in the server.
+class Progress:
+    """What is known of an answer while it is read: what Stream and AsyncStream have in common."""
 
-    One thread may iterate; `cancel` and `close` may be called from another.
-    """
-
-    def __init__(self, call: Any, deadline: float | None = None) -> None:
-        self._call = call
-        self._deadline = deadline
-        self._closed = False
-        self._done = False
+    def __init__(self) -> None:
         self.id = ""
         """The request's id, once it is admitted: from the first delta on."""
         self.model = ""
@@ -39,6 +31,41 @@ class Stream(Iterator[Delta]):
         self.timings: Timings | None = None
         """Where the time went; None until the end."""
 
+    def _note(self, event: GenerateStreamResponse) -> Delta | None:
+        """Keeps what an event says; returns the delta if it is one. Events of a newer server are ignored."""
+        kind = event.WhichOneof("event")
+        if kind == "delta":
+            return delta_of(event.delta)
+        if kind == "started":
+            self.id, self.model = event.started.id, event.started.model
+        elif kind == "prompt":
+            self.prompt_logprobs.extend(event.prompt.logprobs)
+        elif kind == "finished":
+            self.finished.append(finished_of(event.finished))
+        elif kind == "summary":
+            self.usage, self.timings = usage_of(event.summary.usage), timings_of(event.summary.timings)
+        return None
+
+    def _check_end(self) -> None:
+        """Raises InternalError if the stream ended before the request did."""
+        if self.usage is None:
+            raise make_error(grpc.StatusCode.INTERNAL, "the stream ended without its summary")
+
+
+class Stream(Progress, Iterator[Delta]):
+    """Iterates over the deltas of a running request, once. Use it in a `with` block: leaving the block early cancels
+    the request in the server.
+
+    One thread may iterate; `cancel` and `close` may be called from another.
+    """
+
+    def __init__(self, call: Any, deadline: float | None = None) -> None:
+        super().__init__()
+        self._call = call
+        self._deadline = deadline
+        self._closed = False
+        self._done = False
+
     def __iter__(self) -> Stream:
         return self
 
@@ -49,25 +76,15 @@ class Stream(Iterator[Delta]):
                 event = next(self._call)
             except StopIteration:
                 self._done = True
-                if self.usage is None:
-                    raise make_error(grpc.StatusCode.INTERNAL, "the stream ended without its summary") from None
+                self._check_end()
                 break
             except grpc.RpcError as error:
                 self._done = True
                 if self._closed:
                     break
                 raise from_rpc(error, self._deadline) from error
-            kind = event.WhichOneof("event")
-            if kind == "delta":
-                return delta_of(event.delta)
-            if kind == "started":
-                self.id, self.model = event.started.id, event.started.model
-            elif kind == "prompt":
-                self.prompt_logprobs.extend(event.prompt.logprobs)
-            elif kind == "finished":
-                self.finished.append(finished_of(event.finished))
-            elif kind == "summary":
-                self.usage, self.timings = usage_of(event.summary.usage), timings_of(event.summary.timings)
+            if (delta := self._note(event)) is not None:
+                return delta
         raise StopIteration
 
     def read(self) -> str:
