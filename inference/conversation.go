@@ -68,18 +68,30 @@ func (m *Model) renderChat(input Chat) (chat.Rendered, error) {
 }
 
 // encodeChat writes a conversation and encodes it. The template adds the begin token itself, and the special tokens of its
-// own text are recognised; those that the caller spells are not.
-func (m *Model) encodeChat(input Chat) (prompt, error) {
+// own text are recognised; those that the caller spells are not. Only one that will be truncated may be longer than the
+// context.
+func (m *Model) encodeChat(input Chat, truncated bool) (prompt, error) {
 	rendered, err := m.renderChat(input)
 	if err != nil {
 		return prompt{}, err
 	}
-	literal := make([]tokenizer.Range, len(rendered.Literal))
-	for i, r := range rendered.Literal {
-		literal[i] = tokenizer.Range(r)
+	options := tokenizer.EncodeOptions{Literal: literal(rendered)}
+	if !truncated {
+		if err := m.hopeless(field(input), rendered.Text, options); err != nil {
+			return prompt{}, err
+		}
 	}
-	ids, err := m.config.Tokenizer.Encode(rendered.Text, tokenizer.EncodeOptions{Literal: literal})
+	ids, err := m.config.Tokenizer.Encode(rendered.Text, options)
 	return prompt{ids: ids, reasons: opensReasoning(rendered, m.config.Reasoning)}, err
+}
+
+// literal are the parts of a rendered text that the caller wrote.
+func literal(rendered chat.Rendered) []tokenizer.Range {
+	ranges := make([]tokenizer.Range, len(rendered.Literal))
+	for i, r := range rendered.Literal {
+		ranges[i] = tokenizer.Range(r)
+	}
+	return ranges
 }
 
 // chatInput is a conversation as templates take it.

@@ -47,8 +47,9 @@ const (
 	probeMargin = 2  // how many times the context the part must exceed; its end may be cut through a token
 )
 
-// hopeless refuses a prompt whose beginning alone is too long, at a cost that the context bounds and not the text.
-func (m *Model) hopeless(text string, options tokenizer.EncodeOptions) error {
+// hopeless refuses a text, of a field of the request, whose beginning alone is too long, at a cost that the context bounds
+// and not the text.
+func (m *Model) hopeless(field, text string, options tokenizer.EncodeOptions) error {
 	size := m.config.ContextLength * probeBytes
 	if len(text) < 2*size {
 		return nil
@@ -56,9 +57,16 @@ func (m *Model) hopeless(text string, options tokenizer.EncodeOptions) error {
 	for size > 0 && !utf8.RuneStart(text[size]) {
 		size--
 	}
+	var begun []tokenizer.Range // of what is literal
+	for _, r := range options.Literal {
+		if r.Start < size {
+			begun = append(begun, tokenizer.Range{Start: r.Start, End: min(r.End, size)})
+		}
+	}
+	options.Literal = begun
 	n, err := m.config.Tokenizer.Count(text[:size], options)
 	if err != nil || n <= probeMargin*m.config.ContextLength {
 		return nil //nolint:nilerr // Encode will say the same of the whole
 	}
-	return Invalid("prompt", "its first %d bytes of %d have %d tokens, and the model's context of %d must hold all and one more", size, len(text), n, m.config.ContextLength)
+	return Invalid(field, "its first %d bytes of %d have %d tokens, and the model's context of %d must hold all and one more", size, len(text), n, m.config.ContextLength)
 }

@@ -57,3 +57,12 @@ func TestEncodeTurns(t *testing.T) {
 	}
 	callers.Wait()
 }
+
+// TestHopelessChat: the same holds for a conversation, whose literal parts may end behind the part that is looked at.
+func TestHopelessChat(t *testing.T) {
+	m := newModel(t, setup{})
+	_, err := m.CountTokens(t.Context(), chatOf(strings.Repeat("long ", 4096)))
+	if v := violation(err); v.Field != "chat.messages" || !strings.Contains(v.Description, "its first 2048 bytes of 20") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -99,7 +99,11 @@ func (m *Model) variants(ctx context.Context, input Input, segments []Attributio
 		if len(without.ids) == 0 {
 			return nil, Invalid("unit", "nothing is left of the input without one of its segments")
 		}
-		texts = append(texts, scored{ids: slices.Concat(without.ids, tokens), from: len(without.ids)})
+		text, err := without.behind(tokens)
+		if err != nil {
+			return nil, err
+		}
+		texts = append(texts, text)
 	}
 	return texts, nil
 }

@@ -235,13 +235,13 @@ func (m *Model) tokenize(ctx context.Context, input Input, truncated bool) (p pr
 			options.Special = tokenizer.SpecialAsText
 		}
 		if !truncated {
-			if err := m.hopeless(input.Text, options); err != nil {
+			if err := m.hopeless(field(input), input.Text, options); err != nil {
 				return prompt{}, err
 			}
 		}
 		p.ids, err = m.config.Tokenizer.Encode(input.Text, options)
 	case Chat:
-		p, err = m.encodeChat(input)
+		p, err = m.encodeChat(input, truncated)
 	}
 	if err != nil {
 		return prompt{}, err

@@ -81,16 +81,12 @@ type scored struct {
 	from int // at least 1: a first token has no probability
 }
 
-// likelihoods scores the texts in one batch.
+// likelihoods scores the texts in one batch. Each must fit the model's context.
 func (m *Model) likelihoods(ctx context.Context, request *ScoreRequest, texts []scored) ([]Score, Summary, error) {
 	batch := make([]engine.Request, len(texts))
 	for i, text := range texts {
-		switch {
-		case text.from < 1:
+		if text.from < 1 {
 			return nil, Summary{}, Invalid(field(request.Input), "it has no tokens before the text that is scored")
-		case len(text.ids) >= m.config.ContextLength:
-			return nil, Summary{}, Invalid(field(request.Input), "with the text that is scored it has %d tokens, and the model's context of %d must hold one more",
-				len(text.ids), m.config.ContextLength)
 		}
 		batch[i] = engine.Request{
 			ID: request.ID, Prompt: text.ids, MaxTokens: 1, Sampling: sampling.Greedy(), IgnoreEOS: true,
@@ -157,30 +153,28 @@ func (m *Model) submitBatch(ctx context.Context, request *ScoreRequest, batch []
 // may join with the end of it.
 type scoreContext struct {
 	model   *Model
+	field   string // of the request
 	ids     []uint32
 	text    string // "" for Tokens
 	options tokenizer.EncodeOptions
 	literal bool // what follows stays text
 }
 
-// scoreContext makes the context of an input.
+// scoreContext makes the context of an input. One that is too long by itself is refused, before anything is put behind it.
 func (m *Model) scoreContext(ctx context.Context, input Input) (scoreContext, error) {
 	if err := m.available(); err != nil {
 		return scoreContext{}, err
 	}
-	c := scoreContext{model: m, literal: true}
+	c := scoreContext{model: m, field: field(input), literal: true}
 	switch input := input.(type) {
 	case Tokens:
 		c.ids = input
-		return c, nil
+		return c, c.fits("", len(input))
 	case Prompt:
 		c.text, c.options.AddSpecialTokens = input.Text, true
 		c.literal = !input.ParseSpecial
 		if c.literal {
 			c.options.Special = tokenizer.SpecialAsText
-		}
-		if err := m.hopelessInTurn(ctx, input.Text, c.options); err != nil {
-			return c, err
 		}
 	case Chat:
 		if err := m.turns.take(ctx); err != nil {
@@ -191,39 +185,63 @@ func (m *Model) scoreContext(ctx context.Context, input Input) (scoreContext, er
 		if err != nil {
 			return c, err
 		}
-		c.text = rendered.Text
-		for _, r := range rendered.Literal {
-			c.options.Literal = append(c.options.Literal, tokenizer.Range(r))
-		}
+		c.text, c.options.Literal = rendered.Text, literal(rendered)
 	}
 	var err error
-	c.ids, err = m.Encode(ctx, c.text, c.options)
-	return c, err
+	if c.ids, err = c.encode(ctx, c.text, c.options); err != nil {
+		return c, err
+	}
+	return c, c.fits("", len(c.ids))
 }
 
-// hopelessInTurn is hopeless for a caller that has no turn.
-func (m *Model) hopelessInTurn(ctx context.Context, text string, options tokenizer.EncodeOptions) error {
-	if err := m.turns.take(ctx); err != nil {
-		return err
+// encode encodes a text in its turn, unless its beginning is too long.
+func (c scoreContext) encode(ctx context.Context, text string, options tokenizer.EncodeOptions) ([]uint32, error) {
+	if err := c.model.turns.take(ctx); err != nil {
+		return nil, err
 	}
-	defer m.turns.give()
-	return m.hopeless(text, options)
+	defer c.model.turns.give()
+	if err := c.model.hopeless(c.field, text, options); err != nil {
+		return nil, err
+	}
+	return c.model.config.Tokenizer.Encode(text, options)
 }
+
+// fits refuses so many tokens if the model's context cannot hold them and one more. what says which they are.
+func (c scoreContext) fits(what string, tokens int) error {
+	if limit := c.model.config.ContextLength; tokens >= limit {
+		return Invalid(c.field, "%sit has %d tokens, and the model's context of %d must hold one more", what, tokens, limit)
+	}
+	return nil
+}
+
+// behind puts tokens behind the context.
+func (c scoreContext) behind(ids []uint32) (scored, error) {
+	return scored{ids: slices.Concat(c.ids, ids), from: len(c.ids)}, c.fits(withScored, len(c.ids)+len(ids))
+}
+
+// withScored says which tokens do not fit.
+const withScored = "with the text that is scored "
 
 // with puts a text behind the context. Its tokens are those of both together, from the first on that is not the context's.
 func (c scoreContext) with(ctx context.Context, text string) (scored, error) {
 	if c.text == "" {
-		ids, err := c.model.Encode(ctx, text, tokenizer.EncodeOptions{Special: tokenizer.SpecialAsText})
-		return scored{ids: slices.Concat(c.ids, ids), from: len(c.ids)}, err
+		ids, err := c.encode(ctx, text, tokenizer.EncodeOptions{Special: tokenizer.SpecialAsText})
+		if err != nil {
+			return scored{}, err
+		}
+		return c.behind(ids)
 	}
 	options := c.options
 	if c.literal && options.Special != tokenizer.SpecialAsText {
 		options.Literal = append(slices.Clip(options.Literal), tokenizer.Range{Start: len(c.text), End: len(c.text) + len(text)})
 	}
-	ids, err := c.model.Encode(ctx, c.text+text, options)
+	ids, err := c.encode(ctx, c.text+text, options)
+	if err != nil {
+		return scored{}, err
+	}
 	from := 0
 	for from < len(c.ids) && from < len(ids)-1 && c.ids[from] == ids[from] {
 		from++
 	}
-	return scored{ids: ids, from: from}, err
+	return scored{ids: ids, from: from}, c.fits(withScored, len(ids))
 }
