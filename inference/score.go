@@ -29,6 +29,9 @@ type ScoreRequest struct {
 	Arrival       time.Time
 }
 
+// maxScoreLogprobs bounds the log-probabilities of one answer, those of the most likely tokens included: some ten megabytes.
+const maxScoreLogprobs = 1 << 18
+
 // Score is how likely a continuation is.
 type Score struct {
 	LogLikelihood float64 // the sum of its tokens' log-probabilities
@@ -45,10 +48,15 @@ func (m *Model) Score(ctx context.Context, request ScoreRequest) ([]Score, Summa
 		if err != nil {
 			return nil, Summary{}, err
 		}
-		texts := make([]scored, len(request.Continuations))
+		texts, logprobs := make([]scored, len(request.Continuations)), 0
 		for i, continuation := range request.Continuations {
 			if texts[i], err = before.with(ctx, continuation); err != nil {
 				return nil, Summary{}, err
+			}
+			logprobs += (len(texts[i].ids) - texts[i].from) * (1 + request.Logprobs.Top)
+			if request.Logprobs.Wanted && logprobs > maxScoreLogprobs {
+				return nil, Summary{}, Invalid("logprobs", "the first %d of the %d continuations have %d of them, and an answer holds at most %d",
+					i+1, len(texts), logprobs, maxScoreLogprobs)
 			}
 		}
 		return m.likelihoods(ctx, &request, texts)

@@ -98,3 +98,29 @@ func TestExplainTooLong(t *testing.T) {
 		}
 	}
 }
+
+// TestScoreAnswerIsBounded: log-probabilities are refused where there would be too many; without them, or with fewer, the
+// same continuations are scored.
+func TestScoreAnswerIsBounded(t *testing.T) {
+	m := newModel(t, setup{})
+	run(t, m)
+	score := func(tokens int, logprobs inference.Logprobs) error {
+		_, _, err := m.Score(t.Context(), inference.ScoreRequest{
+			Input: inference.Prompt{Text: "x"}, Continuations: slices.Repeat([]string{strings.Repeat("y", tokens)}, 256),
+			Logprobs: logprobs, Arrival: time.Now(),
+		})
+		return err
+	}
+	all := inference.Logprobs{Wanted: true, Top: 20}
+	err := score(50, all) // 256·50·21
+	if v := violation(err); v.Field != "logprobs" || !strings.Contains(v.Description, "at most 262144") {
+		t.Errorf("got %v", err)
+	}
+	for name, err := range map[string]error{
+		"fewer tokens": score(48, all), "one for each token": score(50, inference.Logprobs{Wanted: true}), "none": score(50, inference.Logprobs{}),
+	} {
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -2447,7 +2447,8 @@ type ScoreRequest struct {
 	// first on that is not the input's own; behind `tokens`, those of the text by itself. Special tokens in them stay text
 	// unless parse_special says otherwise.
 	Continuations []string `protobuf:"bytes,6,rep,name=continuations,proto3" json:"continuations,omitempty"`
-	// Report the log-probability of each token, and of the N most likely ones at its position, 0 to 20. Unset: none.
+	// Report the log-probability of each token, and of the N most likely ones at its position, 0 to 20. Unset: none. An answer
+	// holds 262144 log-probabilities at most, those of all continuations together.
 	Logprobs *uint32 `protobuf:"varint,7,opt,name=logprobs,proto3,oneof" json:"logprobs,omitempty"`
 	// Report the entropy of each position with the log-probabilities. Default false.
 	Entropy bool `protobuf:"varint,8,opt,name=entropy,proto3" json:"entropy,omitempty"`
