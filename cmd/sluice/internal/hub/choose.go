@@ -27,10 +27,15 @@ func (s *Snapshot) Choose(file string) (needed []File, open string, err error) {
 	case len(ggufs) == 0:
 		return nil, "", fmt.Errorf("%s holds neither safetensors nor GGUF files", s.Repository)
 	default:
-		if whole := firsts(ggufs); len(whole) > 1 {
+		whole := firsts(ggufs)
+		switch len(whole) {
+		case 0:
+			return nil, "", fmt.Errorf("%s holds GGUF files and none that is a model or the first part of one", s.Repository)
+		case 1:
+			open = whole[0].Path
+		default:
 			return nil, "", fmt.Errorf("%s holds %d GGUF files: name one, such as %s%s/%s", s.Repository, len(whole), Scheme, s.Repository, whole[0].Path)
 		}
-		open = firsts(ggufs)[0].Path
 	}
 	if open != "" {
 		needed = append(parts(ggufs, open), s.match(isLicence)...)

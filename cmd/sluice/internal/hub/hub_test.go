@@ -312,6 +312,7 @@ func TestGGUF(t *testing.T) {
 	const first, second = "q/m-00001-of-00002.gguf", "q/m-00002-of-00002.gguf"
 	s := hubtest.New(t, map[string]*hubtest.Model{
 		"a/one": model("m.Q4_0.gguf", "mmproj-m.gguf"), "a/many": model("m.Q4_0.gguf", "m.Q8_0.gguf"), "a/split": model(first, second),
+		"a/projector": model("mmproj-m.gguf"), "a/rest": model(second),
 	})
 	for _, test := range []struct {
 		reference, open string
@@ -322,6 +323,8 @@ func TestGGUF(t *testing.T) {
 		{"hf://a/many/m.Q8_0.gguf", "m.Q8_0.gguf", []string{"LICENSE", "m.Q8_0.gguf"}, ""},
 		{"hf://a/split", first, []string{"LICENSE", first, second}, ""},
 		{"hf://a/many", "", nil, "a/many holds 2 GGUF files: name one, such as hf://a/many/m.Q4_0.gguf"},
+		{"hf://a/projector", "", nil, "a/projector holds GGUF files and none that is a model or the first part of one"},
+		{"hf://a/rest", "", nil, "a/rest holds GGUF files and none that is a model or the first part of one"},
 	} {
 		dir, open, err := fetch(t.Context(), client(t, s), test.reference)
 		if test.want != "" {
