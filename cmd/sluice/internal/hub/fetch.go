@@ -86,6 +86,7 @@ type download struct {
 	part     string
 	task     setup.Task
 	shown    int64 // bytes that task knows of
+	most     int64 // bytes that part has had
 }
 
 // file fetches one file, unless it is there.
@@ -123,6 +124,7 @@ func (c *Client) file(ctx context.Context, s *Snapshot, f File, dir string) (err
 		if err := os.Remove(d.part); err != nil {
 			return err
 		}
+		d.most = 0
 	}
 }
 
@@ -157,7 +159,8 @@ func (d *download) show(size int64) {
 	d.shown = size
 }
 
-// more asks for what is missing of the file and appends what comes.
+// more asks for what is missing of the file and appends what comes. It is progress if the file has become longer than it
+// has been: a server that begins again each time would make no other.
 func (d *download) more(ctx context.Context) (progress bool, err error) {
 	out, err := os.OpenFile(d.part, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
@@ -171,6 +174,7 @@ func (d *download) more(ctx context.Context) (progress bool, err error) {
 	if have > d.file.Size {
 		have = 0
 	}
+	d.most = max(d.most, have)
 	if have == d.file.Size && have > 0 {
 		d.show(have)
 		return false, nil
@@ -201,7 +205,9 @@ func (d *download) more(ctx context.Context) (progress bool, err error) {
 	if err == nil && have+n < d.file.Size {
 		err = io.ErrUnexpectedEOF
 	}
-	return n > 0, err
+	progress = have+n > d.most
+	d.most = max(d.most, have+n)
+	return progress, err
 }
 
 // open asks for the file from a byte on; the answer may begin before that, at the returned byte.

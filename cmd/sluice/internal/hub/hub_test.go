@@ -178,6 +178,34 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// TestNoProgress gives up on a server that begins again each time and never comes to the end.
+func TestNoProgress(t *testing.T) {
+	t.Parallel()
+	const shard = "model-00002-of-00002.safetensors"
+	m := checkpoint()
+	m.Fault = func(path string, attempt int) hubtest.Fault {
+		if path != shard || attempt > 100 { // so that a client without an end fails
+			return hubtest.Fault{}
+		}
+		return hubtest.Fault{Cut: 3000 + attempt%2*1000, IgnoreRange: true}
+	}
+	s := hubtest.New(t, map[string]*hubtest.Model{"a/b": m})
+	c := client(t, s)
+	c.Attempts = 3
+	if _, _, err := fetch(t.Context(), c, "hf://a/b"); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("got error %v", err)
+	}
+	asked := 0
+	for _, r := range s.Requests() {
+		if r.Host == "files" && r.Path == shard {
+			asked++
+		}
+	}
+	if asked != c.Attempts { // of which the first alone made progress
+		t.Errorf("asked %d times, want %d", asked, c.Attempts)
+	}
+}
+
 // TestResumed continues in a second process what a first one had begun.
 func TestResumed(t *testing.T) {
 	t.Parallel()
