@@ -18,6 +18,8 @@ from sluice_client import Client
 from sluice_client.v1 import inference_pb2 as pb
 from sluice_client.v1.inference_pb2_grpc import InferenceServiceServicer, add_InferenceServiceServicer_to_server
 
+pytest.register_assert_rewrite("conformance")
+
 ROOT = Path(__file__).resolve().parents[3]
 START_TIMEOUT = 120  # seconds until the model is loaded and warm
 
