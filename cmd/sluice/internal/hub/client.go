@@ -194,8 +194,23 @@ func (c *Client) retry(ctx context.Context, f func() (progress bool, err error))
 	}
 }
 
+// errBroken says that an answer ended before its end.
+var errBroken = errors.New("the answer broke off")
+
+// broken marks an error of reading an answer: whatever the protocol calls it (a reset stream of HTTP/2 has its own type), it
+// may go away by itself, unless the request was given up.
+func broken(ctx context.Context, err error) error {
+	if err == nil || err == io.EOF || ctx.Err() != nil { //nolint:errorlint // a Reader returns it bare
+		return err
+	}
+	return fmt.Errorf("%w: %w", errBroken, err)
+}
+
 // retriable says whether an error may go away by itself.
 func retriable(err error) bool {
+	if errors.Is(err, errBroken) {
+		return true
+	}
 	if a, ok := errors.AsType[*answer](err); ok {
 		return a.Code == http.StatusTooManyRequests || a.Code == http.StatusRequestTimeout || a.Code >= 500
 	}

@@ -195,7 +195,7 @@ func (d *download) more(ctx context.Context) (progress bool, err error) {
 	d.show(have)
 	stall := time.AfterFunc(stallTimeout, func() { cancel(errStalled) })
 	defer stall.Stop()
-	n, err := io.Copy(out, &watched{r: io.LimitReader(body, d.file.Size-have), read: func(n int) {
+	n, err := io.Copy(out, &watched{ctx: reading, r: io.LimitReader(body, d.file.Size-have), read: func(n int) {
 		stall.Reset(stallTimeout)
 		d.show(d.shown + int64(n))
 	}})
@@ -250,8 +250,9 @@ func (d *download) announced(response *http.Response) error {
 	return nil
 }
 
-// watched tells of each read.
+// watched tells of each read of an answer, and marks its errors.
 type watched struct {
+	ctx  context.Context //nolint:containedctx // that of the request whose answer it reads
 	r    io.Reader
 	read func(n int)
 }
@@ -259,7 +260,7 @@ type watched struct {
 func (w *watched) Read(b []byte) (int, error) {
 	n, err := w.r.Read(b)
 	w.read(n)
-	return n, err
+	return n, broken(w.ctx, err)
 }
 
 // errStalled says that a server has sent nothing for a long time.

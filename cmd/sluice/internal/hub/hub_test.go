@@ -178,6 +178,44 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// TestResetStreams loses streams of HTTP/2 in the middle, of a file and of a listing, and goes on.
+func TestResetStreams(t *testing.T) {
+	t.Parallel()
+	const shard = "model-00002-of-00002.safetensors"
+	m := checkpoint()
+	m.Fault = func(path string, attempt int) hubtest.Fault {
+		switch {
+		case path == shard:
+			return hubtest.Fault{Cut: map[int]int{1: 5000, 2: 1000}[attempt]}
+		case path == "tree" && attempt == 2, path == "revision" && attempt == 1, path == "config.json" && attempt == 1:
+			return hubtest.Fault{Cut: 1}
+		}
+		return hubtest.Fault{}
+	}
+	s := hubtest.NewHTTP2(t, map[string]*hubtest.Model{"a/b": m})
+	c := client(t, s)
+	c.SetTransport(s.Transport)
+	dir, _, err := fetch(t.Context(), c, "hf://a/b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(contents(t, dir)[shard], m.Files[shard]) {
+		t.Error("it has other bytes")
+	}
+	var ranges []string
+	for _, r := range s.Requests() {
+		if r.Proto != "HTTP/2.0" {
+			t.Fatalf("%s was asked for by %s", r.Path, r.Proto)
+		}
+		if r.Host == "files" && r.Path == shard {
+			ranges = append(ranges, r.Range)
+		}
+	}
+	if want := []string{"", "bytes=5000-", "bytes=6000-"}; !slices.Equal(ranges, want) {
+		t.Errorf("asked for %q, want %q", ranges, want)
+	}
+}
+
 // TestNoProgress gives up on a server that begins again each time and never comes to the end.
 func TestNoProgress(t *testing.T) {
 	t.Parallel()

@@ -151,7 +151,7 @@ func (c *Client) json(ctx context.Context, address string, v any) (header http.H
 		defer response.Body.Close() //nolint:errcheck // read only
 		data, err := io.ReadAll(io.LimitReader(response.Body, maxListing+1))
 		if err != nil {
-			return false, err
+			return false, broken(ctx, err)
 		}
 		if len(data) > maxListing {
 			return false, fmt.Errorf("%s answers more than %d bytes", bare(response.Request.URL), maxListing)

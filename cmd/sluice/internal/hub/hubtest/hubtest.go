@@ -64,6 +64,7 @@ func object(data []byte) string {
 // Request is one that a host got.
 type Request struct {
 	Host  string // "hub" or "files"
+	Proto string // "HTTP/1.1"
 	Path  string
 	Range string
 	Token string
@@ -71,7 +72,8 @@ type Request struct {
 
 // Server is a running hub.
 type Server struct {
-	URL string
+	URL       string
+	Transport http.RoundTripper // of NewHTTP2
 
 	t      testing.TB
 	models map[string]*Model
@@ -89,12 +91,31 @@ const PageSize = 3
 func New(t testing.TB, models map[string]*Model) *Server {
 	t.Helper()
 	s := &Server{t: t, models: models, attempts: map[string]int{}}
-	hub := httptest.NewServer(http.HandlerFunc(s.hub))
-	s.files = httptest.NewServer(http.HandlerFunc(s.large))
-	t.Cleanup(hub.Close)
-	t.Cleanup(s.files.Close)
-	s.URL = hub.URL
+	s.start((*httptest.Server).Start)
 	return s
+}
+
+// NewHTTP2 starts a hub that speaks HTTP/2 over TLS, which Transport trusts.
+func NewHTTP2(t testing.TB, models map[string]*Model) *Server {
+	t.Helper()
+	s := &Server{t: t, models: models, attempts: map[string]int{}}
+	s.start(func(host *httptest.Server) {
+		host.EnableHTTP2 = true
+		host.StartTLS()
+	})
+	s.Transport = s.files.Client().Transport // every server of httptest has one certificate
+	return s
+}
+
+// start starts both hosts.
+func (s *Server) start(begin func(*httptest.Server)) {
+	hub := httptest.NewUnstartedServer(http.HandlerFunc(s.hub))
+	s.files = httptest.NewUnstartedServer(http.HandlerFunc(s.large))
+	for _, host := range []*httptest.Server{hub, s.files} {
+		begin(host)
+		s.t.Cleanup(host.Close)
+	}
+	s.URL = hub.URL
 }
 
 // Requests lists what was asked for so far.
@@ -109,7 +130,7 @@ func (s *Server) note(host, path string, r *http.Request) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-	s.requests = append(s.requests, Request{Host: host, Path: path, Range: r.Header.Get("Range"), Token: token})
+	s.requests = append(s.requests, Request{Host: host, Proto: r.Proto, Path: path, Range: r.Header.Get("Range"), Token: token})
 	s.attempts[host+path]++
 	return s.attempts[host+path]
 }
@@ -171,18 +192,22 @@ func refuse(w http.ResponseWriter, status int, code string) {
 
 // about tells the commit of a revision.
 func (s *Server) about(w http.ResponseWriter, r *http.Request, m *Model, id string) {
-	if spoilt(w, s.fault(m, "hub", "revision", r)) {
+	f := s.fault(m, "hub", "revision", r)
+	if spoilt(w, f) {
 		return
 	}
 	siblings := []map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(m.Files)) {
 		siblings = append(siblings, map[string]string{"rfilename": name})
 	}
-	s.answer(w, map[string]any{"id": id, "modelId": id, "sha": m.Commit(), "siblings": siblings, "tags": []string{}})
+	s.answer(w, f, map[string]any{"id": id, "modelId": id, "sha": m.Commit(), "siblings": siblings, "tags": []string{}})
 }
 
 // answer writes a JSON text.
-func (s *Server) answer(w http.ResponseWriter, v any) {
+func (s *Server) answer(w http.ResponseWriter, f Fault, v any) {
+	if f.Cut > 0 {
+		w = &cutter{ResponseWriter: w, left: f.Cut}
+	}
 	if err := json.NewEncoder(w).Encode(v); err != nil {
 		s.t.Errorf("answering: %v", err)
 	}
@@ -216,7 +241,7 @@ func (s *Server) tree(w http.ResponseWriter, r *http.Request, m *Model) {
 	if to < len(names) {
 		w.Header().Set("Link", fmt.Sprintf(`<%s%s?recursive=true&cursor=%d>; rel="next"`, s.URL, r.URL.EscapedPath(), to))
 	}
-	s.answer(w, list)
+	s.answer(w, f, list)
 }
 
 func (m *Model) isLarge(name string) bool { return m.Large > 0 && len(m.Files[name]) >= m.Large }
