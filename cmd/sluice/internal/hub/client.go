@@ -35,7 +35,8 @@ type Client struct {
 	Attempts int
 	Wait     time.Duration
 
-	transport http.RoundTripper // nil: http.DefaultTransport; for tests
+	transport http.RoundTripper       // nil: http.DefaultTransport; for tests
+	fsync     func(path string) error // nil: fsync; for tests
 }
 
 const (

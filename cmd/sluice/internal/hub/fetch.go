@@ -115,7 +115,7 @@ func (c *Client) file(ctx context.Context, s *Snapshot, f File, dir string) (err
 			return c.refusal(s.Repository, fmt.Sprintf("file %s in %s", f.Path, s.Repository), err)
 		}
 		if err = verify(d.part, f); err == nil {
-			return os.Rename(d.part, final)
+			return d.settle(final)
 		}
 		// Whatever came, it is not the file: begin again, once.
 		if _, ok := errors.AsType[*HashError](err); !ok || attempt == 2 {
@@ -126,6 +126,30 @@ func (c *Client) file(ctx context.Context, s *Snapshot, f File, dir string) (err
 		}
 		d.most = 0
 	}
+}
+
+// settle gives the whole file its name. If the machine stops, the file has all its bytes or not that name.
+func (d *download) settle(final string) error {
+	durable := d.client.fsync
+	if durable == nil {
+		durable = fsync
+	}
+	if err := durable(d.part); err != nil {
+		return err
+	}
+	if err := os.Rename(d.part, final); err != nil {
+		return err
+	}
+	return durable(filepath.Dir(final))
+}
+
+// fsync makes what a file or a folder holds durable.
+func fsync(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // reuse takes the file from the cache of huggingface_hub. An error says that it has to be fetched.
