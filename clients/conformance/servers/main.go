@@ -43,9 +43,9 @@ func main() {
 
 // run serves until in ends or somebody interrupts it.
 func run(in io.Reader, out io.Writer) (err error) {
-	interrupted, unregister := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, unregister := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer unregister()
-	binary, err := sluice()
+	binary, err := sluice(ctx)
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func run(in io.Reader, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	secured, secureFlags, err := secure(binary, dir)
+	secured, secureFlags, err := secure(ctx, binary, dir)
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func run(in io.Reader, out io.Writer) (err error) {
 	for name, flags := range map[string][]string{
 		"default": nil, "small": {"--slots", "1", "--queue", "1"}, "secure": secureFlags,
 	} {
-		p, err := start(binary, flags)
+		p, err := start(ctx, binary, flags)
 		if err != nil {
 			return fmt.Errorf("start %s: %w", name, err)
 		}
@@ -87,17 +87,17 @@ func run(in io.Reader, out io.Writer) (err error) {
 	select {
 	case err := <-ended:
 		return err
-	case <-interrupted.Done():
+	case <-ctx.Done():
 		return nil
 	}
 }
 
 // sluice finds the binary, for a working directory anywhere in the checkout.
-func sluice() (string, error) {
+func sluice(ctx context.Context) (string, error) {
 	if binary := os.Getenv("SLUICE_BIN"); binary != "" {
 		return binary, nil
 	}
-	output, err := exec.Command("go", "env", "GOMOD").Output()
+	output, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	if err != nil {
 		return "", fmt.Errorf("find the checkout: %w", err)
 	}
@@ -115,11 +115,12 @@ type process struct {
 	drained chan struct{} // closed when all of its log is read
 }
 
-// start starts a server and waits until it serves: its log says where.
-func start(binary string, flags []string) (*process, error) {
-	cmd := exec.Command(binary, append([]string{
+// start starts a server and waits until it serves: its log says where. It ends by stop, not with the context.
+func start(ctx context.Context, binary string, flags []string) (*process, error) {
+	args := append([]string{
 		"serve", "--grpc-addr", "127.0.0.1:0", "--http-addr", "", "--drain-delay", "0s", "--log-format", "json",
-	}, flags...)...)
+	}, flags...)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), binary, args...) //nolint:gosec // the developer's own binary
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		return nil, err

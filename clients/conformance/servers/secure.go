@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -18,12 +19,12 @@ import (
 )
 
 // secure makes a certificate and API keys in dir, and the flags of the server that has them.
-func secure(binary, dir string) (*server, []string, error) {
+func secure(ctx context.Context, binary, dir string) (*server, []string, error) {
 	cert, key, policy := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "server.key"), filepath.Join(dir, "keys.yaml")
 	if err := writeCertificate(cert, key); err != nil {
 		return nil, nil, fmt.Errorf("make a certificate: %w", err)
 	}
-	keys, err := writeKeys(binary, policy)
+	keys, err := writeKeys(ctx, binary, policy)
 	if err != nil {
 		return nil, nil, fmt.Errorf("make API keys: %w", err)
 	}
@@ -59,7 +60,7 @@ func writeCertificate(certFile, keyFile string) error {
 }
 
 // writeKeys writes the server's file of API keys with sluice's own commands, and returns the keys by the cases' names.
-func writeKeys(binary, file string) (map[string]string, error) {
+func writeKeys(ctx context.Context, binary, file string) (map[string]string, error) {
 	keys := map[string]string{}
 	policy := bytes.NewBufferString("clients:\n")
 	for name, more := range map[string]string{
@@ -68,7 +69,7 @@ func writeKeys(binary, file string) (map[string]string, error) {
 		"expired": "  expires: 2020-01-01T00:00:00Z\n",
 		"wrong":   "", // no entry of the file
 	} {
-		key, err := exec.Command(binary, "keys", "new").Output()
+		key, err := exec.CommandContext(ctx, binary, "keys", "new").Output() //nolint:gosec // as start
 		if err != nil {
 			return nil, err
 		}
@@ -76,7 +77,7 @@ func writeKeys(binary, file string) (map[string]string, error) {
 		if name == "wrong" {
 			continue
 		}
-		hash := exec.Command(binary, "keys", "hash", name)
+		hash := exec.CommandContext(ctx, binary, "keys", "hash", name) //nolint:gosec // as start
 		hash.Stdin = bytes.NewReader(key)
 		entry, err := hash.Output()
 		if err != nil {

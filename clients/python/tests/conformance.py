@@ -9,6 +9,16 @@ from typing import Any
 from sluice_client import AsyncStream, Delta, Generation, Output, SluiceError, Stream, Usage
 from sluice_client.v1 import inference_pb2 as pb
 
+FIELDS = set(
+    "name about call request server key tls promptRepeat parallel occupy cancelAfter leaveAfter deadlineMs expect".split()
+)
+"""What a case may have."""
+EXPECTATIONS = set(
+    "code fields reason resource retryAfter text textPrefix textIn jsonKeys id finishReasons stopSequence seeds "
+    "promptTokens completionTokens minDeltas tokenIds logprobs promptLogprobs idle best tokens answerTokens segments".split()
+)
+"""What `expect` may have."""
+
 
 @dataclass
 class Answer:

@@ -8,13 +8,14 @@ import os
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from google.protobuf.json_format import ParseDict
 
-from conformance import Answer, check_answer, check_error, check_explanation, check_scores, check_same
+from conformance import EXPECTATIONS, FIELDS, Answer, check_answer, check_error, check_explanation, check_same, check_scores
 from conftest import ROOT
 from sluice_client import AsyncClient, AsyncStream, Client, SluiceError, Stream
 from sluice_client.v1 import inference_pb2 as pb
@@ -91,7 +92,7 @@ class Threads:
     async def stream(self, request: pb.GenerateRequest, timeout: float | None, case: dict[str, Any]) -> Answer:
         def read() -> Answer:
             deltas = []
-            with self.open(request, timeout) as stream:
+            with self.open(request, timeout) as stream, not_begun(case, stream):
                 for delta in stream:
                     deltas.append(delta)
                     if len(deltas) == case.get("cancelAfter"):
@@ -127,12 +128,13 @@ class Tasks:
     async def stream(self, request: pb.GenerateRequest, timeout: float | None, case: dict[str, Any]) -> Answer:
         deltas = []
         async with self.open(request, timeout) as stream:
-            async for delta in stream:
-                deltas.append(delta)
-                if len(deltas) == case.get("cancelAfter"):
-                    stream.cancel()
-                if len(deltas) == case.get("leaveAfter"):
-                    break
+            with not_begun(case, stream):
+                async for delta in stream:
+                    deltas.append(delta)
+                    if len(deltas) == case.get("cancelAfter"):
+                        stream.cancel()
+                    if len(deltas) == case.get("leaveAfter"):
+                        break
         return Answer.of_stream(stream, deltas)
 
     async def score(self, r: pb.ScoreRequest) -> list[pb.ContinuationScore]:
@@ -149,8 +151,21 @@ def optional(message: Any, field: str) -> Any:
     return getattr(message, field) if message.HasField(field) else None
 
 
+@contextmanager
+def not_begun(case: dict[str, Any], stream: Stream | AsyncStream) -> Iterator[None]:
+    """Checks that a stream that is refused has had no event."""
+    try:
+        yield
+    except SluiceError:
+        if not case.keys() & {"cancelAfter", "deadlineMs"}:
+            assert stream.id == ""
+        raise
+
+
 async def run(case: dict[str, Any], client: Threads | Tasks) -> None:
     """Does what a case says and checks what it expects."""
+    # What nobody checks shows nothing.
+    assert case.keys() <= FIELDS and case["expect"].keys() <= EXPECTATIONS
     kind = {"score": pb.ScoreRequest, "explain": pb.ExplainRequest}.get(case["call"], pb.GenerateRequest)
     request: Any = ParseDict(case["request"], kind())
     if "promptRepeat" in case:

@@ -1,0 +1,366 @@
+// Package conformance_test runs the cases of this folder with the Go client. README.md says what they mean.
+package conformance_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	sluice "github.com/sluiceml/sluice/clients/go"
+	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
+)
+
+// timeout is how long a case may take; only a call that hangs takes so long.
+const timeout = 2 * time.Minute
+
+// testCase is an entry of cases.json.
+type testCase struct {
+	Name         string          `json:"name"`
+	About        string          `json:"about"`
+	Call         string          `json:"call"`
+	Request      json.RawMessage `json:"request"`
+	Server       string          `json:"server"`
+	Key          string          `json:"key"`
+	TLS          string          `json:"tls"`
+	PromptRepeat int             `json:"promptRepeat"`
+	Parallel     int             `json:"parallel"`
+	Occupy       int             `json:"occupy"`
+	CancelAfter  int             `json:"cancelAfter"`
+	LeaveAfter   int             `json:"leaveAfter"`
+	DeadlineMs   int             `json:"deadlineMs"`
+	Expect       expectation     `json:"expect"`
+}
+
+// server is where one server of ./servers is.
+type server struct {
+	Addr string            `json:"addr"`
+	CA   string            `json:"ca"`
+	Keys map[string]string `json:"keys"`
+}
+
+func TestConformance(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs the real model; run without -short")
+	}
+	data, err := os.ReadFile("cases.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []testCase
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields() // what nobody checks shows nothing
+	if err := decoder.Decode(&cases); err != nil {
+		t.Fatal(err)
+	}
+	servers := startServers(t)
+	passed := []string{}
+	for i := range cases {
+		c := &cases[i]
+		if t.Run(c.Name, func(t *testing.T) { c.run(t, servers) }) {
+			passed = append(passed, c.Name)
+		}
+	}
+	writeResults(t, passed)
+}
+
+// startServers starts the suite's servers until the test ends.
+func startServers(t *testing.T) map[string]server {
+	t.Helper()
+	cmd := exec.Command("go", "run", "./servers")
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(in.Close(), cmd.Wait()); err != nil {
+			t.Errorf("stop the servers: %v", err)
+		}
+	})
+	line, err := bufio.NewReader(out).ReadBytes('\n')
+	if err != nil {
+		t.Fatalf("the servers do not start: %v", err)
+	}
+	servers := map[string]server{}
+	if err := json.Unmarshal(line, &servers); err != nil {
+		t.Fatal(err)
+	}
+	return servers
+}
+
+// writeResults notes which cases passed in the folder CONFORMANCE_RESULTS, for the table.
+func writeResults(t *testing.T, passed []string) {
+	t.Helper()
+	dir := os.Getenv("CONFORMANCE_RESULTS")
+	if dir == "" {
+		return
+	}
+	data, err := json.Marshal(map[string]any{"client": "Go", "passed": passed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "go.json"), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// run does what the case says and checks what it expects.
+func (c *testCase) run(t *testing.T, servers map[string]server) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	client := c.client(t, servers)
+	defer client.Close()
+
+	var releases []func()
+	for i := range c.Occupy {
+		releases = append(releases, occupy(ctx, client, c.generateRequest(t)))
+		untilBusy(ctx, t, client, i+1)
+	}
+	c.call(ctx, t, client)
+	for _, release := range releases {
+		release()
+	}
+	if c.Expect.Idle {
+		untilBusy(ctx, t, client, 0)
+	}
+}
+
+// call makes the case's calls.
+func (c *testCase) call(ctx context.Context, t *testing.T, client *sluice.Client) {
+	t.Helper()
+	unary := func(req *sluicev1.GenerateRequest) *answer {
+		return c.attempt(t, func() (*answer, error) { return c.generate(ctx, client, req) })
+	}
+	streaming := func(req *sluicev1.GenerateRequest) *answer {
+		return c.attempt(t, func() (*answer, error) { return c.stream(ctx, client, req) })
+	}
+	switch c.Call {
+	case "generate":
+		unary(c.generateRequest(t))
+	case "stream":
+		streaming(c.generateRequest(t))
+	case "both":
+		whole, streamed := unary(c.generateRequest(t)), streaming(c.generateRequest(t))
+		if whole != nil && streamed != nil {
+			checkSame(t, whole, streamed)
+		}
+	case "score":
+		req := &sluicev1.ScoreRequest{}
+		c.decode(t, req)
+		res, err := client.Score(ctx, req)
+		if c.Expect.checkStatus(t, err) {
+			c.Expect.checkScores(t, res.GetScores())
+		}
+	case "explain":
+		req := &sluicev1.ExplainRequest{}
+		c.decode(t, req)
+		res, err := client.Explain(ctx, req)
+		if c.Expect.checkStatus(t, err) {
+			c.Expect.checkExplanation(t, res)
+		}
+	default:
+		t.Fatalf("unknown call %q", c.Call)
+	}
+}
+
+// client makes the client that the case calls with.
+func (c *testCase) client(t *testing.T, servers map[string]server) *sluice.Client {
+	t.Helper()
+	at := servers["default"]
+	if c.Server != "" {
+		at = servers[c.Server]
+	}
+	var opts []sluice.Option
+	if at.CA != "" {
+		switch c.TLS {
+		case "":
+			opts = append(opts, sluice.WithCAFile(at.CA))
+		case "system":
+			opts = append(opts, sluice.WithTLS(nil))
+		}
+		switch c.Key {
+		case "":
+			opts = append(opts, sluice.WithAPIKey(at.Keys["valid"]))
+		case "none":
+		default:
+			opts = append(opts, sluice.WithAPIKey(at.Keys[c.Key]))
+		}
+	}
+	client, err := sluice.New(at.Addr, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+func (c *testCase) decode(t *testing.T, req proto.Message) {
+	t.Helper()
+	if err := protojson.Unmarshal(c.Request, req); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (c *testCase) generateRequest(t *testing.T) *sluicev1.GenerateRequest {
+	t.Helper()
+	req := &sluicev1.GenerateRequest{}
+	c.decode(t, req)
+	if c.PromptRepeat > 0 {
+		req.Input = &sluicev1.GenerateRequest_Prompt{Prompt: strings.Repeat(req.GetPrompt(), c.PromptRepeat)}
+	}
+	return req
+}
+
+// attempt makes the case's call, as often at once as it says, and returns the first answer; nil where none is expected.
+func (c *testCase) attempt(t *testing.T, call func() (*answer, error)) *answer {
+	t.Helper()
+	answers := make([]*answer, max(c.Parallel, 1))
+	errs := make([]error, len(answers))
+	var group sync.WaitGroup
+	for i := range answers {
+		group.Go(func() { answers[i], errs[i] = call() })
+	}
+	group.Wait()
+	for i, err := range errs {
+		switch {
+		case !c.Expect.checkStatus(t, err):
+			return nil
+		case c.LeaveAfter > 0:
+			if answers[i].usage != nil || answers[i].deltas != c.LeaveAfter {
+				t.Errorf("left after %d deltas, with usage %v", answers[i].deltas, answers[i].usage)
+			}
+			return nil
+		}
+		c.Expect.checkAnswer(t, answers[i])
+		if got, want := answers[i].outputs[0].GetText(), answers[0].outputs[0].GetText(); got != want {
+			t.Errorf("call %d gives %q, call 0 %q", i, got, want)
+		}
+	}
+	return answers[0]
+}
+
+func (c *testCase) generate(ctx context.Context, client *sluice.Client, req *sluicev1.GenerateRequest) (*answer, error) {
+	ctx, cancel := c.deadline(ctx)
+	defer cancel()
+	res, err := client.Generate(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	return &answer{res.GetId(), res.GetModel(), res.GetOutputs(), res.GetUsage(), res.GetPromptLogprobs(), -1}, nil
+}
+
+func (c *testCase) stream(ctx context.Context, client *sluice.Client, req *sluicev1.GenerateRequest) (*answer, error) {
+	ctx, cancel := c.deadline(ctx)
+	defer cancel()
+	stream := client.Stream(ctx, req)
+	outputs := map[uint32]*sluicev1.Output{}
+	a := &answer{}
+	for delta, err := range stream.Deltas() {
+		if err != nil {
+			if c.refused() && stream.Started() != nil {
+				return nil, fmt.Errorf("refused after the stream had started: %w", err)
+			}
+			return nil, err
+		}
+		output := outputs[delta.GetIndex()]
+		if output == nil {
+			output = &sluicev1.Output{Index: delta.GetIndex()}
+			outputs[delta.GetIndex()] = output
+		}
+		output.Text += delta.GetText()
+		output.TokenIds = append(output.TokenIds, delta.GetTokenIds()...)
+		output.Logprobs = append(output.Logprobs, delta.GetLogprobs()...)
+		if delta.GetText() != "" {
+			a.deltas++
+		}
+		if strings.ContainsRune(delta.GetText(), '\uFFFD') {
+			return nil, fmt.Errorf("the delta %q is no whole text", delta.GetText())
+		}
+		if a.deltas == c.CancelAfter {
+			cancel()
+		}
+		if c.LeaveAfter > 0 && a.deltas == c.LeaveAfter {
+			break
+		}
+	}
+	a.id, a.model = stream.Started().GetId(), stream.Started().GetModel()
+	a.usage, a.promptLogprobs = stream.Summary().GetUsage(), stream.PromptLogprobs()
+	a.outputs = make([]*sluicev1.Output, len(stream.Finished()))
+	for _, f := range stream.Finished() {
+		output := outputs[f.GetIndex()]
+		if output == nil {
+			output = &sluicev1.Output{Index: f.GetIndex()}
+		}
+		output.FinishReason, output.StopSequence, output.Seed = f.GetFinishReason(), f.GetStopSequence(), f.GetSeed()
+		a.outputs[f.GetIndex()] = output
+	}
+	return a, nil
+}
+
+// refused reports whether the request is expected not to be admitted.
+func (c *testCase) refused() bool {
+	return c.Expect.Code != "" && c.CancelAfter == 0 && c.DeadlineMs == 0
+}
+
+func (c *testCase) deadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	if c.DeadlineMs == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Duration(c.DeadlineMs)*time.Millisecond)
+}
+
+// occupy runs a request until it is released.
+func occupy(ctx context.Context, client *sluice.Client, req *sluicev1.GenerateRequest) (release func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for range client.Stream(ctx, req).Deltas() {
+		}
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
+}
+
+// untilBusy waits until so many requests of the first model run or wait.
+func untilBusy(ctx context.Context, t *testing.T, client *sluice.Client, want int) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		models, err := client.Models(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		busy := 0
+		for _, replica := range models[0].GetReplicas() {
+			busy += int(replica.GetRunning() + replica.GetWaiting())
+		}
+		if busy == want {
+			return
+		}
+		<-tick.C
+	}
+}
