@@ -32,6 +32,7 @@ type testCase struct {
 	About        string          `json:"about"`
 	Call         string          `json:"call"`
 	Request      json.RawMessage `json:"request"`
+	Before       json.RawMessage `json:"before"`
 	Server       string          `json:"server"`
 	Key          string          `json:"key"`
 	TLS          string          `json:"tls"`
@@ -132,6 +133,13 @@ func (c *testCase) run(t *testing.T, servers map[string]server) {
 	client := c.client(t, servers)
 	defer client.Close()
 
+	if c.Before != nil {
+		before := &sluicev1.GenerateRequest{}
+		decode(t, c.Before, before)
+		if _, err := client.Generate(ctx, before); err != nil {
+			t.Fatal(err)
+		}
+	}
 	var releases []func()
 	for i := range c.Occupy {
 		releases = append(releases, occupy(ctx, client, c.generateRequest(t)))
@@ -167,14 +175,14 @@ func (c *testCase) call(ctx context.Context, t *testing.T, client *sluice.Client
 		}
 	case "score":
 		req := &sluicev1.ScoreRequest{}
-		c.decode(t, req)
+		decode(t, c.Request, req)
 		res, err := client.Score(ctx, req)
 		if c.Expect.checkStatus(t, err) {
 			c.Expect.checkScores(t, res.GetScores())
 		}
 	case "explain":
 		req := &sluicev1.ExplainRequest{}
-		c.decode(t, req)
+		decode(t, c.Request, req)
 		res, err := client.Explain(ctx, req)
 		if c.Expect.checkStatus(t, err) {
 			c.Expect.checkExplanation(t, res)
@@ -214,9 +222,9 @@ func (c *testCase) client(t *testing.T, servers map[string]server) *sluice.Clien
 	return client
 }
 
-func (c *testCase) decode(t *testing.T, req proto.Message) {
+func decode(t *testing.T, data []byte, req proto.Message) {
 	t.Helper()
-	if err := protojson.Unmarshal(c.Request, req); err != nil {
+	if err := protojson.Unmarshal(data, req); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -224,7 +232,7 @@ func (c *testCase) decode(t *testing.T, req proto.Message) {
 func (c *testCase) generateRequest(t *testing.T) *sluicev1.GenerateRequest {
 	t.Helper()
 	req := &sluicev1.GenerateRequest{}
-	c.decode(t, req)
+	decode(t, c.Request, req)
 	if c.PromptRepeat > 0 {
 		req.Input = &sluicev1.GenerateRequest_Prompt{Prompt: strings.Repeat(req.GetPrompt(), c.PromptRepeat)}
 	}
@@ -277,8 +285,8 @@ func (c *testCase) stream(ctx context.Context, client *sluice.Client, req *sluic
 	a := &answer{}
 	for delta, err := range stream.Deltas() {
 		if err != nil {
-			if c.refused() && stream.Started() != nil {
-				return nil, fmt.Errorf("refused after the stream had started: %w", err)
+			if began := stream.Started() != nil; began != c.Expect.Started {
+				return nil, fmt.Errorf("started %v before it failed: %w", began, err)
 			}
 			return nil, err
 		}
@@ -315,11 +323,6 @@ func (c *testCase) stream(ctx context.Context, client *sluice.Client, req *sluic
 		a.outputs[f.GetIndex()] = output
 	}
 	return a, nil
-}
-
-// refused reports whether the request is expected not to be admitted.
-func (c *testCase) refused() bool {
-	return c.Expect.Code != "" && c.CancelAfter == 0 && c.DeadlineMs == 0
 }
 
 func (c *testCase) deadline(ctx context.Context) (context.Context, context.CancelFunc) {

@@ -27,6 +27,7 @@ type expectation struct {
 	Resource string   `json:"resource"`
 	// RetryAfter asks for a RetryInfo.
 	RetryAfter bool `json:"retryAfter"`
+	Started    bool `json:"started"`
 
 	ID               string   `json:"id"`
 	Text             *string  `json:"text"`

@@ -27,6 +27,9 @@ import (
 // model is the cache's model, which the server of these tests serves.
 const model = "smollm2-135m-instruct"
 
+// endToken is the token with which that model ends a text.
+const endToken = 2
+
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if err := shared.stop(); err != nil {
@@ -312,7 +315,10 @@ func TestServerDeadline(t *testing.T) {
 	client := server(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	_, err := client.Generate(ctx, greedy(prompts[0], 2000))
+	// With ignore_eos the server would know that it takes too long, and refuse it.
+	req := greedy(prompts[0], 2000)
+	req.Sampling.IgnoreEos, req.Sampling.LogitBias = nil, map[uint32]float32{endToken: -100}
+	_, err := client.Generate(ctx, req)
 	if !errors.Is(err, context.DeadlineExceeded) || status.Code(err) != codes.DeadlineExceeded {
 		t.Errorf("got %v", err)
 	}

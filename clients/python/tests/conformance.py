@@ -10,11 +10,11 @@ from sluice_client import AsyncStream, Delta, Generation, Output, SluiceError, S
 from sluice_client.v1 import inference_pb2 as pb
 
 FIELDS = set(
-    "name about call request server key tls promptRepeat parallel occupy cancelAfter leaveAfter deadlineMs expect".split()
+    "name about call request before server key tls promptRepeat parallel occupy cancelAfter leaveAfter deadlineMs expect".split()
 )
 """What a case may have."""
 EXPECTATIONS = set(
-    "code fields reason resource retryAfter text textPrefix textIn jsonKeys id finishReasons stopSequence seeds "
+    "code started fields reason resource retryAfter text textPrefix textIn jsonKeys id finishReasons stopSequence seeds "
     "promptTokens completionTokens minDeltas tokenIds logprobs promptLogprobs idle best tokens answerTokens segments".split()
 )
 """What `expect` may have."""

@@ -92,7 +92,7 @@ class Threads:
     async def stream(self, request: pb.GenerateRequest, timeout: float | None, case: dict[str, Any]) -> Answer:
         def read() -> Answer:
             deltas = []
-            with self.open(request, timeout) as stream, not_begun(case, stream):
+            with self.open(request, timeout) as stream, begun(case, stream):
                 for delta in stream:
                     deltas.append(delta)
                     if len(deltas) == case.get("cancelAfter"):
@@ -128,7 +128,7 @@ class Tasks:
     async def stream(self, request: pb.GenerateRequest, timeout: float | None, case: dict[str, Any]) -> Answer:
         deltas = []
         async with self.open(request, timeout) as stream:
-            with not_begun(case, stream):
+            with begun(case, stream):
                 async for delta in stream:
                     deltas.append(delta)
                     if len(deltas) == case.get("cancelAfter"):
@@ -152,13 +152,12 @@ def optional(message: Any, field: str) -> Any:
 
 
 @contextmanager
-def not_begun(case: dict[str, Any], stream: Stream | AsyncStream) -> Iterator[None]:
-    """Checks that a stream that is refused has had no event."""
+def begun(case: dict[str, Any], stream: Stream | AsyncStream) -> Iterator[None]:
+    """Checks of a stream that fails whether it had begun."""
     try:
         yield
     except SluiceError:
-        if not case.keys() & {"cancelAfter", "deadlineMs"}:
-            assert stream.id == ""
+        assert (stream.id != "") == case["expect"].get("started", False)
         raise
 
 
@@ -177,6 +176,8 @@ async def run(case: dict[str, Any], client: Threads | Tasks) -> None:
         "score": lambda: client.score(request),
         "explain": lambda: client.explain(request),
     }
+    if "before" in case:
+        await client.generate(ParseDict(case["before"], pb.GenerateRequest()), None)
     held = []
     for i in range(case.get("occupy", 0)):
         held.append(client.open(request))

@@ -30,6 +30,8 @@ PROMPTS = [
 ]
 QUESTION: list[Message] = [{"role": "user", "content": "Name three rivers."}]
 MODEL = "smollm2-135m-instruct"
+ENDLESS = {2: -100.0}
+"""The bias that keeps the model from ending a text."""
 
 
 def test_generate(client: Client) -> None:
@@ -221,11 +223,12 @@ def test_cancel_mid_stream(client: Client) -> None:
 
 
 def test_deadline(client: Client) -> None:
+    # With ignore_eos the server would know that it takes too long, and refuse it.
     with pytest.raises(DeadlineExceeded) as caught:
-        client.generate(PROMPTS[0], max_tokens=2000, ignore_eos=True, timeout=0.3)
+        client.generate(PROMPTS[0], max_tokens=2000, logit_bias=ENDLESS, timeout=0.3)
     assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
     with pytest.raises(DeadlineExceeded), client.stream(
-        PROMPTS[0], max_tokens=2000, ignore_eos=True, timeout=0.3
+        PROMPTS[0], max_tokens=2000, logit_bias=ENDLESS, timeout=0.3
     ) as stream:
         for _ in stream:
             pass
