@@ -62,7 +62,7 @@ func transportOptions(config Config) []grpc.ServerOption {
 	transport = handshake.TakeLocal(transport)
 	if config.Guard != nil {
 		transport = handshake.Credentials(transport, config.Guard)
-		options = append(options, grpc.InTapHandle(interceptor.Tap(config.Guard, config.Logger, config.ReceiveTimeout)),
+		options = append(options, grpc.InTapHandle(interceptor.Tap(config.Guard, config.Logger, config.ReceiveTimeout, idles)),
 			grpc.UnknownServiceHandler(interceptor.Unknown(config.Guard)))
 	}
 	return append(options, grpc.Creds(transport))

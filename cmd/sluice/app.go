@@ -148,7 +148,9 @@ func (a *app) newGateway(undo *closers) (http.Handler, error) {
 		return nil, nil //nolint:nilnil // as documented
 	}
 	a.loopback = server.NewLoopback()
-	api, err := gateway.New(gateway.Config{Dial: a.loopback.Dial, Identity: verifiedIdentity})
+	api, err := gateway.New(gateway.Config{
+		Dial: a.loopback.Dial, Identity: verifiedIdentity, Authorize: a.security.authorize,
+	})
 	if err != nil {
 		return nil, err //nolint:wrapcheck // says what it is
 	}

@@ -199,10 +199,12 @@ func (s *security) warn(addr net.Addr) {
 func (s *security) protectPublic(next http.Handler) http.Handler {
 	scrape := s.protect(next, func(r *http.Request) string { return r.URL.Path })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch path.Clean(r.URL.Path) { // as the mux reads it
-		case "/livez", "/readyz":
+		// The mux takes an escaped path apart before it unescapes it, so that /livez with escaped dots before it is another
+		// path to it; and /metrics is what unescapes to it.
+		switch escaped := path.Clean(r.URL.EscapedPath()); {
+		case escaped == "/livez", escaped == "/readyz":
 			next.ServeHTTP(w, r)
-		case "/metrics":
+		case path.Clean(r.URL.Path) == "/metrics":
 			scrape.ServeHTTP(w, r)
 		default:
 			if identity, ok := s.certified(w, r, false); ok {
@@ -219,6 +221,12 @@ type identityKey struct{}
 func verifiedIdentity(r *http.Request) string {
 	identity, _ := r.Context().Value(identityKey{}).(string)
 	return identity
+}
+
+// authorize decides whether a request of protectPublic may make a call of a gRPC method.
+func (s *security) authorize(r *http.Request, method string) error {
+	_, err := s.guard.Check(r.Context(), auth.Call{Method: method, Header: r.Header.Values, Identity: verifiedIdentity(r)})
+	return err //nolint:wrapcheck // status knows it
 }
 
 // protectAdmin asks for the credentials of an operator.

@@ -109,6 +109,7 @@ func TestHTTPAddress(t *testing.T) {
 		{"wrong key", securityFlags{APIKeys: keys}, false, "/metrics", auth.NewKey(), nil, 401},
 		{"a key that is not for it", securityFlags{APIKeys: other}, false, "/metrics", otherKey, nil, 403},
 		{"a path beside it", securityFlags{APIKeys: keys}, false, "//metrics", "", nil, 401},
+		{"an escaped path", securityFlags{APIKeys: keys}, false, "/%6Detrics", "", nil, 401},
 		{"probe without a key", securityFlags{APIKeys: keys}, false, "/livez", "", nil, 200},
 		{"mutual TLS", mutual, false, "/metrics", "", &certificate, 200},
 		{"no certificate", mutual, false, "/metrics", "", nil, 401},

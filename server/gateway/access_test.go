@@ -1,8 +1,14 @@
 package gateway_test
 
 import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
 	"net/http"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/sluiceml/sluice/server/auth"
@@ -103,4 +109,102 @@ func hash(t *testing.T, key string) string {
 		t.Fatal(err)
 	}
 	return sum
+}
+
+// Who has no key is told before the body is read: it may be large, and costs much to decode.
+func TestRefusedBeforeTheBody(t *testing.T) {
+	t.Parallel()
+	d := open(t, servertest.Toy{}, "", guarded(t, `clients: [{name: a, key_sha256: "`+hash(t, auth.NewKey())+`"}]`))
+	for _, path := range []string{"/v1/completions", "/v1/chat/completions", "/generate_text", "/sluice.v1.InferenceService/Generate"} {
+		body, never := io.Pipe() // nobody writes
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.url+path, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		if _ = res.Body.Close(); res.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s: %s", path, res.Status)
+		}
+		_ = never.Close()
+	}
+}
+
+// A body that is small and becomes huge is refused at the size that an uncompressed one may have.
+func TestGzipBomb(t *testing.T) {
+	t.Parallel()
+	d := open(t, servertest.Toy{}, "")
+	var bomb bytes.Buffer
+	compressor := gzip.NewWriter(&bomb)
+	fmt.Fprint(compressor, `{"prompt":"`)
+	for range 256 {
+		fmt.Fprint(compressor, strings.Repeat("x", 1<<20))
+	}
+	fmt.Fprint(compressor, `"}`)
+	if err := compressor.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	res, text := d.post(t, "/sluice.v1.InferenceService/Generate", bomb.String(), "Content-Encoding", "gzip")
+	runtime.ReadMemStats(&after)
+	if res.StatusCode < 400 || res.StatusCode >= 600 {
+		t.Errorf("%s: %s", res.Status, text)
+	}
+	if took := (after.TotalAlloc - before.TotalAlloc) >> 20; took > 150 {
+		t.Errorf("%d bytes took %d MiB", bomb.Len(), took)
+	}
+	compressed := &bytes.Buffer{}
+	compressor = gzip.NewWriter(compressed)
+	fmt.Fprint(compressor, `{"prompt":"x"}`)
+	_ = compressor.Close()
+	if res, text := d.post(t, "/sluice.v1.InferenceService/Generate", compressed.String(), "Content-Encoding", "gzip"); res.StatusCode != http.StatusOK {
+		t.Errorf("an honest one: %s: %s", res.Status, text)
+	}
+}
+
+// Requests that come in slowly have a bound together; beyond it there is a 503, and room again once they have gone.
+func TestManyBodies(t *testing.T) {
+	t.Parallel()
+	d := open(t, servertest.Toy{}, "")
+	var bodies []*io.PipeWriter
+	var all sync.WaitGroup
+	for range 16 {
+		body, writer := io.Pipe()
+		bodies = append(bodies, writer)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.url+"/v1/completions", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		all.Go(func() {
+			if res, err := http.DefaultClient.Do(req); err == nil {
+				_ = res.Body.Close()
+			}
+		})
+		if _, err := io.WriteString(writer, `{"prompt":"x",`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	overloaded := false
+	for range 1000 { // the last one may not have been taken in
+		res, _ := d.post(t, "/v1/completions", completionBody)
+		if overloaded = res.StatusCode == http.StatusServiceUnavailable && res.Header.Get("Retry-After") == "1"; overloaded {
+			break
+		}
+	}
+	if !overloaded {
+		t.Error("there is no bound")
+	}
+	for _, writer := range bodies {
+		_, _ = io.WriteString(writer, `"max_tokens":1}`)
+		_ = writer.Close()
+	}
+	all.Wait()
+	if res, text := d.post(t, "/v1/completions", completionBody); res.StatusCode != http.StatusOK {
+		t.Errorf("%s: %s", res.Status, text)
+	}
 }

@@ -16,11 +16,20 @@ func asJSON(next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 		if err != nil || kind != "application/json" {
+			leaveBody(w, r)
 			fail(w, &problem{status: http.StatusUnsupportedMediaType, kind: kindInvalid, message: "the Content-Type must be application/json"})
 			return
 		}
 		next(w, r)
 	})
+}
+
+// leaveBody has the connection closed after an answer that does not wait for the request's body. Otherwise the server would
+// take in some of the body before it answers.
+func leaveBody(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 1 { // streams of HTTP/2 end by themselves
+		w.Header().Set("Connection", "close")
+	}
 }
 
 // decode reads a JSON body into a struct. A field that the struct does not have is an error, since it might ask for

@@ -5,17 +5,21 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
+	"golang.org/x/sync/semaphore"
 
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
+	"github.com/sluiceml/sluice/server/status"
 )
 
 // maxBodyBytes bounds a request, as the gRPC server bounds its messages. JSON is longer than what it stands for, but
 // rarely by much.
 const maxBodyBytes = 16 << 20
+
+// maxBodies bounds the requests that come in at one time, in bytes; one without a length counts as the largest.
+const maxBodies = 16 * maxBodyBytes
 
 // maxAnswerBytes bounds a message that the server sends: log-probabilities of a long prompt are the largest.
 const maxAnswerBytes = 256 << 20
@@ -26,6 +30,9 @@ type Config struct {
 	Dial func(context.Context) (net.Conn, error)
 	// Identity is the SPIFFE ID that the client of a request has proved; "" for none. Nil: none has.
 	Identity func(*http.Request) string
+	// Authorize decides from its headers whether a request may make a call of a gRPC method, before its body is read. Its
+	// error is one that package status knows. Nil: the gRPC server alone decides, once the body is there.
+	Authorize func(r *http.Request, method string) error
 	// Now is the clock of the answers' creation times. Nil: time.Now.
 	Now func() time.Time
 }
@@ -33,24 +40,20 @@ type Config struct {
 // Gateway serves HTTP by calling a gRPC server. It is safe for concurrent use.
 type Gateway struct {
 	mux       *http.ServeMux
-	conn      *grpc.ClientConn
+	conn      *connections
 	transport *http.Transport // of calls that go on as they are
 	inference sluicev1.InferenceServiceClient
 	models    sluicev1.ModelServiceClient
 	tokenizer sluicev1.TokenizerServiceClient
 	identity  func(*http.Request) string
+	authorize func(*http.Request, string) error
+	bodies    *semaphore.Weighted // bytes of requests that are being read
 	now       func() time.Time
 }
 
 // New makes a gateway. It connects with the first call. The caller closes it.
 func New(config Config) (*Gateway, error) {
-	conn, err := grpc.NewClient("passthrough:///loopback",
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return config.Dial(ctx) }),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswerBytes)),
-		grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(),
-		grpc.WithIdleTimeout(0),
-	)
+	conn, err := dial(config.Dial)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
@@ -68,16 +71,21 @@ func New(config Config) (*Gateway, error) {
 		models:    sluicev1.NewModelServiceClient(conn),
 		tokenizer: sluicev1.NewTokenizerServiceClient(conn),
 		identity:  config.Identity,
+		authorize: config.Authorize,
+		bodies:    semaphore.NewWeighted(maxBodies),
 		now:       config.Now,
 	}
 	if g.identity == nil {
 		g.identity = func(*http.Request) string { return "" }
 	}
+	if g.authorize == nil {
+		g.authorize = func(*http.Request, string) error { return nil }
+	}
 	if g.now == nil {
 		g.now = time.Now
 	}
 	if err := g.route(); err != nil {
-		_ = conn.Close()
+		_ = conn.close()
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	return g, nil
@@ -92,9 +100,10 @@ func (g *Gateway) route() error {
 	g.mux.Handle("/sluice.v1.InferenceService/", native)
 	g.mux.Handle("/sluice.v1.ModelService/", native)
 	g.mux.Handle("/sluice.v1.TokenizerService/", native)
-	g.mux.Handle("POST /generate_text", asJSON(g.generateText))
-	g.mux.Handle("POST /v1/completions", asJSON(g.completions))
-	g.mux.Handle("POST /v1/chat/completions", asJSON(g.chatCompletions))
+	generate := sluicev1.InferenceService_Generate_FullMethodName
+	g.mux.Handle("POST /generate_text", g.allowed(generate, failArticle, asJSON(g.generateText)))
+	g.mux.Handle("POST /v1/completions", g.allowed(generate, fail, asJSON(g.completions)))
+	g.mux.Handle("POST /v1/chat/completions", g.allowed(generate, fail, asJSON(g.chatCompletions)))
 	g.mux.HandleFunc("GET /v1/models", g.listModels)
 	g.mux.HandleFunc("GET /v1/models/{name...}", g.getModel)
 	for _, path := range []string{"/v1/completions", "/v1/chat/completions", "/v1/models", "/v1/models/{name...}", "/generate_text"} {
@@ -106,15 +115,41 @@ func (g *Gateway) route() error {
 
 // ServeHTTP implements http.Handler.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w = withPatience(w, r)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	g.mux.ServeHTTP(w, r)
+	size := int64(maxBodyBytes)
+	if r.ContentLength >= 0 {
+		size = min(size, r.ContentLength)
+	}
+	if !g.bodies.TryAcquire(size) {
+		leaveBody(w, r)
+		fail(w, &problem{
+			status: http.StatusServiceUnavailable, kind: kindServer, message: "too many large requests come in at once", code: "overloaded", retry: 1,
+		})
+		return
+	}
+	release := sync.OnceFunc(func() { g.bodies.Release(size) })
+	defer release()
+	patient := withPatience(w, r, release)
+	defer func() { patient.arm() }() // what is still in a buffer is written once we return
+	g.mux.ServeHTTP(patient, r)
+}
+
+// allowed lets a request go on to a handler if its caller may make a call of a method.
+func (g *Gateway) allowed(method string, refuse func(http.ResponseWriter, *problem), next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := g.authorize(r, method); err != nil {
+			leaveBody(w, r)
+			refuse(w, translate(status.Of(r.Context(), err).Err(), nil))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // Close ends the connections. Requests that still run fail.
 func (g *Gateway) Close() error {
 	g.transport.CloseIdleConnections()
-	if err := g.conn.Close(); err != nil {
+	if err := g.conn.close(); err != nil {
 		return fmt.Errorf("close the gateway: %w", err)
 	}
 	return nil

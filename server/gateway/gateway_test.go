@@ -37,6 +37,8 @@ type door struct {
 // open starts one. Identity is who the gateway says that a client is.
 func open(t *testing.T, toy servertest.Toy, identity string, configure ...func(*server.Config)) *door {
 	t.Helper()
+	var guard *auth.Guard
+	configure = append(configure, func(c *server.Config) { guard = c.Guard })
 	i := servertest.Start(t, []*inference.Model{toy.Model(t)}, configure...)
 	loopback := server.NewLoopback()
 	served := make(chan error, 1)
@@ -50,7 +52,14 @@ func open(t *testing.T, toy servertest.Toy, identity string, configure ...func(*
 	g, err := gateway.New(gateway.Config{
 		Dial:     loopback.Dial,
 		Identity: func(*http.Request) string { return identity },
-		Now:      func() time.Time { return time.Unix(1700000000, 0) },
+		Authorize: func(r *http.Request, method string) error {
+			if guard == nil {
+				return nil
+			}
+			_, err := guard.Check(r.Context(), auth.Call{Method: method, Header: r.Header.Values, Identity: identity})
+			return err
+		},
+		Now: func() time.Time { return time.Unix(1700000000, 0) },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,11 +13,13 @@ import (
 	"net/url"
 	"strings"
 
+	"connectrpc.com/connect"
 	"connectrpc.com/vanguard"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
 	"github.com/sluiceml/sluice/server/handshake"
+	"github.com/sluiceml/sluice/server/status"
 )
 
 // native serves sluice.v1 to clients that speak gRPC, gRPC-Web or Connect, whose unary calls are plain JSON posts; a
@@ -44,13 +47,22 @@ func (g *Gateway) native() (http.Handler, error) {
 	} {
 		services = append(services, vanguard.NewService(name, proxy,
 			vanguard.WithTargetProtocols(vanguard.ProtocolGRPC), vanguard.WithTargetCodecs(vanguard.CodecProto),
+			vanguard.WithNoTargetCompression(), // nothing leaves the process
 			vanguard.WithMaxMessageBufferBytes(maxBodyBytes)))
 	}
-	transcoder, err := vanguard.NewTranscoder(services)
+	transcoder, err := vanguard.NewTranscoder(services, vanguard.WithCompression(vanguard.CompressionGzip,
+		func() connect.Compressor { return gzip.NewWriter(io.Discard) },
+		func() connect.Decompressor { return &boundedGzip{} }))
 	if err != nil {
 		return nil, fmt.Errorf("transcoder: %w", err)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := g.authorize(r, r.URL.Path); err != nil {
+			st := status.Of(r.Context(), err)
+			leaveBody(w, r)
+			failNative(w, nativeProblem(st.Err()))
+			return
+		}
 		if r.URL.Path == sluicev1.InferenceService_GenerateStream_FullMethodName && wantsEvents(r) {
 			asJSON(g.generateEvents).ServeHTTP(w, r)
 			return
@@ -103,9 +115,7 @@ func (g *Gateway) generateEvents(w http.ResponseWriter, r *http.Request) {
 		event, err = stream.Recv()
 	}
 	if err != nil {
-		p := translate(err, nil)
-		p.code = connectCode(err)
-		failNative(w, p)
+		failNative(w, nativeProblem(err))
 		return
 	}
 	out := newEvents(w)
@@ -139,6 +149,13 @@ func nativeJSON(event *sluicev1.GenerateStreamResponse) json.RawMessage {
 	var out bytes.Buffer
 	_ = json.Compact(&out, text) // it is JSON; protojson puts spaces in at random, for nobody to rely on them
 	return out.Bytes()
+}
+
+// nativeProblem is the error of a call as Connect has it.
+func nativeProblem(err error) *problem {
+	p := translate(err, nil)
+	p.code = connectCode(err)
+	return p
 }
 
 // failNative answers as Connect does.

@@ -3,8 +3,10 @@ package gateway_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"github.com/sluiceml/sluice/inference/inferencetest"
 	"github.com/sluiceml/sluice/inference/runner"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
+	"github.com/sluiceml/sluice/server/gateway"
 	"github.com/sluiceml/sluice/server/servertest"
 )
 
@@ -182,5 +185,39 @@ func (d *door) waitIdle(t *testing.T) {
 			return
 		}
 		time.Sleep(time.Millisecond) //nolint:forbidigo // nobody tells
+	}
+}
+
+// A stream may be silent for longer than a write may take, over HTTP/2 too, where a deadline that passes ends a stream
+// although nothing is being written.
+func TestSilentStream(t *testing.T) { //nolint:paralleltest // changes the timeout of all
+	gateway.ShortWriteTimeout(t, 200*time.Millisecond)
+	var steps atomic.Int32
+	d := open(t, servertest.Toy{Session: inferencetest.ToyConfig{BeforeStep: func(runner.Step) error {
+		if steps.Add(1)%4 == 3 {
+			time.Sleep(500 * time.Millisecond) //nolint:forbidigo // it is what the test is about
+		}
+		return nil
+	}}}, "")
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	http2 := &http.Transport{Protocols: protocols}
+	t.Cleanup(http2.CloseIdleConnections)
+	for name, client := range map[string]*http.Client{"HTTP/1.1": http.DefaultClient, "HTTP/2": {Transport: http2}} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.url+"/v1/completions",
+			strings.NewReader(`{"prompt":"x","max_tokens":12,"ignore_eos":true,"stream":true}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		res, err := client.Do(req)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		text, err := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if err != nil || !strings.HasSuffix(string(text), "data: [DONE]\n\n") {
+			t.Errorf("%s: %v: %s", name, err, text)
+		}
 	}
 }

@@ -30,8 +30,8 @@ type authorization struct {
 // Tap returns the tap that checks calls by their headers. A call that it refuses reaches no interceptor, so that the tap
 // logs it itself.
 //
-// The request message of a call must be in within a time.
-func Tap(guard *auth.Guard, logger *slog.Logger, within time.Duration) tap.ServerInHandle {
+// The request message of a call must be in within a time, unless its method is one of a patient stream.
+func Tap(guard *auth.Guard, logger *slog.Logger, within time.Duration, patient func(method string) bool) tap.ServerInHandle {
 	log := &refusalLog{logger: logger}
 	return func(ctx context.Context, call *tap.Info) (context.Context, error) {
 		connection := handshake.FromContext(ctx)
@@ -45,7 +45,11 @@ func Tap(guard *auth.Guard, logger *slog.Logger, within time.Duration) tap.Serve
 			log.refused(ctx, call.FullMethodName, err)
 			return ctx, sluicestatus.Of(ctx, err).Err()
 		}
-		return expectMessage(auth.NewContext(ctx, principal), guard, within), nil
+		ctx = auth.NewContext(ctx, principal)
+		if patient(call.FullMethodName) {
+			return ctx, nil
+		}
+		return expectMessage(ctx, guard, within), nil
 	}
 }
 

@@ -8,6 +8,7 @@
 package interceptor
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -41,7 +42,16 @@ type Chain struct {
 	Unary  []grpc.UnaryServerInterceptor
 	Stream []grpc.StreamServerInterceptor
 
+	statuses    errorMap
 	maxDuration *atomic.Int64 // a time.Duration
+}
+
+// Run runs a part of a call as if it were one: a panic is an error, the error is a status, and a bug is in the log.
+func (c Chain) Run(ctx context.Context, method string, f func(context.Context) error) error {
+	if err := rescued(ctx, f); err != nil {
+		return c.statuses.convert(ctx, method, err)
+	}
+	return nil
 }
 
 // SetMaxDuration replaces Config.MaxDuration for calls to come.
@@ -65,6 +75,7 @@ func New(config Config) (Chain, error) {
 	chain := Chain{
 		Unary:       []grpc.UnaryServerInterceptor{logs.unary, bound.unary, statuses.unary, rescue.unary},
 		Stream:      []grpc.StreamServerInterceptor{logs.stream, bound.stream, statuses.stream, rescue.stream},
+		statuses:    statuses,
 		maxDuration: bound.max,
 	}
 	chain.SetMaxDuration(config.MaxDuration)

@@ -33,6 +33,16 @@ func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 // Stack is the stack of the panic.
 func (e *panicError) Stack() []byte { return e.stack }
 
+// rescued runs f and makes a panic of it an error.
+func rescued(ctx context.Context, f func(context.Context) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &panicError{value: p, stack: debug.Stack()}
+		}
+	}()
+	return f(ctx)
+}
+
 // newRecovery makes the interceptor that turns a panic into an error, which the error map logs and hides.
 func newRecovery() pair {
 	handler := recovery.WithRecoveryHandlerContext(func(_ context.Context, p any) error {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -22,6 +23,8 @@ import (
 	"github.com/sluiceml/sluice/inference/runner"
 	oippb "github.com/sluiceml/sluice/proto/inference"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
+	"github.com/sluiceml/sluice/server"
+	"github.com/sluiceml/sluice/server/auth"
 	"github.com/sluiceml/sluice/server/compat/oip"
 	"github.com/sluiceml/sluice/server/servertest"
 )
@@ -324,4 +327,44 @@ func FuzzModelInfer(f *testing.F) {
 			RawInputContents: [][]byte{raw, {1, 0, 0, 0, 'x'}},
 		})
 	})
+}
+
+// Each request of a stream is judged by the keys in force, and a stream may be open for longer than a message may take.
+func TestStreamOfRevokedKey(t *testing.T) {
+	t.Parallel()
+	key := auth.NewKey()
+	sum, err := auth.HashKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	policies := make([]*auth.Policy, 2)
+	for n, text := range []string{`clients: [{name: a, key_sha256: "` + sum + `", requests: {rate: 0.001, burst: 2}}]`, `clients: [{name: b, key_sha256: "` + strings.Repeat("0", 64) + `"}]`} {
+		if policies[n], err = auth.ParsePolicy([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	guard, err := auth.NewGuard(auth.Config{Policy: policies[0], MeterProvider: metricnoop.NewMeterProvider()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := servertest.Start(t, []*inference.Model{servertest.Toy{}.Model(t)}, func(c *server.Config) {
+		c.Guard, c.ReceiveTimeout = guard, 50*time.Millisecond
+	})
+	stream, err := oippb.NewGRPCInferenceServiceClient(i.Conn).ModelStreamInfer(metadata.AppendToOutgoingContext(t.Context(), "x-api-key", key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(200 * time.Millisecond) //nolint:forbidigo // longer than a message may take
+	for n, want := range []string{"", "", "requests", "key"} {
+		if n == 3 {
+			guard.Replace(policies[1])
+		}
+		if err := stream.Send(&oippb.ModelInferRequest{Inputs: []*tensor{text("text_input", "x")}}); err != nil {
+			t.Fatal(err)
+		}
+		got, err := stream.Recv()
+		if err != nil || (want == "") != (got.GetErrorMessage() == "") || !strings.Contains(got.GetErrorMessage(), want) {
+			t.Errorf("request %d: %v, %v", n, got, err)
+		}
+	}
 }

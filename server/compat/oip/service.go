@@ -27,6 +27,12 @@ type Config struct {
 	Ready func() bool
 	// Enter lets a request of a stream in, or refuses it, as the server does with calls; leave ends it. Required.
 	Enter func() (leave func(), err error)
+	// Admit checks the rights of a further request of a stream anew and takes it from the caller's quota; the context that
+	// it returns is the request's. The first request of a stream is the call's own. Required.
+	Admit func(ctx context.Context, method string) (context.Context, error)
+	// Run runs a request of a stream as the server runs a call: a panic is an error, the error is a status, and a bug is
+	// in the log. Required.
+	Run func(ctx context.Context, method string, f func(context.Context) error) error
 	// Version is the program's.
 	Version string
 }

@@ -10,10 +10,9 @@ import (
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	oippb "github.com/sluiceml/sluice/proto/inference"
-	"github.com/sluiceml/sluice/server/auth"
-	"github.com/sluiceml/sluice/server/status"
 )
 
 // maxRunning bounds the requests of a stream that run at once; further ones wait unread.
@@ -104,17 +103,19 @@ func (w *work) end() {
 
 // serve runs a request of a stream. Its error is to end the stream.
 func (s *Service) serve(ctx context.Context, in *oippb.ModelInferRequest, out *responses, take bool) error {
-	err := s.answer(ctx, in, out, take)
+	err := s.config.Run(ctx, oippb.GRPCInferenceService_ModelStreamInfer_FullMethodName, func(ctx context.Context) error {
+		return s.answer(ctx, in, out, take)
+	})
 	switch {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
 		return err
 	case asStatus(ctx):
-		return status.Of(ctx, err).Err() //nolint:wrapcheck // it is one
+		return err //nolint:wrapcheck // a status
 	}
 	return out.send(&oippb.ModelStreamInferResponse{
-		ErrorMessage: status.Of(ctx, err).Message(), InferResponse: &oippb.ModelInferResponse{Id: in.GetId()},
+		ErrorMessage: status.Convert(err).Message(), InferResponse: &oippb.ModelInferResponse{Id: in.GetId()},
 	})
 }
 
@@ -126,7 +127,7 @@ func (s *Service) answer(ctx context.Context, in *oippb.ModelInferRequest, out *
 	}
 	defer leave()
 	if take {
-		if err := auth.FromContext(ctx).TakeRequest(ctx); err != nil {
+		if ctx, err = s.config.Admit(ctx, oippb.GRPCInferenceService_ModelStreamInfer_FullMethodName); err != nil {
 			return err //nolint:wrapcheck // it says what it is
 		}
 	}

@@ -37,7 +37,7 @@ func value(field string, in *oippb.ModelInferRequest_InferInputTensor, raw []byt
 	if raw != nil {
 		list, err = rawElements(field, in.GetDatatype(), raw)
 	} else {
-		list, err = typedElements(field, in.GetDatatype(), in.GetContents())
+		list, err = typedElements(field, in.GetDatatype(), in.GetContents(), count)
 	}
 	if err != nil {
 		return nil, err
@@ -52,8 +52,11 @@ func value(field string, in *oippb.ModelInferRequest_InferInputTensor, raw []byt
 }
 
 // typedElements are the elements in the list of their type.
-func typedElements(field, datatype string, in *oippb.InferTensorContents) ([]any, error) {
+func typedElements(field, datatype string, in *oippb.InferTensorContents, count int64) ([]any, error) {
 	var out []any
+	if n := typedCount(in); n > count {
+		return nil, inference.Invalid(field, "has %d elements, but a shape of %d", n, count)
+	}
 	switch datatype {
 	case "BOOL":
 		out = anys(in.GetBoolContents(), func(v bool) any { return v })
@@ -75,6 +78,12 @@ func typedElements(field, datatype string, in *oippb.InferTensorContents) ([]any
 		return nil, badType(field, datatype)
 	}
 	return out, nil
+}
+
+// typedCount is the number of elements in all lists, of which one is used.
+func typedCount(in *oippb.InferTensorContents) int64 {
+	return int64(len(in.GetBoolContents()) + len(in.GetIntContents()) + len(in.GetInt64Contents()) + len(in.GetUintContents()) +
+		len(in.GetUint64Contents()) + len(in.GetFp32Contents()) + len(in.GetFp64Contents()) + len(in.GetBytesContents()))
 }
 
 func anys[T any](list []T, convert func(T) any) []any {
