@@ -54,6 +54,13 @@ test-race: ## Run the short tests under the race detector.
 test-python: setup $(VENV)/.stamp ## Test the Python client against the real server.
 	$(VENV)/bin/python -m pytest -q clients/python
 
+.PHONY: conformance
+conformance: setup $(VENV)/.stamp ## Put the clients to their conformance suite and write the table of clients/conformance/README.md.
+	rm -rf bin/conformance && mkdir bin/conformance
+	CONFORMANCE_RESULTS=$(CURDIR)/bin/conformance go test -count=1 ./clients/conformance
+	CONFORMANCE_RESULTS=$(CURDIR)/bin/conformance $(VENV)/bin/python -m pytest -q clients/python -k conformance
+	go run ./clients/conformance/table bin/conformance
+
 .PHONY: test-deploy
 test-deploy: build $(TOOLS)/helm $(TOOLS)/schemacheck $(VENV)/.deploy.stamp ## Render the Helm chart and hold it and the examples of deploy/ to published schemas and to the server.
 	go test -count=1 -tags deploy -timeout 10m ./deploy/deploytest

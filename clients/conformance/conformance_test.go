@@ -56,6 +56,34 @@ func TestConformance(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs the real model; run without -short")
 	}
+	cases := readCases(t)
+	servers := startServers(t)
+	passed := []string{}
+	for i := range cases {
+		c := &cases[i]
+		if t.Run(c.Name, func(t *testing.T) { c.run(t, servers) }) {
+			passed = append(passed, c.Name)
+		}
+	}
+	writeResults(t, passed)
+}
+
+// TestReadme checks that the README's table has the cases.
+func TestReadme(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range readCases(t) {
+		if row := "\n| `" + c.Name + "` | " + c.About + " |"; !strings.Contains(string(readme), row) {
+			t.Errorf("%s is not in the table: run `make conformance`", c.Name)
+		}
+	}
+}
+
+func readCases(t *testing.T) []testCase {
+	t.Helper()
 	data, err := os.ReadFile("cases.json")
 	if err != nil {
 		t.Fatal(err)
@@ -66,15 +94,7 @@ func TestConformance(t *testing.T) {
 	if err := decoder.Decode(&cases); err != nil {
 		t.Fatal(err)
 	}
-	servers := startServers(t)
-	passed := []string{}
-	for i := range cases {
-		c := &cases[i]
-		if t.Run(c.Name, func(t *testing.T) { c.run(t, servers) }) {
-			passed = append(passed, c.Name)
-		}
-	}
-	writeResults(t, passed)
+	return cases
 }
 
 // startServers starts the suite's servers until the test ends.
