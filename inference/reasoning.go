@@ -14,6 +14,9 @@ import (
 // reasoning makes what follows a request's outputs through the model's reasoning; nil where there is none. reasons says
 // that the prompt has opened it.
 func (m *Model) reasoning(request *Request, reasons bool) (func() engine.Reasoning, error) {
+	if request.Constraint != nil {
+		return nil, nil //nolint:nilnil // the constraint holds from the first token on, so that there is no room for it
+	}
 	form, lead := m.config.Reasoning, callLead(m.config.Calls, request.Input)
 	if _, ok := request.Input.(Chat); !ok || form == (answer.Reasoning{}) && lead == nil {
 		return nil, nil //nolint:nilnil // there is none

@@ -30,7 +30,8 @@ type Config struct {
 	// 32 if the session runs the two one after the other.
 	RidingSize int
 	// MaxStep is the longest that a step with prompts beside sequences that decode is meant to take, by the measured speed,
-	// in place of that measure. It needs a session that runs the two together, and RidingSize unset. Default: as RidingSize.
+	// in place of that measure. Only a session that runs the two together, in chunks of any
+	// size, and RidingSize unset heed it. Default: as RidingSize.
 	MaxStep time.Duration
 	// KVTokens is the most positions of keys and values that all slots hold together, at least the session's MaxLength:
 	// where sequences outgrow it, some lose their slots and start over later, with the same tokens. Default: as many as

@@ -115,6 +115,7 @@ func (j *job) next(row []float32, scratch *sampling.Scratch) (uint32, error) {
 	}
 	if j.req.Trace {
 		scratch.BeginTrace(row)
+		defer scratch.DropTrace() // a draw that fails must not leave it to the next one
 	}
 	id, err := j.sample(row, scratch)
 	if err != nil {

@@ -50,8 +50,11 @@ type tracer struct {
 	greedy  bool
 }
 
-// BeginTrace makes the next draw, of whatever may become of a row, a traced one. EndTrace must follow it.
+// BeginTrace makes the next draw, of whatever may become of a row, a traced one. EndTrace or DropTrace must follow it.
 func (s *Scratch) BeginTrace(row []float32) { s.tracer = &tracer{row: slices.Clone(row)} }
+
+// DropTrace ends a trace that EndTrace has not ended.
+func (s *Scratch) DropTrace() { s.tracer = nil }
 
 // EndTrace is how the token was drawn. One that was not drawn at all but forced had no choice.
 func (s *Scratch) EndTrace(id uint32) Trace {

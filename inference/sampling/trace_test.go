@@ -146,3 +146,14 @@ func TestEntropy(t *testing.T) {
 		}
 	}
 }
+
+// A trace that a failed draw leaves open is dropped.
+func TestDropTrace(t *testing.T) {
+	t.Parallel()
+	scratch := NewScratch(4)
+	scratch.BeginTrace(make([]float32, 4))
+	scratch.DropTrace()
+	if scratch.tracer != nil {
+		t.Error("the next draw would be traced")
+	}
+}

@@ -21,7 +21,7 @@ func (s *Scheduler) fit(p *Plan) {
 	}
 }
 
-// growth is how many positions the next step adds.
+// growth is how many positions the next step adds, tokens aside that are guessed right: those count once they are there.
 func (s *Scheduler) growth() int {
 	return len(s.decode) + min(s.cfg.ChunkSize, s.promised())
 }

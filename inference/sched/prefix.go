@@ -68,6 +68,10 @@ func (p *prefix) extend(q *Sequence) {
 		at := q.stored * kvcache.BlockSize
 		tokens := p.block(q, at)
 		if q.stored == len(q.Hashes) {
+			if q.ChunkLimit > 0 { // what is scored is of no use to others, nor in chunks of their size
+				q.stored = math.MaxInt
+				break
+			}
 			q.Hashes = append(q.Hashes, q.Hashes[q.stored-1].Next(tokens))
 		}
 		id, ref, fresh := p.index.Add(q.last, q.Salt, q.Hashes[q.stored], tokens)
