@@ -55,11 +55,24 @@ func (b *builder) settle(visit func(r *rule, again func(*rule))) {
 	for at := 0; at < len(queue) && b.err == nil; at++ {
 		r := queue[at]
 		waits[r] = false
-		if b.work += len(r.nodes); b.work > maxAnalysis {
-			b.fail(errorf("the constraint takes more than %d steps to analyse", maxAnalysis))
+		if b.pass(r) {
+			visit(r, again)
 		}
-		visit(r, again)
 	}
+}
+
+// pass counts a pass through a rule's places; false: there were too many.
+func (b *builder) pass(r *rule) bool {
+	if r.size == 0 {
+		for _, n := range r.nodes {
+			r.size += 1 + len(n.edges) + len(n.eps) + len(n.calls)
+		}
+	}
+	if b.work += r.size; b.work > maxAnalysis {
+		b.fail(errorf("the constraint takes more than %d steps to analyse", maxAnalysis))
+	}
+	b.fail(b.limit.poll(r.size))
+	return b.err == nil
 }
 
 // callers is the rules that call each rule.
@@ -109,7 +122,7 @@ func (c *call) productive() bool {
 func (b *builder) nullables() {
 	callers := b.callers()
 	b.settle(func(r *rule, again func(*rule)) {
-		for changed := true; changed; {
+		for changed := true; changed && b.pass(r); {
 			changed = false
 			for _, n := range slices.Backward(r.nodes) { // ends come last, mostly
 				if !n.ends && n.endsHere() {
@@ -155,7 +168,7 @@ func (n *node) endsHere() bool {
 func (b *builder) prune() {
 	callers := b.callers()
 	b.settle(func(r *rule, again func(*rule)) {
-		for changed := true; changed; {
+		for changed := true; changed && b.pass(r); {
 			changed = false
 			for _, n := range slices.Backward(r.nodes) {
 				if !n.alive && n.canEnd() {
@@ -258,7 +271,7 @@ func (b *builder) follows() {
 func (b *builder) firsts() {
 	callers := b.callers()
 	b.settle(func(r *rule, again func(*rule)) {
-		for changed := true; changed; {
+		for changed := true; changed && b.pass(r); {
 			changed = false
 			for _, n := range slices.Backward(r.nodes) {
 				was := n.firsts

@@ -6,6 +6,7 @@ type builder struct {
 	terms map[*terminal]bool
 	nodes int
 	work  int // steps of the analysis
+	limit *budget
 	err   error
 }
 
@@ -57,7 +58,7 @@ func (b *builder) rule(r *rule) {
 
 // expr appends an expression behind a node and returns the node behind it.
 func (b *builder) expr(r *rule, from *node, e expr) *node {
-	if b.err != nil {
+	if b.fail(b.limit.spend(1)); b.err != nil { // what is empty makes no node, and may be repeated any number of times
 		return from
 	}
 	switch e := e.(type) {
@@ -76,11 +77,14 @@ func (b *builder) expr(r *rule, from *node, e expr) *node {
 		}
 		return from
 	case choice:
-		to := b.node(r)
+		ends := make([]*node, 0, len(e))
 		for _, sub := range e {
 			in := b.node(r)
 			from.eps = append(from.eps, in)
-			out := b.expr(r, in, sub)
+			ends = append(ends, b.expr(r, in, sub))
+		}
+		to := b.node(r) // behind what leads there: the analysis goes backwards
+		for _, out := range ends {
 			out.eps = append(out.eps, to)
 		}
 		return to
@@ -106,7 +110,7 @@ func (b *builder) expr(r *rule, from *node, e expr) *node {
 
 // class appends a character of some ranges.
 func (b *builder) class(r *rule, from *node, e class) *node {
-	n := &nfa{}
+	n := &nfa{budget: b.limit}
 	begin, err := n.state()
 	b.fail(err)
 	end, err := n.state()
@@ -121,10 +125,11 @@ func (b *builder) automaton(r *rule, from *node, n *nfa, begin, end int32) *node
 	places[begin] = b.node(r)
 	from.eps = append(from.eps, places[begin])
 	for s := range n.states {
-		if places[s] == nil {
+		if places[s] == nil && int32(s) != end {
 			places[s] = b.node(r)
 		}
 	}
+	places[end] = b.node(r) // behind what leads there
 	for s, state := range n.states {
 		for _, x := range state.ranges {
 			places[s].edges = append(places[s].edges, edge{x.lo, x.hi, places[x.to]})
@@ -144,9 +149,10 @@ func (b *builder) repeated(r *rule, from *node, e repeated) *node {
 		b.fail(errorf("a repetition counts beyond %d", maxRepeat))
 		return from
 	case e.max < 0 && e.min <= 1:
-		in, to := b.node(r), b.node(r)
+		in := b.node(r)
 		from.eps = append(from.eps, in)
 		out := b.expr(r, in, e.of)
+		to := b.node(r)
 		out.eps = append(out.eps, in, to)
 		if e.min == 0 {
 			in.eps = append(in.eps, to)

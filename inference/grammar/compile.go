@@ -1,6 +1,9 @@
 package grammar
 
-import "slices"
+import (
+	"context"
+	"slices"
+)
 
 // Kind is what a constraint is written in.
 type Kind int
@@ -21,31 +24,36 @@ type Constraint struct {
 	Choices []string // of KindChoice, none empty
 }
 
-// Compile makes the grammar of a constraint for a vocabulary. The error is an *Error.
-func Compile(c Constraint, v *Vocabulary) (*Grammar, error) {
+// Compile makes the grammar of a constraint for a vocabulary. The error is an *Error, or the cause of ctx if that ends
+// first, which is noticed within some tens of milliseconds.
+func Compile(ctx context.Context, c Constraint, v *Vocabulary) (*Grammar, error) {
 	if len(c.Text) > maxSource {
 		return nil, errorf("it has more than %d bytes", maxSource)
 	}
+	limit := &budget{stop: func() error { return context.Cause(ctx) }, polled: pollSteps}
 	var start *rule
 	var err error
 	switch c.Kind {
 	case KindJSONSchema:
-		start, err = compileSchema(c.Text, v)
+		start, err = compileSchema(limit, c.Text, v)
 	case KindJSONObject:
 		start = newJSONRules(v).object
 	case KindRegex:
-		start, err = compileRegex(c.Text)
+		start, err = compileRegex(limit, c.Text)
 	case KindGrammar:
-		start, err = compileGrammar(c.Text)
+		start, err = compileGrammar(limit, c.Text)
 	case KindChoice:
 		start, err = compileChoice(c.Choices)
 	default:
 		err = errorf("no kind of constraint")
 	}
+	if limit.err != nil { // whatever came of it
+		err = limit.err
+	}
 	if err != nil {
 		return nil, err
 	}
-	g, err := newGrammar(v, start)
+	g, err := newGrammar(v, limit, start)
 	if err != nil {
 		return nil, err
 	}
@@ -54,8 +62,8 @@ func Compile(c Constraint, v *Vocabulary) (*Grammar, error) {
 }
 
 // compileRegex makes the rule of the texts that an expression matches.
-func compileRegex(source string) (*rule, error) {
-	d, err := compileRegexp(source)
+func compileRegex(limit *budget, source string) (*rule, error) {
+	d, err := compileRegexp(limit, source)
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,8 @@ type dfa struct {
 	firsts []byteSet // by state: the bytes that lead on
 	follow byteSet   // bytes that may come behind; others are not looked at
 
+	budget *budget // while it is made
+
 	mu      sync.Mutex
 	locals  []atomic.Pointer[local] // by state
 	classed *classTrie              // the vocabulary, by classes; guarded by mu
@@ -80,10 +82,10 @@ func (n *nfa) determine(from, to int32) (*dfa, error) {
 	for b := range 256 {
 		sample[class[b]] = byte(b)
 	}
-	d := &dfa{class: class, classes: classes}
+	d := &dfa{class: class, classes: classes, budget: n.budget}
 	w := &subsets{nfa: n, ids: map[string]int32{}, mark: make([]int, len(n.states))}
 	w.add([]int32{from}, true)
-	work := 0
+	work, spent := 0, 0
 	for i := 0; i < len(w.sets); i++ { //nolint:intrange // the list grows
 		if len(w.sets) > maxDFA {
 			return nil, errorf("an expression needs more than %d states", maxDFA)
@@ -110,8 +112,12 @@ func (n *nfa) determine(from, to int32) (*dfa, error) {
 			return nil, errorf("an expression takes more than %d steps to prepare", maxDFAWork)
 		}
 		w.spent = 0
+		if err := n.spend(work - spent + classes); err != nil {
+			return nil, err
+		}
+		spent = work
 	}
-	return d.finish(), nil
+	return d.finish()
 }
 
 // subsets numbers sets of states.
@@ -173,7 +179,7 @@ func (w *subsets) reachesEnd(set []int32, to int32, start bool) bool {
 }
 
 // finish drops the states from which nothing is accepted, and merges those that accept the same.
-func (d *dfa) finish() *dfa {
+func (d *dfa) finish() (*dfa, error) {
 	d.loop, d.close = -1, -1
 	d.follow = *allBytes()
 	n := len(d.accepts)
@@ -181,7 +187,7 @@ func (d *dfa) finish() *dfa {
 	number := make([]int32, n) // of the part that a state is in; -1: dead
 	parts := d.partition(alive, number)
 	if n == 0 || !alive[0] {
-		return &dfa{class: d.class, classes: d.classes, loop: -1, close: -1}
+		return &dfa{class: d.class, classes: d.classes, loop: -1, close: -1}, d.budget.poll(n)
 	}
 	// The start's part comes first.
 	swap := number[0]
@@ -212,8 +218,17 @@ func (d *dfa) finish() *dfa {
 	d.next, d.accepts = next, accepts
 	d.join()
 	d.locals = make([]atomic.Pointer[local], parts)
-	return d.finishFirsts()
+	d.finishFirsts()
+	err := d.budget.spend(32 * parts)
+	if err == nil {
+		err = d.budget.keep(d.size())
+	}
+	d.budget = nil // which ends with Compile
+	return d, err
 }
+
+// size is about how many bytes an automaton takes, what it knows of a vocabulary not counted.
+func (d *dfa) size() int { return 400 + 4*len(d.next) + 41*len(d.accepts) }
 
 // join gives bytes one class that lead to the same states.
 func (d *dfa) join() {
@@ -247,7 +262,7 @@ func (d *dfa) join() {
 }
 
 // finishFirsts finds the bytes that lead on from each state.
-func (d *dfa) finishFirsts() *dfa {
+func (d *dfa) finishFirsts() {
 	d.firsts = make([]byteSet, len(d.accepts))
 	for s := range d.firsts {
 		for b := range 256 {
@@ -256,7 +271,6 @@ func (d *dfa) finishFirsts() *dfa {
 			}
 		}
 	}
-	return d
 }
 
 // alive says of each state whether something is accepted from it.
@@ -347,7 +361,8 @@ func (d *dfa) partition(alive []bool, number []int32) int {
 			return parts
 		}
 		parts = len(ids)
-		if work += len(number) * d.classes; work > maxDFAWork {
+		work += len(number) * d.classes
+		if err := d.budget.spend(len(number) * d.classes / 2); err != nil || work > maxDFAWork {
 			return distinct()
 		}
 	}
@@ -370,8 +385,8 @@ func jointClasses(a, b *dfa) (class [256]uint8, sample []byte) {
 }
 
 // combine makes the automaton of the texts for which keep says yes, by whether a and b accept them.
-func combine(a, b *dfa, keep func(a, b bool) bool) (*dfa, error) {
-	d := &dfa{}
+func combine(limit *budget, a, b *dfa, keep func(a, b bool) bool) (*dfa, error) {
+	d := &dfa{budget: limit}
 	var sample []byte
 	d.class, sample = jointClasses(a, b)
 	d.classes = len(sample)
@@ -399,6 +414,9 @@ func combine(a, b *dfa, keep func(a, b bool) bool) (*dfa, error) {
 		if len(list) > maxDFA || i*d.classes > maxDFAWork {
 			return nil, errorf("patterns need more than %d states together", maxDFA)
 		}
+		if err := limit.spend(d.classes); err != nil {
+			return nil, err
+		}
 		p := list[i]
 		d.accepts = append(d.accepts, keep(accepted(a, p[0]), accepted(b, p[1])))
 		for _, by := range sample {
@@ -416,13 +434,13 @@ func combine(a, b *dfa, keep func(a, b bool) bool) (*dfa, error) {
 			}
 		}
 	}
-	return d.finish(), nil
+	return d.finish()
 }
 
-func intersect(a, b *dfa) (*dfa, error) {
-	return combine(a, b, func(a, b bool) bool { return a && b })
+func intersect(limit *budget, a, b *dfa) (*dfa, error) {
+	return combine(limit, a, b, func(a, b bool) bool { return a && b })
 }
 
-func subtract(a, b *dfa) (*dfa, error) {
-	return combine(a, b, func(a, b bool) bool { return a && !b })
+func subtract(limit *budget, a, b *dfa) (*dfa, error) {
+	return combine(limit, a, b, func(a, b bool) bool { return a && !b })
 }

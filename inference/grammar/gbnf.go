@@ -9,7 +9,7 @@ type gbnf struct {
 }
 
 // parseGBNF makes the rule "root" of a grammar in GBNF.
-func parseGBNF(text string) (*rule, error) {
+func parseGBNF(limit *budget, text string) (*rule, error) {
 	p := &gbnf{symbols: newSymbols()}
 	p.text = text
 	p.space(true)
@@ -23,7 +23,7 @@ func parseGBNF(text string) (*rule, error) {
 	if err := p.symbols.complete(); err != nil {
 		return nil, err
 	}
-	z := &regulariser{regular: map[*rule]regularity{}}
+	z := newRegulariser(limit)
 	z.rules(p.symbols.order)
 	return root, nil
 }
@@ -158,7 +158,10 @@ func (p *gbnf) end(nested bool) error {
 }
 
 func (p *gbnf) postfix(e expr) (expr, error) {
-	for {
+	for signs := 0; ; signs++ {
+		if p.deep+signs > maxNesting {
+			return nil, p.fail("repetitions are nested more than %d deep", maxNesting)
+		}
 		low, high := 0, -1
 		switch {
 		case p.take("*"):
@@ -174,7 +177,7 @@ func (p *gbnf) postfix(e expr) (expr, error) {
 		default:
 			return e, nil
 		}
-		e = repeated{e, low, high}
+		e = again(e, low, high)
 	}
 }
 

@@ -19,8 +19,8 @@ type Grammar struct {
 }
 
 // newGrammar makes the grammar of the texts that a rule reads.
-func newGrammar(v *Vocabulary, start *rule) (*Grammar, error) {
-	b := &builder{terms: map[*terminal]bool{}}
+func newGrammar(v *Vocabulary, limit *budget, start *rule) (*Grammar, error) {
+	b := &builder{terms: map[*terminal]bool{}, limit: limit}
 	b.rule(start)
 	if b.err != nil {
 		return nil, b.err
@@ -40,6 +40,9 @@ func newGrammar(v *Vocabulary, start *rule) (*Grammar, error) {
 		return nil, errorf("it allows more than %d things at once", maxConfigs)
 	}
 	g.warm(b)
+	if limit.err != nil {
+		return nil, limit.err
+	}
 	return g, nil
 }
 
@@ -55,9 +58,10 @@ func (g *Grammar) warm(b *builder) {
 				}
 				seen[c.term.dfa] = true
 				d := c.term.dfa
-				for s := int32(0); int(s) < len(d.accepts) && left > 0; s++ {
+				for s := int32(0); int(s) < len(d.accepts) && left > 0 && b.limit.poll(64) == nil; s++ {
 					before := d.walked
 					d.localOf(g.vocabulary, s)
+					b.limit.poll(d.walked - before) //nolint:errcheck // the next one says so
 					left -= 64 + d.walked - before
 				}
 			}

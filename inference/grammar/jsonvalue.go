@@ -34,13 +34,13 @@ func (v *Vocabulary) terminals() *jsonDFAs {
 			}
 			return d.share(",:]} \n")
 		}
-		v.jsonDFAs.space = share(compileRegexp(` |(?:\n[ \t]*)?`))
+		v.jsonDFAs.space = share(compileRegexp(nil, ` |(?:\n[ \t]*)?`))
 		v.jsonDFAs.space.share("\"{[]}-0123456789tfn")
 		v.jsonDFAs.space.loop = v.jsonDFAs.space.step(0, '\n')
 		v.jsonDFAs.text = share(jsonText())
-		v.jsonDFAs.number = share(compileRegexp(numberPattern))
-		v.jsonDFAs.integer = share(compileRegexp(integerPattern))
-		v.jsonDFAs.name = share(contentDFA(&syntax.Regexp{Op: syntax.OpEmptyMatch}))
+		v.jsonDFAs.number = share(compileRegexp(nil, numberPattern))
+		v.jsonDFAs.integer = share(compileRegexp(nil, integerPattern))
+		v.jsonDFAs.name = share(contentDFA(nil, &syntax.Regexp{Op: syntax.OpEmptyMatch}))
 		v.jsonDFAs.formats = map[string]*dfa{}
 	})
 	return &v.jsonDFAs
@@ -59,7 +59,7 @@ func (d *dfa) share(follow string) *dfa {
 // jsonText is the automaton of JSON strings in all their spellings. An escaped surrogate comes as a pair.
 func jsonText() (*dfa, error) {
 	const escape = `\\(?:["\\/bfnrt]|u(?:[0-9a-cefA-CEF][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}|[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}))`
-	d, err := compileRegexp(`"(?:[^"\\\x00-\x1F]|` + escape + `)*"`)
+	d, err := compileRegexp(nil, `"(?:[^"\\\x00-\x1F]|`+escape+`)*"`)
 	if err != nil {
 		return nil, err
 	}
@@ -149,8 +149,8 @@ func (j *jsonRules) list(left string, item expr, right string) expr {
 
 // contentDFA makes the automaton of JSON strings in which an expression is found, written with no more escapes than they
 // need.
-func contentDFA(e *syntax.Regexp) (*dfa, error) {
-	n := &nfa{json: true}
+func contentDFA(limit *budget, e *syntax.Regexp) (*dfa, error) {
+	n := &nfa{json: true, budget: limit}
 	anyRune := &syntax.Regexp{Op: syntax.OpCharClass, Rune: []rune{0, unicode.MaxRune}}
 	anything := &syntax.Regexp{Op: syntax.OpStar, Sub: []*syntax.Regexp{anyRune}}
 	whole := &syntax.Regexp{Op: syntax.OpConcat, Sub: []*syntax.Regexp{anything, e, anything}}
@@ -166,16 +166,16 @@ func contentDFA(e *syntax.Regexp) (*dfa, error) {
 	if err != nil {
 		return nil, err
 	}
-	return quoted(d), nil
+	return quoted(limit, d)
 }
 
 // quoted is the automaton of what another accepts between quotes, which it accepts at the beginning of a character only.
-func quoted(d *dfa) *dfa {
+func quoted(limit *budget, d *dfa) (*dfa, error) {
 	if d.empty() {
-		return d
+		return d, nil
 	}
 	states := len(d.accepts)
-	q := &dfa{class: d.class, classes: d.classes + 1}
+	q := &dfa{class: d.class, classes: d.classes + 1, budget: limit}
 	q.class['"'] = uint8(d.classes)
 	row := func(s int) []int32 { return q.next[s*q.classes : (s+1)*q.classes] }
 	q.next = make([]int32, (states+2)*q.classes)

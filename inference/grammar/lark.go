@@ -12,6 +12,7 @@ type lark struct {
 	scanner
 	symbols *symbols
 	ignored []string
+	budget  *budget
 }
 
 // larkCommon are the terminals of Lark's own library, common.lark.
@@ -27,8 +28,8 @@ var larkCommon = map[string]string{ //nolint:gochecknoglobals // a constant in a
 }
 
 // parseLark makes the rule "start" of a grammar in Lark's notation.
-func parseLark(text string) (*rule, error) {
-	p := &lark{symbols: newSymbols()}
+func parseLark(limit *budget, text string) (*rule, error) {
+	p := &lark{symbols: newSymbols(), budget: limit}
 	p.text = text
 	p.lines()
 	for p.at < len(p.text) {
@@ -55,7 +56,7 @@ func isTerminal(name string) bool {
 
 // finish makes terminals of what is regular and puts what is ignored before each.
 func (p *lark) finish(start *rule) (*rule, error) {
-	z := &regulariser{regular: map[*rule]regularity{}}
+	z := newRegulariser(p.budget)
 	automata := map[*rule]*terminal{}
 	for _, r := range p.symbols.order {
 		if !isTerminal(r.name) {
@@ -64,7 +65,7 @@ func (p *lark) finish(start *rule) (*rule, error) {
 		if !z.is(reference{r}) {
 			return nil, &Error{Reason: "a terminal calls itself or a rule", Where: r.name}
 		}
-		d, err := regularDFA(r.body)
+		d, err := regularDFA(p.budget, nil, r.body)
 		if err != nil {
 			reason := "a terminal is not regular"
 			if e, ok := err.(*Error); ok { //nolint:errorlint // ours, never wrapped
@@ -86,7 +87,7 @@ func (p *lark) finish(start *rule) (*rule, error) {
 		}
 		skip = reference{&rule{name: "ignored", body: repeated{kinds, 0, -1}}}
 	}
-	l := &larkLinker{automata: automata, skip: skip}
+	l := &larkLinker{budget: p.budget, automata: automata, skip: skip}
 	for _, r := range p.symbols.order {
 		if !isTerminal(r.name) {
 			r.body = l.link(r.body)
@@ -103,6 +104,7 @@ func (p *lark) finish(start *rule) (*rule, error) {
 
 // larkLinker replaces the terminals in rules by their automata.
 type larkLinker struct {
+	budget   *budget
 	automata map[*rule]*terminal
 	skip     expr // what is ignored; nil: nothing
 	err      error
@@ -121,7 +123,7 @@ func (l *larkLinker) link(e expr) expr {
 	case literal, class:
 		return l.behind(e)
 	case pattern:
-		d, err := regularDFA(e)
+		d, err := regularDFA(l.budget, nil, e)
 		if err != nil {
 			if l.err == nil {
 				l.err = err
@@ -465,15 +467,18 @@ func (p *lark) regexp() (expr, error) {
 }
 
 func (p *lark) postfix(e expr) (expr, error) {
-	for {
+	for signs := 0; ; signs++ {
+		if p.deep+signs > maxNesting {
+			return nil, p.fail("repetitions are nested more than %d deep", maxNesting)
+		}
 		p.blanks()
 		switch {
 		case p.take("*"):
-			e = repeated{e, 0, -1}
+			e = again(e, 0, -1)
 		case p.take("+"):
-			e = repeated{e, 1, -1}
+			e = again(e, 1, -1)
 		case p.take("?"):
-			e = repeated{e, 0, 1}
+			e = again(e, 0, 1)
 		case p.take("~"):
 			p.blanks()
 			low, ok := p.number()
@@ -488,7 +493,7 @@ func (p *lark) postfix(e expr) (expr, error) {
 			if !ok {
 				return nil, p.fail("a repetition must be ~ n or ~ n..m of at most %d", maxRepeat)
 			}
-			e = repeated{e, low, high}
+			e = again(e, low, high)
 		default:
 			return e, nil
 		}

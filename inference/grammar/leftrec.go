@@ -31,6 +31,7 @@ func (b *builder) leftRecursion() error {
 		for i, r := range set {
 			r.start = starts[i]
 			r.nodes = reachable(r.start)
+			r.size = 0
 			r.nullable = false
 		}
 		if b.err != nil {

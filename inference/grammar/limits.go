@@ -15,6 +15,9 @@ const (
 	maxNFA         = 100_000   // places of one regular expression
 	maxDFA         = 20_000    // states of one terminal
 	maxDFAWork     = 8 << 20   // steps to determine or to combine terminals
+	maxLift        = 16 << 20  // steps to look for terminals in the rules of GBNF, which stay rules beyond that
+	maxWork        = 48 << 20  // steps of all automata and combinations of schemas
+	maxKept        = 64 << 20  // bytes of all automata, rules of schemas and lists of values
 	maxRepeat      = 1 << 20   // repetitions that an expression of a grammar or a schema counts
 	maxChoices     = 100_000   // values of an enum, texts of a choice
 	maxMerges      = 2_000     // pairs of schemas that have to be combined

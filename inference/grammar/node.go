@@ -42,6 +42,7 @@ type rule struct {
 	body  expr
 	start *node
 	nodes []*node
+	size  int // of a pass through the nodes; 0: not known yet
 
 	built      bool
 	nullable   bool

@@ -133,6 +133,17 @@ func (s *scanner) quoted() (string, error) {
 	return "", s.fail("a text is not closed")
 }
 
+// again repeats an expression. Of two repetitions that count nothing one is made: x++ is x+.
+func again(e expr, low, high int) expr {
+	if of, ok := e.(repeated); ok && of.uncounted() && (repeated{nil, low, high}).uncounted() {
+		return repeated{of.of, of.min * low, min(of.max, high)}
+	}
+	return repeated{e, low, high}
+}
+
+// uncounted says whether a repetition is *, + or ?.
+func (e repeated) uncounted() bool { return e.min <= 1 && (e.max < 0 || e.min == 0 && e.max == 1) }
+
 // symbols are the rules of a grammar by name.
 type symbols struct {
 	byName  map[string]*rule
@@ -163,14 +174,14 @@ func (s *symbols) complete() error {
 }
 
 // compileGrammar makes the start rule of a grammar: of GBNF if it has "::=" in it, of Lark otherwise.
-func compileGrammar(text string) (*rule, error) {
+func compileGrammar(limit *budget, text string) (*rule, error) {
 	if !utf8.ValidString(text) {
 		return nil, errorf("the grammar is not UTF-8")
 	}
 	if isGBNF(text) {
-		return parseGBNF(text)
+		return parseGBNF(limit, text)
 	}
-	return parseLark(text)
+	return parseLark(limit, text)
 }
 
 // isGBNF says whether a line of a grammar has the sign of GBNF behind a name.

@@ -10,6 +10,19 @@ import (
 type nfa struct {
 	states []nfaState
 	json   bool // characters are written as in a JSON string
+	budget *budget
+	left   *int // steps that are left to its maker; nil: no such bound
+}
+
+// spend counts steps.
+func (n *nfa) spend(steps int) error {
+	if n.left != nil {
+		if *n.left -= steps; *n.left < 0 {
+			return errorf("the terminals take more than %d steps to find", maxLift)
+		}
+		return n.budget.poll(steps) // the bound of its maker is the one that counts
+	}
+	return n.budget.spend(steps)
 }
 
 type nfaState struct {
@@ -39,6 +52,9 @@ const (
 func (n *nfa) state() (int32, error) {
 	if len(n.states) >= maxNFA {
 		return 0, errorf("an expression needs more than %d places", maxNFA)
+	}
+	if err := n.spend(1); err != nil {
+		return 0, err
 	}
 	n.states = append(n.states, nfaState{})
 	return int32(len(n.states) - 1), nil
@@ -311,12 +327,12 @@ func parseRegexp(source string) (*syntax.Regexp, error) {
 }
 
 // compileRegexp makes the automaton of the texts that an expression matches as a whole.
-func compileRegexp(source string) (*dfa, error) {
+func compileRegexp(limit *budget, source string) (*dfa, error) {
 	e, err := parseRegexp(source)
 	if err != nil {
 		return nil, err
 	}
-	n := &nfa{}
+	n := &nfa{budget: limit}
 	from, err := n.state()
 	if err != nil {
 		return nil, err

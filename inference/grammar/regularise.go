@@ -13,7 +13,26 @@ func (pattern) isExpr() {}
 // regulariser finds what is regular in the rules of a grammar and makes terminals of it: the masks of terminals are found
 // once, those of rules for each stack.
 type regulariser struct {
+	budget  *budget
+	left    int // steps of maxLift
 	regular map[*rule]regularity
+	lists   map[listKey]listFacts
+}
+
+// listKey is the identity of a sequence or a choice.
+type listKey struct {
+	first *expr
+	size  int
+}
+
+// listFacts is what is known of a list: it is asked again for everything that the list is in.
+type listFacts struct {
+	isKnown, is           bool
+	repeatsKnown, repeats bool
+}
+
+func newRegulariser(limit *budget) *regulariser {
+	return &regulariser{budget: limit, left: maxLift, regular: map[*rule]regularity{}, lists: map[listKey]listFacts{}}
 }
 
 type regularity byte
@@ -60,16 +79,22 @@ func (z *regulariser) is(e expr) bool {
 }
 
 func (z *regulariser) all(list []expr) bool {
-	for _, e := range list {
-		if !z.is(e) {
-			return false
-		}
+	if len(list) == 0 {
+		return true
 	}
-	return true
+	key := listKey{&list[0], len(list)}
+	if known := z.lists[key]; known.isKnown {
+		return known.is
+	}
+	all := !slices.ContainsFunc(list, func(e expr) bool { return !z.is(e) })
+	known := z.lists[key]
+	known.isKnown, known.is = true, all
+	z.lists[key] = known
+	return all
 }
 
 // repeats says whether an expression has a repetition in it, rules that it calls not looked into.
-func repeats(e expr) bool {
+func (z *regulariser) repeats(e expr) bool {
 	var list []expr
 	switch e := e.(type) {
 	case repeated, pattern:
@@ -79,13 +104,24 @@ func repeats(e expr) bool {
 	case choice:
 		list = e
 	}
-	return slices.ContainsFunc(list, repeats)
+	if len(list) == 0 {
+		return false
+	}
+	key := listKey{&list[0], len(list)}
+	known := z.lists[key]
+	if !known.repeatsKnown {
+		some := slices.ContainsFunc(list, z.repeats)
+		known = z.lists[key]
+		known.repeatsKnown, known.repeats = true, some
+		z.lists[key] = known
+	}
+	return known.repeats
 }
 
 // lift replaces what is regular in an expression, and in the rules that it calls.
 func (z *regulariser) lift(e expr) expr {
-	if z.is(e) && repeats(e) {
-		if d, err := regularDFA(e); err == nil {
+	if z.left > 0 && z.is(e) && z.repeats(e) {
+		if d, err := regularDFA(z.budget, &z.left, e); err == nil {
 			return token{&terminal{dfa: d}}
 		}
 	}
@@ -122,9 +158,10 @@ func (z *regulariser) rules(list []*rule) {
 	}
 }
 
-// regularDFA makes the automaton of a regular expression of rules.
-func regularDFA(e expr) (*dfa, error) {
-	n := &nfa{}
+// regularDFA makes the automaton of a regular expression of rules. left, if it is not nil, bounds the steps instead of the
+// budget.
+func regularDFA(limit *budget, left *int, e expr) (*dfa, error) {
+	n := &nfa{budget: limit, left: left}
 	from, err := n.state()
 	if err != nil {
 		return nil, err
@@ -138,7 +175,10 @@ func regularDFA(e expr) (*dfa, error) {
 
 // expr appends a regular expression of rules behind a state and returns the state behind it.
 func (n *nfa) expr(from int32, e expr) (int32, error) {
-	var err error
+	err := n.spend(1) // a rule of nothing but rules makes no state, and may be called any number of times
+	if err != nil {
+		return 0, err
+	}
 	switch e := e.(type) {
 	case literal:
 		return n.literal(from, string(e))

@@ -3,6 +3,7 @@ package grammar
 import (
 	"encoding/binary"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -10,6 +11,7 @@ import (
 // value must satisfy together, since allOf, $ref beside other keywords, patternProperties and branches of anyOf add to
 // each other. Each conjunction is a rule, so that recursion is a rule that calls itself.
 type schemas struct {
+	budget  *budget
 	root    *value
 	json    *jsonRules
 	shared  *jsonDFAs
@@ -17,7 +19,11 @@ type schemas struct {
 	rules   map[string]*rule
 	pending []pendingRule
 	merges  int
-	err     error
+	// What was made of the same keywords before.
+	patterns map[string]*dfa
+	texts    map[string]expr
+	listings map[*value]map[string]bool
+	err      error
 }
 
 type pendingRule struct {
@@ -40,12 +46,15 @@ const (
 )
 
 // compileSchema makes the rule of the JSON texts that conform to a schema.
-func compileSchema(text string, v *Vocabulary) (*rule, error) {
+func compileSchema(limit *budget, text string, v *Vocabulary) (*rule, error) {
 	root, err := parseJSON(text)
 	if err != nil {
 		return nil, err
 	}
-	s := &schemas{root: root, json: newJSONRules(v), shared: v.terminals(), anchors: map[string]*value{}, rules: map[string]*rule{}}
+	s := &schemas{
+		budget: limit, root: root, json: newJSONRules(v), shared: v.terminals(), anchors: map[string]*value{}, rules: map[string]*rule{},
+		patterns: map[string]*dfa{}, texts: map[string]expr{}, listings: map[*value]map[string]bool{},
+	}
 	s.findAnchors(root, false)
 	start := s.rule([]part{{schema: root}})
 	for len(s.pending) > 0 && s.err == nil {
@@ -67,7 +76,7 @@ func (s *schemas) fail(err error) {
 
 // refuse notes that a schema asks for something that cannot be enforced.
 func (s *schemas) refuse(at *value, keyword, why string) {
-	where := at.pointer
+	where := at.pointer()
 	if keyword != "" {
 		where += "/" + escapePointer(keyword)
 		why = keyword + ": " + why
@@ -77,6 +86,7 @@ func (s *schemas) refuse(at *value, keyword, why string) {
 
 // rule is the rule of a conjunction, which is compiled later.
 func (s *schemas) rule(set []part) *rule {
+	s.fail(s.budget.spend(1 + len(set)))
 	slices.SortFunc(set, func(a, b part) int {
 		if a.schema.id != b.schema.id {
 			return a.schema.id - b.schema.id
@@ -92,6 +102,7 @@ func (s *schemas) rule(set []part) *rule {
 	if r := s.rules[string(key)]; r != nil {
 		return r
 	}
+	s.fail(s.budget.keep(300 + len(key) + 16*len(set)))
 	r := &rule{name: "schema"}
 	s.rules[string(key)] = r
 	s.pending = append(s.pending, pendingRule{r, set})
@@ -106,6 +117,10 @@ func (s *schemas) conjunction(set []part) expr {
 	set, never := s.spread(set)
 	if s.err != nil || never {
 		return nothing{}
+	}
+	// A schema that does no more than refer to another is that one: however many do, there is one rule.
+	if said := keepIf(slices.Clone(set), part.says); len(said) < len(set) && len(said) <= 1 {
+		return reference{s.rule(said)}
 	}
 	for i, p := range set {
 		for _, c := range []struct {
@@ -125,10 +140,42 @@ func (s *schemas) conjunction(set []part) expr {
 	return s.values(set)
 }
 
+// says whether a schema restricts its values, choices that were made not counted.
+func (p part) says() bool {
+	for _, m := range p.schema.members {
+		switch m.name {
+		case "anyOf":
+			if p.settled&anyOfSettled == 0 {
+				return true
+			}
+		case "oneOf":
+			if p.settled&oneOfSettled == 0 {
+				return true
+			}
+		case "$ref", "allOf":
+			if p.settled&refSettled == 0 {
+				return true
+			}
+		case "type", "enum", "const":
+			return true
+		default:
+			for t := types(1); t != 0 && t&allTypes != 0; t <<= 1 {
+				if slices.Contains(keywordsOf(t), m.name) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
 // branches is the choice among the schemas of anyOf or oneOf.
 func (s *schemas) branches(set []part, at int, flag settled, group *value) expr {
 	var out choice
 	for _, branch := range group.items {
+		if s.err != nil {
+			break
+		}
 		with := slices.Clone(set)
 		with[at].settled |= flag
 		out = append(out, reference{s.rule(append(with, part{schema: branch}))})
@@ -165,6 +212,7 @@ func (s *schemas) spread(set []part) (out []part, never bool) {
 			s.refuse(p.schema, "", "a schema must be an object, true or false")
 			return nil, true
 		}
+		s.fail(s.budget.spend(8 + len(p.schema.members)))
 		s.check(p.schema)
 		spread := p
 		spread.settled |= refSettled
@@ -173,6 +221,7 @@ func (s *schemas) spread(set []part) (out []part, never bool) {
 			continue
 		}
 		if ref := p.schema.get("$ref"); ref != nil {
+			s.fail(s.budget.spend(len(ref.text)))
 			if to := s.resolve(p.schema, ref); to != nil {
 				queue = append(queue, part{schema: to})
 			}
@@ -320,10 +369,8 @@ func (s *schemas) resolve(at, ref *value) *value {
 }
 
 func index(items []*value, name string) *value {
-	for i, item := range items {
-		if itoa(i) == name {
-			return item
-		}
+	if i, err := strconv.Atoi(name); err == nil && i >= 0 && i < len(items) && itoa(i) == name {
+		return items[i]
 	}
 	return nil
 }

@@ -30,6 +30,7 @@ func (s *schemas) array(set []part) expr {
 		return nothing{}
 	}
 	item := func(i int) expr {
+		s.fail(s.budget.spend(len(set)))
 		var of []part
 		for j := range set {
 			switch {
@@ -52,7 +53,7 @@ func (s *schemas) array(set []part) expr {
 		rest.max = int(most) - length
 	}
 	behind := &rule{name: "items", body: sequence{rest, end}}
-	for i := length - 1; i >= 1; i-- {
+	for i := length - 1; i >= 1 && s.err == nil; i-- {
 		next := choice{sequence{literal(","), space, item(i), reference{behind}}}
 		if i >= int(least) {
 			next = append(next, end)

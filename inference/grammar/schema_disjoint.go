@@ -1,6 +1,9 @@
 package grammar
 
-import "math/bits"
+import (
+	"maps"
+	"math/bits"
+)
 
 // disjoint says whether no value can satisfy two schemas of a oneOf, and refuses it if that can't be shown.
 func (s *schemas) disjoint(at, group *value) bool {
@@ -54,18 +57,23 @@ func (s *schemas) view(set []part, depth int) view {
 			if keyword == "const" {
 				items = []*value{list}
 			}
-			now := map[string]bool{}
-			var held types
+			held, now := types(0), s.listing(list, items)
 			for _, item := range items {
-				if text := item.canonicalText(); v.listed == nil || v.listed[text] {
-					now[text] = true
+				if v.listed == nil || v.listed[item.canonicalText()] {
 					held |= kindTypes(item)
 				}
 			}
+			if v.listed != nil {
+				now = maps.Clone(now)
+				maps.DeleteFunc(now, func(text string, _ bool) bool { return !v.listed[text] })
+				s.fail(s.budget.keep(64 * len(items)))
+			}
 			v.listed = now
 			v.types &= held
+			s.fail(s.budget.spend(4 * len(items)))
 		}
 		if required := p.schema.get("required"); required != nil {
+			s.fail(s.budget.keep(32 * len(required.items)))
 			for _, r := range required.items {
 				v.required = append(v.required, r.text)
 			}
@@ -85,12 +93,30 @@ func (s *schemas) view(set []part, depth int) view {
 	return v
 }
 
+// listing is the texts of the values of an enum or a const. It is made once for each.
+func (s *schemas) listing(list *value, items []*value) map[string]bool {
+	known := s.listings[list]
+	if known == nil {
+		s.fail(s.budget.keep(64 * (1 + len(items))))
+		known = make(map[string]bool, len(items))
+		for _, item := range items {
+			known[item.canonicalText()] = true
+		}
+		s.listings[list] = known
+	}
+	return known
+}
+
 // apart says whether it is known that no value satisfies both.
 func (v *view) apart(w *view, s *schemas, depth int) bool {
+	s.fail(s.budget.spend(1 + len(v.required) + len(w.required)))
 	switch {
+	case s.err != nil:
+		return false
 	case v.never || w.never || v.types&w.types == 0:
 		return true
 	case v.listed != nil && w.listed != nil:
+		s.fail(s.budget.spend(len(v.listed)))
 		for text := range v.listed {
 			if w.listed[text] {
 				return false
@@ -101,6 +127,9 @@ func (v *view) apart(w *view, s *schemas, depth int) bool {
 		return false
 	}
 	for _, name := range append(append([]string(nil), v.required...), w.required...) {
+		if s.fail(s.budget.spend((len(v.set) + len(w.set)) * (1 + len(name)))); s.err != nil {
+			return false
+		}
 		a, b := s.property(v.set, name, depth), s.property(w.set, name, depth)
 		if a.apart(&b, s, depth+1) {
 			return true

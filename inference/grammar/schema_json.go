@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math/big"
+	"strconv"
 	"strings"
 )
 
@@ -17,8 +18,12 @@ type value struct {
 	members []member
 	byName  map[string]*value
 
-	id      int    // of a schema: its number
-	pointer string // where it is
+	id     int    // of a schema: its number
+	parent *value // where it is; nil of the root
+	name   string // in an object
+	index  int    // in an array
+
+	written string // canonicalText, once it was asked for
 
 	embedded bool // within a schema that has an $id of its own
 }
@@ -39,6 +44,19 @@ const (
 	isObject
 )
 
+// pointer is where a value is, as a JSON pointer. It is made for errors only: that of every value would take memory by the
+// square of a text.
+func (v *value) pointer() string {
+	if v == nil || v.parent == nil {
+		return ""
+	}
+	step := escapePointer(v.name)
+	if v.parent.kind == isArray {
+		step = itoa(v.index)
+	}
+	return v.parent.pointer() + "/" + step
+}
+
 // get is the member of an object; nil if there is none.
 func (v *value) get(name string) *value {
 	if v.kind != isObject {
@@ -52,7 +70,7 @@ func parseJSON(text string) (*value, error) {
 	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.UseNumber()
 	p := &jsonParser{decoder: decoder}
-	v, err := p.value("", 0)
+	v, err := p.value(&value{}, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -67,16 +85,17 @@ type jsonParser struct {
 	count   int
 }
 
-func (p *jsonParser) value(pointer string, depth int) (*value, error) {
+// value reads into v, which says where it is.
+func (p *jsonParser) value(v *value, depth int) (*value, error) {
 	if depth > maxNesting {
-		return nil, &Error{Reason: "the schema is nested more than the limit", Where: pointer}
+		return nil, &Error{Reason: "the schema is nested more than the limit", Where: v.pointer()}
 	}
 	token, err := p.decoder.Token()
 	if err != nil {
-		return nil, &Error{Reason: "the schema is not valid JSON", Where: pointer}
+		return nil, &Error{Reason: "the schema is not valid JSON", Where: v.pointer()}
 	}
 	p.count++
-	v := &value{id: p.count, pointer: pointer}
+	v.id = p.count
 	switch token := token.(type) {
 	case nil:
 	case bool:
@@ -99,7 +118,7 @@ func (p *jsonParser) value(pointer string, depth int) (*value, error) {
 
 func (p *jsonParser) array(v *value, depth int) error {
 	for p.decoder.More() {
-		item, err := p.value(v.pointer+"/"+itoa(len(v.items)), depth+1)
+		item, err := p.value(&value{parent: v, index: len(v.items)}, depth+1)
 		if err != nil {
 			return err
 		}
@@ -114,12 +133,12 @@ func (p *jsonParser) object(v *value, depth int) error {
 		token, err := p.decoder.Token()
 		name, ok := token.(string)
 		if err != nil || !ok {
-			return &Error{Reason: "the schema is not valid JSON", Where: v.pointer}
+			return &Error{Reason: "the schema is not valid JSON", Where: v.pointer()}
 		}
 		if v.byName[name] != nil {
-			return &Error{Reason: "an object of the schema has a member twice", Where: v.pointer}
+			return &Error{Reason: "an object of the schema has a member twice", Where: v.pointer()}
 		}
-		item, err := p.value(v.pointer+"/"+escapePointer(name), depth+1)
+		item, err := p.value(&value{parent: v, name: name}, depth+1)
 		if err != nil {
 			return err
 		}
@@ -132,12 +151,12 @@ func (p *jsonParser) object(v *value, depth int) error {
 // closing reads the bracket that ends an array or an object.
 func (p *jsonParser) closing(v *value) error {
 	if _, err := p.decoder.Token(); err != nil {
-		return &Error{Reason: "the schema is not valid JSON", Where: v.pointer}
+		return &Error{Reason: "the schema is not valid JSON", Where: v.pointer()}
 	}
 	return nil
 }
 
-func itoa(i int) string { return big.NewInt(int64(i)).String() }
+func itoa(i int) string { return strconv.Itoa(i) }
 
 func escapePointer(name string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
@@ -207,8 +226,12 @@ func (v *value) canonical(b *strings.Builder) {
 	}
 }
 
+// canonicalText is a value as compact JSON.
 func (v *value) canonicalText() string {
-	var b strings.Builder
-	v.canonical(&b)
-	return b.String()
+	if v.written == "" {
+		var b strings.Builder
+		v.canonical(&b)
+		v.written = b.String()
+	}
+	return v.written
 }

@@ -18,8 +18,16 @@ type numbers struct {
 	whole     bool
 }
 
-// number is the expression of the numbers that satisfy schemas.
+// number is the expression of the numbers that satisfy schemas. It is made once for the same keywords.
 func (s *schemas) number(set []part, whole bool) expr {
+	kind := "number"
+	if whole {
+		kind = "integer"
+	}
+	return s.once(set, kind, typeNumber, func(set []part) expr { return s.newNumber(set, whole) })
+}
+
+func (s *schemas) newNumber(set []part, whole bool) expr {
 	n := numbers{whole: whole}
 	for _, p := range set {
 		for _, k := range []struct {
@@ -56,7 +64,7 @@ func (s *schemas) number(set []part, whole bool) expr {
 		s.refuse(set[0].schema, "multipleOf", "only whole numbers from 1 to "+itoa(maxMultiple)+" can be enforced")
 		return nothing{}
 	}
-	d, err := n.automaton()
+	d, err := n.automaton(s.budget)
 	if err != nil {
 		s.refuseError(set[0].schema, "minimum", err)
 		return nothing{}
@@ -174,7 +182,7 @@ type digits struct {
 // automaton is the automaton of the numbers, written without exponents.
 //
 //nolint:gocognit // one machine: what it reads in each phase, and which numbers it accepts
-func (n *numbers) automaton() (*dfa, error) {
+func (n *numbers) automaton(limit *budget) (*dfa, error) {
 	var least, most [2]*magnitude
 	var some [2]bool
 	for i, negative := range []bool{false, true} {
@@ -244,7 +252,7 @@ func (n *numbers) automaton() (*dfa, error) {
 		}
 		return d, false
 	}
-	return explore([]byte("-.0123456789"), digits{}, step, func(d digits) bool {
+	return explore(limit, []byte("-.0123456789"), digits{}, step, func(d digits) bool {
 		return (d.phase == '0' || d.phase == '1' || d.phase == 'f') && within(d)
 	})
 }

@@ -78,6 +78,9 @@ func (s *schemas) object(set []part) expr {
 		}
 	}
 	for _, n := range o.names {
+		if s.fail(s.budget.spend(len(set) + len(patterns)*len(n))); s.err != nil {
+			return nothing{}
+		}
 		o.values[n] = s.rule(s.valuesOf(set, patterns, n, func(p *namePattern) bool { return p.dfa.accepted(jsonString(n)) }, true))
 	}
 	s.others(o, set, patterns)
@@ -107,26 +110,22 @@ func (s *schemas) namePatterns(set []part) ([]namePattern, error) {
 		if patterns == nil {
 			continue
 		}
-		where := "#" + p.schema.pointer + "/patternProperties"
+		where := "#" + p.schema.pointer() + "/patternProperties"
 		if patterns.kind != isObject {
 			return nil, &Error{Reason: "patternProperties: must be an object of schemas", Where: where}
 		}
 		for _, m := range patterns.members {
-			e, err := parsePattern(m.name)
-			if err != nil {
-				return nil, &Error{Reason: "patternProperties: a pattern is not supported", Where: where}
+			if len(list) == maxPatterns {
+				return nil, &Error{
+					Reason: "patternProperties: more than " + itoa(maxPatterns) + " patterns cannot be enforced",
+					Where:  "#" + set[0].schema.pointer(),
+				}
 			}
-			d, err := contentDFA(e)
+			d, err := s.pattern(m.name)
 			if err != nil {
-				return nil, &Error{Reason: "patternProperties: a pattern exceeds the limits", Where: where}
+				return nil, &Error{Reason: "patternProperties: a pattern is not supported, or exceeds the limits", Where: where}
 			}
 			list = append(list, namePattern{p.schema, d, m.value})
-		}
-	}
-	if len(list) > maxPatterns {
-		return nil, &Error{
-			Reason: "patternProperties: more than " + itoa(maxPatterns) + " patterns cannot be enforced",
-			Where:  "#" + set[0].schema.pointer,
 		}
 	}
 	return list, nil
@@ -181,7 +180,7 @@ func (s *schemas) others(o *objects, set []part, patterns []namePattern) {
 			if matched>>i&1 != 0 {
 				operation = intersect
 			}
-			if names, err = operation(names, patterns[i].dfa); err != nil {
+			if names, err = operation(s.budget, names, patterns[i].dfa); err != nil {
 				s.refuseError(set[0].schema, "patternProperties", err)
 				return
 			}
@@ -208,7 +207,10 @@ func (s *schemas) otherNames(names []string) (*dfa, error) {
 	if len(names) == 0 {
 		return all, nil
 	}
-	n := &nfa{}
+	if err := s.budget.keep(64 * len(names)); err != nil {
+		return nil, err
+	}
+	n := &nfa{budget: s.budget}
 	from, err := n.state()
 	if err != nil {
 		return nil, err
@@ -228,7 +230,7 @@ func (s *schemas) otherNames(names []string) (*dfa, error) {
 	if err != nil {
 		return nil, err
 	}
-	return subtract(all, d)
+	return subtract(s.budget, all, d)
 }
 
 // bounds reads minProperties and maxProperties.

@@ -5,13 +5,36 @@ import (
 	"strings"
 )
 
-// text is the expression of the strings that satisfy schemas.
-func (s *schemas) text(set []part) expr {
+// text is the expression of the strings that satisfy schemas. It is made once for the same keywords.
+func (s *schemas) text(set []part) expr { return s.once(set, "string", typeString, s.newText) }
+
+// once makes what the keywords of a type say, unless the same keywords have been met before.
+func (s *schemas) once(set []part, kind string, t types, make func(set []part) expr) expr {
+	var key strings.Builder
+	key.WriteString(kind)
+	for _, p := range set {
+		for _, keyword := range keywordsOf(t) {
+			if v := p.schema.get(keyword); v != nil {
+				s.fail(s.budget.spend(len(v.text)))
+				key.WriteString("," + keyword + ":" + v.canonicalText())
+			}
+		}
+	}
+	if e := s.texts[key.String()]; e != nil {
+		return e
+	}
+	s.fail(s.budget.keep(300 + key.Len()))
+	e := make(set)
+	s.texts[key.String()] = e
+	return e
+}
+
+func (s *schemas) newText(set []part) expr {
 	least, most := int32(0), int32(-1)
 	var content *dfa
 	restrict := func(at *value, keyword string, d *dfa, err error) {
 		if err == nil && content != nil {
-			d, err = intersect(content, d)
+			d, err = intersect(s.budget, content, d)
 		}
 		if err != nil {
 			s.refuseError(at, keyword, err)
@@ -28,7 +51,7 @@ func (s *schemas) text(set []part) expr {
 			most = high
 		}
 		if pattern := p.schema.get("pattern"); pattern != nil {
-			d, err := patternDFA(pattern)
+			d, err := s.patternDFA(pattern)
 			restrict(p.schema, "pattern", d, err)
 		}
 		if format := p.schema.get("format"); format != nil {
@@ -48,7 +71,7 @@ func (s *schemas) text(set []part) expr {
 		return token{&terminal{dfa: s.json.text.dfa, counts: true, min: least, max: most}}
 	}
 	if least > 0 || most >= 0 {
-		d, err := ofLength(content, s.json.text.dfa, least, most)
+		d, err := ofLength(s.budget, content, s.json.text.dfa, least, most)
 		if err != nil {
 			s.refuseError(set[0].schema, "maxLength", err)
 			return nothing{}
@@ -92,15 +115,28 @@ func (s *schemas) count(at *value, keyword string) int32 {
 }
 
 // patternDFA is the automaton of the JSON strings in which a pattern is found.
-func patternDFA(pattern *value) (*dfa, error) {
+func (s *schemas) patternDFA(pattern *value) (*dfa, error) {
 	if pattern.kind != isString {
 		return nil, errorf("must be a string")
 	}
-	e, err := parsePattern(pattern.text)
+	return s.pattern(pattern.text)
+}
+
+// pattern is patternDFA of an expression. It is made once for a schema.
+func (s *schemas) pattern(source string) (*dfa, error) {
+	if d := s.patterns[source]; d != nil {
+		return d, nil
+	}
+	e, err := parsePattern(source)
 	if err != nil {
 		return nil, err
 	}
-	return contentDFA(e)
+	d, err := contentDFA(s.budget, e)
+	if err != nil {
+		return nil, err
+	}
+	s.patterns[source] = d
+	return d, nil
 }
 
 // parsePattern parses an expression of ECMA 262 as far as RE2 has it too.
@@ -238,7 +274,7 @@ func (d *jsonDFAs) format(format *value) (*dfa, error) {
 	if err != nil {
 		return nil, err
 	}
-	made, err := contentDFA(e)
+	made, err := contentDFA(nil, e)
 	if err != nil {
 		return nil, err
 	}
@@ -247,7 +283,7 @@ func (d *jsonDFAs) format(format *value) (*dfa, error) {
 }
 
 // ofLength is the automaton of those strings of d that have least to most characters; most -1: or more.
-func ofLength(d, text *dfa, least, most int32) (*dfa, error) {
+func ofLength(limit *budget, d, text *dfa, least, most int32) (*dfa, error) {
 	if d.empty() {
 		return d, nil
 	}
@@ -257,7 +293,7 @@ func ofLength(d, text *dfa, least, most int32) (*dfa, error) {
 	}
 	joint, sample := jointClasses(d, text)
 	type place struct{ d, text, count int32 }
-	made, err := explore(sample, place{}, func(p place, b byte) (place, bool) {
+	made, err := explore(limit, sample, place{}, func(p place, b byte) (place, bool) {
 		to := place{d.step(p.d, b), text.step(p.text, b), p.count}
 		if to.d == dead || to.text == dead {
 			return to, false
@@ -280,12 +316,13 @@ func ofLength(d, text *dfa, least, most int32) (*dfa, error) {
 		joint[b] = made.class[sample[joint[b]]]
 	}
 	made.class = joint
-	return made.finishFirsts(), nil
+	made.finishFirsts()
+	return made, nil
 }
 
 // explore makes the automaton of an abstract machine that reads bytes of an alphabet, by all places that it can come to.
-func explore[P comparable](alphabet []byte, start P, step func(P, byte) (P, bool), accepts func(P) bool) (*dfa, error) {
-	d := &dfa{classes: len(alphabet) + 1} // class 0 is that of all other bytes
+func explore[P comparable](limit *budget, alphabet []byte, start P, step func(P, byte) (P, bool), accepts func(P) bool) (*dfa, error) {
+	d := &dfa{classes: len(alphabet) + 1, budget: limit} // class 0 is that of all other bytes
 	for i, b := range alphabet {
 		d.class[b] = uint8(i + 1)
 	}
@@ -294,6 +331,9 @@ func explore[P comparable](alphabet []byte, start P, step func(P, byte) (P, bool
 	for i := 0; i < len(list); i++ { //nolint:intrange // the list grows
 		if len(list) > maxDFA {
 			return nil, errorf("it needs more than %d states", maxDFA)
+		}
+		if err := limit.spend(d.classes); err != nil {
+			return nil, err
 		}
 		d.accepts = append(d.accepts, accepts(list[i]))
 		d.next = append(d.next, dead)
@@ -312,5 +352,5 @@ func explore[P comparable](alphabet []byte, start P, step func(P, byte) (P, bool
 			d.next = append(d.next, id)
 		}
 	}
-	return d.finish(), nil
+	return d.finish()
 }

@@ -42,6 +42,7 @@ func (s *schemas) typesOf(at *value) types {
 	if t.kind == isString {
 		names = []*value{t}
 	}
+	s.fail(s.budget.spend(len(names)))
 	var set types
 	for _, name := range names {
 		known := false
@@ -84,7 +85,8 @@ func (s *schemas) values(set []part) expr {
 			if lists++; lists == 1 {
 				listed = items
 			} else {
-				listed = common(listed, items)
+				s.fail(s.budget.spend(4 * (len(listed) + len(items))))
+				listed = s.common(listed, list, items)
 			}
 		}
 	}
@@ -97,12 +99,9 @@ func (s *schemas) values(set []part) expr {
 	return s.typed(set, allowed)
 }
 
-// common is the values of a that are in b.
-func common(a, b []*value) []*value {
-	in := map[string]bool{}
-	for _, v := range b {
-		in[v.canonicalText()] = true
-	}
+// common is the values of a that are in a list.
+func (s *schemas) common(a []*value, list *value, items []*value) []*value {
+	in := s.listing(list, items)
 	return keepIf(slices.Clone(a), func(v *value) bool { return in[v.canonicalText()] })
 }
 
@@ -159,8 +158,12 @@ func kindTypes(v *value) types {
 
 // listed is the expression of values that are listed, as far as they satisfy the other keywords.
 func (s *schemas) listed(set []part, values []*value, allowed types) expr {
+	s.fail(s.budget.spend(16 * len(values)))
+	s.fail(s.budget.keep(96 * len(values)))
 	var texts []string
 	restricts := map[types]bool{}
+	terminals := map[types]expr{} // of what the keywords of a type say
+	given := make(map[string]bool, len(values))
 	for _, v := range values {
 		t := kindTypes(v)
 		if t&allowed == 0 {
@@ -172,8 +175,19 @@ func (s *schemas) listed(set []part, values []*value, allowed types) expr {
 			restricts[t] = restricted
 		}
 		text := v.canonicalText()
+		if s.err != nil || given[text] {
+			continue
+		}
+		given[text] = true
 		if restricted {
-			fits, err := s.fits(set, v, t, text)
+			if terminals[t] == nil && t&(typeString|typeNumber|typeInteger) != 0 {
+				if t == typeString {
+					terminals[t] = s.text(set)
+				} else {
+					terminals[t] = s.number(set, false)
+				}
+			}
+			fits, err := s.fits(terminals[t], v, t, text)
 			if err != nil {
 				s.fail(err)
 				return nothing{}
@@ -218,16 +232,10 @@ func restrictsType(set []part, t types) bool {
 	return false
 }
 
-// fits says whether a listed value satisfies the keywords for its type.
-func (s *schemas) fits(set []part, v *value, t types, text string) (bool, error) {
+// fits says whether a listed value satisfies the keywords for its type, of which e is the expression.
+func (s *schemas) fits(e expr, v *value, t types, text string) (bool, error) {
 	if v.kind == isArray || v.kind == isObject {
-		return false, &Error{Reason: "enum and const of arrays and objects cannot be combined with keywords that restrict them", Where: "#" + v.pointer}
-	}
-	var e expr
-	if t == typeString {
-		e = s.text(set)
-	} else {
-		e = s.number(set, false)
+		return false, &Error{Reason: "enum and const of arrays and objects cannot be combined with keywords that restrict them", Where: "#" + v.pointer()}
 	}
 	if s.err != nil {
 		return false, s.err
@@ -237,8 +245,9 @@ func (s *schemas) fits(set []part, v *value, t types, text string) (bool, error)
 		return false, nil
 	}
 	if t == typeNumber && !terminal.dfa.accepted(text) {
-		return false, &Error{Reason: "a number of enum or const cannot be compared with the bounds beside it", Where: "#" + v.pointer}
+		return false, &Error{Reason: "a number of enum or const cannot be compared with the bounds beside it", Where: "#" + v.pointer()}
 	}
+	s.fail(s.budget.spend(len(text)))
 	return terminal.accepts(text), nil
 }
 
