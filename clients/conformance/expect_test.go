@@ -44,6 +44,10 @@ type expectation struct {
 	Logprobs         *int     `json:"logprobs"`
 	PromptLogprobs   bool     `json:"promptLogprobs"`
 	Idle             bool     `json:"idle"`
+	ToolCalls        []struct {
+		Name      string         `json:"name"`
+		Arguments map[string]any `json:"arguments"`
+	} `json:"toolCalls"`
 
 	Best         int         `json:"best"`
 	Tokens       []uint32    `json:"tokens"`
@@ -117,6 +121,9 @@ func (e *expectation) checkAnswer(t *testing.T, a *answer) {
 		logprobs = append(logprobs, o.GetLogprobs()...)
 	}
 	e.checkText(t, a.outputs[0].GetText())
+	if e.ToolCalls != nil {
+		e.checkCalls(t, a.outputs[0].GetToolCalls())
+	}
 	prompt, completion := a.usage.GetPromptTokens(), a.usage.GetCompletionTokens()
 	for what, bad := range map[string]bool{
 		"id":               e.ID != "" && a.id != e.ID,
@@ -163,6 +170,23 @@ func (e *expectation) checkText(t *testing.T, text string) {
 	}
 }
 
+func (e *expectation) checkCalls(t *testing.T, calls []*sluicev1.ToolCall) {
+	t.Helper()
+	if len(calls) != len(e.ToolCalls) {
+		t.Fatalf("calls %v, want %v", calls, e.ToolCalls)
+	}
+	for i, call := range calls {
+		arguments := map[string]any{}
+		if err := json.Unmarshal([]byte(call.GetArguments()), &arguments); err != nil {
+			t.Errorf("arguments %q: %v", call.GetArguments(), err)
+		}
+		want := e.ToolCalls[i]
+		if call.GetId() == "" || call.GetName() != want.Name || !cmp.Equal(arguments, want.Arguments) {
+			t.Errorf("call %v, want %v", call, want)
+		}
+	}
+}
+
 // checkLogprobs checks entries with so many of the likeliest tokens each.
 func checkLogprobs(t *testing.T, entries []*sluicev1.TokenLogprobs, top int) {
 	t.Helper()
@@ -181,9 +205,9 @@ func checkLogprobs(t *testing.T, entries []*sluicev1.TokenLogprobs, top int) {
 // checkSame checks that a stream has told what the unary call told.
 func checkSame(t *testing.T, whole, streamed *answer) {
 	t.Helper()
-	// A seed that the request does not name is drawn anew, and the first call leaves the prompt in the cache.
+	// Seeds that the request does not name and ids of calls are drawn anew, and the first request leaves the prompt in the cache.
 	if diff := cmp.Diff(whole.outputs, streamed.outputs, protocmp.Transform(),
-		protocmp.IgnoreFields(&sluicev1.Output{}, "seed")); diff != "" {
+		protocmp.IgnoreFields(&sluicev1.Output{}, "seed"), protocmp.IgnoreFields(&sluicev1.ToolCall{}, "id")); diff != "" {
 		t.Errorf("outputs, unary and streamed: %s", diff)
 	}
 	if diff := cmp.Diff(whole.promptLogprobs, streamed.promptLogprobs, protocmp.Transform()); diff != "" {

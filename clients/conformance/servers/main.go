@@ -3,7 +3,8 @@
 //
 //	{"default": {"addr": "127.0.0.1:40001"},
 //	 "small":   {"addr": "127.0.0.1:40002"},
-//	 "secure":  {"addr": "127.0.0.1:40003", "ca": "/tmp/…/ca.pem", "keys": {"valid": "slk_…", …}}}
+//	 "secure":  {"addr": "127.0.0.1:40003", "ca": "/tmp/…/ca.pem", "keys": {"valid": "slk_…", …}},
+//	 "tools":   {"addr": "127.0.0.1:40004"}}
 //
 // The binary is $SLUICE_BIN, else bin/sluice of the checkout, and the model the cache's: `make setup` makes both.
 package main
@@ -59,22 +60,37 @@ func run(in io.Reader, out io.Writer) (err error) {
 		return err
 	}
 
+	toolModel := filepath.Join(dir, "tools")
+	if err := writeToolModel(toolModel); err != nil {
+		return fmt.Errorf("make a model that calls tools: %w", err)
+	}
+	all := []struct {
+		name  string
+		flags []string
+	}{
+		{"default", nil},
+		{"small", []string{"--slots", "1", "--queue", "1"}},
+		{"secure", secureFlags},
+		{"tools", []string{"--model", "tools=" + toolModel}},
+	}
+
 	var processes []*process
 	defer func() {
 		for _, p := range processes {
 			err = errors.Join(err, p.stop())
 		}
 	}()
-	servers := map[string]*server{"default": {}, "small": {}, "secure": secured}
-	for name, flags := range map[string][]string{
-		"default": nil, "small": {"--slots", "1", "--queue", "1"}, "secure": secureFlags,
-	} {
-		p, err := start(ctx, binary, flags)
+	servers := map[string]*server{"secure": secured}
+	for _, s := range all {
+		p, err := start(ctx, binary, s.flags)
 		if err != nil {
-			return fmt.Errorf("start %s: %w", name, err)
+			return fmt.Errorf("start %s: %w", s.name, err)
 		}
 		processes = append(processes, p)
-		servers[name].Addr = p.addr
+		if servers[s.name] == nil {
+			servers[s.name] = &server{}
+		}
+		servers[s.name].Addr = p.addr
 	}
 	if err := json.NewEncoder(out).Encode(servers); err != nil {
 		return err

@@ -14,7 +14,7 @@ FIELDS = set(
 )
 """What a case may have."""
 EXPECTATIONS = set(
-    "code started fields reason resource retryAfter text textPrefix textIn jsonKeys id finishReasons stopSequence seeds "
+    "code started fields reason resource retryAfter text textPrefix textIn jsonKeys id finishReasons stopSequence toolCalls seeds "
     "promptTokens completionTokens minDeltas tokenIds logprobs promptLogprobs idle best tokens answerTokens segments".split()
 )
 """What `expect` may have."""
@@ -50,9 +50,24 @@ class Answer:
                     end.stop_sequence,
                     end.seed,
                     tuple(p for d in mine for p in d.logprobs),
+                    "".join(d.reasoning for d in mine),
+                    join_calls(mine),
                 )
             )
         return Answer(stream.id, stream.model, outputs, stream.usage, stream.prompt_logprobs, deltas)
+
+
+def join_calls(deltas: list[Delta]) -> tuple[pb.ToolCall, ...]:
+    """Joins the fragments of tool calls."""
+    calls: list[pb.ToolCall] = []
+    for fragment in (f for d in deltas for f in d.tool_calls):
+        if fragment.retracted:
+            del calls[fragment.index]
+        elif fragment.index == len(calls):
+            calls.append(pb.ToolCall(id=fragment.id, name=fragment.name, arguments=fragment.arguments))
+        else:
+            calls[fragment.index].arguments += fragment.arguments
+    return tuple(calls)
 
 
 def check_answer(expect: dict[str, Any], answer: Answer) -> None:
@@ -74,6 +89,10 @@ def check_answer(expect: dict[str, Any], answer: Answer) -> None:
     assert first.text in expect.get("textIn", [first.text])
     if "jsonKeys" in expect:
         assert sorted(json.loads(first.text)) == sorted(expect["jsonKeys"])
+    if "toolCalls" in expect:
+        assert all(call.id for call in first.tool_calls)
+        calls = [{"name": call.name, "arguments": json.loads(call.arguments)} for call in first.tool_calls]
+        assert calls == expect["toolCalls"]
     if expect.get("tokenIds"):
         assert sum(len(o.token_ids) for o in answer.outputs) == answer.usage.completion_tokens
     if "logprobs" in expect:
@@ -90,8 +109,12 @@ def check_answer(expect: dict[str, Any], answer: Answer) -> None:
 def check_same(whole: Answer, streamed: Answer) -> None:
     """Checks that a stream has told what the unary call told."""
     assert streamed.deltas is not None and whole.usage is not None and streamed.usage is not None
-    # A seed that the request does not name is drawn anew.
-    assert [replace(o, seed=0) for o in streamed.outputs] == [replace(o, seed=0) for o in whole.outputs]
+    # Seeds that the request does not name and ids of calls are drawn anew.
+    assert [replace(o, seed=0, tool_calls=()) for o in streamed.outputs] == [
+        replace(o, seed=0, tool_calls=()) for o in whole.outputs
+    ]
+    for a, b in zip(streamed.outputs, whole.outputs, strict=True):
+        assert [(c.name, c.arguments) for c in a.tool_calls] == [(c.name, c.arguments) for c in b.tool_calls]
     assert streamed.prompt_logprobs == whole.prompt_logprobs
     assert replace(streamed.usage, cached_tokens=0) == replace(whole.usage, cached_tokens=0)
 

@@ -29,6 +29,7 @@ from sluice_client import (
     NotFound,
     ResourceExhausted,
     SluiceError,
+    Tool,
     ToolCall,
     Unavailable,
     build_request,
@@ -343,6 +344,30 @@ def test_build_request() -> None:
     assert request.output.HasField("skip_special_tokens") and not request.output.skip_special_tokens
     assert not build_request(tokens=[1, 2], parse_special=False).parse_special
     assert list(build_request(tokens=[1, 2]).tokens.ids) == [1, 2]
+
+
+def test_build_request_of_tools_and_constraints() -> None:
+    tool: Tool = {"name": "add", "description": "Adds.", "parameters": {"type": "object"}}
+    request = build_request(messages=[{"role": "user", "content": "1 + 1"}], tools=[tool, {"name": "g"}], tool_choice="add", priority=-3)
+    assert list(request.chat.tools) == [
+        pb.Tool(name="add", description="Adds.", parameters='{"type": "object"}'),
+        pb.Tool(name="g"),
+    ]
+    assert request.chat.tool_choice == pb.ToolChoice(name="add")
+    assert request.priority == -3
+    required = build_request(messages=[{"role": "user", "content": "x"}], tools=[tool], tool_choice="required")
+    assert required.chat.tool_choice == pb.ToolChoice(mode=pb.TOOL_CHOICE_MODE_REQUIRED)
+    assert build_request("x", json_schema={"const": "ü"}).constraint == pb.Constraint(json_schema='{"const": "ü"}')
+    assert build_request("x", json_schema="{}").constraint == pb.Constraint(json_schema="{}")
+    assert build_request("x", regex="a+").constraint == pb.Constraint(regex="a+")
+    assert build_request("x", choices=["a", "b"]).constraint == pb.Constraint(choice=pb.Choice(choices=["a", "b"]))
+    assert not build_request("x").HasField("constraint")
+    with pytest.raises(TypeError, match="at most one of regex, grammar"):
+        build_request("x", regex="a", grammar="b")
+    with pytest.raises(TypeError, match="tools need messages"):
+        build_request("x", tools=[tool])
+    with pytest.raises(TypeError, match="unknown keys of a tool: function"):
+        build_request(messages=[{"role": "user", "content": "x"}], tools=[{"function": {}}])  # type: ignore[typeddict-item]
 
 
 def test_build_request_refuses() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
@@ -91,6 +92,13 @@ def test_logprobs(client: Client) -> None:
     assert "".join(d.text for d in deltas) == answer.text
     assert tuple(p for d in deltas for p in d.logprobs) == output.logprobs
     assert tuple(stream.prompt_logprobs) == answer.prompt_logprobs
+
+
+def test_constraints(client: Client) -> None:
+    schema = {"type": "object", "properties": {"name": {"const": "Ada"}}, "required": ["name"], "additionalProperties": False}
+    answer = client.generate("A girl, as JSON:", json_schema=schema, max_tokens=60, temperature=0)
+    assert json.loads(answer.text) == {"name": "Ada"}
+    assert client.generate("Yes or no?", choices=["yes", "no"], temperature=0).text in ("yes", "no")
 
 
 def test_exclusions(client: Client) -> None:

@@ -26,7 +26,7 @@ from sluice_client._errors import (
     Unauthenticated,
     Unavailable,
 )
-from sluice_client._request import Message, Options, ToolCall, build_request
+from sluice_client._request import Message, Options, Tool, ToolCall, build_request
 from sluice_client._results import Delta, Finished, FinishReason, Generation, Output, Timings, Usage
 from sluice_client._stream import Stream
 
@@ -52,6 +52,7 @@ __all__ = [
     "SluiceError",
     "Stream",
     "Timings",
+    "Tool",
     "ToolCall",
     "Unauthenticated",
     "Unavailable",

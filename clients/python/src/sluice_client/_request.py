@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NotRequired, TypedDict, Unpack
 
-from sluice_client.v1.inference_pb2 import Chat, GenerateRequest, Tokens
+from sluice_client.v1.inference_pb2 import (
+    TOOL_CHOICE_MODE_AUTO,
+    TOOL_CHOICE_MODE_NONE,
+    TOOL_CHOICE_MODE_REQUIRED,
+    Chat,
+    GenerateRequest,
+    Tokens,
+)
 from sluice_client.v1.inference_pb2 import Message as ChatMessage
+from sluice_client.v1.inference_pb2 import Tool as ChatTool
 from sluice_client.v1.inference_pb2 import ToolCall as ChatToolCall
 
 
@@ -19,6 +28,17 @@ class ToolCall(TypedDict):
     """Name of the function."""
     arguments: str
     """Its arguments, as JSON text."""
+
+
+class Tool(TypedDict):
+    """A function that the model may call."""
+
+    name: str
+    """Letters, digits, "_", "-" and "."."""
+    description: NotRequired[str]
+    """What it does, for the model to read."""
+    parameters: NotRequired[Mapping[str, Any] | str]
+    """JSON Schema of its parameters, as an object or as text."""
 
 
 class Message(TypedDict):
@@ -96,6 +116,20 @@ class Options(TypedDict, total=False):
     """Leave special tokens out of the text; default True."""
     parse_special: bool | None
     """Recognise special tokens written in a prompt; default True."""
+    tools: Iterable[Tool] | None
+    """Functions that the model may call; for messages."""
+    tool_choice: str | None
+    """"auto" (the default), "none", "required", or the name of the one tool to call."""
+    json_schema: Mapping[str, Any] | str | None
+    """The text conforms to this JSON Schema, an object or text. At most one of json_schema, regex, grammar and choices."""
+    regex: str | None
+    """The whole text matches this expression, of RE2's syntax."""
+    grammar: str | None
+    """The text is of this context-free grammar, in GBNF or in Lark's notation."""
+    choices: Iterable[str] | None
+    """The text is one of these."""
+    priority: int | None
+    """Scheduling priority, -100 to 100; default 0."""
     request_id: str | None
     """The caller's name for this request: printable ASCII."""
 
@@ -116,7 +150,13 @@ _SAMPLING: Final = (
     "n",
     "ignore_eos",
 )
-_TOP: Final = ("model", "parse_special", "request_id", "truncate_prompt_tokens")
+_TOP: Final = ("model", "parse_special", "priority", "request_id", "truncate_prompt_tokens")
+_CONSTRAINTS: Final = ("json_schema", "regex", "grammar", "choices")
+_MODES: Final = {
+    "auto": TOOL_CHOICE_MODE_AUTO,
+    "none": TOOL_CHOICE_MODE_NONE,
+    "required": TOOL_CHOICE_MODE_REQUIRED,
+}
 _OUTPUT: Final = ("logprobs", "prompt_logprobs", "echo", "skip_special_tokens")
 
 
@@ -142,7 +182,10 @@ def build_request(
         request.chat.CopyFrom(Chat(messages=[_turn(m) for m in messages]))
     elif tokens is not None:
         request.tokens.CopyFrom(Tokens(ids=tokens))
-    _apply(request, {name: value for name, value in options.items() if value is not None})
+    given = {name: value for name, value in options.items() if value is not None}
+    _put_tools(request, given)
+    _put_constraint(request, given)
+    _apply(request, given)
     return request
 
 
@@ -158,7 +201,38 @@ def _turn(message: Message) -> ChatMessage:
     return turn
 
 
-def _refuse_unknown(what: str, given: Iterable[str], kind: type[ChatMessage | ChatToolCall]) -> None:
+def _put_tools(request: GenerateRequest, options: dict[str, Any]) -> None:
+    tools, choice = options.pop("tools", ()), options.pop("tool_choice", None)
+    if (tools or choice) and not request.HasField("chat"):
+        raise TypeError("tools need messages")
+    for tool in tools:
+        _refuse_unknown("keys of a tool", tool, ChatTool)
+        request.chat.tools.add(
+            name=tool["name"], description=tool.get("description", ""), parameters=_json(tool.get("parameters", ""))
+        )
+    if choice in _MODES:
+        request.chat.tool_choice.mode = _MODES[choice]
+    elif choice is not None:
+        request.chat.tool_choice.name = choice
+
+
+def _put_constraint(request: GenerateRequest, options: dict[str, Any]) -> None:
+    given = {name: options.pop(name) for name in _CONSTRAINTS if name in options}
+    if len(given) > 1:
+        raise TypeError(f"give at most one of {', '.join(given)}")
+    for name, value in given.items():
+        if name == "choices":
+            request.constraint.choice.choices.extend(value)
+        else:
+            setattr(request.constraint, name, _json(value))
+
+
+def _json(value: Mapping[str, Any] | str) -> str:
+    """JSON text of an object; text is taken as it is."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _refuse_unknown(what: str, given: Iterable[str], kind: type[ChatMessage | ChatToolCall | ChatTool]) -> None:
     if unknown := set(given) - set(kind.DESCRIPTOR.fields_by_name):
         raise TypeError(f"unknown {what}: {', '.join(sorted(unknown))}")
 

@@ -45,6 +45,8 @@ class Usage:
     """Tokens generated, special tokens and end tokens included."""
     cached_tokens: int
     """Prompt tokens that came from the prefix cache."""
+    reasoning_tokens: int = 0
+    """Generated tokens of the model's reasoning: a part of completion_tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,10 @@ class Output:
     """The seed that was used."""
     logprobs: tuple[pb.TokenLogprobs, ...] = ()
     """One for each token, if logprobs was set."""
+    reasoning: str = ""
+    """What the model thought before it answered."""
+    tool_calls: tuple[pb.ToolCall, ...] = ()
+    """The tools that the model calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,10 @@ class Delta:
     """The tokens since the last delta, if return_token_ids was set."""
     logprobs: tuple[pb.TokenLogprobs, ...] = ()
     """One for each token since the last delta, if logprobs was set."""
+    reasoning: str = ""
+    """More of what the model thinks before it answers."""
+    tool_calls: tuple[pb.ToolCallDelta, ...] = ()
+    """More of the calls of tools: fragments, which concatenate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +140,7 @@ def reason_of(value: pb.FinishReason) -> FinishReason:
 
 
 def usage_of(usage: pb.Usage) -> Usage:
-    return Usage(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
+    return Usage(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usage.reasoning_tokens)
 
 
 def timings_of(timings: pb.Timings) -> Timings:
@@ -145,7 +155,15 @@ def timings_of(timings: pb.Timings) -> Timings:
 def generation_of(response: pb.GenerateResponse) -> Generation:
     outputs = tuple(
         Output(
-            o.index, o.text, tuple(o.token_ids), reason_of(o.finish_reason), o.stop_sequence, o.seed, tuple(o.logprobs)
+            o.index,
+            o.text,
+            tuple(o.token_ids),
+            reason_of(o.finish_reason),
+            o.stop_sequence,
+            o.seed,
+            tuple(o.logprobs),
+            o.reasoning,
+            tuple(o.tool_calls),
         )
         for o in response.outputs
     )
@@ -155,7 +173,14 @@ def generation_of(response: pb.GenerateResponse) -> Generation:
 
 
 def delta_of(delta: pb.Delta) -> Delta:
-    return Delta(delta.index, delta.text, tuple(delta.token_ids), tuple(delta.logprobs))
+    return Delta(
+        delta.index,
+        delta.text,
+        tuple(delta.token_ids),
+        tuple(delta.logprobs),
+        delta.reasoning,
+        tuple(delta.tool_calls),
+    )
 
 
 def finished_of(finished: pb.Finished) -> Finished:
