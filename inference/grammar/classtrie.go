@@ -16,13 +16,8 @@ type classNode struct {
 	stray       bool // the tokens go on with such a byte
 }
 
-// trie is the terminal's classTrie over a vocabulary, made once. The caller holds mu.
-func (d *dfa) trie(v *Vocabulary) *classTrie {
-	if d.classed == nil {
-		d.classed = d.newClassTrie(v)
-	}
-	return d.classed
-}
+// size is about how many bytes it takes.
+func (t *classTrie) size() int { return 20*len(t.nodes) + 4*len(t.tokens) }
 
 // useful says of each class whether a byte of it is ever read, and whether the terminal may end behind it.
 func (d *dfa) useful() (read, ends []bool) {
@@ -36,10 +31,11 @@ func (d *dfa) useful() (read, ends []bool) {
 	return read, ends
 }
 
-// newClassTrie folds the vocabulary's trie by classes.
-func (d *dfa) newClassTrie(v *Vocabulary) *classTrie {
+// newClassTrie folds the vocabulary's trie by classes, and says about how much work that was.
+func (d *dfa) newClassTrie(v *Vocabulary) (t *classTrie, work int) {
 	read, ends := d.useful()
-	t := &classTrie{nodes: make([]classNode, 1, 1024)}
+	work = len(d.next) / 8
+	t = &classTrie{nodes: make([]classNode, 1, 1024)}
 	type placed struct {
 		node  int32
 		token uint32
@@ -54,12 +50,14 @@ func (d *dfa) newClassTrie(v *Vocabulary) *classTrie {
 	}
 	nodes := v.trie.nodes
 	for i := int32(0); int(i) < len(nodes); {
+		work++
 		n := &nodes[i]
 		at := path[n.depth]
 		class := d.class[n.b]
 		if !read[class] {
 			if mayEnd[n.depth] {
 				stray := t.child(at, 0, true)
+				work += int(n.skip - i)
 				for j := i; j < n.skip; j++ {
 					put(stray, nodes[j].token)
 				}
@@ -89,7 +87,7 @@ func (d *dfa) newClassTrie(v *Vocabulary) *classTrie {
 		t.tokens[n.to] = p.token
 		n.to++
 	}
-	return t
+	return t, work
 }
 
 // child is the child of a node by a class, or by a byte that is never read.

@@ -27,7 +27,6 @@ type dfa struct {
 	mu      sync.Mutex
 	locals  []atomic.Pointer[local] // by state
 	classed *classTrie              // the vocabulary, by classes; guarded by mu
-	walked  int                     // work done for locals; guarded by mu
 }
 
 const dead = -1

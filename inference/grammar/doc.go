@@ -17,7 +17,9 @@
 //
 // # Bounds
 //
-// Compile is bounded by the constants of limits.go and says which one a constraint exceeds. What a Grammar remembers is
-// bounded in bytes; it forgets everything and goes on when that is reached. A state has at most maxConfigs configurations:
-// only highly ambiguous grammars exceed that, and their output ends with ErrAmbiguous.
+// Compile is bounded by the constants of limits.go, for each part of a constraint and for all parts together, and says
+// which one a constraint exceeds. What a Grammar remembers is bounded in bytes; it forgets everything and goes on when that
+// is reached. A state has at most maxConfigs configurations, and finding one mask, or the way of one token, takes at most
+// maxStep steps (some tens of milliseconds) and maxRemembered bytes: only grammars that are highly ambiguous, or that remember
+// each character of what they have read, exceed that, and their output ends with ErrAmbiguous.
 package grammar

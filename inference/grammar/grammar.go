@@ -3,6 +3,7 @@ package grammar
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // Grammar is a compiled constraint over a vocabulary. It is safe for concurrent use: the outputs that it constrains have a
@@ -10,12 +11,16 @@ import (
 type Grammar struct {
 	vocabulary *Vocabulary
 	start      config
-	source     int // bytes of the constraint's text and places
+	source     int    // bytes of the constraint's text, places and automata
+	own        []*dfa // its automata that no other grammar has
+
+	held atomic.Int64 // bytes that are remembered
 
 	mu      sync.Mutex
 	machine *machine
 	scratch []uint64
 	path    []*state
+	locals  int // bytes of what is known of its own automata's states
 }
 
 // newGrammar makes the grammar of the texts that a rule reads.
@@ -31,7 +36,6 @@ func newGrammar(v *Vocabulary, limit *budget, start *rule) (*Grammar, error) {
 	g := &Grammar{
 		vocabulary: v,
 		start:      config{at: start.start},
-		source:     150 * b.nodes,
 		machine:    newMachine(),
 		scratch:    make([]uint64, v.words()),
 		path:       make([]*state, maxTokenBytes+1),
@@ -39,7 +43,12 @@ func newGrammar(v *Vocabulary, limit *budget, start *rule) (*Grammar, error) {
 	if _, err := g.NewMatcher(); err != nil {
 		return nil, errorf("it allows more than %d things at once", maxConfigs)
 	}
+	g.count(b)
 	g.warm(b)
+	g.held.Store(int64(g.machine.memory + g.locals))
+	for _, r := range b.rules { // done with
+		r.body, r.nodes = nil, nil
+	}
 	if limit.err != nil {
 		return nil, limit.err
 	}
@@ -58,19 +67,55 @@ func (g *Grammar) warm(b *builder) {
 				}
 				seen[c.term.dfa] = true
 				d := c.term.dfa
-				for s := int32(0); int(s) < len(d.accepts) && left > 0 && b.limit.poll(64) == nil; s++ {
-					before := d.walked
-					d.localOf(g.vocabulary, s)
-					b.limit.poll(d.walked - before) //nolint:errcheck // the next one says so
-					left -= 64 + d.walked - before
+				for s := int32(0); int(s) < len(d.accepts) && left > 0 && g.locals < maxRemembered/2; s++ {
+					g.machine.start()
+					g.local(d, s)
+					left -= 64 + g.machine.work
+					if b.limit.poll(64+g.machine.work) != nil {
+						return
+					}
 				}
 			}
 		}
 	}
 }
 
-// Size is about how many bytes of memory the grammar takes, what it remembers not counted: that is bounded.
-func (g *Grammar) Size() int { return g.source + 8*len(g.scratch) + 8*len(g.path) }
+// count finds out how much memory the grammar takes.
+func (g *Grammar) count(b *builder) {
+	seen := map[*dfa]bool{}
+	for _, r := range b.rules {
+		g.source += 300
+		for _, n := range r.nodes {
+			g.source += 180 + 24*(len(n.edges)+len(n.eps)+len(n.calls))
+			for _, c := range n.calls {
+				if c.term != nil && !c.term.dfa.shared && !seen[c.term.dfa] {
+					seen[c.term.dfa] = true
+					g.own = append(g.own, c.term.dfa)
+					g.source += c.term.dfa.size()
+				}
+			}
+		}
+	}
+}
+
+// local is what tokens do from a state of an automaton.
+func (g *Grammar) local(d *dfa, state int32) *local {
+	l, work, bytes := d.localOf(g.vocabulary, state)
+	g.machine.work += work
+	if d.shared { // which the vocabulary keeps
+		return l
+	}
+	if g.locals += bytes; g.locals > maxRemembered {
+		for _, d := range g.own {
+			d.forget()
+		}
+		g.locals = 0
+	}
+	return l
+}
+
+// Size is about how many bytes of memory the grammar takes now. It grows by what is remembered, which is bounded.
+func (g *Grammar) Size() int { return g.source + 8*len(g.scratch) + 8*len(g.path) + int(g.held.Load()) }
 
 // MaskWords is how many words a mask has.
 func (g *Grammar) MaskWords() int { return len(g.scratch) }
@@ -83,9 +128,8 @@ type Matcher struct {
 
 // NewMatcher makes a matcher of an output of which nothing is written.
 func (g *Grammar) NewMatcher() (*Matcher, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.tidy()
+	g.begin()
+	defer g.end()
 	g.machine.begin()
 	g.machine.add(g.start)
 	at, err := g.machine.finish()
@@ -95,11 +139,18 @@ func (g *Grammar) NewMatcher() (*Matcher, error) {
 	return &Matcher{grammar: g, at: at}, nil
 }
 
-// tidy forgets what is remembered if it has become too much.
-func (g *Grammar) tidy() {
+// begin begins a mask or a token. It forgets what is remembered if that has become too much.
+func (g *Grammar) begin() {
+	g.mu.Lock()
 	if g.machine.memory > maxRemembered {
 		g.machine.forget()
 	}
+	g.machine.start()
+}
+
+func (g *Grammar) end() {
+	g.held.Store(int64(g.machine.memory + g.locals))
+	g.mu.Unlock()
 }
 
 // Mask sets dst, a bit for each token id in words of 64 from the lowest, to the tokens that may come next. dst has a word
@@ -107,9 +158,8 @@ func (g *Grammar) tidy() {
 func (m *Matcher) Mask(dst []uint64) error {
 	g := m.grammar
 	clear(dst)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.tidy()
+	g.begin()
+	defer g.end()
 	return g.allowed(m.at, dst[:len(g.scratch)])
 }
 
@@ -135,9 +185,8 @@ func (m *Matcher) Accept(id uint32) (bool, error) {
 // AcceptBytes is Accept of a token of these bytes.
 func (m *Matcher) AcceptBytes(text []byte) (bool, error) {
 	g := m.grammar
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.tidy()
+	g.begin()
+	defer g.end()
 	at := m.at
 	for _, b := range text {
 		to, err := g.machine.step(at, b)

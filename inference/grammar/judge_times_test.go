@@ -101,7 +101,7 @@ func TestTimes(t *testing.T) {
 				for i := range m.at.configs {
 					c := &m.at.configs[i]
 					if c.term != nil {
-						t.Logf("   term %d state %d of %d shared %v locals %v", c.term.id, c.state, len(c.term.dfa.accepts), c.term.dfa.shared, len(c.term.dfa.localOf(v, c.state).rests))
+						t.Logf("   term %d state %d of %d shared %v locals %v", c.term.id, c.state, len(c.term.dfa.accepts), c.term.dfa.shared, len(c.term.dfa.locals[c.state].Load().rests))
 					} else {
 						t.Logf("   node %d first %x", c.at.id, c.at.first)
 					}

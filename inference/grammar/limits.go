@@ -27,11 +27,14 @@ const (
 // The bounds of running.
 const (
 	maxConfigs    = 4_000    // configurations of a state
-	maxRemembered = 24 << 20 // bytes that a Grammar remembers of states and masks
+	maxRemembered = 24 << 20 // bytes that a Grammar remembers of states and masks, and as many of its terminals
+	maxStep       = 4 << 20  // steps of one mask or one token: a node of a trie is one
+	closingSteps  = 16       // steps that a configuration counts for
 	warmNodes     = 6 << 20  // nodes of the trie that Compile visits to prepare terminals
 )
 
-// ErrAmbiguous says that a grammar can read a text in too many ways at once.
+// ErrAmbiguous says that a grammar can read a text in too many ways at once, or that what may come next takes too many
+// steps or too much memory to find.
 var ErrAmbiguous = errors.New("grammar: the text can be read in too many ways")
 
 // Error says why a constraint can't be imposed.

@@ -56,20 +56,43 @@ func orWords(dst, src []uint64) {
 	}
 }
 
-// localOf is what tokens do from a state. It is found once.
-func (d *dfa) localOf(v *Vocabulary, state int32) *local {
+// localOf is what tokens do from a state. It is found once: then it also says about how much work that was and how many
+// bytes are kept of it.
+func (d *dfa) localOf(v *Vocabulary, state int32) (l *local, work, bytes int) {
 	if l := d.locals[state].Load(); l != nil {
-		return l
+		return l, 0, 0
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if l := d.locals[state].Load(); l != nil {
-		return l
+		return l, 0, 0
+	}
+	if d.classed == nil {
+		d.classed, work = d.newClassTrie(v)
+		bytes = d.classed.size()
 	}
 	l, walked := d.walk(v, state)
-	d.walked += walked
 	d.locals[state].Store(l)
-	return l
+	return l, work + walked, bytes + l.size()
+}
+
+// forget drops what localOf has found.
+func (d *dfa) forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.classed = nil
+	for i := range d.locals {
+		d.locals[i].Store(nil)
+	}
+}
+
+// size is about how many bytes are kept.
+func (l *local) size() int {
+	n := 300 + l.inside.size() + 4*(len(l.counts)+len(l.order)) + 8*(len(l.leaving)+len(l.rests)+len(l.restHead))
+	for _, mask := range l.upTo {
+		n += 24 + 8*len(mask)
+	}
+	return n
 }
 
 // rest is a token that leaves the terminal, and what is left of it behind.
@@ -79,9 +102,9 @@ type rest struct {
 	count int32
 }
 
-// walk reads every token from a state, and says about how much work that was.
+// walk reads every token from a state, and says about how much work that was. The caller holds mu.
 func (d *dfa) walk(v *Vocabulary, state int32) (l *local, work int) {
-	w := &walker{dfa: d, vocabulary: v, trie: d.trie(v), mask: make([]uint64, v.words())}
+	w := &walker{dfa: d, vocabulary: v, trie: d.classed, mask: make([]uint64, v.words())}
 	w.below(0, state, 0)
 	l = &local{}
 	if d.loop >= 0 {

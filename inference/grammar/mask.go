@@ -75,6 +75,7 @@ func (g *Grammar) walk(from *state, mask []uint64) error {
 	path := g.path
 	path[0] = from
 	for i := int32(0); int(i) < len(nodes); {
+		g.machine.work++
 		n := &nodes[i]
 		at := path[n.depth]
 		if !at.first.has(n.b) {
@@ -100,7 +101,10 @@ func (g *Grammar) walk(from *state, mask []uint64) error {
 // terminal adds the tokens that a configuration in a terminal allows.
 func (g *Grammar) terminal(c *config, mask []uint64) error {
 	t := c.term
-	l := t.dfa.localOf(g.vocabulary, c.state)
+	l := g.local(t.dfa, c.state)
+	if g.machine.work += g.vocabulary.words() / 4; g.machine.exceeded() {
+		return ErrAmbiguous
+	}
 	room := int32(1<<31 - 1)
 	if t.counts && t.max >= 0 {
 		room = t.max - c.count
@@ -130,6 +134,7 @@ func (g *Grammar) terminal(c *config, mask []uint64) error {
 	path := g.path
 	path[0] = behind
 	for i := int32(0); int(i) < len(l.rests); {
+		g.machine.work++
 		n := &l.rests[i]
 		to, err := g.machine.step(path[n.depth], n.b)
 		if err != nil {

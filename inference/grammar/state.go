@@ -46,6 +46,10 @@ type machine struct {
 	serial uint64
 	memory int // about what is remembered, in bytes
 
+	// Of the mask or the token under way.
+	work int // steps
+	from int // memory at its beginning
+
 	// Of the closing under way.
 	seen    []config
 	more    map[config]struct{} // seen, once there are many
@@ -73,6 +77,12 @@ func (m *machine) forget() {
 	m.frames, m.states, m.memory = map[frameKey]*frame{}, map[string]*state{}, 0
 }
 
+// start begins a mask or a token, which is bounded.
+func (m *machine) start() { m.work, m.from = 0, m.memory }
+
+// exceeded says whether the mask or token under way takes too long, or too much memory.
+func (m *machine) exceeded() bool { return m.work > maxStep || m.memory-m.from > maxRemembered }
+
 func (m *machine) frame(k frameKey) *frame {
 	if f := m.frames[k]; f != nil {
 		return f
@@ -91,6 +101,7 @@ func (m *machine) begin() {
 
 // add adds a configuration, unless it is there.
 func (m *machine) add(c config) {
+	m.work += closingSteps
 	if m.more != nil {
 		if _, ok := m.more[c]; ok {
 			return
@@ -111,7 +122,7 @@ func (m *machine) add(c config) {
 // finish follows what takes no byte and returns the state that was collected.
 func (m *machine) finish() (*state, error) {
 	for ; m.next < len(m.seen); m.next++ {
-		if len(m.seen) > maxConfigs {
+		if len(m.seen) > maxConfigs || m.exceeded() {
 			return nil, ErrAmbiguous
 		}
 		if c := m.seen[m.next]; c.term != nil {
@@ -318,6 +329,7 @@ func (m *machine) step(s *state, b byte) (*state, error) {
 // read adds where a configuration gets to by a byte.
 func (m *machine) read(c *config, b byte) {
 	if c.term == nil {
+		m.work += len(c.at.edges)
 		for _, e := range c.at.edges {
 			if e.lo <= b && b <= e.hi {
 				m.add(config{at: e.to, count: c.count, stack: c.stack})
