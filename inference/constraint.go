@@ -23,15 +23,16 @@ type Constraint struct {
 	Field string // of the request, for errors
 }
 
-// maxGrammarBytes bounds the compiled constraints that a model keeps for requests to come.
-const maxGrammarBytes = 64 << 20
+// maxGrammarBytes bounds the compiled constraints that a model keeps for requests to come, with all that they have learnt:
+// one of a few patterns over a large vocabulary takes some megabytes.
+const maxGrammarBytes = 256 << 20
 
 // grammars compiles the constraints of one model and keeps what was compiled, the latest used. It is safe for concurrent
 // use; a constraint that several requests bring at once is compiled once.
 type grammars struct {
 	tokens  *tokenizer.Tokenizer
 	ends    []uint32
-	turns   turns
+	turns   turns // of compiling, apart from those of encoding: no prompt waits for a constraint
 	compile metric.Float64Histogram
 	lookups metric.Int64Counter
 	hit     metric.MeasurementOption
@@ -39,11 +40,11 @@ type grammars struct {
 	model   metric.MeasurementOption
 
 	vocabulary func() *grammar.Vocabulary
+	limit      int // maxGrammarBytes
 
 	mu     sync.Mutex
 	byText map[string]*list.Element // guarded by mu
 	recent *list.List               // of *compiled, the latest used first; guarded by mu
-	bytes  int                      // guarded by mu
 }
 
 // compiled is a constraint that is being compiled or has been.
@@ -52,10 +53,13 @@ type compiled struct {
 	ready   chan struct{} // closed when grammar and err are set
 	grammar *grammar.Grammar
 	err     error
-	bytes   int
+	settled bool // grammar is set; guarded by mu of grammars
 }
 
-func newGrammars(provider metric.MeterProvider, model string, tokens *tokenizer.Tokenizer, ends []uint32, t turns) (*grammars, error) {
+// size is about how many bytes a settled entry takes now.
+func (c *compiled) size() int { return c.grammar.Size() + 2*len(c.key) }
+
+func newGrammars(provider metric.MeterProvider, model string, tokens *tokenizer.Tokenizer, ends []uint32) (*grammars, error) {
 	meter := provider.Meter("github.com/sluiceml/sluice/inference", metric.WithSchemaURL(semconv.SchemaURL))
 	compile, err1 := meter.Float64Histogram(semconv.MetricConstraintCompileDuration, metric.WithUnit("s"),
 		metric.WithDescription("Time to compile a constraint."),
@@ -66,7 +70,7 @@ func newGrammars(provider metric.MeterProvider, model string, tokens *tokenizer.
 		return metric.WithAttributeSet(attribute.NewSet(semconv.Model.String(model), semconv.CacheResult.String(result)))
 	}
 	g := &grammars{
-		tokens: tokens, ends: ends, turns: t, compile: compile, lookups: lookups,
+		tokens: tokens, ends: ends, limit: maxGrammarBytes, turns: make(turns, 1), compile: compile, lookups: lookups,
 		hit: attributes(semconv.CacheHit), miss: attributes(semconv.CacheMiss),
 		model:  metric.WithAttributeSet(attribute.NewSet(semconv.Model.String(model))),
 		byText: map[string]*list.Element{}, recent: list.New(),
@@ -89,8 +93,8 @@ func (g *grammars) readVocabulary() *grammar.Vocabulary {
 	return grammar.NewVocabulary(texts, g.ends)
 }
 
-// get is the grammar of a constraint; nil if there is none. The error is an *InvalidError, or the cause of ctx. What is
-// compiled for a request whose ctx ends stays for the next one.
+// get is the grammar of a constraint; nil if there is none. The error is an *InvalidError, or the cause of ctx: compiling
+// ends with the request that it is for, and one that waits for the same begins anew.
 func (g *grammars) get(ctx context.Context, c *Constraint) (*grammar.Grammar, error) {
 	if c == nil {
 		return nil, nil //nolint:nilnil // no constraint is none
@@ -108,6 +112,7 @@ func (g *grammars) get(ctx context.Context, c *Constraint) (*grammar.Grammar, er
 		}
 		if !mine && entry.err == nil {
 			g.lookups.Add(ctx, 1, g.hit)
+			g.trim(entry)
 		}
 		e, invalid := errors.AsType[*grammar.Error](entry.err)
 		switch {
@@ -116,7 +121,7 @@ func (g *grammars) get(ctx context.Context, c *Constraint) (*grammar.Grammar, er
 		case mine || entry.err == nil:
 			return entry.grammar, entry.err
 		}
-		// The request that was to compile it ended before its turn.
+		// The request that was to compile it ended before that was done.
 	}
 }
 
@@ -144,7 +149,7 @@ func constraintKey(c *Constraint) string {
 	return string(key)
 }
 
-// fill compiles an entry's constraint, in turn with the prompts that are encoded. An entry that failed is not kept.
+// fill compiles an entry's constraint, one after another. An entry that failed is not kept.
 func (g *grammars) fill(ctx context.Context, entry *compiled, c *Constraint) {
 	defer g.settle(entry)
 	if entry.err = g.turns.take(ctx); entry.err != nil {
@@ -159,18 +164,34 @@ func (g *grammars) fill(ctx context.Context, entry *compiled, c *Constraint) {
 
 // settle makes an entry known to those that wait for it, and drops what is too much.
 func (g *grammars) settle(entry *compiled) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	defer close(entry.ready)
+	g.mu.Lock()
 	if entry.err != nil {
 		g.drop(g.byText[entry.key])
-		return
+	} else {
+		entry.settled = true
 	}
-	entry.bytes = entry.grammar.Size() + 2*len(entry.key)
-	g.bytes += entry.bytes
-	for at := g.recent.Back(); at != nil && g.bytes > maxGrammarBytes && at.Value != entry; {
+	g.mu.Unlock()
+	if entry.err == nil {
+		g.trim(entry)
+	}
+}
+
+// trim drops the entries that were used the longest ago, all but one, while all take too much: what is compiled learns, and
+// grows, while it is used.
+func (g *grammars) trim(but *compiled) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	bytes := 0
+	for at := g.recent.Front(); at != nil; at = at.Next() {
+		if entry := at.Value.(*compiled); entry.settled { //nolint:errcheck // the list holds nothing else
+			bytes += entry.size()
+		}
+	}
+	for at := g.recent.Back(); at != nil && bytes > g.limit; {
 		before := at.Prev()
-		if at.Value.(*compiled).grammar != nil { //nolint:errcheck // the list holds nothing else
+		if entry := at.Value.(*compiled); entry.settled && entry != but { //nolint:errcheck // the list holds nothing else
+			bytes -= entry.size()
 			g.drop(at)
 		}
 		at = before
@@ -181,5 +202,4 @@ func (g *grammars) settle(entry *compiled) {
 func (g *grammars) drop(at *list.Element) {
 	entry := g.recent.Remove(at).(*compiled) //nolint:errcheck // the list holds nothing else
 	delete(g.byText, entry.key)
-	g.bytes -= entry.bytes
 }

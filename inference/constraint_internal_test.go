@@ -1,6 +1,8 @@
 package inference
 
 import (
+	"context"
+	"errors"
 	"testing"
 
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
@@ -10,7 +12,7 @@ import (
 
 // TestConstraintsKeepApart: constraints whose texts are the same in a row are not taken for each other.
 func TestConstraintsKeepApart(t *testing.T) {
-	g, err := newGrammars(sdkmetric.NewMeterProvider(), "toy", nil, nil, newTurns())
+	g, err := newGrammars(sdkmetric.NewMeterProvider(), "toy", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,5 +31,76 @@ func TestConstraintsKeepApart(t *testing.T) {
 		if _, mine := g.entry(&Constraint{Constraint: c, Field: "elsewhere"}); mine {
 			t.Errorf("constraint %d is compiled twice", i)
 		}
+	}
+}
+
+// toyGrammars are those of a vocabulary of bytes.
+func toyGrammars(t *testing.T) *grammars {
+	t.Helper()
+	g, err := newGrammars(sdkmetric.NewMeterProvider(), "toy", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tokens [][]byte
+	for b := range 256 {
+		tokens = append(tokens, []byte{byte(b)})
+	}
+	v := grammar.NewVocabulary(tokens, nil)
+	g.vocabulary = func() *grammar.Vocabulary { return v }
+	return g
+}
+
+// TestConstraintCompilingStops: compiling ends with the request that it is for, and the next one begins anew.
+func TestConstraintCompilingStops(t *testing.T) {
+	g := toyGrammars(t)
+	v := g.vocabulary()
+	gone := errors.New("gone")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	g.vocabulary = func() *grammar.Vocabulary { // its turn has come
+		cancel(gone)
+		return v
+	}
+	c := &Constraint{Constraint: grammar.Constraint{Kind: grammar.KindRegex, Text: `(a|b)*a(a|b){9}`}}
+	if _, err := g.get(ctx, c); !errors.Is(err, gone) {
+		t.Errorf("%v, want the cause of the context", err)
+	}
+	if got, err := g.get(t.Context(), c); got == nil || err != nil {
+		t.Errorf("the next request: %v, %v", got, err)
+	}
+}
+
+// TestConstraintsAreDropped: the ones used the longest ago, while all are too much; neither one that is being compiled nor
+// the one that a request has just got, wherever it is in the list.
+func TestConstraintsAreDropped(t *testing.T) {
+	g := toyGrammars(t)
+	of := func(text string) *Constraint {
+		return &Constraint{Constraint: grammar.Constraint{Kind: grammar.KindRegex, Text: text}}
+	}
+	get := func(text string) *grammar.Grammar {
+		got, err := g.get(t.Context(), of(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	slow, mine := g.entry(of("slow")) // was asked for first, and comes last
+	if !mine {
+		t.Fatal("slow is known")
+	}
+	size := get("aa").Size()
+	get("bb")
+	get("cc")
+	g.limit = 5 * size / 2
+	slow.grammar, slow.err = grammar.Compile(t.Context(), of("slow").Constraint, g.vocabulary())
+	g.settle(slow)
+	for text, kept := range map[string]bool{"slow": true, "aa": false, "bb": false, "cc": true} {
+		if g.byText[constraintKey(of(text))] != nil != kept {
+			t.Errorf("%s: kept is not %t", text, kept)
+		}
+	}
+	g.limit = 0
+	get("cc") // and what has grown is seen when it is used
+	if g.recent.Len() != 1 || len(g.byText) != 1 {
+		t.Errorf("%d are kept, want 1", g.recent.Len())
 	}
 }

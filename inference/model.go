@@ -140,7 +140,7 @@ func NewModel(config Config) (*Model, error) {
 		return nil, fmt.Errorf("model %q: %w", config.Name, err)
 	}
 	turns := newTurns()
-	constraints, err := newGrammars(config.MeterProvider, config.Name, config.Tokenizer, config.EOSTokenIDs, turns)
+	constraints, err := newGrammars(config.MeterProvider, config.Name, config.Tokenizer, config.EOSTokenIDs)
 	if err != nil {
 		return nil, fmt.Errorf("model %q: %w", config.Name, err)
 	}

@@ -150,10 +150,13 @@ func fromEngine(err error) error {
 		late    *engine.TooLateError
 		expired *engine.ExpiredError
 		none    *engine.ExcludedError
+		many    *engine.AmbiguousError
 	)
 	switch {
 	case errors.As(err, &none):
 		return Invalid("sampling", "it leaves no token to draw for token %d of the output: allowed_token_ids, bad_words, no_repeat_ngram_size and min_tokens exclude all, or all that the constraint allows", none.Token)
+	case errors.As(err, &many):
+		return Invalid("constraint", "it takes too much to follow at token %d of the output: it can be read in too many ways at once, or has too many states to find what may come next", many.Token)
 	case errors.As(err, &full):
 		return &QueueFullError{Limit: full.Limit, Of: string(full.Of), RetryAfter: full.RetryAfter}
 	case errors.As(err, &late):

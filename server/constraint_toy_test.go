@@ -56,3 +56,22 @@ func TestConstraintLeavesNothing(t *testing.T) {
 		t.Errorf("%v, want INVALID_ARGUMENT", err)
 	}
 }
+
+// TestConstraintTakesTooMuch: where a grammar can be read in ever more ways, that is the request's fault, and the next one is
+// served.
+func TestConstraintTakesTooMuch(t *testing.T) {
+	client := generator(servertest.Start(t, []*inference.Model{servertest.Toy{}.Model(t)}))
+	in := greedy("hello", 60)
+	in.Sampling.AllowedTokenIds = []uint32{'a'}
+	in.Constraint = &sluicev1.Constraint{Kind: &sluicev1.Constraint_Grammar{
+		Grammar: "root ::= s\ns ::= \"a\" s \"b\" | \"a\" s \"c\" | \"a\" s s | \"a\"\n", //nolint:dupword // not words
+	}}
+	_, err := client.Generate(t.Context(), in)
+	if status.Code(err) != codes.InvalidArgument || !strings.Contains(status.Convert(err).Message(), "constraint") {
+		t.Errorf("%v, want INVALID_ARGUMENT on constraint", err)
+	}
+	in.Constraint.Kind = &sluicev1.Constraint_Regex{Regex: "a*"}
+	if _, err := client.Generate(t.Context(), in); err != nil {
+		t.Errorf("the next request: %v", err)
+	}
+}

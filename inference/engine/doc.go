@@ -24,6 +24,7 @@
 //     once, while it runs at the next boundary. A deadline that passes in the queue is an *ExpiredError;
 //   - its reader is idle too long: ErrSlowReader;
 //   - its own exclusions (allowed tokens, bad words, n-grams, min_tokens) leave no token: *ExcludedError;
+//   - its grammar takes too much to follow: *AmbiguousError;
 //   - its row of logits can't be sampled from, or its decoder panics: *FailedError, for this request only;
 //   - the session fails: *FailedError for all, and Run returns it. The engine stays closed; the session must be
 //     closed and a new pair be made;

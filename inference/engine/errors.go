@@ -68,6 +68,14 @@ func (e *ExcludedError) Error() string {
 	return fmt.Sprintf("engine: the request excludes every token at token %d of the output", e.Token)
 }
 
+// AmbiguousError says that a request's grammar takes too much to follow: its text can be read in too many ways, or what may
+// come next takes too long to find.
+type AmbiguousError struct{ Token int } // which token of the output, from 0
+
+func (e *AmbiguousError) Error() string {
+	return fmt.Sprintf("engine: the request's grammar takes too much to follow at token %d of the output", e.Token)
+}
+
 // FailedError says that a request ended, or was refused, because something is broken inside.
 type FailedError struct{ Err error }
 

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/sluiceml/sluice/inference/grammar"
 	"github.com/sluiceml/sluice/inference/runner"
 	"github.com/sluiceml/sluice/inference/sampling"
 	"github.com/sluiceml/sluice/inference/sched"
@@ -182,6 +183,10 @@ func (e *Engine) advance(q *sched.Sequence, d drawing, batch runner.Step, now st
 	id, err := d.id, d.err
 	if errors.Is(err, sampling.ErrExcluded) {
 		e.end(j, nil, &ExcludedError{Token: j.count})
+		return sched.Result{Done: true}
+	}
+	if errors.Is(err, grammar.ErrAmbiguous) {
+		e.end(j, nil, &AmbiguousError{Token: j.count})
 		return sched.Result{Done: true}
 	}
 	if err != nil {
