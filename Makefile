@@ -61,6 +61,10 @@ conformance: setup $(VENV)/.stamp ## Put the clients to their conformance suite 
 	CONFORMANCE_RESULTS=$(CURDIR)/bin/conformance $(VENV)/bin/python -m pytest -q clients/python -k conformance
 	go run ./clients/conformance/table bin/conformance
 
+.PHONY: test-typescript
+test-typescript: setup $(VENV)/.stamp ## Test the TypeScript client against the real server, and that its generated code is up to date (needs npm).
+	cd clients/typescript && npm ci --ignore-scripts --no-audit --no-fund && npm run -s check && npm test
+
 .PHONY: test-deploy
 test-deploy: build $(TOOLS)/helm $(TOOLS)/schemacheck $(VENV)/.deploy.stamp ## Render the Helm chart and hold it and the examples of deploy/ to published schemas and to the server.
 	go test -count=1 -tags deploy -timeout 10m ./deploy/deploytest
@@ -208,7 +212,7 @@ sbom: $(TOOLS)/cyclonedx-gomod ## Write bin/sluice.cdx.json, the bill of materia
 
 .PHONY: clean
 clean: ## Remove what the targets made here; the cache stays.
-	rm -rf bin $(TOOLS) $(VENV) coverage.out coverage.html
+	rm -rf bin $(TOOLS) $(VENV) coverage.out coverage.html clients/typescript/{node_modules,.build,dist}
 
 # Tools are modules of their own under .tools, so that what they require does not mix with what Sluice requires.
 .PHONY: test-tools

@@ -1,0 +1,37 @@
+/**
+ * Client of Sluice for browsers, and for whatever else has `fetch`: Connect's protocol, which the server's HTTP address speaks.
+ *
+ * @module
+ */
+
+import type { Interceptor } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-web";
+
+import { checkClearText, type ClearTextOptions } from "./address.js";
+import { Client, type ClientOptions } from "./client.js";
+
+export * from "./public.js";
+
+/** How a client for browsers connects. */
+export interface WebClientOptions extends Omit<ClientOptions, "close">, ClearTextOptions {
+  /** Used in place of the global fetch, to send cookies for example. */
+  fetch?: typeof globalThis.fetch;
+  /** Connect's interceptors, such as `opentelemetry()`. */
+  interceptors?: Interceptor[];
+}
+
+/**
+ * Makes a client of the server whose HTTP address (`--http-addr`) a URL names. A page that comes from elsewhere needs a proxy
+ * that answers its browser's CORS requests, since the server answers none.
+ */
+export function createClient(baseUrl: string | URL, options: WebClientOptions = {}): Client {
+  const url = new URL(baseUrl);
+  checkClearText(url, options);
+  const transport = createConnectTransport({
+    baseUrl: url.href,
+    useBinaryFormat: true,
+    interceptors: options.interceptors ?? [],
+    ...(options.fetch === undefined ? {} : { fetch: options.fetch }),
+  });
+  return new Client(transport, options);
+}
