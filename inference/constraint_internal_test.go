@@ -60,7 +60,7 @@ func TestConstraintCompilingStops(t *testing.T) {
 		cancel(gone)
 		return v
 	}
-	c := &Constraint{Constraint: grammar.Constraint{Kind: grammar.KindRegex, Text: `(a|b)*a(a|b){9}`}}
+	c := &Constraint{Kind: grammar.KindRegex, Text: `(a|b)*a(a|b){9}`}
 	if _, err := g.get(ctx, c); !errors.Is(err, gone) {
 		t.Errorf("%v, want the cause of the context", err)
 	}
@@ -74,7 +74,7 @@ func TestConstraintCompilingStops(t *testing.T) {
 func TestConstraintsAreDropped(t *testing.T) {
 	g := toyGrammars(t)
 	of := func(text string) *Constraint {
-		return &Constraint{Constraint: grammar.Constraint{Kind: grammar.KindRegex, Text: text}}
+		return &Constraint{Kind: grammar.KindRegex, Text: text}
 	}
 	get := func(text string) *grammar.Grammar {
 		got, err := g.get(t.Context(), of(text))

@@ -9,7 +9,7 @@ import (
 func (s *schemas) text(set []part) expr { return s.once(set, "string", typeString, s.newText) }
 
 // once makes what the keywords of a type say, unless the same keywords have been met before.
-func (s *schemas) once(set []part, kind string, t types, make func(set []part) expr) expr {
+func (s *schemas) once(set []part, kind string, t types, build func(set []part) expr) expr {
 	var key strings.Builder
 	key.WriteString(kind)
 	for _, p := range set {
@@ -24,7 +24,7 @@ func (s *schemas) once(set []part, kind string, t types, make func(set []part) e
 		return e
 	}
 	s.fail(s.budget.keep(300 + key.Len()))
-	e := make(set)
+	e := build(set)
 	s.texts[key.String()] = e
 	return e
 }
