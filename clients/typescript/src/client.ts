@@ -14,7 +14,6 @@ import { type LoadModelRequestSchema, type Model, ModelService } from "./gen/slu
 import { type Token, TokenizerService, type TokenizeRequestSchema } from "./gen/sluice/v1/tokenizer_pb.js";
 import { Generation } from "./generation.js";
 import {
-  checkSize,
   countTokensRequest,
   type CountTokensInit,
   type ExplainInit,
@@ -80,7 +79,6 @@ export class Client {
   /** Runs a request to its end and returns the whole answer. A string is a prompt. */
   async generate(init: string | GenerateInit, options?: CallOptions): Promise<Generation> {
     const request = generation(init);
-    checkSize(request);
     return new Generation(await this.#call(options, (call) => this.#inference.generate(request, call)));
   }
 
@@ -174,8 +172,7 @@ export class Client {
   ): AsyncGenerator<GenerateStreamResponse, void, undefined> {
     const unlink = follow(options.signal, controller);
     try {
-      checkSize(request);
-      const limits = this.#limits(options, controller.signal);
+        const limits = this.#limits(options, controller.signal);
       const headers = this.#headers(options);
       for (const backoff = new Backoff(this.#retry); ; ) {
         let begun = false;

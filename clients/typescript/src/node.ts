@@ -4,9 +4,9 @@
  * @module
  */
 
-import type { ClientHttp2Stream, ClientSessionOptions, SecureClientSessionOptions } from "node:http2";
+import type { ClientSessionOptions, SecureClientSessionOptions } from "node:http2";
 
-import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import type { Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 
 import { checkClearText, type ClearTextOptions } from "./address.js";
@@ -16,23 +16,6 @@ export * from "./public.js";
 
 /** Largest answer, in bytes: the server's own limit. */
 const readMaxBytes = 16 << 20;
-
-/**
- * Ends the calls that the server refuses before it has taken all of their request, such as a megabyte of prompt with a wrong
- * key. Node then drops the server's answer and says no more than "aborted", on which the transport waits for ever.
- */
-class Sessions extends Http2SessionManager {
-  override async request(...args: Parameters<Http2SessionManager["request"]>): Promise<ClientHttp2Stream> {
-    const stream = await super.request(...args);
-    let answered = false;
-    stream.once("response", () => (answered = true));
-    stream.once("aborted", () => {
-      const message = "the server refused the call before it had taken all of the request, and Node does not say why";
-      if (!answered) stream.destroy(new ConnectError(message, Code.Unknown));
-    });
-    return stream;
-  }
-}
 
 /** What PEM files hold. */
 export type Pem = string | Uint8Array;
@@ -76,7 +59,7 @@ export function createClient(address = "127.0.0.1:50051", options: NodeClientOpt
   checkClearText(url, options);
   const keepAlive = options.keepAlive ?? { intervalMs: 30_000, timeoutMs: 15_000 };
   const pings = keepAlive === false ? {} : { pingIntervalMs: keepAlive.intervalMs, pingTimeoutMs: keepAlive.timeoutMs };
-  const sessionManager = new Sessions(url.href, pings, sessionOptions(options.tls));
+  const sessionManager = new Http2SessionManager(url.href, pings, sessionOptions(options.tls));
   const transport = createGrpcTransport({
     baseUrl: url.href,
     sessionManager,
@@ -98,8 +81,10 @@ function urlOf(address: string, tls: boolean | TlsOptions | undefined): URL {
 }
 
 function sessionOptions(tls: boolean | TlsOptions | undefined): ClientSessionOptions | SecureClientSessionOptions {
-  if (typeof tls !== "object") return {};
+  // In megabytes. Beyond it Node drops answers and refuses calls; its default is 10, and one request may have 16.
+  const memory = { maxSessionMemory: 1024 };
+  if (typeof tls !== "object") return memory;
   const { serverName, ...pem } = tls;
   // Node takes any bytes where its types say Buffer.
-  return { ...(pem as SecureClientSessionOptions), ...(serverName === undefined ? {} : { servername: serverName }) };
+  return { ...memory, ...(pem as SecureClientSessionOptions), ...(serverName === undefined ? {} : { servername: serverName }) };
 }

@@ -1,6 +1,5 @@
-import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 
-import { failure } from "./errors.js";
 import {
   type Chat,
   ChatSchema,
@@ -64,15 +63,6 @@ export type ExplainInit = (PromptInput | MessagesInput | ChatInput) & ExplainFie
 export type CountTokensInit = (PromptInput | MessagesInput | ChatInput) & CountTokensFields;
 
 type AnyInput = Partial<PromptInput & MessagesInput & ChatInput & TokensInput>;
-
-/** Largest message that the server takes, in bytes. */
-const maxBytes = 16 << 20;
-
-/** Throws for a request that the server would refuse unread: not every transport can tell of that. */
-export function checkSize(request: GenerateRequest): void {
-  const size = toBinary(GenerateRequestSchema, request).byteLength;
-  if (size > maxBytes) throw failure("RESOURCE_EXHAUSTED", `the request has ${size} bytes, more than the ${maxBytes} that a message may have`);
-}
 
 /** Makes the request of a generation. Throws a TypeError unless exactly one input is given. */
 export function generateRequest(init: GenerateInit): GenerateRequest {
