@@ -14,7 +14,7 @@ import (
 func TestSwapMemory(t *testing.T) {
 	const (
 		swaps = 20
-		early = 4   // swaps, after which nothing is done for the first time; as even as swaps: of the same form
+		early = 8   // swaps, after which nothing is done for the first time and the heap has its size; as even as swaps: of the same form
 		grown = 48  // MB from then on that are no leak: Go's heap, before and after a collection
 		start = 100 // MB over a fresh server, less than either form's weights: nothing of another version is kept
 	)
