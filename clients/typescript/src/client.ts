@@ -144,11 +144,6 @@ export class Client {
     this.#options.close?.();
   }
 
-  /** Closes the client: `using client = createClient(…)`. */
-  [Symbol.dispose](): void {
-    this.close();
-  }
-
   /** Makes a call of one answer, and makes it again as the policy says unless that might not be the same. */
   async #call<T>(options: CallOptions = {}, call: (options: ConnectCallOptions) => Promise<T>, again = true): Promise<T> {
     const limits = this.#limits(options, options.signal ?? new AbortController().signal);

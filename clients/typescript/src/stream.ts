@@ -67,12 +67,6 @@ export class GenerateStream implements AsyncIterable<Delta> {
     this.#controller.abort(reason);
   }
 
-  /** Cancels the request if it still runs: `await using stream = client.stream(…)`. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.cancel();
-    await this.#events.return();
-  }
-
   async *#deltas(): AsyncGenerator<Delta, void, undefined> {
     for await (const event of this.#events) {
       if (event.case === "delta") yield event.value;
