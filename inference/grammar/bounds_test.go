@@ -76,7 +76,7 @@ func TestMaskIsBounded(t *testing.T) {
 // stay what they are.
 func TestTerminalsAreBounded(t *testing.T) {
 	t.Parallel()
-	v := wordVocabulary(30_000)
+	v := wordVocabulary(3_000)
 	g := mustCompile(t, Constraint{Kind: KindRegex, Text: `([a-z ]{0,2}[^x]){40}`}, v)
 	m := mustMatcher(t, g)
 	first, again := make([]uint64, g.MaskWords()), make([]uint64, g.MaskWords())
@@ -88,18 +88,21 @@ func TestTerminalsAreBounded(t *testing.T) {
 	}
 	g.machine.forget()
 	g.own[0].locals[0].Store(nil) // so that it is found once more, where there is no room
-	g.locals = maxRemembered
+	g.locals = maxKnown
 	if err := m.Mask(again); err != nil || !slices.Equal(first, again) {
 		t.Errorf("the mask is another one; %v", err)
 	}
 	if g.locals != 0 || g.own[0].classed != nil || g.own[0].locals[1].Load() != nil {
 		t.Errorf("%d bytes of terminals are kept", g.locals)
 	}
+	if g.machine.work > maxStep/4 {
+		t.Errorf("one state of a terminal counts for %d steps", g.machine.work)
+	}
 }
 
 // TestSize: Size tells about as much as the heap grows by.
 func TestSize(t *testing.T) {
-	v := wordVocabulary(30_000)
+	v := wordVocabulary(10_000)
 	heap := func() uint64 {
 		runtime.GC()
 		var s runtime.MemStats
@@ -115,7 +118,7 @@ func TestSize(t *testing.T) {
 		}
 		return sum
 	}
-	for i := range 10 {
+	for i := range 3 {
 		grammars = append(grammars,
 			mustCompile(t, Constraint{Kind: KindJSONSchema, Text: fmt.Sprintf(`{"type":"object","properties":{"n%d":{"type":"string","pattern":"^[a-z]{3,40}$"},"o":{"type":"string","format":"email","maxLength":60}}}`, i)}, v),
 			mustCompile(t, Constraint{Kind: KindRegex, Text: heavy(6)}, v),

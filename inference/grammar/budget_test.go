@@ -122,3 +122,22 @@ func TestStopIsAskedAgain(t *testing.T) {
 		t.Errorf("asked %d times; %v", asked, err)
 	}
 }
+
+// TestAnalysisIsBounded: each pass through a rule's places counts. Here each finds out about one place.
+func TestAnalysisIsBounded(t *testing.T) {
+	t.Parallel()
+	const places = 12_000
+	r := &rule{nodes: make([]*node, places)}
+	for i := range r.nodes {
+		r.nodes[i] = &node{}
+		if i > 0 { // the analysis goes backwards, away from the end
+			r.nodes[i].eps = []*node{r.nodes[i-1]}
+		}
+	}
+	r.nodes[0].accepts, r.start = true, r.nodes[places-1]
+	b := &builder{rules: []*rule{r}}
+	b.nullables()
+	if _, ok := errors.AsType[*Error](b.err); !ok || b.work > maxAnalysis+2*places {
+		t.Errorf("%d steps; %v", b.work, b.err)
+	}
+}

@@ -67,7 +67,7 @@ func (g *Grammar) warm(b *builder) {
 				}
 				seen[c.term.dfa] = true
 				d := c.term.dfa
-				for s := int32(0); int(s) < len(d.accepts) && left > 0 && g.locals < maxRemembered/2; s++ {
+				for s := int32(0); int(s) < len(d.accepts) && left > 0 && g.locals < maxKnown/2; s++ {
 					g.machine.start()
 					g.local(d, s)
 					left -= 64 + g.machine.work
@@ -101,11 +101,11 @@ func (g *Grammar) count(b *builder) {
 // local is what tokens do from a state of an automaton.
 func (g *Grammar) local(d *dfa, state int32) *local {
 	l, work, bytes := d.localOf(g.vocabulary, state)
-	g.machine.work += work
-	if d.shared { // which the vocabulary keeps
+	g.machine.work += min(work, maxStep/8) // one alone is never too much, whatever the vocabulary is
+	if d.shared {                          // which the vocabulary keeps
 		return l
 	}
-	if g.locals += bytes; g.locals > maxRemembered {
+	if g.locals += bytes; g.locals > maxKnown {
 		for _, d := range g.own {
 			d.forget()
 		}

@@ -27,7 +27,8 @@ const (
 // The bounds of running.
 const (
 	maxConfigs    = 4_000    // configurations of a state
-	maxRemembered = 24 << 20 // bytes that a Grammar remembers of states and masks, and as many of its terminals
+	maxRemembered = 24 << 20 // bytes that a Grammar remembers of states and masks
+	maxKnown      = 48 << 20 // bytes that it keeps of what tokens do in its own terminals; Compile fills half of that
 	maxStep       = 4 << 20  // steps of one mask or one token: a node of a trie is one
 	closingSteps  = 16       // steps that a configuration counts for
 	warmNodes     = 6 << 20  // nodes of the trie that Compile visits to prepare terminals

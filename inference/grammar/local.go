@@ -69,6 +69,7 @@ func (d *dfa) localOf(v *Vocabulary, state int32) (l *local, work, bytes int) {
 	}
 	if d.classed == nil {
 		d.classed, work = d.newClassTrie(v)
+		work /= 4 // its steps are short
 		bytes = d.classed.size()
 	}
 	l, walked := d.walk(v, state)
