@@ -63,6 +63,14 @@ func (g *Gateway) native() (http.Handler, error) {
 			failNative(w, nativeProblem(st.Err()))
 			return
 		}
+		if r.ContentLength > maxBodyBytes && !strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") { // those carry statuses
+			leaveBody(w, r)
+			failNative(w, &problem{
+				status: http.StatusTooManyRequests, code: "resource_exhausted",
+				message: fmt.Sprintf("the message is larger than %d bytes", maxBodyBytes),
+			})
+			return
+		}
 		if r.URL.Path == sluicev1.InferenceService_GenerateStream_FullMethodName && wantsEvents(r) {
 			asJSON(g.generateEvents).ServeHTTP(w, r)
 			return

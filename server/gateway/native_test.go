@@ -57,6 +57,9 @@ func TestConnectClients(t *testing.T) {
 		if connect.CodeOf(err) != connect.CodeInvalidArgument || len(details(err)) != 1 {
 			t.Errorf("%s: %v", name, err)
 		}
+		if _, err = unary.CallUnary(t.Context(), connect.NewRequest(request(strings.Repeat("x", 17<<20), 1))); connect.CodeOf(err) != connect.CodeResourceExhausted {
+			t.Errorf("%s: too large: %v", name, err)
+		}
 		streaming := connect.NewClient[sluicev1.GenerateRequest, sluicev1.GenerateStreamResponse](
 			c.client, d.url+sluicev1.InferenceService_GenerateStream_FullMethodName, c.options...)
 		stream, err := streaming.CallServerStream(t.Context(), connect.NewRequest(request("one", 20)))
