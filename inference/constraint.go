@@ -158,7 +158,7 @@ func (g *grammars) fill(ctx context.Context, entry *compiled, c *Constraint) {
 	defer g.turns.give()
 	began := time.Now()
 	entry.err = errors.New("compiling the constraint panicked") // unless it comes to an end
-	entry.grammar, entry.err = grammar.Compile(ctx, c.Constraint, g.vocabulary())
+	entry.grammar, entry.err = grammar.Compile(func() error { return context.Cause(ctx) }, c.Constraint, g.vocabulary())
 	g.compile.Record(ctx, time.Since(began).Seconds(), g.model)
 }
 

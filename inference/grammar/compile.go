@@ -1,7 +1,6 @@
 package grammar
 
 import (
-	"context"
 	"slices"
 )
 
@@ -24,13 +23,16 @@ type Constraint struct {
 	Choices []string // of KindChoice, none empty
 }
 
-// Compile makes the grammar of a constraint for a vocabulary. The error is an *Error, or the cause of ctx if that ends
-// first, which is noticed within some tens of milliseconds.
-func Compile(ctx context.Context, c Constraint, v *Vocabulary) (*Grammar, error) {
+// Compile makes the grammar of a constraint for a vocabulary. It asks stop every some tens of milliseconds, and ends with its
+// error if it gives one; nil never does. Any other error is an *Error.
+func Compile(stop func() error, c Constraint, v *Vocabulary) (*Grammar, error) {
+	if stop == nil {
+		stop = func() error { return nil }
+	}
 	if len(c.Text) > maxSource {
 		return nil, errorf("it has more than %d bytes", maxSource)
 	}
-	limit := &budget{stop: func() error { return context.Cause(ctx) }, polled: pollSteps}
+	limit := &budget{stop: stop, polled: pollSteps}
 	var start *rule
 	var err error
 	switch c.Kind {

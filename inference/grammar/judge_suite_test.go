@@ -57,7 +57,7 @@ func TestSuite(t *testing.T) {
 		}
 		for _, group := range groups {
 			schemas++
-			g, err := Compile(t.Context(), Constraint{Kind: KindJSONSchema, Text: string(group.Schema)}, v)
+			g, err := Compile(nil, Constraint{Kind: KindJSONSchema, Text: string(group.Schema)}, v)
 			name := filepath.Base(file) + ": " + group.Description
 			if err != nil {
 				refusals[err.(*Error).Reason]++

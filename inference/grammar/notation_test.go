@@ -52,7 +52,7 @@ func TestGrammars(t *testing.T) {
 			[]string{`ax`, `aaxyz`, `aaxa`},
 		},
 	} {
-		g, err := Compile(t.Context(), Constraint{Kind: KindGrammar, Text: c.grammar}, v)
+		g, err := Compile(nil, Constraint{Kind: KindGrammar, Text: c.grammar}, v)
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
@@ -83,7 +83,7 @@ func TestGrammarsRefused(t *testing.T) {
 		"root ::= \"a\"\nroot ::= \"b\"", "start: a", "start: \"a\" /(?=a)/", "start: X\nX: \"a\" X | \"b\"", "%declare X\nstart: X",
 		"start: a{b}\n", "start: \"a\" ~ 2..1", "start: <|im_end|>",
 	} {
-		_, err := Compile(t.Context(), Constraint{Kind: KindGrammar, Text: source}, v)
+		_, err := Compile(nil, Constraint{Kind: KindGrammar, Text: source}, v)
 		if _, ok := errors.AsType[*Error](err); !ok {
 			t.Errorf("%q: %v", source, err)
 		}
