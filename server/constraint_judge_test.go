@@ -26,7 +26,7 @@ import (
 func TestGeneratedJSON(t *testing.T) {
 	python := os.Getenv("GRAMMAR_PYTHON")
 	if python == "" {
-		t.Skip("GRAMMAR_PYTHON names no interpreter; run make test-grammar")
+		t.Fatal("GRAMMAR_PYTHON names no interpreter; run make test-grammar")
 	}
 	count, err := strconv.Atoi(os.Getenv("GRAMMAR_SCHEMAS"))
 	if err != nil {
@@ -93,7 +93,7 @@ func TestGeneratedJSON(t *testing.T) {
 // in turn. It asserts nothing.
 func TestOverhead(t *testing.T) {
 	if os.Getenv("GRAMMAR_PYTHON") == "" {
-		t.Skip("run make test-grammar")
+		t.Fatal("run make test-grammar")
 	}
 	client := generator(servertest.Start(t, []*inference.Model{realModel(t)}))
 	const streams, tokens = 8, 64

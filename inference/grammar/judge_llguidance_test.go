@@ -42,7 +42,7 @@ func startOracle(t *testing.T, v *Vocabulary) *oracle {
 	t.Helper()
 	python := os.Getenv("GRAMMAR_PYTHON")
 	if python == "" {
-		t.Skip("GRAMMAR_PYTHON names no interpreter; run make test-grammar")
+		t.Fatal("GRAMMAR_PYTHON names no interpreter; run make test-grammar")
 	}
 	cmd := exec.CommandContext(t.Context(), python, "testdata/oracle.py")
 	in, err := cmd.StdinPipe()

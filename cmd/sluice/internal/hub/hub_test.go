@@ -264,8 +264,11 @@ func TestPublishedClient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(python); err != nil || testing.Short() {
-		t.Skip("needs the virtual environment")
+	if testing.Short() {
+		t.Skip("needs the virtual environment; run without -short")
+	}
+	if _, err := os.Stat(python); err != nil {
+		t.Fatalf("%v: run `make test`, which makes it", err)
 	}
 	m := checkpoint()
 	s := hubtest.New(t, map[string]*hubtest.Model{"a/b": m})
