@@ -23,9 +23,9 @@ func (e *Engine) speculate(plan *sched.Plan) {
 		return
 	}
 	e.drafts = e.drafts[:0]
-	guessed := false
+	guessed, room := false, e.sched.Room()
 	for _, q := range plan.Decode {
-		most := min(e.limits.MaxDraft, e.limits.MaxLength-q.Past()-1)
+		most := min(e.limits.MaxDraft, e.limits.MaxLength-q.Past()-1, room)
 		if q.Replaying() { // alone: a uniform session has nothing to feed again
 			q.Draft = q.Replay(most)
 			return
@@ -46,7 +46,7 @@ func (e *Engine) speculate(plan *sched.Plan) {
 		prompted += len(c.Tokens)
 	}
 	e.with = e.costs.with(e.with[:0], len(plan.Decode), prompted)
-	speculate.Choose(e.drafts, len(plan.Decode), len(e.with)-1, e.with)
+	speculate.Choose(e.drafts, len(plan.Decode), min(len(e.with)-1, room), e.with)
 	for i, q := range plan.Decode {
 		if n := e.drafts[i].Take; n > 0 {
 			q.Draft = jobOf(q).draft[:n]

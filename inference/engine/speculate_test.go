@@ -120,3 +120,41 @@ func TestSpeculationDoesNotShow(t *testing.T) {
 		})
 	}
 }
+
+// TestDraftsKeepToTheBudget: what rows and their drafts take together stays within the positions that the slots may hold.
+func TestDraftsKeepToTheBudget(t *testing.T) {
+	limits := runner.Limits{Slots: 6, MaxLength: 180, MaxChunk: 16, MaxDraft: 8, Uniform: true}
+	for _, budget := range []int{180, 250, 400} {
+		t.Run(fmt.Sprint(budget), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				most := 0
+				h := start(t, inferencetest.ToyConfig{
+					Limits: limits, Script: repeating,
+					BeforeStep: func(step runner.Step) error {
+						n := 0
+						for _, row := range step.Decode {
+							n += row.Past + 1 + len(row.Draft)
+						}
+						for _, c := range step.Chunks {
+							n += c.Past + len(c.Tokens)
+						}
+						most = max(most, n)
+						elapse(time.Millisecond)
+						return nil
+					},
+				}, engine.Config{KVTokens: budget})
+				var wg sync.WaitGroup
+				for i := range 40 {
+					wg.Go(func() {
+						elapse(time.Duration(i*3) * time.Millisecond)
+						read(t, submit(t, h.Engine, repeatingRequest(i)))
+					})
+				}
+				wg.Wait()
+				if s := h.Stats(); most > budget || s.AcceptedTokens == 0 || s.Preemptions == 0 {
+					t.Errorf("a step held %d positions, of %d; %+v", most, budget, s)
+				}
+			})
+		})
+	}
+}

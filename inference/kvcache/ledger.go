@@ -84,7 +84,13 @@ func (l *Ledger) Extend(i, n int) {
 	}
 	s.length += n
 	l.tokens += n
-	if more := s.length - s.committed; more > 0 {
+	l.Commit(i, s.length)
+}
+
+// Commit says that slot i has had memory for a number of positions: those behind its length held guesses that were wrong.
+func (l *Ledger) Commit(i, positions int) {
+	s := &l.slots[i]
+	if more := min(positions, l.maxLength) - s.committed; more > 0 {
 		s.committed += more
 		l.committed += more
 	}

@@ -1,6 +1,9 @@
 package sched
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // fit makes room for what the next step adds to the slots: first from the memory that free slots keep, then from
 // sequences that lose their slots.
@@ -24,6 +27,24 @@ func (s *Scheduler) fit(p *Plan) {
 // growth is how many positions the next step adds, tokens aside that are guessed right: those count once they are there.
 func (s *Scheduler) growth() int {
 	return len(s.decode) + min(s.cfg.ChunkSize, s.promised())
+}
+
+// Room is how many positions guesses may take in the step that is planned, beside what the plan itself adds. Wrong ones
+// have memory until the sequence has grown past them or ended, so that they count like any other. Where free slots keep
+// what guesses could use, the next plan releases it.
+func (s *Scheduler) Room() int {
+	if s.cfg.Budget == 0 {
+		return math.MaxInt
+	}
+	planned := len(s.plan.Decode)
+	for _, c := range s.plan.Chunks {
+		planned += len(c.Tokens)
+	}
+	room := s.cfg.Budget - s.ledger.Committed() - planned
+	if room < len(s.plan.Decode) {
+		s.flush = s.Lingering()
+	}
+	return max(0, room)
 }
 
 // promised is how many positions the prompts that run will still take.

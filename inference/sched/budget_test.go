@@ -8,11 +8,11 @@ import (
 	"github.com/sluiceml/sluice/inference/sched"
 )
 
-// TestRandomBudgets drives random work through small budgets. The positions that are held and those that have memory stay within the
-// budget, every sequence gets the same tokens in the same places however often it loses its slot, what has started goes
+// TestRandomBudgets drives random work through small budgets, with guesses that are right or wrong. The positions that are held stay within the
+// budget, and so does memory wherever there are guesses, every sequence gets the same tokens in the same places however often it loses its slot, what has started goes
 // on before anything new starts, and everything ends.
 func TestRandomBudgets(t *testing.T) {
-	preemptions := 0
+	preemptions, drafted, accepted := 0, 0, 0
 	for seed := range uint64(300) {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		cfg := sched.Config{
@@ -50,7 +50,11 @@ func TestRandomBudgets(t *testing.T) {
 			p := s.Schedule()
 			m.apply(t, p, cfg)
 			preemptions += len(p.Preempted)
+			drafted += draft(s, p, cfg, rng)
 			track(memory, p)
+			if n := sum(memory); n > cfg.Budget && guesses(p) > 0 {
+				t.Fatalf("seed %d, step %d: guesses take memory for %d positions, a budget of %d", seed, step, n, cfg.Budget)
+			}
 			if n := s.Ledger().Tokens() + len(p.Decode); n > cfg.Budget {
 				t.Fatalf("seed %d, step %d: %d positions, a budget of %d", seed, step, n, cfg.Budget)
 			}
@@ -78,9 +82,19 @@ func TestRandomBudgets(t *testing.T) {
 				if at := q.Past() - len(q.Prompt); q.Next() != fed[q][at] {
 					t.Fatalf("seed %d, step %d: token %d is %d, want %d", seed, step, at, q.Next(), fed[q][at])
 				}
-				if !q.Replaying() {
-					results[i] = token(q)
+				if q.Replaying() {
+					continue
 				}
+				results[i] = token(q)
+				for _, guess := range q.Draft[:rng.IntN(len(q.Draft)+1)] {
+					if results[i].Done {
+						break
+					}
+					m.accept(q, guess)
+					fed[q][len(fed[q])-1] = guess
+					results[i] = sched.Result{Accepted: results[i].Accepted + 1, Token: token(q).Token, Done: left[q] == 0}
+				}
+				accepted += results[i].Accepted
 			}
 			chunks := make([]sched.Result, len(p.Chunks))
 			var forks []sched.Result
@@ -106,9 +120,42 @@ func TestRandomBudgets(t *testing.T) {
 			}
 		}
 	}
-	if preemptions < 1000 {
-		t.Errorf("only %d preemptions", preemptions)
+	if preemptions < 1000 || drafted < 1000 || accepted < 1000 || accepted > drafted*3/4 {
+		t.Errorf("%d preemptions, %d of %d guesses were right", preemptions, accepted, drafted)
 	}
+}
+
+// draft gives the rows of a plan random guesses, as many as there is room for, and says how many.
+func draft(s *sched.Scheduler, p *sched.Plan, cfg sched.Config, rng *rand.Rand) (n int) {
+	for _, q := range p.Decode {
+		q.Draft = nil
+	}
+	for _, q := range p.Decode {
+		if q.Replaying() {
+			continue
+		}
+		most := min(5, s.Room()-n, cfg.MaxLength-q.Past()-1)
+		for range rng.IntN(most + 1) {
+			q.Draft = append(q.Draft, rng.Uint32())
+		}
+		n += len(q.Draft)
+	}
+	return n
+}
+
+// guesses is how many guesses the rows of a plan have.
+func guesses(p *sched.Plan) (n int) {
+	for _, q := range p.Decode {
+		n += len(q.Draft)
+	}
+	return n
+}
+
+// accept says that the token which a decode row has fed was followed by a guess that was right.
+func (s shadow) accept(q *sched.Sequence, guess uint32) {
+	at := &s.slots[q.Slot()]
+	at.tokens = append(at.tokens, guess)
+	s.known[q] = append(s.text(q), guess)
 }
 
 // track follows which slots have memory through a plan.
@@ -124,7 +171,7 @@ func track(memory []int, p *sched.Plan) {
 		memory[i] = max(memory[i], start.Length)
 	}
 	for _, q := range p.Decode {
-		memory[q.Slot()] = max(memory[q.Slot()], q.Past()+1)
+		memory[q.Slot()] = max(memory[q.Slot()], q.Past()+1+len(q.Draft))
 	}
 	for _, c := range p.Chunks {
 		i := c.Sequence.Slot()
@@ -135,7 +182,7 @@ func track(memory []int, p *sched.Plan) {
 // lacking is how many positions of a plan's step the ledger does not know of before Update.
 func lacking(s *sched.Scheduler, p *sched.Plan) (n int) {
 	for _, q := range p.Decode {
-		n += max(0, q.Past()+1-s.Ledger().CommittedIn(q.Slot()))
+		n += max(0, q.Past()+1+len(q.Draft)-s.Ledger().CommittedIn(q.Slot()))
 	}
 	for _, c := range p.Chunks {
 		n += max(0, c.Past+len(c.Tokens)-s.Ledger().CommittedIn(c.Sequence.Slot()))

@@ -167,6 +167,7 @@ func (s *Scheduler) Update(decode, chunks []Result, forks ...Result) {
 	rows := s.decode
 	kept := s.decode[:0]
 	for i, q := range rows {
+		s.ledger.Commit(q.slot, q.past+1+len(q.Draft))
 		s.extend(q, 1+decode[i].Accepted)
 		if s.advance(q, decode[i]) {
 			kept = append(kept, q)

@@ -19,7 +19,8 @@ type Sequence struct {
 	// from the prefix store.
 	LimitedFrom int
 
-	// Draft are guesses of what follows Next. The owner may set them for a plan's step, before it is run.
+	// Draft are guesses of what follows Next. The owner sets them for a plan's step, before it is run, or to nil: of all
+	// sequences together no more than Scheduler.Room.
 	Draft []uint32
 	// Twins are sequences with the same prompt, this one among them. Where one of them has run it, those that wait take
 	// copies of its keys and values as far as there are slots, instead of running it again.
