@@ -211,6 +211,63 @@ func (ExplainUnit) EnumDescriptor() ([]byte, []int) {
 	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{2}
 }
 
+// Pooling is how the states of an input's tokens become one vector.
+type Pooling int32
+
+const (
+	// The default: the model's own.
+	Pooling_POOLING_UNSPECIFIED Pooling = 0
+	// Their mean.
+	Pooling_POOLING_MEAN Pooling = 1
+	// The last token's.
+	Pooling_POOLING_LAST Pooling = 2
+	// The first token's, which in a model that generates text has seen no other token.
+	Pooling_POOLING_CLS Pooling = 3
+)
+
+// Enum value maps for Pooling.
+var (
+	Pooling_name = map[int32]string{
+		0: "POOLING_UNSPECIFIED",
+		1: "POOLING_MEAN",
+		2: "POOLING_LAST",
+		3: "POOLING_CLS",
+	}
+	Pooling_value = map[string]int32{
+		"POOLING_UNSPECIFIED": 0,
+		"POOLING_MEAN":        1,
+		"POOLING_LAST":        2,
+		"POOLING_CLS":         3,
+	}
+)
+
+func (x Pooling) Enum() *Pooling {
+	p := new(Pooling)
+	*p = x
+	return p
+}
+
+func (x Pooling) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Pooling) Descriptor() protoreflect.EnumDescriptor {
+	return file_sluice_v1_inference_proto_enumTypes[3].Descriptor()
+}
+
+func (Pooling) Type() protoreflect.EnumType {
+	return &file_sluice_v1_inference_proto_enumTypes[3]
+}
+
+func (x Pooling) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Pooling.Descriptor instead.
+func (Pooling) EnumDescriptor() ([]byte, []int) {
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{3}
+}
+
 // GenerateRequest asks for a continuation of one input.
 type GenerateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3086,6 +3143,359 @@ func (x *Attribution) GetEffect() float64 {
 	return 0
 }
 
+// EmbedRequest asks for a vector for each of several inputs.
+type EmbedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the served model. Empty or "default" names the server's default model.
+	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	// What to embed: 1 to 2048 inputs, with at most 262144 tokens and 2097152 values of vectors together.
+	Inputs []*EmbedInput `protobuf:"bytes,2,rep,name=inputs,proto3" json:"inputs,omitempty"`
+	// How the states of an input's tokens become one vector. Default: the model's own, Model.pooling.
+	Pooling Pooling `protobuf:"varint,3,opt,name=pooling,proto3,enum=sluice.v1.Pooling" json:"pooling,omitempty"`
+	// Divide each vector by its Euclidean length, so that the dot product of two is the cosine of their angle. Default true.
+	Normalize *bool `protobuf:"varint,4,opt,name=normalize,proto3,oneof" json:"normalize,omitempty"`
+	// Keep the first N values of each vector, 1 to Model.embedding_size, before it is normalized. Of use for models that were
+	// trained for it (Matryoshka). Unset: all.
+	Dimensions *uint32 `protobuf:"varint,5,opt,name=dimensions,proto3,oneof" json:"dimensions,omitempty"`
+	// Whether special tokens written in texts are recognised. Default false, unlike GenerateRequest.parse_special: what is
+	// embedded is mostly others' text.
+	ParseSpecial bool `protobuf:"varint,6,opt,name=parse_special,json=parseSpecial,proto3" json:"parse_special,omitempty"`
+	// How the prefix cache may be used. Only POOLING_LAST takes from it: the other kinds need every token.
+	Cache *CacheOptions `protobuf:"bytes,7,opt,name=cache,proto3" json:"cache,omitempty"`
+	// As GenerateRequest.request_id.
+	RequestId string `protobuf:"bytes,8,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// As GenerateRequest.priority.
+	Priority      int32 `protobuf:"varint,9,opt,name=priority,proto3" json:"priority,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EmbedRequest) Reset() {
+	*x = EmbedRequest{}
+	mi := &file_sluice_v1_inference_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EmbedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EmbedRequest) ProtoMessage() {}
+
+func (x *EmbedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_inference_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EmbedRequest.ProtoReflect.Descriptor instead.
+func (*EmbedRequest) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *EmbedRequest) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *EmbedRequest) GetInputs() []*EmbedInput {
+	if x != nil {
+		return x.Inputs
+	}
+	return nil
+}
+
+func (x *EmbedRequest) GetPooling() Pooling {
+	if x != nil {
+		return x.Pooling
+	}
+	return Pooling_POOLING_UNSPECIFIED
+}
+
+func (x *EmbedRequest) GetNormalize() bool {
+	if x != nil && x.Normalize != nil {
+		return *x.Normalize
+	}
+	return false
+}
+
+func (x *EmbedRequest) GetDimensions() uint32 {
+	if x != nil && x.Dimensions != nil {
+		return *x.Dimensions
+	}
+	return 0
+}
+
+func (x *EmbedRequest) GetParseSpecial() bool {
+	if x != nil {
+		return x.ParseSpecial
+	}
+	return false
+}
+
+func (x *EmbedRequest) GetCache() *CacheOptions {
+	if x != nil {
+		return x.Cache
+	}
+	return nil
+}
+
+func (x *EmbedRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *EmbedRequest) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+// EmbedInput is one text to embed.
+type EmbedInput struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The text; exactly one must be set. It must leave room for one more token in the model's context.
+	//
+	// Types that are valid to be assigned to Input:
+	//
+	//	*EmbedInput_Text
+	//	*EmbedInput_Tokens
+	Input         isEmbedInput_Input `protobuf_oneof:"input"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EmbedInput) Reset() {
+	*x = EmbedInput{}
+	mi := &file_sluice_v1_inference_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EmbedInput) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EmbedInput) ProtoMessage() {}
+
+func (x *EmbedInput) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_inference_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EmbedInput.ProtoReflect.Descriptor instead.
+func (*EmbedInput) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *EmbedInput) GetInput() isEmbedInput_Input {
+	if x != nil {
+		return x.Input
+	}
+	return nil
+}
+
+func (x *EmbedInput) GetText() string {
+	if x != nil {
+		if x, ok := x.Input.(*EmbedInput_Text); ok {
+			return x.Text
+		}
+	}
+	return ""
+}
+
+func (x *EmbedInput) GetTokens() *Tokens {
+	if x != nil {
+		if x, ok := x.Input.(*EmbedInput_Tokens); ok {
+			return x.Tokens
+		}
+	}
+	return nil
+}
+
+type isEmbedInput_Input interface {
+	isEmbedInput_Input()
+}
+
+type EmbedInput_Text struct {
+	// Text. The model's post-processor adds its begin and end tokens. Must not be empty.
+	Text string `protobuf:"bytes,1,opt,name=text,proto3,oneof"`
+}
+
+type EmbedInput_Tokens struct {
+	// Token ids, taken as they are. Must not be empty.
+	Tokens *Tokens `protobuf:"bytes,2,opt,name=tokens,proto3,oneof"`
+}
+
+func (*EmbedInput_Text) isEmbedInput_Input() {}
+
+func (*EmbedInput_Tokens) isEmbedInput_Input() {}
+
+// EmbedResponse is a vector for each input.
+type EmbedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The request's id: the caller's request_id or one that the server made.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Name of the model that answered, never an alias.
+	Model string `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
+	// One per input, in the order of the request.
+	Embeddings []*Embedding `protobuf:"bytes,3,rep,name=embeddings,proto3" json:"embeddings,omitempty"`
+	// Tokens counted: prompt_tokens are those of all inputs.
+	Usage *Usage `protobuf:"bytes,4,opt,name=usage,proto3" json:"usage,omitempty"`
+	// Where the time went.
+	Timings *Timings `protobuf:"bytes,5,opt,name=timings,proto3" json:"timings,omitempty"`
+	// The kind of pooling that was used.
+	Pooling       Pooling `protobuf:"varint,6,opt,name=pooling,proto3,enum=sluice.v1.Pooling" json:"pooling,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EmbedResponse) Reset() {
+	*x = EmbedResponse{}
+	mi := &file_sluice_v1_inference_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EmbedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EmbedResponse) ProtoMessage() {}
+
+func (x *EmbedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_inference_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EmbedResponse.ProtoReflect.Descriptor instead.
+func (*EmbedResponse) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *EmbedResponse) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *EmbedResponse) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *EmbedResponse) GetEmbeddings() []*Embedding {
+	if x != nil {
+		return x.Embeddings
+	}
+	return nil
+}
+
+func (x *EmbedResponse) GetUsage() *Usage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
+}
+
+func (x *EmbedResponse) GetTimings() *Timings {
+	if x != nil {
+		return x.Timings
+	}
+	return nil
+}
+
+func (x *EmbedResponse) GetPooling() Pooling {
+	if x != nil {
+		return x.Pooling
+	}
+	return Pooling_POOLING_UNSPECIFIED
+}
+
+// Embedding is the vector of one input.
+type Embedding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The vector.
+	Values []float32 `protobuf:"fixed32,1,rep,packed,name=values,proto3" json:"values,omitempty"`
+	// Tokens of the input, begin and end tokens included.
+	Tokens        uint32 `protobuf:"varint,2,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Embedding) Reset() {
+	*x = Embedding{}
+	mi := &file_sluice_v1_inference_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Embedding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Embedding) ProtoMessage() {}
+
+func (x *Embedding) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_inference_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Embedding.ProtoReflect.Descriptor instead.
+func (*Embedding) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_inference_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *Embedding) GetValues() []float32 {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+func (x *Embedding) GetTokens() uint32 {
+	if x != nil {
+		return x.Tokens
+	}
+	return 0
+}
+
 var File_sluice_v1_inference_proto protoreflect.FileDescriptor
 
 const file_sluice_v1_inference_proto_rawDesc = "" +
@@ -3317,7 +3727,40 @@ const file_sluice_v1_inference_proto_rawDesc = "" +
 	"\amessage\x18\x01 \x01(\rR\amessage\x12\x14\n" +
 	"\x05start\x18\x02 \x01(\rR\x05start\x12\x10\n" +
 	"\x03end\x18\x03 \x01(\rR\x03end\x12\x16\n" +
-	"\x06effect\x18\x04 \x01(\x01R\x06effect*\x87\x01\n" +
+	"\x06effect\x18\x04 \x01(\x01R\x06effect\"\xf5\x02\n" +
+	"\fEmbedRequest\x12\x14\n" +
+	"\x05model\x18\x01 \x01(\tR\x05model\x12-\n" +
+	"\x06inputs\x18\x02 \x03(\v2\x15.sluice.v1.EmbedInputR\x06inputs\x12,\n" +
+	"\apooling\x18\x03 \x01(\x0e2\x12.sluice.v1.PoolingR\apooling\x12!\n" +
+	"\tnormalize\x18\x04 \x01(\bH\x00R\tnormalize\x88\x01\x01\x12#\n" +
+	"\n" +
+	"dimensions\x18\x05 \x01(\rH\x01R\n" +
+	"dimensions\x88\x01\x01\x12#\n" +
+	"\rparse_special\x18\x06 \x01(\bR\fparseSpecial\x12-\n" +
+	"\x05cache\x18\a \x01(\v2\x17.sluice.v1.CacheOptionsR\x05cache\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\b \x01(\tR\trequestId\x12\x1a\n" +
+	"\bpriority\x18\t \x01(\x05R\bpriorityB\f\n" +
+	"\n" +
+	"_normalizeB\r\n" +
+	"\v_dimensions\"X\n" +
+	"\n" +
+	"EmbedInput\x12\x14\n" +
+	"\x04text\x18\x01 \x01(\tH\x00R\x04text\x12+\n" +
+	"\x06tokens\x18\x02 \x01(\v2\x11.sluice.v1.TokensH\x00R\x06tokensB\a\n" +
+	"\x05input\"\xef\x01\n" +
+	"\rEmbedResponse\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05model\x18\x02 \x01(\tR\x05model\x124\n" +
+	"\n" +
+	"embeddings\x18\x03 \x03(\v2\x14.sluice.v1.EmbeddingR\n" +
+	"embeddings\x12&\n" +
+	"\x05usage\x18\x04 \x01(\v2\x10.sluice.v1.UsageR\x05usage\x12,\n" +
+	"\atimings\x18\x05 \x01(\v2\x12.sluice.v1.TimingsR\atimings\x12,\n" +
+	"\apooling\x18\x06 \x01(\x0e2\x12.sluice.v1.PoolingR\apooling\";\n" +
+	"\tEmbedding\x12\x16\n" +
+	"\x06values\x18\x01 \x03(\x02R\x06values\x12\x16\n" +
+	"\x06tokens\x18\x02 \x01(\rR\x06tokens*\x87\x01\n" +
 	"\x0eToolChoiceMode\x12 \n" +
 	"\x1cTOOL_CHOICE_MODE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15TOOL_CHOICE_MODE_NONE\x10\x01\x12\x19\n" +
@@ -3335,12 +3778,18 @@ const file_sluice_v1_inference_proto_rawDesc = "" +
 	"\x14EXPLAIN_UNIT_MESSAGE\x10\x01\x12\x15\n" +
 	"\x11EXPLAIN_UNIT_LINE\x10\x02\x12\x19\n" +
 	"\x15EXPLAIN_UNIT_SENTENCE\x10\x03\x12\x15\n" +
-	"\x11EXPLAIN_UNIT_WORD\x10\x042\xa8\x02\n" +
+	"\x11EXPLAIN_UNIT_WORD\x10\x04*W\n" +
+	"\aPooling\x12\x17\n" +
+	"\x13POOLING_UNSPECIFIED\x10\x00\x12\x10\n" +
+	"\fPOOLING_MEAN\x10\x01\x12\x10\n" +
+	"\fPOOLING_LAST\x10\x02\x12\x0f\n" +
+	"\vPOOLING_CLS\x10\x032\xe4\x02\n" +
 	"\x10InferenceService\x12C\n" +
 	"\bGenerate\x12\x1a.sluice.v1.GenerateRequest\x1a\x1b.sluice.v1.GenerateResponse\x12Q\n" +
 	"\x0eGenerateStream\x12\x1a.sluice.v1.GenerateRequest\x1a!.sluice.v1.GenerateStreamResponse0\x01\x12:\n" +
 	"\x05Score\x12\x17.sluice.v1.ScoreRequest\x1a\x18.sluice.v1.ScoreResponse\x12@\n" +
-	"\aExplain\x12\x19.sluice.v1.ExplainRequest\x1a\x1a.sluice.v1.ExplainResponseBG\n" +
+	"\aExplain\x12\x19.sluice.v1.ExplainRequest\x1a\x1a.sluice.v1.ExplainResponse\x12:\n" +
+	"\x05Embed\x12\x17.sluice.v1.EmbedRequest\x1a\x18.sluice.v1.EmbedResponseBG\n" +
 	"\x0eio.sluiceml.v1P\x01Z3github.com/sluiceml/sluice/proto/sluice/v1;sluicev1b\x06proto3"
 
 var (
@@ -3355,116 +3804,131 @@ func file_sluice_v1_inference_proto_rawDescGZIP() []byte {
 	return file_sluice_v1_inference_proto_rawDescData
 }
 
-var file_sluice_v1_inference_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_sluice_v1_inference_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_sluice_v1_inference_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_sluice_v1_inference_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_sluice_v1_inference_proto_goTypes = []any{
 	(ToolChoiceMode)(0),            // 0: sluice.v1.ToolChoiceMode
 	(FinishReason)(0),              // 1: sluice.v1.FinishReason
 	(ExplainUnit)(0),               // 2: sluice.v1.ExplainUnit
-	(*GenerateRequest)(nil),        // 3: sluice.v1.GenerateRequest
-	(*Tokens)(nil),                 // 4: sluice.v1.Tokens
-	(*Chat)(nil),                   // 5: sluice.v1.Chat
-	(*Message)(nil),                // 6: sluice.v1.Message
-	(*Tool)(nil),                   // 7: sluice.v1.Tool
-	(*ToolCall)(nil),               // 8: sluice.v1.ToolCall
-	(*ToolCallDelta)(nil),          // 9: sluice.v1.ToolCallDelta
-	(*ToolChoice)(nil),             // 10: sluice.v1.ToolChoice
-	(*OutputOptions)(nil),          // 11: sluice.v1.OutputOptions
-	(*Constraint)(nil),             // 12: sluice.v1.Constraint
-	(*Choice)(nil),                 // 13: sluice.v1.Choice
-	(*CacheOptions)(nil),           // 14: sluice.v1.CacheOptions
-	(*GenerateResponse)(nil),       // 15: sluice.v1.GenerateResponse
-	(*Output)(nil),                 // 16: sluice.v1.Output
-	(*TokenLogprobs)(nil),          // 17: sluice.v1.TokenLogprobs
-	(*SamplingTrace)(nil),          // 18: sluice.v1.SamplingTrace
-	(*SamplingStep)(nil),           // 19: sluice.v1.SamplingStep
-	(*TokenLogprob)(nil),           // 20: sluice.v1.TokenLogprob
-	(*Usage)(nil),                  // 21: sluice.v1.Usage
-	(*Timings)(nil),                // 22: sluice.v1.Timings
-	(*GenerateStreamResponse)(nil), // 23: sluice.v1.GenerateStreamResponse
-	(*Started)(nil),                // 24: sluice.v1.Started
-	(*PromptPart)(nil),             // 25: sluice.v1.PromptPart
-	(*Delta)(nil),                  // 26: sluice.v1.Delta
-	(*Finished)(nil),               // 27: sluice.v1.Finished
-	(*Summary)(nil),                // 28: sluice.v1.Summary
-	(*ScoreRequest)(nil),           // 29: sluice.v1.ScoreRequest
-	(*ScoreResponse)(nil),          // 30: sluice.v1.ScoreResponse
-	(*ContinuationScore)(nil),      // 31: sluice.v1.ContinuationScore
-	(*ExplainRequest)(nil),         // 32: sluice.v1.ExplainRequest
-	(*ExplainResponse)(nil),        // 33: sluice.v1.ExplainResponse
-	(*Attribution)(nil),            // 34: sluice.v1.Attribution
-	(*Sampling)(nil),               // 35: sluice.v1.Sampling
-	(*Stop)(nil),                   // 36: sluice.v1.Stop
-	(*durationpb.Duration)(nil),    // 37: google.protobuf.Duration
+	(Pooling)(0),                   // 3: sluice.v1.Pooling
+	(*GenerateRequest)(nil),        // 4: sluice.v1.GenerateRequest
+	(*Tokens)(nil),                 // 5: sluice.v1.Tokens
+	(*Chat)(nil),                   // 6: sluice.v1.Chat
+	(*Message)(nil),                // 7: sluice.v1.Message
+	(*Tool)(nil),                   // 8: sluice.v1.Tool
+	(*ToolCall)(nil),               // 9: sluice.v1.ToolCall
+	(*ToolCallDelta)(nil),          // 10: sluice.v1.ToolCallDelta
+	(*ToolChoice)(nil),             // 11: sluice.v1.ToolChoice
+	(*OutputOptions)(nil),          // 12: sluice.v1.OutputOptions
+	(*Constraint)(nil),             // 13: sluice.v1.Constraint
+	(*Choice)(nil),                 // 14: sluice.v1.Choice
+	(*CacheOptions)(nil),           // 15: sluice.v1.CacheOptions
+	(*GenerateResponse)(nil),       // 16: sluice.v1.GenerateResponse
+	(*Output)(nil),                 // 17: sluice.v1.Output
+	(*TokenLogprobs)(nil),          // 18: sluice.v1.TokenLogprobs
+	(*SamplingTrace)(nil),          // 19: sluice.v1.SamplingTrace
+	(*SamplingStep)(nil),           // 20: sluice.v1.SamplingStep
+	(*TokenLogprob)(nil),           // 21: sluice.v1.TokenLogprob
+	(*Usage)(nil),                  // 22: sluice.v1.Usage
+	(*Timings)(nil),                // 23: sluice.v1.Timings
+	(*GenerateStreamResponse)(nil), // 24: sluice.v1.GenerateStreamResponse
+	(*Started)(nil),                // 25: sluice.v1.Started
+	(*PromptPart)(nil),             // 26: sluice.v1.PromptPart
+	(*Delta)(nil),                  // 27: sluice.v1.Delta
+	(*Finished)(nil),               // 28: sluice.v1.Finished
+	(*Summary)(nil),                // 29: sluice.v1.Summary
+	(*ScoreRequest)(nil),           // 30: sluice.v1.ScoreRequest
+	(*ScoreResponse)(nil),          // 31: sluice.v1.ScoreResponse
+	(*ContinuationScore)(nil),      // 32: sluice.v1.ContinuationScore
+	(*ExplainRequest)(nil),         // 33: sluice.v1.ExplainRequest
+	(*ExplainResponse)(nil),        // 34: sluice.v1.ExplainResponse
+	(*Attribution)(nil),            // 35: sluice.v1.Attribution
+	(*EmbedRequest)(nil),           // 36: sluice.v1.EmbedRequest
+	(*EmbedInput)(nil),             // 37: sluice.v1.EmbedInput
+	(*EmbedResponse)(nil),          // 38: sluice.v1.EmbedResponse
+	(*Embedding)(nil),              // 39: sluice.v1.Embedding
+	(*Sampling)(nil),               // 40: sluice.v1.Sampling
+	(*Stop)(nil),                   // 41: sluice.v1.Stop
+	(*durationpb.Duration)(nil),    // 42: google.protobuf.Duration
 }
 var file_sluice_v1_inference_proto_depIdxs = []int32{
-	4,  // 0: sluice.v1.GenerateRequest.tokens:type_name -> sluice.v1.Tokens
-	5,  // 1: sluice.v1.GenerateRequest.chat:type_name -> sluice.v1.Chat
-	35, // 2: sluice.v1.GenerateRequest.sampling:type_name -> sluice.v1.Sampling
-	36, // 3: sluice.v1.GenerateRequest.stop:type_name -> sluice.v1.Stop
-	11, // 4: sluice.v1.GenerateRequest.output:type_name -> sluice.v1.OutputOptions
-	12, // 5: sluice.v1.GenerateRequest.constraint:type_name -> sluice.v1.Constraint
-	14, // 6: sluice.v1.GenerateRequest.cache:type_name -> sluice.v1.CacheOptions
-	6,  // 7: sluice.v1.Chat.messages:type_name -> sluice.v1.Message
-	7,  // 8: sluice.v1.Chat.tools:type_name -> sluice.v1.Tool
-	10, // 9: sluice.v1.Chat.tool_choice:type_name -> sluice.v1.ToolChoice
-	8,  // 10: sluice.v1.Message.tool_calls:type_name -> sluice.v1.ToolCall
+	5,  // 0: sluice.v1.GenerateRequest.tokens:type_name -> sluice.v1.Tokens
+	6,  // 1: sluice.v1.GenerateRequest.chat:type_name -> sluice.v1.Chat
+	40, // 2: sluice.v1.GenerateRequest.sampling:type_name -> sluice.v1.Sampling
+	41, // 3: sluice.v1.GenerateRequest.stop:type_name -> sluice.v1.Stop
+	12, // 4: sluice.v1.GenerateRequest.output:type_name -> sluice.v1.OutputOptions
+	13, // 5: sluice.v1.GenerateRequest.constraint:type_name -> sluice.v1.Constraint
+	15, // 6: sluice.v1.GenerateRequest.cache:type_name -> sluice.v1.CacheOptions
+	7,  // 7: sluice.v1.Chat.messages:type_name -> sluice.v1.Message
+	8,  // 8: sluice.v1.Chat.tools:type_name -> sluice.v1.Tool
+	11, // 9: sluice.v1.Chat.tool_choice:type_name -> sluice.v1.ToolChoice
+	9,  // 10: sluice.v1.Message.tool_calls:type_name -> sluice.v1.ToolCall
 	0,  // 11: sluice.v1.ToolChoice.mode:type_name -> sluice.v1.ToolChoiceMode
-	13, // 12: sluice.v1.Constraint.choice:type_name -> sluice.v1.Choice
-	16, // 13: sluice.v1.GenerateResponse.outputs:type_name -> sluice.v1.Output
-	21, // 14: sluice.v1.GenerateResponse.usage:type_name -> sluice.v1.Usage
-	22, // 15: sluice.v1.GenerateResponse.timings:type_name -> sluice.v1.Timings
-	17, // 16: sluice.v1.GenerateResponse.prompt_logprobs:type_name -> sluice.v1.TokenLogprobs
-	17, // 17: sluice.v1.Output.logprobs:type_name -> sluice.v1.TokenLogprobs
+	14, // 12: sluice.v1.Constraint.choice:type_name -> sluice.v1.Choice
+	17, // 13: sluice.v1.GenerateResponse.outputs:type_name -> sluice.v1.Output
+	22, // 14: sluice.v1.GenerateResponse.usage:type_name -> sluice.v1.Usage
+	23, // 15: sluice.v1.GenerateResponse.timings:type_name -> sluice.v1.Timings
+	18, // 16: sluice.v1.GenerateResponse.prompt_logprobs:type_name -> sluice.v1.TokenLogprobs
+	18, // 17: sluice.v1.Output.logprobs:type_name -> sluice.v1.TokenLogprobs
 	1,  // 18: sluice.v1.Output.finish_reason:type_name -> sluice.v1.FinishReason
-	8,  // 19: sluice.v1.Output.tool_calls:type_name -> sluice.v1.ToolCall
-	18, // 20: sluice.v1.Output.sampling_trace:type_name -> sluice.v1.SamplingTrace
-	20, // 21: sluice.v1.TokenLogprobs.chosen:type_name -> sluice.v1.TokenLogprob
-	20, // 22: sluice.v1.TokenLogprobs.top:type_name -> sluice.v1.TokenLogprob
-	19, // 23: sluice.v1.SamplingTrace.steps:type_name -> sluice.v1.SamplingStep
-	20, // 24: sluice.v1.SamplingStep.removed_tokens:type_name -> sluice.v1.TokenLogprob
-	37, // 25: sluice.v1.Timings.queue:type_name -> google.protobuf.Duration
-	37, // 26: sluice.v1.Timings.prefill:type_name -> google.protobuf.Duration
-	37, // 27: sluice.v1.Timings.time_to_first_token:type_name -> google.protobuf.Duration
-	37, // 28: sluice.v1.Timings.decode:type_name -> google.protobuf.Duration
-	24, // 29: sluice.v1.GenerateStreamResponse.started:type_name -> sluice.v1.Started
-	26, // 30: sluice.v1.GenerateStreamResponse.delta:type_name -> sluice.v1.Delta
-	27, // 31: sluice.v1.GenerateStreamResponse.finished:type_name -> sluice.v1.Finished
-	28, // 32: sluice.v1.GenerateStreamResponse.summary:type_name -> sluice.v1.Summary
-	25, // 33: sluice.v1.GenerateStreamResponse.prompt:type_name -> sluice.v1.PromptPart
-	17, // 34: sluice.v1.PromptPart.logprobs:type_name -> sluice.v1.TokenLogprobs
-	17, // 35: sluice.v1.Delta.logprobs:type_name -> sluice.v1.TokenLogprobs
-	9,  // 36: sluice.v1.Delta.tool_calls:type_name -> sluice.v1.ToolCallDelta
-	18, // 37: sluice.v1.Delta.sampling_trace:type_name -> sluice.v1.SamplingTrace
+	9,  // 19: sluice.v1.Output.tool_calls:type_name -> sluice.v1.ToolCall
+	19, // 20: sluice.v1.Output.sampling_trace:type_name -> sluice.v1.SamplingTrace
+	21, // 21: sluice.v1.TokenLogprobs.chosen:type_name -> sluice.v1.TokenLogprob
+	21, // 22: sluice.v1.TokenLogprobs.top:type_name -> sluice.v1.TokenLogprob
+	20, // 23: sluice.v1.SamplingTrace.steps:type_name -> sluice.v1.SamplingStep
+	21, // 24: sluice.v1.SamplingStep.removed_tokens:type_name -> sluice.v1.TokenLogprob
+	42, // 25: sluice.v1.Timings.queue:type_name -> google.protobuf.Duration
+	42, // 26: sluice.v1.Timings.prefill:type_name -> google.protobuf.Duration
+	42, // 27: sluice.v1.Timings.time_to_first_token:type_name -> google.protobuf.Duration
+	42, // 28: sluice.v1.Timings.decode:type_name -> google.protobuf.Duration
+	25, // 29: sluice.v1.GenerateStreamResponse.started:type_name -> sluice.v1.Started
+	27, // 30: sluice.v1.GenerateStreamResponse.delta:type_name -> sluice.v1.Delta
+	28, // 31: sluice.v1.GenerateStreamResponse.finished:type_name -> sluice.v1.Finished
+	29, // 32: sluice.v1.GenerateStreamResponse.summary:type_name -> sluice.v1.Summary
+	26, // 33: sluice.v1.GenerateStreamResponse.prompt:type_name -> sluice.v1.PromptPart
+	18, // 34: sluice.v1.PromptPart.logprobs:type_name -> sluice.v1.TokenLogprobs
+	18, // 35: sluice.v1.Delta.logprobs:type_name -> sluice.v1.TokenLogprobs
+	10, // 36: sluice.v1.Delta.tool_calls:type_name -> sluice.v1.ToolCallDelta
+	19, // 37: sluice.v1.Delta.sampling_trace:type_name -> sluice.v1.SamplingTrace
 	1,  // 38: sluice.v1.Finished.finish_reason:type_name -> sluice.v1.FinishReason
-	21, // 39: sluice.v1.Summary.usage:type_name -> sluice.v1.Usage
-	22, // 40: sluice.v1.Summary.timings:type_name -> sluice.v1.Timings
-	4,  // 41: sluice.v1.ScoreRequest.tokens:type_name -> sluice.v1.Tokens
-	5,  // 42: sluice.v1.ScoreRequest.chat:type_name -> sluice.v1.Chat
-	14, // 43: sluice.v1.ScoreRequest.cache:type_name -> sluice.v1.CacheOptions
-	31, // 44: sluice.v1.ScoreResponse.scores:type_name -> sluice.v1.ContinuationScore
-	21, // 45: sluice.v1.ScoreResponse.usage:type_name -> sluice.v1.Usage
-	22, // 46: sluice.v1.ScoreResponse.timings:type_name -> sluice.v1.Timings
-	17, // 47: sluice.v1.ContinuationScore.logprobs:type_name -> sluice.v1.TokenLogprobs
-	5,  // 48: sluice.v1.ExplainRequest.chat:type_name -> sluice.v1.Chat
+	22, // 39: sluice.v1.Summary.usage:type_name -> sluice.v1.Usage
+	23, // 40: sluice.v1.Summary.timings:type_name -> sluice.v1.Timings
+	5,  // 41: sluice.v1.ScoreRequest.tokens:type_name -> sluice.v1.Tokens
+	6,  // 42: sluice.v1.ScoreRequest.chat:type_name -> sluice.v1.Chat
+	15, // 43: sluice.v1.ScoreRequest.cache:type_name -> sluice.v1.CacheOptions
+	32, // 44: sluice.v1.ScoreResponse.scores:type_name -> sluice.v1.ContinuationScore
+	22, // 45: sluice.v1.ScoreResponse.usage:type_name -> sluice.v1.Usage
+	23, // 46: sluice.v1.ScoreResponse.timings:type_name -> sluice.v1.Timings
+	18, // 47: sluice.v1.ContinuationScore.logprobs:type_name -> sluice.v1.TokenLogprobs
+	6,  // 48: sluice.v1.ExplainRequest.chat:type_name -> sluice.v1.Chat
 	2,  // 49: sluice.v1.ExplainRequest.unit:type_name -> sluice.v1.ExplainUnit
-	14, // 50: sluice.v1.ExplainRequest.cache:type_name -> sluice.v1.CacheOptions
-	34, // 51: sluice.v1.ExplainResponse.attributions:type_name -> sluice.v1.Attribution
-	21, // 52: sluice.v1.ExplainResponse.usage:type_name -> sluice.v1.Usage
-	22, // 53: sluice.v1.ExplainResponse.timings:type_name -> sluice.v1.Timings
-	3,  // 54: sluice.v1.InferenceService.Generate:input_type -> sluice.v1.GenerateRequest
-	3,  // 55: sluice.v1.InferenceService.GenerateStream:input_type -> sluice.v1.GenerateRequest
-	29, // 56: sluice.v1.InferenceService.Score:input_type -> sluice.v1.ScoreRequest
-	32, // 57: sluice.v1.InferenceService.Explain:input_type -> sluice.v1.ExplainRequest
-	15, // 58: sluice.v1.InferenceService.Generate:output_type -> sluice.v1.GenerateResponse
-	23, // 59: sluice.v1.InferenceService.GenerateStream:output_type -> sluice.v1.GenerateStreamResponse
-	30, // 60: sluice.v1.InferenceService.Score:output_type -> sluice.v1.ScoreResponse
-	33, // 61: sluice.v1.InferenceService.Explain:output_type -> sluice.v1.ExplainResponse
-	58, // [58:62] is the sub-list for method output_type
-	54, // [54:58] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	15, // 50: sluice.v1.ExplainRequest.cache:type_name -> sluice.v1.CacheOptions
+	35, // 51: sluice.v1.ExplainResponse.attributions:type_name -> sluice.v1.Attribution
+	22, // 52: sluice.v1.ExplainResponse.usage:type_name -> sluice.v1.Usage
+	23, // 53: sluice.v1.ExplainResponse.timings:type_name -> sluice.v1.Timings
+	37, // 54: sluice.v1.EmbedRequest.inputs:type_name -> sluice.v1.EmbedInput
+	3,  // 55: sluice.v1.EmbedRequest.pooling:type_name -> sluice.v1.Pooling
+	15, // 56: sluice.v1.EmbedRequest.cache:type_name -> sluice.v1.CacheOptions
+	5,  // 57: sluice.v1.EmbedInput.tokens:type_name -> sluice.v1.Tokens
+	39, // 58: sluice.v1.EmbedResponse.embeddings:type_name -> sluice.v1.Embedding
+	22, // 59: sluice.v1.EmbedResponse.usage:type_name -> sluice.v1.Usage
+	23, // 60: sluice.v1.EmbedResponse.timings:type_name -> sluice.v1.Timings
+	3,  // 61: sluice.v1.EmbedResponse.pooling:type_name -> sluice.v1.Pooling
+	4,  // 62: sluice.v1.InferenceService.Generate:input_type -> sluice.v1.GenerateRequest
+	4,  // 63: sluice.v1.InferenceService.GenerateStream:input_type -> sluice.v1.GenerateRequest
+	30, // 64: sluice.v1.InferenceService.Score:input_type -> sluice.v1.ScoreRequest
+	33, // 65: sluice.v1.InferenceService.Explain:input_type -> sluice.v1.ExplainRequest
+	36, // 66: sluice.v1.InferenceService.Embed:input_type -> sluice.v1.EmbedRequest
+	16, // 67: sluice.v1.InferenceService.Generate:output_type -> sluice.v1.GenerateResponse
+	24, // 68: sluice.v1.InferenceService.GenerateStream:output_type -> sluice.v1.GenerateStreamResponse
+	31, // 69: sluice.v1.InferenceService.Score:output_type -> sluice.v1.ScoreResponse
+	34, // 70: sluice.v1.InferenceService.Explain:output_type -> sluice.v1.ExplainResponse
+	38, // 71: sluice.v1.InferenceService.Embed:output_type -> sluice.v1.EmbedResponse
+	67, // [67:72] is the sub-list for method output_type
+	62, // [62:67] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_sluice_v1_inference_proto_init() }
@@ -3508,13 +3972,18 @@ func file_sluice_v1_inference_proto_init() {
 		(*ExplainRequest_Prompt)(nil),
 		(*ExplainRequest_Chat)(nil),
 	}
+	file_sluice_v1_inference_proto_msgTypes[32].OneofWrappers = []any{}
+	file_sluice_v1_inference_proto_msgTypes[33].OneofWrappers = []any{
+		(*EmbedInput_Text)(nil),
+		(*EmbedInput_Tokens)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sluice_v1_inference_proto_rawDesc), len(file_sluice_v1_inference_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   32,
+			NumEnums:      4,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

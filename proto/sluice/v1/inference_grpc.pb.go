@@ -29,6 +29,7 @@ const (
 	InferenceService_GenerateStream_FullMethodName = "/sluice.v1.InferenceService/GenerateStream"
 	InferenceService_Score_FullMethodName          = "/sluice.v1.InferenceService/Score"
 	InferenceService_Explain_FullMethodName        = "/sluice.v1.InferenceService/Explain"
+	InferenceService_Embed_FullMethodName          = "/sluice.v1.InferenceService/Embed"
 )
 
 // InferenceServiceClient is the client API for InferenceService service.
@@ -65,6 +66,11 @@ type InferenceServiceClient interface {
 	// Explain computes how much each segment of an input moves the probability of an answer, by leaving one out at a time:
 	// it runs the input once for each segment and once more. Errors are those of Generate.
 	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error)
+	// Embed computes a vector for each of several inputs, by which texts can be compared: what the model knows of them
+	// before it names the next token. The inputs are admitted together, as one request, and run as prompts do, several in
+	// one step and beside what is generated; company never shows in the bits of a vector. Errors are those of Generate,
+	// and FAILED_PRECONDITION with ErrorInfo (NO_EMBEDDINGS) if the model gives no vectors: Model.embedding_size is 0.
+	Embed(ctx context.Context, in *EmbedRequest, opts ...grpc.CallOption) (*EmbedResponse, error)
 }
 
 type inferenceServiceClient struct {
@@ -124,6 +130,16 @@ func (c *inferenceServiceClient) Explain(ctx context.Context, in *ExplainRequest
 	return out, nil
 }
 
+func (c *inferenceServiceClient) Embed(ctx context.Context, in *EmbedRequest, opts ...grpc.CallOption) (*EmbedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EmbedResponse)
+	err := c.cc.Invoke(ctx, InferenceService_Embed_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // InferenceServiceServer is the server API for InferenceService service.
 // All implementations must embed UnimplementedInferenceServiceServer
 // for forward compatibility.
@@ -158,6 +174,11 @@ type InferenceServiceServer interface {
 	// Explain computes how much each segment of an input moves the probability of an answer, by leaving one out at a time:
 	// it runs the input once for each segment and once more. Errors are those of Generate.
 	Explain(context.Context, *ExplainRequest) (*ExplainResponse, error)
+	// Embed computes a vector for each of several inputs, by which texts can be compared: what the model knows of them
+	// before it names the next token. The inputs are admitted together, as one request, and run as prompts do, several in
+	// one step and beside what is generated; company never shows in the bits of a vector. Errors are those of Generate,
+	// and FAILED_PRECONDITION with ErrorInfo (NO_EMBEDDINGS) if the model gives no vectors: Model.embedding_size is 0.
+	Embed(context.Context, *EmbedRequest) (*EmbedResponse, error)
 	mustEmbedUnimplementedInferenceServiceServer()
 }
 
@@ -179,6 +200,9 @@ func (UnimplementedInferenceServiceServer) Score(context.Context, *ScoreRequest)
 }
 func (UnimplementedInferenceServiceServer) Explain(context.Context, *ExplainRequest) (*ExplainResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Explain not implemented")
+}
+func (UnimplementedInferenceServiceServer) Embed(context.Context, *EmbedRequest) (*EmbedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Embed not implemented")
 }
 func (UnimplementedInferenceServiceServer) mustEmbedUnimplementedInferenceServiceServer() {}
 func (UnimplementedInferenceServiceServer) testEmbeddedByValue()                          {}
@@ -266,6 +290,24 @@ func _InferenceService_Explain_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _InferenceService_Embed_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EmbedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InferenceServiceServer).Embed(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: InferenceService_Embed_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InferenceServiceServer).Embed(ctx, req.(*EmbedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // InferenceService_ServiceDesc is the grpc.ServiceDesc for InferenceService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -284,6 +326,10 @@ var InferenceService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Explain",
 			Handler:    _InferenceService_Explain_Handler,
+		},
+		{
+			MethodName: "Embed",
+			Handler:    _InferenceService_Embed_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -491,8 +491,12 @@ type Model struct {
 	ToolCallFormat string `protobuf:"bytes,13,opt,name=tool_call_format,json=toolCallFormat,proto3" json:"tool_call_format,omitempty"`
 	// The form in which it reasons: "think", "cohere", "mistral" or "seed"; empty for one that has none.
 	ReasoningFormat string `protobuf:"bytes,14,opt,name=reasoning_format,json=reasoningFormat,proto3" json:"reasoning_format,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Values of a vector that Embed gives; 0 for a model that gives none.
+	EmbeddingSize uint32 `protobuf:"varint,15,opt,name=embedding_size,json=embeddingSize,proto3" json:"embedding_size,omitempty"`
+	// The kind of pooling that Embed uses unless the request names one: "mean", "last" or "cls"; empty if it gives no vectors.
+	Pooling       string `protobuf:"bytes,16,opt,name=pooling,proto3" json:"pooling,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Model) Reset() {
@@ -623,6 +627,20 @@ func (x *Model) GetReasoningFormat() string {
 	return ""
 }
 
+func (x *Model) GetEmbeddingSize() uint32 {
+	if x != nil {
+		return x.EmbeddingSize
+	}
+	return 0
+}
+
+func (x *Model) GetPooling() string {
+	if x != nil {
+		return x.Pooling
+	}
+	return ""
+}
+
 // Replica is one session of a model on one device.
 type Replica struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -717,7 +735,7 @@ const file_sluice_v1_models_proto_rawDesc = "" +
 	"\x05model\x18\x01 \x01(\v2\x10.sluice.v1.ModelR\x05model\"(\n" +
 	"\x12UnloadModelRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x15\n" +
-	"\x13UnloadModelResponse\"\xec\x03\n" +
+	"\x13UnloadModelResponse\"\xad\x04\n" +
 	"\x05Model\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaliases\x18\x02 \x03(\tR\aaliases\x12+\n" +
@@ -734,7 +752,9 @@ const file_sluice_v1_models_proto_rawDesc = "" +
 	"\x06folder\x18\v \x01(\tR\x06folder\x12%\n" +
 	"\x0echat_templates\x18\f \x03(\tR\rchatTemplates\x12(\n" +
 	"\x10tool_call_format\x18\r \x01(\tR\x0etoolCallFormat\x12)\n" +
-	"\x10reasoning_format\x18\x0e \x01(\tR\x0freasoningFormat\"k\n" +
+	"\x10reasoning_format\x18\x0e \x01(\tR\x0freasoningFormat\x12%\n" +
+	"\x0eembedding_size\x18\x0f \x01(\rR\rembeddingSize\x12\x18\n" +
+	"\apooling\x18\x10 \x01(\tR\apooling\"k\n" +
 	"\aReplica\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x12\x14\n" +
 	"\x05slots\x18\x02 \x01(\rR\x05slots\x12\x18\n" +

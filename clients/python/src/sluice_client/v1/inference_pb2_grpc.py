@@ -55,6 +55,11 @@ class InferenceServiceStub:
                 request_serializer=sluice_dot_v1_dot_inference__pb2.ExplainRequest.SerializeToString,
                 response_deserializer=sluice_dot_v1_dot_inference__pb2.ExplainResponse.FromString,
                 _registered_method=True)
+        self.Embed = channel.unary_unary(
+                '/sluice.v1.InferenceService/Embed',
+                request_serializer=sluice_dot_v1_dot_inference__pb2.EmbedRequest.SerializeToString,
+                response_deserializer=sluice_dot_v1_dot_inference__pb2.EmbedResponse.FromString,
+                _registered_method=True)
 
 
 class InferenceServiceServicer:
@@ -109,6 +114,16 @@ class InferenceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Embed(self, request, context):
+        """Embed computes a vector for each of several inputs, by which texts can be compared: what the model knows of them
+        before it names the next token. The inputs are admitted together, as one request, and run as prompts do, several in
+        one step and beside what is generated; company never shows in the bits of a vector. Errors are those of Generate,
+        and FAILED_PRECONDITION with ErrorInfo (NO_EMBEDDINGS) if the model gives no vectors: Model.embedding_size is 0.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InferenceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -131,6 +146,11 @@ def add_InferenceServiceServicer_to_server(servicer, server):
                     servicer.Explain,
                     request_deserializer=sluice_dot_v1_dot_inference__pb2.ExplainRequest.FromString,
                     response_serializer=sluice_dot_v1_dot_inference__pb2.ExplainResponse.SerializeToString,
+            ),
+            'Embed': grpc.unary_unary_rpc_method_handler(
+                    servicer.Embed,
+                    request_deserializer=sluice_dot_v1_dot_inference__pb2.EmbedRequest.FromString,
+                    response_serializer=sluice_dot_v1_dot_inference__pb2.EmbedResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -242,6 +262,33 @@ class InferenceService:
             '/sluice.v1.InferenceService/Explain',
             sluice_dot_v1_dot_inference__pb2.ExplainRequest.SerializeToString,
             sluice_dot_v1_dot_inference__pb2.ExplainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Embed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.v1.InferenceService/Embed',
+            sluice_dot_v1_dot_inference__pb2.EmbedRequest.SerializeToString,
+            sluice_dot_v1_dot_inference__pb2.EmbedResponse.FromString,
             options,
             channel_credentials,
             insecure,

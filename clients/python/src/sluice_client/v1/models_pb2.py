@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16sluice/v1/models.proto\x12\tsluice.v1\"\x13\n\x11ListModelsRequest\"6\n\x12ListModelsResponse\x12 \n\x06models\x18\x01 \x03(\x0b\x32\x10.sluice.v1.Model\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"3\n\x10GetModelResponse\x12\x1f\n\x05model\x18\x01 \x01(\x0b\x32\x10.sluice.v1.Model\"R\n\x10LoadModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66older\x18\x02 \x01(\t\x12\x0f\n\x07\x61liases\x18\x03 \x03(\t\x12\x0f\n\x07replace\x18\x04 \x01(\x08\"4\n\x11LoadModelResponse\x12\x1f\n\x05model\x18\x01 \x01(\x0b\x32\x10.sluice.v1.Model\"\"\n\x12UnloadModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13UnloadModelResponse\"\xcb\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61liases\x18\x02 \x03(\t\x12$\n\x05state\x18\x03 \x01(\x0e\x32\x15.sluice.v1.ModelState\x12\x14\n\x0c\x61rchitecture\x18\x04 \x01(\t\x12\x14\n\x0cquantization\x18\x05 \x01(\t\x12\x16\n\x0e\x63ontext_length\x18\x06 \x01(\r\x12\x12\n\nvocab_size\x18\x07 \x01(\r\x12\x15\n\reos_token_ids\x18\x08 \x03(\r\x12\x0c\n\x04\x63hat\x18\t \x01(\x08\x12$\n\x08replicas\x18\n \x03(\x0b\x32\x12.sluice.v1.Replica\x12\x0e\n\x06\x66older\x18\x0b \x01(\t\x12\x16\n\x0e\x63hat_templates\x18\x0c \x03(\t\x12\x18\n\x10tool_call_format\x18\r \x01(\t\x12\x18\n\x10reasoning_format\x18\x0e \x01(\t\"J\n\x07Replica\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\r\n\x05slots\x18\x02 \x01(\r\x12\x0f\n\x07running\x18\x03 \x01(\r\x12\x0f\n\x07waiting\x18\x04 \x01(\r*\x8b\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13MODEL_STATE_LOADING\x10\x01\x12\x15\n\x11MODEL_STATE_READY\x10\x02\x12\x18\n\x14MODEL_STATE_DRAINING\x10\x03\x12\x16\n\x12MODEL_STATE_FAILED\x10\x04\x32\xb4\x02\n\x0cModelService\x12I\n\nListModels\x12\x1c.sluice.v1.ListModelsRequest\x1a\x1d.sluice.v1.ListModelsResponse\x12\x43\n\x08GetModel\x12\x1a.sluice.v1.GetModelRequest\x1a\x1b.sluice.v1.GetModelResponse\x12\x46\n\tLoadModel\x12\x1b.sluice.v1.LoadModelRequest\x1a\x1c.sluice.v1.LoadModelResponse\x12L\n\x0bUnloadModel\x12\x1d.sluice.v1.UnloadModelRequest\x1a\x1e.sluice.v1.UnloadModelResponseBG\n\x0eio.sluiceml.v1P\x01Z3github.com/sluiceml/sluice/proto/sluice/v1;sluicev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16sluice/v1/models.proto\x12\tsluice.v1\"\x13\n\x11ListModelsRequest\"6\n\x12ListModelsResponse\x12 \n\x06models\x18\x01 \x03(\x0b\x32\x10.sluice.v1.Model\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"3\n\x10GetModelResponse\x12\x1f\n\x05model\x18\x01 \x01(\x0b\x32\x10.sluice.v1.Model\"R\n\x10LoadModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66older\x18\x02 \x01(\t\x12\x0f\n\x07\x61liases\x18\x03 \x03(\t\x12\x0f\n\x07replace\x18\x04 \x01(\x08\"4\n\x11LoadModelResponse\x12\x1f\n\x05model\x18\x01 \x01(\x0b\x32\x10.sluice.v1.Model\"\"\n\x12UnloadModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13UnloadModelResponse\"\xf4\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61liases\x18\x02 \x03(\t\x12$\n\x05state\x18\x03 \x01(\x0e\x32\x15.sluice.v1.ModelState\x12\x14\n\x0c\x61rchitecture\x18\x04 \x01(\t\x12\x14\n\x0cquantization\x18\x05 \x01(\t\x12\x16\n\x0e\x63ontext_length\x18\x06 \x01(\r\x12\x12\n\nvocab_size\x18\x07 \x01(\r\x12\x15\n\reos_token_ids\x18\x08 \x03(\r\x12\x0c\n\x04\x63hat\x18\t \x01(\x08\x12$\n\x08replicas\x18\n \x03(\x0b\x32\x12.sluice.v1.Replica\x12\x0e\n\x06\x66older\x18\x0b \x01(\t\x12\x16\n\x0e\x63hat_templates\x18\x0c \x03(\t\x12\x18\n\x10tool_call_format\x18\r \x01(\t\x12\x18\n\x10reasoning_format\x18\x0e \x01(\t\x12\x16\n\x0e\x65mbedding_size\x18\x0f \x01(\r\x12\x0f\n\x07pooling\x18\x10 \x01(\t\"J\n\x07Replica\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\r\n\x05slots\x18\x02 \x01(\r\x12\x0f\n\x07running\x18\x03 \x01(\r\x12\x0f\n\x07waiting\x18\x04 \x01(\r*\x8b\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13MODEL_STATE_LOADING\x10\x01\x12\x15\n\x11MODEL_STATE_READY\x10\x02\x12\x18\n\x14MODEL_STATE_DRAINING\x10\x03\x12\x16\n\x12MODEL_STATE_FAILED\x10\x04\x32\xb4\x02\n\x0cModelService\x12I\n\nListModels\x12\x1c.sluice.v1.ListModelsRequest\x1a\x1d.sluice.v1.ListModelsResponse\x12\x43\n\x08GetModel\x12\x1a.sluice.v1.GetModelRequest\x1a\x1b.sluice.v1.GetModelResponse\x12\x46\n\tLoadModel\x12\x1b.sluice.v1.LoadModelRequest\x1a\x1c.sluice.v1.LoadModelResponse\x12L\n\x0bUnloadModel\x12\x1d.sluice.v1.UnloadModelRequest\x1a\x1e.sluice.v1.UnloadModelResponseBG\n\x0eio.sluiceml.v1P\x01Z3github.com/sluiceml/sluice/proto/sluice/v1;sluicev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,8 +32,8 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sluice_client.v1.models_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016io.sluiceml.v1P\001Z3github.com/sluiceml/sluice/proto/sluice/v1;sluicev1'
-  _globals['_MODELSTATE']._serialized_start=808
-  _globals['_MODELSTATE']._serialized_end=947
+  _globals['_MODELSTATE']._serialized_start=849
+  _globals['_MODELSTATE']._serialized_end=988
   _globals['_LISTMODELSREQUEST']._serialized_start=37
   _globals['_LISTMODELSREQUEST']._serialized_end=56
   _globals['_LISTMODELSRESPONSE']._serialized_start=58
@@ -51,9 +51,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UNLOADMODELRESPONSE']._serialized_start=374
   _globals['_UNLOADMODELRESPONSE']._serialized_end=395
   _globals['_MODEL']._serialized_start=398
-  _globals['_MODEL']._serialized_end=729
-  _globals['_REPLICA']._serialized_start=731
-  _globals['_REPLICA']._serialized_end=805
-  _globals['_MODELSERVICE']._serialized_start=950
-  _globals['_MODELSERVICE']._serialized_end=1258
+  _globals['_MODEL']._serialized_end=770
+  _globals['_REPLICA']._serialized_start=772
+  _globals['_REPLICA']._serialized_end=846
+  _globals['_MODELSERVICE']._serialized_start=991
+  _globals['_MODELSERVICE']._serialized_end=1299
 # @@protoc_insertion_point(module_scope)

@@ -71,7 +71,7 @@ class UnloadModelResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("name", "aliases", "state", "architecture", "quantization", "context_length", "vocab_size", "eos_token_ids", "chat", "replicas", "folder", "chat_templates", "tool_call_format", "reasoning_format")
+    __slots__ = ("name", "aliases", "state", "architecture", "quantization", "context_length", "vocab_size", "eos_token_ids", "chat", "replicas", "folder", "chat_templates", "tool_call_format", "reasoning_format", "embedding_size", "pooling")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ALIASES_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -86,6 +86,8 @@ class Model(_message.Message):
     CHAT_TEMPLATES_FIELD_NUMBER: _ClassVar[int]
     TOOL_CALL_FORMAT_FIELD_NUMBER: _ClassVar[int]
     REASONING_FORMAT_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_SIZE_FIELD_NUMBER: _ClassVar[int]
+    POOLING_FIELD_NUMBER: _ClassVar[int]
     name: str
     aliases: _containers.RepeatedScalarFieldContainer[str]
     state: ModelState
@@ -100,7 +102,9 @@ class Model(_message.Message):
     chat_templates: _containers.RepeatedScalarFieldContainer[str]
     tool_call_format: str
     reasoning_format: str
-    def __init__(self, name: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ModelState, str]] = ..., architecture: _Optional[str] = ..., quantization: _Optional[str] = ..., context_length: _Optional[int] = ..., vocab_size: _Optional[int] = ..., eos_token_ids: _Optional[_Iterable[int]] = ..., chat: _Optional[bool] = ..., replicas: _Optional[_Iterable[_Union[Replica, _Mapping]]] = ..., folder: _Optional[str] = ..., chat_templates: _Optional[_Iterable[str]] = ..., tool_call_format: _Optional[str] = ..., reasoning_format: _Optional[str] = ...) -> None: ...
+    embedding_size: int
+    pooling: str
+    def __init__(self, name: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ModelState, str]] = ..., architecture: _Optional[str] = ..., quantization: _Optional[str] = ..., context_length: _Optional[int] = ..., vocab_size: _Optional[int] = ..., eos_token_ids: _Optional[_Iterable[int]] = ..., chat: _Optional[bool] = ..., replicas: _Optional[_Iterable[_Union[Replica, _Mapping]]] = ..., folder: _Optional[str] = ..., chat_templates: _Optional[_Iterable[str]] = ..., tool_call_format: _Optional[str] = ..., reasoning_format: _Optional[str] = ..., embedding_size: _Optional[int] = ..., pooling: _Optional[str] = ...) -> None: ...
 
 class Replica(_message.Message):
     __slots__ = ("device", "slots", "running", "waiting")

@@ -20,7 +20,7 @@ import type { Message as Message$1 } from "@bufbuild/protobuf";
  * Describes the file sluice/v1/inference.proto.
  */
 export const file_sluice_v1_inference: GenFile = /*@__PURE__*/
-  fileDesc("ChlzbHVpY2UvdjEvaW5mZXJlbmNlLnByb3RvEglzbHVpY2UudjEi6QMKD0dlbmVyYXRlUmVxdWVzdBINCgVtb2RlbBgBIAEoCRIQCgZwcm9tcHQYAiABKAlIABIjCgZ0b2tlbnMYAyABKAsyES5zbHVpY2UudjEuVG9rZW5zSAASHwoEY2hhdBgEIAEoCzIPLnNsdWljZS52MS5DaGF0SAASGgoNcGFyc2Vfc3BlY2lhbBgFIAEoCEgBiAEBEiUKCHNhbXBsaW5nGAYgASgLMhMuc2x1aWNlLnYxLlNhbXBsaW5nEiMKFnRydW5jYXRlX3Byb21wdF90b2tlbnMYByABKA1IAogBARIdCgRzdG9wGAggASgLMg8uc2x1aWNlLnYxLlN0b3ASKAoGb3V0cHV0GAkgASgLMhguc2x1aWNlLnYxLk91dHB1dE9wdGlvbnMSKQoKY29uc3RyYWludBgKIAEoCzIVLnNsdWljZS52MS5Db25zdHJhaW50EiYKBWNhY2hlGAsgASgLMhcuc2x1aWNlLnYxLkNhY2hlT3B0aW9ucxISCgpyZXF1ZXN0X2lkGAwgASgJEhAKCHByaW9yaXR5GA0gASgFEg8KB2FkYXB0ZXIYDiABKAlCBwoFaW5wdXRCEAoOX3BhcnNlX3NwZWNpYWxCGQoXX3RydW5jYXRlX3Byb21wdF90b2tlbnMiFQoGVG9rZW5zEgsKA2lkcxgBIAMoDSL/AQoEQ2hhdBIkCghtZXNzYWdlcxgBIAMoCzISLnNsdWljZS52MS5NZXNzYWdlEh4KBXRvb2xzGAIgAygLMg8uc2x1aWNlLnYxLlRvb2wSKgoLdG9vbF9jaG9pY2UYAyABKAsyFS5zbHVpY2UudjEuVG9vbENob2ljZRIVCg10ZW1wbGF0ZV9hcmdzGAQgASgJEiIKFWFkZF9nZW5lcmF0aW9uX3Byb21wdBgFIAEoCEgAiAEBEh4KFmNvbnRpbnVlX2ZpbmFsX21lc3NhZ2UYBiABKAgSEAoIdGVtcGxhdGUYByABKAlCGAoWX2FkZF9nZW5lcmF0aW9uX3Byb21wdCKIAQoHTWVzc2FnZRIMCgRyb2xlGAEgASgJEg8KB2NvbnRlbnQYAiABKAkSDAoEbmFtZRgDIAEoCRInCgp0b29sX2NhbGxzGAQgAygLMhMuc2x1aWNlLnYxLlRvb2xDYWxsEhQKDHRvb2xfY2FsbF9pZBgFIAEoCRIRCglyZWFzb25pbmcYBiABKAkiPQoEVG9vbBIMCgRuYW1lGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEhIKCnBhcmFtZXRlcnMYAyABKAkiNwoIVG9vbENhbGwSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRIRCglhcmd1bWVudHMYAyABKAkiXgoNVG9vbENhbGxEZWx0YRINCgVpbmRleBgBIAEoDRIKCgJpZBgCIAEoCRIMCgRuYW1lGAMgASgJEhEKCWFyZ3VtZW50cxgEIAEoCRIRCglyZXRyYWN0ZWQYBSABKAgiUQoKVG9vbENob2ljZRIpCgRtb2RlGAEgASgOMhkuc2x1aWNlLnYxLlRvb2xDaG9pY2VNb2RlSAASDgoEbmFtZRgCIAEoCUgAQggKBmNob2ljZSL7AQoNT3V0cHV0T3B0aW9ucxIVCghsb2dwcm9icxgBIAEoDUgAiAEBEhwKD3Byb21wdF9sb2dwcm9icxgCIAEoDUgBiAEBEhEKCXRva2VuX2lkcxgDIAEoCBIMCgRlY2hvGAQgASgIEiAKE3NraXBfc3BlY2lhbF90b2tlbnMYBSABKAhIAogBARIPCgdlbnRyb3B5GAYgASgIEhYKDnNhbXBsaW5nX3RyYWNlGAcgASgIEhAKCHJhd190ZXh0GAggASgIQgsKCV9sb2dwcm9ic0ISChBfcHJvbXB0X2xvZ3Byb2JzQhYKFF9za2lwX3NwZWNpYWxfdG9rZW5zIosBCgpDb25zdHJhaW50EhUKC2pzb25fc2NoZW1hGAEgASgJSAASFQoLanNvbl9vYmplY3QYAiABKAhIABIPCgVyZWdleBgDIAEoCUgAEhEKB2dyYW1tYXIYBCABKAlIABIjCgZjaG9pY2UYBSABKAsyES5zbHVpY2UudjEuQ2hvaWNlSABCBgoEa2luZCIZCgZDaG9pY2USDwoHY2hvaWNlcxgBIAMoCSIsCgxDYWNoZU9wdGlvbnMSDgoGYnlwYXNzGAEgASgIEgwKBHNhbHQYAiABKAkiygEKEEdlbmVyYXRlUmVzcG9uc2USCgoCaWQYASABKAkSDQoFbW9kZWwYAiABKAkSIgoHb3V0cHV0cxgDIAMoCzIRLnNsdWljZS52MS5PdXRwdXQSHwoFdXNhZ2UYBCABKAsyEC5zbHVpY2UudjEuVXNhZ2USIwoHdGltaW5ncxgFIAEoCzISLnNsdWljZS52MS5UaW1pbmdzEjEKD3Byb21wdF9sb2dwcm9icxgGIAMoCzIYLnNsdWljZS52MS5Ub2tlbkxvZ3Byb2JzIqcCCgZPdXRwdXQSDQoFaW5kZXgYASABKA0SDAoEdGV4dBgCIAEoCRIRCgl0b2tlbl9pZHMYAyADKA0SKgoIbG9ncHJvYnMYBCADKAsyGC5zbHVpY2UudjEuVG9rZW5Mb2dwcm9icxIuCg1maW5pc2hfcmVhc29uGAUgASgOMhcuc2x1aWNlLnYxLkZpbmlzaFJlYXNvbhIVCg1zdG9wX3NlcXVlbmNlGAYgASgJEgwKBHNlZWQYByABKAQSEQoJcmVhc29uaW5nGAggASgJEicKCnRvb2xfY2FsbHMYCSADKAsyEy5zbHVpY2UudjEuVG9vbENhbGwSMAoOc2FtcGxpbmdfdHJhY2UYCiADKAsyGC5zbHVpY2UudjEuU2FtcGxpbmdUcmFjZSKAAQoNVG9rZW5Mb2dwcm9icxInCgZjaG9zZW4YASABKAsyFy5zbHVpY2UudjEuVG9rZW5Mb2dwcm9iEiQKA3RvcBgCIAMoCzIXLnNsdWljZS52MS5Ub2tlbkxvZ3Byb2ISFAoHZW50cm9weRgDIAEoAkgAiAEBQgoKCF9lbnRyb3B5ImAKDVNhbXBsaW5nVHJhY2USJgoFc3RlcHMYASADKAsyFy5zbHVpY2UudjEuU2FtcGxpbmdTdGVwEhIKCmNhbmRpZGF0ZXMYAiABKA0SEwoLcHJvYmFiaWxpdHkYAyABKAIiewoMU2FtcGxpbmdTdGVwEgwKBG5hbWUYASABKAkSDwoHcmVtb3ZlZBgCIAEoDRIbChNyZW1vdmVkX3Byb2JhYmlsaXR5GAMgASgCEi8KDnJlbW92ZWRfdG9rZW5zGAQgAygLMhcuc2x1aWNlLnYxLlRva2VuTG9ncHJvYiJOCgxUb2tlbkxvZ3Byb2ISEAoIdG9rZW5faWQYASABKA0SDwoHbG9ncHJvYhgCIAEoAhINCgV0b2tlbhgDIAEoDBIMCgRyYW5rGAQgASgNImoKBVVzYWdlEhUKDXByb21wdF90b2tlbnMYASABKA0SGQoRY29tcGxldGlvbl90b2tlbnMYAiABKA0SFQoNY2FjaGVkX3Rva2VucxgDIAEoDRIYChByZWFzb25pbmdfdG9rZW5zGAQgASgNIsIBCgdUaW1pbmdzEigKBXF1ZXVlGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEioKB3ByZWZpbGwYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SNgoTdGltZV90b19maXJzdF90b2tlbhgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIpCgZkZWNvZGUYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24i5AEKFkdlbmVyYXRlU3RyZWFtUmVzcG9uc2USJQoHc3RhcnRlZBgBIAEoCzISLnNsdWljZS52MS5TdGFydGVkSAASIQoFZGVsdGEYAiABKAsyEC5zbHVpY2UudjEuRGVsdGFIABInCghmaW5pc2hlZBgDIAEoCzITLnNsdWljZS52MS5GaW5pc2hlZEgAEiUKB3N1bW1hcnkYBCABKAsyEi5zbHVpY2UudjEuU3VtbWFyeUgAEicKBnByb21wdBgFIAEoCzIVLnNsdWljZS52MS5Qcm9tcHRQYXJ0SABCBwoFZXZlbnQiJAoHU3RhcnRlZBIKCgJpZBgBIAEoCRINCgVtb2RlbBgCIAEoCSI4CgpQcm9tcHRQYXJ0EioKCGxvZ3Byb2JzGAEgAygLMhguc2x1aWNlLnYxLlRva2VuTG9ncHJvYnMi1gEKBURlbHRhEg0KBWluZGV4GAEgASgNEgwKBHRleHQYAiABKAkSEQoJdG9rZW5faWRzGAMgAygNEioKCGxvZ3Byb2JzGAQgAygLMhguc2x1aWNlLnYxLlRva2VuTG9ncHJvYnMSEQoJcmVhc29uaW5nGAUgASgJEiwKCnRvb2xfY2FsbHMYBiADKAsyGC5zbHVpY2UudjEuVG9vbENhbGxEZWx0YRIwCg5zYW1wbGluZ190cmFjZRgHIAMoCzIYLnNsdWljZS52MS5TYW1wbGluZ1RyYWNlIm4KCEZpbmlzaGVkEg0KBWluZGV4GAEgASgNEi4KDWZpbmlzaF9yZWFzb24YAiABKA4yFy5zbHVpY2UudjEuRmluaXNoUmVhc29uEhUKDXN0b3Bfc2VxdWVuY2UYAyABKAkSDAoEc2VlZBgEIAEoBCJPCgdTdW1tYXJ5Eh8KBXVzYWdlGAEgASgLMhAuc2x1aWNlLnYxLlVzYWdlEiMKB3RpbWluZ3MYAiABKAsyEi5zbHVpY2UudjEuVGltaW5ncyLGAgoMU2NvcmVSZXF1ZXN0Eg0KBW1vZGVsGAEgASgJEhAKBnByb21wdBgCIAEoCUgAEiMKBnRva2VucxgDIAEoCzIRLnNsdWljZS52MS5Ub2tlbnNIABIfCgRjaGF0GAQgASgLMg8uc2x1aWNlLnYxLkNoYXRIABIaCg1wYXJzZV9zcGVjaWFsGAUgASgISAGIAQESFQoNY29udGludWF0aW9ucxgGIAMoCRIVCghsb2dwcm9icxgHIAEoDUgCiAEBEg8KB2VudHJvcHkYCCABKAgSJgoFY2FjaGUYCSABKAsyFy5zbHVpY2UudjEuQ2FjaGVPcHRpb25zEhIKCnJlcXVlc3RfaWQYCiABKAkSEAoIcHJpb3JpdHkYCyABKAVCBwoFaW5wdXRCEAoOX3BhcnNlX3NwZWNpYWxCCwoJX2xvZ3Byb2JzIp4BCg1TY29yZVJlc3BvbnNlEgoKAmlkGAEgASgJEg0KBW1vZGVsGAIgASgJEiwKBnNjb3JlcxgDIAMoCzIcLnNsdWljZS52MS5Db250aW51YXRpb25TY29yZRIfCgV1c2FnZRgEIAEoCzIQLnNsdWljZS52MS5Vc2FnZRIjCgd0aW1pbmdzGAUgASgLMhIuc2x1aWNlLnYxLlRpbWluZ3MiegoRQ29udGludWF0aW9uU2NvcmUSFgoObG9nX2xpa2VsaWhvb2QYASABKAESDgoGdG9rZW5zGAIgASgNEhEKCWlzX2dyZWVkeRgDIAEoCBIqCghsb2dwcm9icxgEIAMoCzIYLnNsdWljZS52MS5Ub2tlbkxvZ3Byb2JzIo0CCg5FeHBsYWluUmVxdWVzdBINCgVtb2RlbBgBIAEoCRIQCgZwcm9tcHQYAiABKAlIABIfCgRjaGF0GAMgASgLMg8uc2x1aWNlLnYxLkNoYXRIABIaCg1wYXJzZV9zcGVjaWFsGAQgASgISAGIAQESDgoGYW5zd2VyGAUgASgJEiQKBHVuaXQYBiABKA4yFi5zbHVpY2UudjEuRXhwbGFpblVuaXQSJgoFY2FjaGUYByABKAsyFy5zbHVpY2UudjEuQ2FjaGVPcHRpb25zEhIKCnJlcXVlc3RfaWQYCCABKAkSEAoIcHJpb3JpdHkYCSABKAVCBwoFaW5wdXRCEAoOX3BhcnNlX3NwZWNpYWwizwEKD0V4cGxhaW5SZXNwb25zZRIKCgJpZBgBIAEoCRINCgVtb2RlbBgCIAEoCRIWCg5sb2dfbGlrZWxpaG9vZBgDIAEoARIVCg1hbnN3ZXJfdG9rZW5zGAQgASgNEiwKDGF0dHJpYnV0aW9ucxgFIAMoCzIWLnNsdWljZS52MS5BdHRyaWJ1dGlvbhIfCgV1c2FnZRgGIAEoCzIQLnNsdWljZS52MS5Vc2FnZRIjCgd0aW1pbmdzGAcgASgLMhIuc2x1aWNlLnYxLlRpbWluZ3MiSgoLQXR0cmlidXRpb24SDwoHbWVzc2FnZRgBIAEoDRINCgVzdGFydBgCIAEoDRILCgNlbmQYAyABKA0SDgoGZWZmZWN0GAQgASgBKocBCg5Ub29sQ2hvaWNlTW9kZRIgChxUT09MX0NIT0lDRV9NT0RFX1VOU1BFQ0lGSUVEEAASGQoVVE9PTF9DSE9JQ0VfTU9ERV9OT05FEAESGQoVVE9PTF9DSE9JQ0VfTU9ERV9BVVRPEAISHQoZVE9PTF9DSE9JQ0VfTU9ERV9SRVFVSVJFRBADKroBCgxGaW5pc2hSZWFzb24SHQoZRklOSVNIX1JFQVNPTl9VTlNQRUNJRklFRBAAEhYKEkZJTklTSF9SRUFTT05fU1RPUBABEh8KG0ZJTklTSF9SRUFTT05fU1RPUF9TRVFVRU5DRRACEhgKFEZJTklTSF9SRUFTT05fTEVOR1RIEAMSGwoXRklOSVNIX1JFQVNPTl9UT09MX0NBTEwQBBIbChdGSU5JU0hfUkVBU09OX0NBTkNFTExFRBAFKo4BCgtFeHBsYWluVW5pdBIcChhFWFBMQUlOX1VOSVRfVU5TUEVDSUZJRUQQABIYChRFWFBMQUlOX1VOSVRfTUVTU0FHRRABEhUKEUVYUExBSU5fVU5JVF9MSU5FEAISGQoVRVhQTEFJTl9VTklUX1NFTlRFTkNFEAMSFQoRRVhQTEFJTl9VTklUX1dPUkQQBDKoAgoQSW5mZXJlbmNlU2VydmljZRJDCghHZW5lcmF0ZRIaLnNsdWljZS52MS5HZW5lcmF0ZVJlcXVlc3QaGy5zbHVpY2UudjEuR2VuZXJhdGVSZXNwb25zZRJRCg5HZW5lcmF0ZVN0cmVhbRIaLnNsdWljZS52MS5HZW5lcmF0ZVJlcXVlc3QaIS5zbHVpY2UudjEuR2VuZXJhdGVTdHJlYW1SZXNwb25zZTABEjoKBVNjb3JlEhcuc2x1aWNlLnYxLlNjb3JlUmVxdWVzdBoYLnNsdWljZS52MS5TY29yZVJlc3BvbnNlEkAKB0V4cGxhaW4SGS5zbHVpY2UudjEuRXhwbGFpblJlcXVlc3QaGi5zbHVpY2UudjEuRXhwbGFpblJlc3BvbnNlQkcKDmlvLnNsdWljZW1sLnYxUAFaM2dpdGh1Yi5jb20vc2x1aWNlbWwvc2x1aWNlL3Byb3RvL3NsdWljZS92MTtzbHVpY2V2MWIGcHJvdG8z", [file_google_protobuf_duration, file_sluice_v1_sampling]);
+  fileDesc("ChlzbHVpY2UvdjEvaW5mZXJlbmNlLnByb3RvEglzbHVpY2UudjEi6QMKD0dlbmVyYXRlUmVxdWVzdBINCgVtb2RlbBgBIAEoCRIQCgZwcm9tcHQYAiABKAlIABIjCgZ0b2tlbnMYAyABKAsyES5zbHVpY2UudjEuVG9rZW5zSAASHwoEY2hhdBgEIAEoCzIPLnNsdWljZS52MS5DaGF0SAASGgoNcGFyc2Vfc3BlY2lhbBgFIAEoCEgBiAEBEiUKCHNhbXBsaW5nGAYgASgLMhMuc2x1aWNlLnYxLlNhbXBsaW5nEiMKFnRydW5jYXRlX3Byb21wdF90b2tlbnMYByABKA1IAogBARIdCgRzdG9wGAggASgLMg8uc2x1aWNlLnYxLlN0b3ASKAoGb3V0cHV0GAkgASgLMhguc2x1aWNlLnYxLk91dHB1dE9wdGlvbnMSKQoKY29uc3RyYWludBgKIAEoCzIVLnNsdWljZS52MS5Db25zdHJhaW50EiYKBWNhY2hlGAsgASgLMhcuc2x1aWNlLnYxLkNhY2hlT3B0aW9ucxISCgpyZXF1ZXN0X2lkGAwgASgJEhAKCHByaW9yaXR5GA0gASgFEg8KB2FkYXB0ZXIYDiABKAlCBwoFaW5wdXRCEAoOX3BhcnNlX3NwZWNpYWxCGQoXX3RydW5jYXRlX3Byb21wdF90b2tlbnMiFQoGVG9rZW5zEgsKA2lkcxgBIAMoDSL/AQoEQ2hhdBIkCghtZXNzYWdlcxgBIAMoCzISLnNsdWljZS52MS5NZXNzYWdlEh4KBXRvb2xzGAIgAygLMg8uc2x1aWNlLnYxLlRvb2wSKgoLdG9vbF9jaG9pY2UYAyABKAsyFS5zbHVpY2UudjEuVG9vbENob2ljZRIVCg10ZW1wbGF0ZV9hcmdzGAQgASgJEiIKFWFkZF9nZW5lcmF0aW9uX3Byb21wdBgFIAEoCEgAiAEBEh4KFmNvbnRpbnVlX2ZpbmFsX21lc3NhZ2UYBiABKAgSEAoIdGVtcGxhdGUYByABKAlCGAoWX2FkZF9nZW5lcmF0aW9uX3Byb21wdCKIAQoHTWVzc2FnZRIMCgRyb2xlGAEgASgJEg8KB2NvbnRlbnQYAiABKAkSDAoEbmFtZRgDIAEoCRInCgp0b29sX2NhbGxzGAQgAygLMhMuc2x1aWNlLnYxLlRvb2xDYWxsEhQKDHRvb2xfY2FsbF9pZBgFIAEoCRIRCglyZWFzb25pbmcYBiABKAkiPQoEVG9vbBIMCgRuYW1lGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEhIKCnBhcmFtZXRlcnMYAyABKAkiNwoIVG9vbENhbGwSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRIRCglhcmd1bWVudHMYAyABKAkiXgoNVG9vbENhbGxEZWx0YRINCgVpbmRleBgBIAEoDRIKCgJpZBgCIAEoCRIMCgRuYW1lGAMgASgJEhEKCWFyZ3VtZW50cxgEIAEoCRIRCglyZXRyYWN0ZWQYBSABKAgiUQoKVG9vbENob2ljZRIpCgRtb2RlGAEgASgOMhkuc2x1aWNlLnYxLlRvb2xDaG9pY2VNb2RlSAASDgoEbmFtZRgCIAEoCUgAQggKBmNob2ljZSL7AQoNT3V0cHV0T3B0aW9ucxIVCghsb2dwcm9icxgBIAEoDUgAiAEBEhwKD3Byb21wdF9sb2dwcm9icxgCIAEoDUgBiAEBEhEKCXRva2VuX2lkcxgDIAEoCBIMCgRlY2hvGAQgASgIEiAKE3NraXBfc3BlY2lhbF90b2tlbnMYBSABKAhIAogBARIPCgdlbnRyb3B5GAYgASgIEhYKDnNhbXBsaW5nX3RyYWNlGAcgASgIEhAKCHJhd190ZXh0GAggASgIQgsKCV9sb2dwcm9ic0ISChBfcHJvbXB0X2xvZ3Byb2JzQhYKFF9za2lwX3NwZWNpYWxfdG9rZW5zIosBCgpDb25zdHJhaW50EhUKC2pzb25fc2NoZW1hGAEgASgJSAASFQoLanNvbl9vYmplY3QYAiABKAhIABIPCgVyZWdleBgDIAEoCUgAEhEKB2dyYW1tYXIYBCABKAlIABIjCgZjaG9pY2UYBSABKAsyES5zbHVpY2UudjEuQ2hvaWNlSABCBgoEa2luZCIZCgZDaG9pY2USDwoHY2hvaWNlcxgBIAMoCSIsCgxDYWNoZU9wdGlvbnMSDgoGYnlwYXNzGAEgASgIEgwKBHNhbHQYAiABKAkiygEKEEdlbmVyYXRlUmVzcG9uc2USCgoCaWQYASABKAkSDQoFbW9kZWwYAiABKAkSIgoHb3V0cHV0cxgDIAMoCzIRLnNsdWljZS52MS5PdXRwdXQSHwoFdXNhZ2UYBCABKAsyEC5zbHVpY2UudjEuVXNhZ2USIwoHdGltaW5ncxgFIAEoCzISLnNsdWljZS52MS5UaW1pbmdzEjEKD3Byb21wdF9sb2dwcm9icxgGIAMoCzIYLnNsdWljZS52MS5Ub2tlbkxvZ3Byb2JzIqcCCgZPdXRwdXQSDQoFaW5kZXgYASABKA0SDAoEdGV4dBgCIAEoCRIRCgl0b2tlbl9pZHMYAyADKA0SKgoIbG9ncHJvYnMYBCADKAsyGC5zbHVpY2UudjEuVG9rZW5Mb2dwcm9icxIuCg1maW5pc2hfcmVhc29uGAUgASgOMhcuc2x1aWNlLnYxLkZpbmlzaFJlYXNvbhIVCg1zdG9wX3NlcXVlbmNlGAYgASgJEgwKBHNlZWQYByABKAQSEQoJcmVhc29uaW5nGAggASgJEicKCnRvb2xfY2FsbHMYCSADKAsyEy5zbHVpY2UudjEuVG9vbENhbGwSMAoOc2FtcGxpbmdfdHJhY2UYCiADKAsyGC5zbHVpY2UudjEuU2FtcGxpbmdUcmFjZSKAAQoNVG9rZW5Mb2dwcm9icxInCgZjaG9zZW4YASABKAsyFy5zbHVpY2UudjEuVG9rZW5Mb2dwcm9iEiQKA3RvcBgCIAMoCzIXLnNsdWljZS52MS5Ub2tlbkxvZ3Byb2ISFAoHZW50cm9weRgDIAEoAkgAiAEBQgoKCF9lbnRyb3B5ImAKDVNhbXBsaW5nVHJhY2USJgoFc3RlcHMYASADKAsyFy5zbHVpY2UudjEuU2FtcGxpbmdTdGVwEhIKCmNhbmRpZGF0ZXMYAiABKA0SEwoLcHJvYmFiaWxpdHkYAyABKAIiewoMU2FtcGxpbmdTdGVwEgwKBG5hbWUYASABKAkSDwoHcmVtb3ZlZBgCIAEoDRIbChNyZW1vdmVkX3Byb2JhYmlsaXR5GAMgASgCEi8KDnJlbW92ZWRfdG9rZW5zGAQgAygLMhcuc2x1aWNlLnYxLlRva2VuTG9ncHJvYiJOCgxUb2tlbkxvZ3Byb2ISEAoIdG9rZW5faWQYASABKA0SDwoHbG9ncHJvYhgCIAEoAhINCgV0b2tlbhgDIAEoDBIMCgRyYW5rGAQgASgNImoKBVVzYWdlEhUKDXByb21wdF90b2tlbnMYASABKA0SGQoRY29tcGxldGlvbl90b2tlbnMYAiABKA0SFQoNY2FjaGVkX3Rva2VucxgDIAEoDRIYChByZWFzb25pbmdfdG9rZW5zGAQgASgNIsIBCgdUaW1pbmdzEigKBXF1ZXVlGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEioKB3ByZWZpbGwYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SNgoTdGltZV90b19maXJzdF90b2tlbhgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIpCgZkZWNvZGUYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24i5AEKFkdlbmVyYXRlU3RyZWFtUmVzcG9uc2USJQoHc3RhcnRlZBgBIAEoCzISLnNsdWljZS52MS5TdGFydGVkSAASIQoFZGVsdGEYAiABKAsyEC5zbHVpY2UudjEuRGVsdGFIABInCghmaW5pc2hlZBgDIAEoCzITLnNsdWljZS52MS5GaW5pc2hlZEgAEiUKB3N1bW1hcnkYBCABKAsyEi5zbHVpY2UudjEuU3VtbWFyeUgAEicKBnByb21wdBgFIAEoCzIVLnNsdWljZS52MS5Qcm9tcHRQYXJ0SABCBwoFZXZlbnQiJAoHU3RhcnRlZBIKCgJpZBgBIAEoCRINCgVtb2RlbBgCIAEoCSI4CgpQcm9tcHRQYXJ0EioKCGxvZ3Byb2JzGAEgAygLMhguc2x1aWNlLnYxLlRva2VuTG9ncHJvYnMi1gEKBURlbHRhEg0KBWluZGV4GAEgASgNEgwKBHRleHQYAiABKAkSEQoJdG9rZW5faWRzGAMgAygNEioKCGxvZ3Byb2JzGAQgAygLMhguc2x1aWNlLnYxLlRva2VuTG9ncHJvYnMSEQoJcmVhc29uaW5nGAUgASgJEiwKCnRvb2xfY2FsbHMYBiADKAsyGC5zbHVpY2UudjEuVG9vbENhbGxEZWx0YRIwCg5zYW1wbGluZ190cmFjZRgHIAMoCzIYLnNsdWljZS52MS5TYW1wbGluZ1RyYWNlIm4KCEZpbmlzaGVkEg0KBWluZGV4GAEgASgNEi4KDWZpbmlzaF9yZWFzb24YAiABKA4yFy5zbHVpY2UudjEuRmluaXNoUmVhc29uEhUKDXN0b3Bfc2VxdWVuY2UYAyABKAkSDAoEc2VlZBgEIAEoBCJPCgdTdW1tYXJ5Eh8KBXVzYWdlGAEgASgLMhAuc2x1aWNlLnYxLlVzYWdlEiMKB3RpbWluZ3MYAiABKAsyEi5zbHVpY2UudjEuVGltaW5ncyLGAgoMU2NvcmVSZXF1ZXN0Eg0KBW1vZGVsGAEgASgJEhAKBnByb21wdBgCIAEoCUgAEiMKBnRva2VucxgDIAEoCzIRLnNsdWljZS52MS5Ub2tlbnNIABIfCgRjaGF0GAQgASgLMg8uc2x1aWNlLnYxLkNoYXRIABIaCg1wYXJzZV9zcGVjaWFsGAUgASgISAGIAQESFQoNY29udGludWF0aW9ucxgGIAMoCRIVCghsb2dwcm9icxgHIAEoDUgCiAEBEg8KB2VudHJvcHkYCCABKAgSJgoFY2FjaGUYCSABKAsyFy5zbHVpY2UudjEuQ2FjaGVPcHRpb25zEhIKCnJlcXVlc3RfaWQYCiABKAkSEAoIcHJpb3JpdHkYCyABKAVCBwoFaW5wdXRCEAoOX3BhcnNlX3NwZWNpYWxCCwoJX2xvZ3Byb2JzIp4BCg1TY29yZVJlc3BvbnNlEgoKAmlkGAEgASgJEg0KBW1vZGVsGAIgASgJEiwKBnNjb3JlcxgDIAMoCzIcLnNsdWljZS52MS5Db250aW51YXRpb25TY29yZRIfCgV1c2FnZRgEIAEoCzIQLnNsdWljZS52MS5Vc2FnZRIjCgd0aW1pbmdzGAUgASgLMhIuc2x1aWNlLnYxLlRpbWluZ3MiegoRQ29udGludWF0aW9uU2NvcmUSFgoObG9nX2xpa2VsaWhvb2QYASABKAESDgoGdG9rZW5zGAIgASgNEhEKCWlzX2dyZWVkeRgDIAEoCBIqCghsb2dwcm9icxgEIAMoCzIYLnNsdWljZS52MS5Ub2tlbkxvZ3Byb2JzIo0CCg5FeHBsYWluUmVxdWVzdBINCgVtb2RlbBgBIAEoCRIQCgZwcm9tcHQYAiABKAlIABIfCgRjaGF0GAMgASgLMg8uc2x1aWNlLnYxLkNoYXRIABIaCg1wYXJzZV9zcGVjaWFsGAQgASgISAGIAQESDgoGYW5zd2VyGAUgASgJEiQKBHVuaXQYBiABKA4yFi5zbHVpY2UudjEuRXhwbGFpblVuaXQSJgoFY2FjaGUYByABKAsyFy5zbHVpY2UudjEuQ2FjaGVPcHRpb25zEhIKCnJlcXVlc3RfaWQYCCABKAkSEAoIcHJpb3JpdHkYCSABKAVCBwoFaW5wdXRCEAoOX3BhcnNlX3NwZWNpYWwizwEKD0V4cGxhaW5SZXNwb25zZRIKCgJpZBgBIAEoCRINCgVtb2RlbBgCIAEoCRIWCg5sb2dfbGlrZWxpaG9vZBgDIAEoARIVCg1hbnN3ZXJfdG9rZW5zGAQgASgNEiwKDGF0dHJpYnV0aW9ucxgFIAMoCzIWLnNsdWljZS52MS5BdHRyaWJ1dGlvbhIfCgV1c2FnZRgGIAEoCzIQLnNsdWljZS52MS5Vc2FnZRIjCgd0aW1pbmdzGAcgASgLMhIuc2x1aWNlLnYxLlRpbWluZ3MiSgoLQXR0cmlidXRpb24SDwoHbWVzc2FnZRgBIAEoDRINCgVzdGFydBgCIAEoDRILCgNlbmQYAyABKA0SDgoGZWZmZWN0GAQgASgBIpwCCgxFbWJlZFJlcXVlc3QSDQoFbW9kZWwYASABKAkSJQoGaW5wdXRzGAIgAygLMhUuc2x1aWNlLnYxLkVtYmVkSW5wdXQSIwoHcG9vbGluZxgDIAEoDjISLnNsdWljZS52MS5Qb29saW5nEhYKCW5vcm1hbGl6ZRgEIAEoCEgAiAEBEhcKCmRpbWVuc2lvbnMYBSABKA1IAYgBARIVCg1wYXJzZV9zcGVjaWFsGAYgASgIEiYKBWNhY2hlGAcgASgLMhcuc2x1aWNlLnYxLkNhY2hlT3B0aW9ucxISCgpyZXF1ZXN0X2lkGAggASgJEhAKCHByaW9yaXR5GAkgASgFQgwKCl9ub3JtYWxpemVCDQoLX2RpbWVuc2lvbnMiSgoKRW1iZWRJbnB1dBIOCgR0ZXh0GAEgASgJSAASIwoGdG9rZW5zGAIgASgLMhEuc2x1aWNlLnYxLlRva2Vuc0gAQgcKBWlucHV0Ir8BCg1FbWJlZFJlc3BvbnNlEgoKAmlkGAEgASgJEg0KBW1vZGVsGAIgASgJEigKCmVtYmVkZGluZ3MYAyADKAsyFC5zbHVpY2UudjEuRW1iZWRkaW5nEh8KBXVzYWdlGAQgASgLMhAuc2x1aWNlLnYxLlVzYWdlEiMKB3RpbWluZ3MYBSABKAsyEi5zbHVpY2UudjEuVGltaW5ncxIjCgdwb29saW5nGAYgASgOMhIuc2x1aWNlLnYxLlBvb2xpbmciKwoJRW1iZWRkaW5nEg4KBnZhbHVlcxgBIAMoAhIOCgZ0b2tlbnMYAiABKA0qhwEKDlRvb2xDaG9pY2VNb2RlEiAKHFRPT0xfQ0hPSUNFX01PREVfVU5TUEVDSUZJRUQQABIZChVUT09MX0NIT0lDRV9NT0RFX05PTkUQARIZChVUT09MX0NIT0lDRV9NT0RFX0FVVE8QAhIdChlUT09MX0NIT0lDRV9NT0RFX1JFUVVJUkVEEAMqugEKDEZpbmlzaFJlYXNvbhIdChlGSU5JU0hfUkVBU09OX1VOU1BFQ0lGSUVEEAASFgoSRklOSVNIX1JFQVNPTl9TVE9QEAESHwobRklOSVNIX1JFQVNPTl9TVE9QX1NFUVVFTkNFEAISGAoURklOSVNIX1JFQVNPTl9MRU5HVEgQAxIbChdGSU5JU0hfUkVBU09OX1RPT0xfQ0FMTBAEEhsKF0ZJTklTSF9SRUFTT05fQ0FOQ0VMTEVEEAUqjgEKC0V4cGxhaW5Vbml0EhwKGEVYUExBSU5fVU5JVF9VTlNQRUNJRklFRBAAEhgKFEVYUExBSU5fVU5JVF9NRVNTQUdFEAESFQoRRVhQTEFJTl9VTklUX0xJTkUQAhIZChVFWFBMQUlOX1VOSVRfU0VOVEVOQ0UQAxIVChFFWFBMQUlOX1VOSVRfV09SRBAEKlcKB1Bvb2xpbmcSFwoTUE9PTElOR19VTlNQRUNJRklFRBAAEhAKDFBPT0xJTkdfTUVBThABEhAKDFBPT0xJTkdfTEFTVBACEg8KC1BPT0xJTkdfQ0xTEAMy5AIKEEluZmVyZW5jZVNlcnZpY2USQwoIR2VuZXJhdGUSGi5zbHVpY2UudjEuR2VuZXJhdGVSZXF1ZXN0Ghsuc2x1aWNlLnYxLkdlbmVyYXRlUmVzcG9uc2USUQoOR2VuZXJhdGVTdHJlYW0SGi5zbHVpY2UudjEuR2VuZXJhdGVSZXF1ZXN0GiEuc2x1aWNlLnYxLkdlbmVyYXRlU3RyZWFtUmVzcG9uc2UwARI6CgVTY29yZRIXLnNsdWljZS52MS5TY29yZVJlcXVlc3QaGC5zbHVpY2UudjEuU2NvcmVSZXNwb25zZRJACgdFeHBsYWluEhkuc2x1aWNlLnYxLkV4cGxhaW5SZXF1ZXN0Ghouc2x1aWNlLnYxLkV4cGxhaW5SZXNwb25zZRI6CgVFbWJlZBIXLnNsdWljZS52MS5FbWJlZFJlcXVlc3QaGC5zbHVpY2UudjEuRW1iZWRSZXNwb25zZUJHCg5pby5zbHVpY2VtbC52MVABWjNnaXRodWIuY29tL3NsdWljZW1sL3NsdWljZS9wcm90by9zbHVpY2UvdjE7c2x1aWNldjFiBnByb3RvMw", [file_google_protobuf_duration, file_sluice_v1_sampling]);
 
 /**
  * GenerateRequest asks for a continuation of one input.
@@ -1656,6 +1656,206 @@ export const AttributionSchema: GenMessage<Attribution> = /*@__PURE__*/
   messageDesc(file_sluice_v1_inference, 31);
 
 /**
+ * EmbedRequest asks for a vector for each of several inputs.
+ *
+ * @generated from message sluice.v1.EmbedRequest
+ */
+export type EmbedRequest = Message$1<"sluice.v1.EmbedRequest"> & {
+  /**
+   * Name of the served model. Empty or "default" names the server's default model.
+   *
+   * @generated from field: string model = 1;
+   */
+  model: string;
+
+  /**
+   * What to embed: 1 to 2048 inputs, with at most 262144 tokens and 2097152 values of vectors together.
+   *
+   * @generated from field: repeated sluice.v1.EmbedInput inputs = 2;
+   */
+  inputs: EmbedInput[];
+
+  /**
+   * How the states of an input's tokens become one vector. Default: the model's own, Model.pooling.
+   *
+   * @generated from field: sluice.v1.Pooling pooling = 3;
+   */
+  pooling: Pooling;
+
+  /**
+   * Divide each vector by its Euclidean length, so that the dot product of two is the cosine of their angle. Default true.
+   *
+   * @generated from field: optional bool normalize = 4;
+   */
+  normalize?: boolean | undefined;
+
+  /**
+   * Keep the first N values of each vector, 1 to Model.embedding_size, before it is normalized. Of use for models that were
+   * trained for it (Matryoshka). Unset: all.
+   *
+   * @generated from field: optional uint32 dimensions = 5;
+   */
+  dimensions?: number | undefined;
+
+  /**
+   * Whether special tokens written in texts are recognised. Default false, unlike GenerateRequest.parse_special: what is
+   * embedded is mostly others' text.
+   *
+   * @generated from field: bool parse_special = 6;
+   */
+  parseSpecial: boolean;
+
+  /**
+   * How the prefix cache may be used. Only POOLING_LAST takes from it: the other kinds need every token.
+   *
+   * @generated from field: sluice.v1.CacheOptions cache = 7;
+   */
+  cache?: CacheOptions | undefined;
+
+  /**
+   * As GenerateRequest.request_id.
+   *
+   * @generated from field: string request_id = 8;
+   */
+  requestId: string;
+
+  /**
+   * As GenerateRequest.priority.
+   *
+   * @generated from field: int32 priority = 9;
+   */
+  priority: number;
+};
+
+/**
+ * Describes the message sluice.v1.EmbedRequest.
+ * Use `create(EmbedRequestSchema)` to create a new message.
+ */
+export const EmbedRequestSchema: GenMessage<EmbedRequest> = /*@__PURE__*/
+  messageDesc(file_sluice_v1_inference, 32);
+
+/**
+ * EmbedInput is one text to embed.
+ *
+ * @generated from message sluice.v1.EmbedInput
+ */
+export type EmbedInput = Message$1<"sluice.v1.EmbedInput"> & {
+  /**
+   * The text; exactly one must be set. It must leave room for one more token in the model's context.
+   *
+   * @generated from oneof sluice.v1.EmbedInput.input
+   */
+  input: {
+    /**
+     * Text. The model's post-processor adds its begin and end tokens. Must not be empty.
+     *
+     * @generated from field: string text = 1;
+     */
+    value: string;
+    case: "text";
+  } | {
+    /**
+     * Token ids, taken as they are. Must not be empty.
+     *
+     * @generated from field: sluice.v1.Tokens tokens = 2;
+     */
+    value: Tokens;
+    case: "tokens";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message sluice.v1.EmbedInput.
+ * Use `create(EmbedInputSchema)` to create a new message.
+ */
+export const EmbedInputSchema: GenMessage<EmbedInput> = /*@__PURE__*/
+  messageDesc(file_sluice_v1_inference, 33);
+
+/**
+ * EmbedResponse is a vector for each input.
+ *
+ * @generated from message sluice.v1.EmbedResponse
+ */
+export type EmbedResponse = Message$1<"sluice.v1.EmbedResponse"> & {
+  /**
+   * The request's id: the caller's request_id or one that the server made.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Name of the model that answered, never an alias.
+   *
+   * @generated from field: string model = 2;
+   */
+  model: string;
+
+  /**
+   * One per input, in the order of the request.
+   *
+   * @generated from field: repeated sluice.v1.Embedding embeddings = 3;
+   */
+  embeddings: Embedding[];
+
+  /**
+   * Tokens counted: prompt_tokens are those of all inputs.
+   *
+   * @generated from field: sluice.v1.Usage usage = 4;
+   */
+  usage?: Usage | undefined;
+
+  /**
+   * Where the time went.
+   *
+   * @generated from field: sluice.v1.Timings timings = 5;
+   */
+  timings?: Timings | undefined;
+
+  /**
+   * The kind of pooling that was used.
+   *
+   * @generated from field: sluice.v1.Pooling pooling = 6;
+   */
+  pooling: Pooling;
+};
+
+/**
+ * Describes the message sluice.v1.EmbedResponse.
+ * Use `create(EmbedResponseSchema)` to create a new message.
+ */
+export const EmbedResponseSchema: GenMessage<EmbedResponse> = /*@__PURE__*/
+  messageDesc(file_sluice_v1_inference, 34);
+
+/**
+ * Embedding is the vector of one input.
+ *
+ * @generated from message sluice.v1.Embedding
+ */
+export type Embedding = Message$1<"sluice.v1.Embedding"> & {
+  /**
+   * The vector.
+   *
+   * @generated from field: repeated float values = 1;
+   */
+  values: number[];
+
+  /**
+   * Tokens of the input, begin and end tokens included.
+   *
+   * @generated from field: uint32 tokens = 2;
+   */
+  tokens: number;
+};
+
+/**
+ * Describes the message sluice.v1.Embedding.
+ * Use `create(EmbeddingSchema)` to create a new message.
+ */
+export const EmbeddingSchema: GenMessage<Embedding> = /*@__PURE__*/
+  messageDesc(file_sluice_v1_inference, 35);
+
+/**
  * ToolChoiceMode is a choice that names no tool.
  *
  * @generated from enum sluice.v1.ToolChoiceMode
@@ -1800,6 +2000,47 @@ export const ExplainUnitSchema: GenEnum<ExplainUnit> = /*@__PURE__*/
   enumDesc(file_sluice_v1_inference, 2);
 
 /**
+ * Pooling is how the states of an input's tokens become one vector.
+ *
+ * @generated from enum sluice.v1.Pooling
+ */
+export enum Pooling {
+  /**
+   * The default: the model's own.
+   *
+   * @generated from enum value: POOLING_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Their mean.
+   *
+   * @generated from enum value: POOLING_MEAN = 1;
+   */
+  MEAN = 1,
+
+  /**
+   * The last token's.
+   *
+   * @generated from enum value: POOLING_LAST = 2;
+   */
+  LAST = 2,
+
+  /**
+   * The first token's, which in a model that generates text has seen no other token.
+   *
+   * @generated from enum value: POOLING_CLS = 3;
+   */
+  CLS = 3,
+}
+
+/**
+ * Describes the enum sluice.v1.Pooling.
+ */
+export const PoolingSchema: GenEnum<Pooling> = /*@__PURE__*/
+  enumDesc(file_sluice_v1_inference, 3);
+
+/**
  * InferenceService generates text with a served model.
  *
  * @generated from service sluice.v1.InferenceService
@@ -1864,6 +2105,19 @@ export const InferenceService: GenService<{
     methodKind: "unary";
     input: typeof ExplainRequestSchema;
     output: typeof ExplainResponseSchema;
+  },
+  /**
+   * Embed computes a vector for each of several inputs, by which texts can be compared: what the model knows of them
+   * before it names the next token. The inputs are admitted together, as one request, and run as prompts do, several in
+   * one step and beside what is generated; company never shows in the bits of a vector. Errors are those of Generate,
+   * and FAILED_PRECONDITION with ErrorInfo (NO_EMBEDDINGS) if the model gives no vectors: Model.embedding_size is 0.
+   *
+   * @generated from rpc sluice.v1.InferenceService.Embed
+   */
+  embed: {
+    methodKind: "unary";
+    input: typeof EmbedRequestSchema;
+    output: typeof EmbedResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_sluice_v1_inference, 0);
