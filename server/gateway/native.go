@@ -15,6 +15,8 @@ import (
 
 	"connectrpc.com/connect"
 	"connectrpc.com/vanguard"
+	"google.golang.org/grpc/codes"
+	grpcstatus "google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
@@ -58,17 +60,13 @@ func (g *Gateway) native() (http.Handler, error) {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := g.authorize(r, r.URL.Path); err != nil {
-			st := status.Of(r.Context(), err)
 			leaveBody(w, r)
-			failNative(w, nativeProblem(st.Err()))
+			failNative(w, r, status.Of(r.Context(), err).Err())
 			return
 		}
-		if r.ContentLength > maxBodyBytes && !strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") { // those carry statuses
+		if r.ContentLength > maxBodyBytes {
 			leaveBody(w, r)
-			failNative(w, &problem{
-				status: http.StatusTooManyRequests, code: "resource_exhausted",
-				message: fmt.Sprintf("the message is larger than %d bytes", maxBodyBytes),
-			})
+			failNative(w, r, errMessageTooLarge)
 			return
 		}
 		if r.URL.Path == sluicev1.InferenceService_GenerateStream_FullMethodName && wantsEvents(r) {
@@ -109,12 +107,17 @@ func wantsEvents(r *http.Request) bool {
 func (g *Gateway) generateEvents(w http.ResponseWriter, r *http.Request) {
 	text, err := io.ReadAll(r.Body)
 	if err != nil {
-		failNative(w, &problem{status: http.StatusRequestEntityTooLarge, code: "resource_exhausted", message: "the request is too large or did not come in"})
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			err = errMessageTooLarge
+		} else {
+			err = grpcstatus.Error(codes.Canceled, "the request did not come in")
+		}
+		failNative(w, r, err)
 		return
 	}
 	in := &sluicev1.GenerateRequest{}
 	if err := protojson.Unmarshal(text, in); err != nil {
-		failNative(w, &problem{status: http.StatusBadRequest, code: "invalid_argument", message: "the request is not a sluice.v1.GenerateRequest in JSON"})
+		failNative(w, r, grpcstatus.Error(codes.InvalidArgument, "the request is not a sluice.v1.GenerateRequest in JSON"))
 		return
 	}
 	stream, err := g.inference.GenerateStream(g.call(r.Context(), r), in)
@@ -123,7 +126,7 @@ func (g *Gateway) generateEvents(w http.ResponseWriter, r *http.Request) {
 		event, err = stream.Recv()
 	}
 	if err != nil {
-		failNative(w, nativeProblem(err))
+		failNative(w, r, err)
 		return
 	}
 	out := newEvents(w)
@@ -159,15 +162,19 @@ func nativeJSON(event *sluicev1.GenerateStreamResponse) json.RawMessage {
 	return out.Bytes()
 }
 
-// nativeProblem is the error of a call as Connect has it.
-func nativeProblem(err error) *problem {
-	p := translate(err, nil)
-	p.code = connectCode(err)
-	return p
-}
+// errMessageTooLarge refuses a message before it is read.
+var errMessageTooLarge = grpcstatus.Errorf(codes.ResourceExhausted, "the message is larger than %d bytes", maxBodyBytes)
 
-// failNative answers as Connect does.
-func failNative(w http.ResponseWriter, p *problem) {
-	p.advise(w)
-	write(w, p.status, map[string]string{"code": p.code, "message": p.message})
+// failNative refuses a call as its protocol has it: a stream of Connect's, of gRPC or of gRPC-Web fails with the status 200
+// and says why in what follows, and a client that got another would know no more than a proxy's error.
+func failNative(w http.ResponseWriter, r *http.Request, err error) {
+	st := grpcstatus.Convert(err)
+	translate(err, nil).advise(w)
+	out := connect.NewError(connect.Code(st.Code()), errors.New(st.Message()))
+	for _, detail := range st.Proto().GetDetails() {
+		if detail, err := connect.NewErrorDetail(detail); err == nil {
+			out.AddDetail(detail)
+		}
+	}
+	_ = connect.NewErrorWriter().Write(w, r, out) // the client has gone
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/sluiceml/sluice/inference/inferencetest"
 	"github.com/sluiceml/sluice/inference/runner"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
+	"github.com/sluiceml/sluice/server/auth"
 	"github.com/sluiceml/sluice/server/gateway"
 	"github.com/sluiceml/sluice/server/servertest"
 )
@@ -34,19 +35,7 @@ func TestConnectClients(t *testing.T) {
 	t.Parallel()
 	d := open(t, servertest.Toy{}, "")
 	want := d.greedyText(t, "one", 20)
-	protocols := new(http.Protocols)
-	protocols.SetUnencryptedHTTP2(true)
-	http2 := &http.Transport{Protocols: protocols}
-	t.Cleanup(http2.CloseIdleConnections)
-	for name, c := range map[string]struct {
-		client  *http.Client
-		options []connect.ClientOption
-	}{
-		"connect":      {http.DefaultClient, nil},
-		"connect JSON": {http.DefaultClient, []connect.ClientOption{connect.WithProtoJSON()}},
-		"grpc-web":     {http.DefaultClient, []connect.ClientOption{connect.WithGRPCWeb()}},
-		"grpc":         {&http.Client{Transport: http2}, []connect.ClientOption{connect.WithGRPC()}},
-	} {
+	for name, c := range rpcProtocols(t) {
 		unary := connect.NewClient[sluicev1.GenerateRequest, sluicev1.GenerateResponse](
 			c.client, d.url+sluicev1.InferenceService_Generate_FullMethodName, c.options...)
 		got, err := unary.CallUnary(t.Context(), connect.NewRequest(request("one", 20)))
@@ -76,7 +65,64 @@ func TestConnectClients(t *testing.T) {
 		if err := stream.Close(); err != nil {
 			t.Error(err)
 		}
+		if err := streamError(t, streaming, request(strings.Repeat("x", 17<<20), 1)); connect.CodeOf(err) != connect.CodeResourceExhausted {
+			t.Errorf("%s: too large a stream: %v", name, err)
+		}
 	}
+}
+
+// rpcProtocol is a client's way to speak.
+type rpcProtocol struct {
+	client  *http.Client
+	options []connect.ClientOption
+}
+
+func rpcProtocols(t *testing.T) map[string]rpcProtocol {
+	t.Helper()
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	http2 := &http.Transport{Protocols: protocols}
+	t.Cleanup(http2.CloseIdleConnections)
+	return map[string]rpcProtocol{
+		"connect":      {http.DefaultClient, nil},
+		"connect JSON": {http.DefaultClient, []connect.ClientOption{connect.WithProtoJSON()}},
+		"grpc-web":     {http.DefaultClient, []connect.ClientOption{connect.WithGRPCWeb()}},
+		"grpc":         {&http.Client{Transport: http2}, []connect.ClientOption{connect.WithGRPC()}},
+	}
+}
+
+// Who is refused before the call begins learns why, in each protocol, of a stream too.
+func TestConnectRefusals(t *testing.T) {
+	t.Parallel()
+	d := open(t, servertest.Toy{}, "", guarded(t, `clients: [{name: a, key_sha256: "`+hash(t, auth.NewKey())+`"}]`))
+	for name, c := range rpcProtocols(t) {
+		unary := connect.NewClient[sluicev1.GenerateRequest, sluicev1.GenerateResponse](
+			c.client, d.url+sluicev1.InferenceService_Generate_FullMethodName, c.options...)
+		_, err := unary.CallUnary(t.Context(), connect.NewRequest(request("one", 1)))
+		if connect.CodeOf(err) != connect.CodeUnauthenticated || len(details(err)) != 1 {
+			t.Errorf("%s: %v", name, err)
+		}
+		streaming := connect.NewClient[sluicev1.GenerateRequest, sluicev1.GenerateStreamResponse](
+			c.client, d.url+sluicev1.InferenceService_GenerateStream_FullMethodName, c.options...)
+		err = streamError(t, streaming, request("one", 1))
+		if connect.CodeOf(err) != connect.CodeUnauthenticated || len(details(err)) != 1 {
+			t.Errorf("%s: stream: %v", name, err)
+		}
+	}
+}
+
+// streamError is how a stream fails, whether at its begin or later.
+func streamError(t *testing.T, client *connect.Client[sluicev1.GenerateRequest, sluicev1.GenerateStreamResponse], in *sluicev1.GenerateRequest) error {
+	t.Helper()
+	stream, err := client.CallServerStream(t.Context(), connect.NewRequest(in))
+	if err != nil {
+		return err //nolint:wrapcheck // it is the result
+	}
+	defer stream.Close() //nolint:errcheck // so is Err
+	for stream.Receive() {
+		t.Error("an event of a stream that must fail")
+	}
+	return stream.Err() //nolint:wrapcheck // it is the result
 }
 
 func details(err error) []*connect.ErrorDetail {
@@ -119,13 +165,16 @@ func TestServerSentEvents(t *testing.T) {
 		protocmp.IgnoreFields(&sluicev1.Finished{}, "seed"), protocmp.IgnoreFields(&sluicev1.Summary{}, "timings", "usage")); diff != "" {
 		t.Errorf("(-gRPC +events):\n%s", diff)
 	}
-	for body, want := range map[string]string{
-		`{"prompt":""}`:              `{"code":"invalid_argument","message":"prompt must not be empty"}`,
-		`{"prompt":`:                 `{"code":"invalid_argument","message":"the request is not a sluice.v1.GenerateRequest in JSON"}`,
-		`{"prompt":"x","model":"m"}`: `{"code":"not_found","message":"model \"m\" is not served here"}`,
+	for body, want := range map[string][]string{
+		`{"prompt":""}`:              {`"code":"invalid_argument"`, `"fieldViolations":[{"field":"prompt","description":"must not be empty"}]`},
+		`{"prompt":`:                 {`"code":"invalid_argument"`, `"message":"the request is not a sluice.v1.GenerateRequest in JSON"`},
+		`{"prompt":"x","model":"m"}`: {`"code":"not_found"`, `"message":"model \"m\" is not served here"`, `"resourceName":"m"`},
 	} {
-		if _, text := d.post(t, path, body, "Accept", "text/event-stream"); strings.TrimSpace(text) != want {
-			t.Errorf("%s: %s", body, text)
+		_, text := d.post(t, path, body, "Accept", "text/event-stream")
+		for _, part := range want {
+			if !strings.Contains(text, part) {
+				t.Errorf("%s: no %s in %s", body, part, text)
+			}
 		}
 	}
 }
