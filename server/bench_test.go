@@ -1,12 +1,21 @@
 package server_test
 
 import (
+	"io"
+	"log/slog"
 	"testing"
 
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/sluiceml/sluice/inference"
+	"github.com/sluiceml/sluice/inference/engine"
 	"github.com/sluiceml/sluice/inference/inferencetest"
 	"github.com/sluiceml/sluice/inference/runner"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
+	"github.com/sluiceml/sluice/server"
 	"github.com/sluiceml/sluice/server/servertest"
 )
 
@@ -40,6 +49,47 @@ func BenchmarkStream(b *testing.B) {
 			if event.GetSummary() != nil {
 				break
 			}
+		}
+	}
+}
+
+// BenchmarkRefusal measures what a call costs that is refused because the queue is full, with everything around it that
+// the command has: metrics, traces of which none is sampled, a line in the log, gRPC on both sides, in memory. An
+// operation is a call; the client's part is about half of it.
+func BenchmarkRefusal(b *testing.B) {
+	hold := make(chan struct{})
+	defer close(hold)
+	i := servertest.Start(b, []*inference.Model{servertest.Toy{
+		Session: inferencetest.ToyConfig{
+			Limits:     runner.Limits{Slots: 1, MaxLength: 256, MaxChunk: 16},
+			BeforeStep: func(runner.Step) error { <-hold; return nil },
+		},
+		Engine:         engine.Config{QueueLimit: 1},
+		TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample())),
+	}.Model(b)}, func(c *server.Config) {
+		c.Logger = slog.New(slog.NewJSONHandler(io.Discard, nil)) //nolint:sloglint // making the line is measured too
+		c.TracerProvider = sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample()))
+		c.MeterProvider = sdkmetric.NewMeterProvider(sdkmetric.WithReader(sdkmetric.NewManualReader()))
+	})
+	client := sluicev1.NewInferenceServiceClient(i.Conn)
+	for range 2 { // one runs, one waits
+		call, err := client.GenerateStream(b.Context(), greedy("hi", 100))
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := call.Recv(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	in := greedy("hi", 100)
+	b.ReportAllocs()
+	for b.Loop() {
+		call, err := client.GenerateStream(b.Context(), in)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := call.Recv(); status.Code(err) != codes.ResourceExhausted {
+			b.Fatal(err)
 		}
 	}
 }

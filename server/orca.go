@@ -10,9 +10,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
-
-	"github.com/sluiceml/sluice/server/status"
 )
 
 // Load reports (ORCA, gRFC A51): each call ends with one in its trailer, and whoever asks gets one every so often over
@@ -79,7 +78,7 @@ func (l *load) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, n
 		return next(ctx, req)
 	}
 	answer, err := next(ctx, req)
-	if reported := l.finish(ctx, err, func(trailer metadata.MD) error { return grpc.SetTrailer(ctx, trailer) }); err == nil {
+	if reported := l.finish(err, func(trailer metadata.MD) error { return grpc.SetTrailer(ctx, trailer) }); err == nil {
 		err = reported
 	}
 	return answer, err
@@ -90,7 +89,7 @@ func (l *load) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 		return next(srv, ss)
 	}
 	err := next(srv, ss)
-	reported := l.finish(ss.Context(), err, func(trailer metadata.MD) error {
+	reported := l.finish(err, func(trailer metadata.MD) error {
 		ss.SetTrailer(trailer)
 		return nil
 	})
@@ -100,26 +99,23 @@ func (l *load) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 	return err
 }
 
-// finish counts a call that ends with err and puts a report into its trailer. Its error is a bug.
-func (l *load) finish(ctx context.Context, err error, set func(metadata.MD) error) error {
-	l.rates.add(failed(ctx, err))
+// finish counts a call that ends with a status's error and puts a report into its trailer. Its own error is a bug.
+func (l *load) finish(ended error, set func(metadata.MD) error) error {
+	l.rates.add(failed(ended))
 	report, err := proto.Marshal(l.report())
 	if err != nil {
-		return fmt.Errorf("load report: %w", err)
+		return status.Errorf(codes.Internal, "load report: %v", err)
 	}
 	if err := set(metadata.Pairs(loadTrailer, string(report))); err != nil {
-		return fmt.Errorf("load report: %w", err)
+		return status.Errorf(codes.Internal, "load report: %v", err)
 	}
 	return nil
 }
 
-// failed says whether a call's end speaks against this server: another one might have done better. A caller's mistakes,
-// rights and quota do not, and neither does its going away. A full queue does.
-func failed(ctx context.Context, err error) bool {
-	if err == nil {
-		return false
-	}
-	switch status.Of(ctx, err).Code() {
+// failed says whether a call's end, a status's error, speaks against this server: another one might have done better. A
+// caller's mistakes, rights and quota do not, and neither does its going away. A full queue does.
+func failed(ended error) bool {
+	switch status.Code(ended) {
 	case codes.Unknown, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Internal, codes.Unavailable, codes.DataLoss:
 		return true
 	default:

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -109,8 +110,9 @@ func New(config Config) (*Server, error) {
 	s.SetMaxConnections(config.MaxConnections)
 	s.SetDrainDelay(config.DrainDelay)
 	s.grpc = grpc.NewServer(append(transportOptions(config),
-		grpc.ChainUnaryInterceptor(append(chain.Unary, s.load.unary, s.gate.unary)...),
-		grpc.ChainStreamInterceptor(append(chain.Stream, s.load.stream, s.gate.stream)...),
+		// The load is outermost: it counts by the status that the client gets, which has been made by then.
+		grpc.ChainUnaryInterceptor(slices.Concat([]grpc.UnaryServerInterceptor{s.load.unary}, chain.Unary, []grpc.UnaryServerInterceptor{s.gate.unary})...),
+		grpc.ChainStreamInterceptor(slices.Concat([]grpc.StreamServerInterceptor{s.load.stream}, chain.Stream, []grpc.StreamServerInterceptor{s.gate.stream})...),
 	)...)
 	s.register()
 	return s, nil

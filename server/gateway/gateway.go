@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
+	"github.com/sluiceml/sluice/server/gateway/playground"
 	"github.com/sluiceml/sluice/server/status"
 )
 
@@ -33,6 +34,8 @@ type Config struct {
 	// Authorize decides from its headers whether a request may make a call of a gRPC method, before its body is read. Its
 	// error is one that package status knows. Nil: the gRPC server alone decides, once the body is there.
 	Authorize func(r *http.Request, method string) error
+	// NoPlayground leaves out the page at "/".
+	NoPlayground bool
 	// Now is the clock of the answers' creation times. Nil: time.Now.
 	Now func() time.Time
 }
@@ -84,7 +87,11 @@ func New(config Config) (*Gateway, error) {
 	if g.now == nil {
 		g.now = time.Now
 	}
-	if err := g.route(); err != nil {
+	err = g.route()
+	if err == nil && !config.NoPlayground {
+		err = g.routePlayground()
+	}
+	if err != nil {
 		_ = conn.close()
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
@@ -110,6 +117,17 @@ func (g *Gateway) route() error {
 		g.mux.HandleFunc(path, wrongMethod)
 	}
 	g.mux.HandleFunc("/", notFound)
+	return nil
+}
+
+// routePlayground puts the page on the mux. Anyone may have it; its calls are judged like any client's.
+func (g *Gateway) routePlayground() error {
+	page, err := playground.New()
+	if err != nil {
+		return err //nolint:wrapcheck // says what it is
+	}
+	g.mux.Handle("GET /{$}", page)
+	g.mux.Handle("GET "+playground.Prefix, page)
 	return nil
 }
 

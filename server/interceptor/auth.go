@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
@@ -32,7 +31,7 @@ type authorization struct {
 //
 // The request message of a call must be in within a time, unless its method is one of a patient stream.
 func Tap(guard *auth.Guard, logger *slog.Logger, within time.Duration, patient func(method string) bool) tap.ServerInHandle {
-	log := &refusalLog{logger: logger}
+	log := &refusalLog{logger: logger, lines: sparse{perSecond: 1}}
 	return func(ctx context.Context, call *tap.Info) (context.Context, error) {
 		connection := handshake.FromContext(ctx)
 		principal, err := guard.Check(ctx, auth.Call{
@@ -93,32 +92,23 @@ func Unknown(guard *auth.Guard) grpc.StreamHandler {
 	}
 }
 
-// refusalLog writes at most a line a second, so that an attack does not fill the log; the metric counts every refusal.
+// refusalLog writes at most a line a second, so that an attack does not fill the log.
 type refusalLog struct {
 	logger *slog.Logger
-
-	mu      sync.Mutex
-	last    time.Time // guarded by mu
-	skipped int       // guarded by mu: refusals since last that have no line
+	lines  sparse
 }
 
 func (l *refusalLog) refused(ctx context.Context, method string, err error) {
-	l.mu.Lock()
-	now := time.Now()
-	if now.Sub(l.last) < time.Second {
-		l.skipped++
-		l.mu.Unlock()
+	skipped, ok := l.lines.allow()
+	if !ok {
 		return
 	}
-	skipped := l.skipped
-	l.last, l.skipped = now, 0
-	l.mu.Unlock()
 	attrs := []slog.Attr{slog.String("grpc.full_method", method), slog.String("error", err.Error())}
 	if p, ok := peer.FromContext(ctx); ok {
 		attrs = append(attrs, slog.String("peer.address", p.Addr.String()))
 	}
 	if skipped > 0 {
-		attrs = append(attrs, slog.Int("refusals_not_logged", skipped))
+		attrs = append(attrs, slog.Int(notLogged, skipped))
 	}
 	l.logger.LogAttrs(ctx, slog.LevelWarn, "refused a call", attrs...)
 }

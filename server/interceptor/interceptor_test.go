@@ -187,6 +187,34 @@ func TestLogLine(t *testing.T) {
 	})
 }
 
+// Calls that are refused for want of room write some lines and not one each, and say how many wrote none.
+func TestRefusalsAreLoggedSparsely(t *testing.T) {
+	t.Parallel()
+	forms(t, func(t *testing.T, streaming bool) {
+		t.Helper()
+		h := start(t, interceptor.Config{}, func(context.Context) error { return &inference.QueueFullError{Limit: 1, Of: "requests"} })
+		const calls = 400 // would take 40 s to have a line each
+		lines, skipped := 0, 0
+		for range calls {
+			if err := h.call(t, streaming); status.Code(err) != codes.ResourceExhausted {
+				t.Fatalf("got %v", err)
+			}
+		}
+		for text := range strings.Lines(h.log.String()) {
+			var line struct {
+				Skipped int `json:"refusals_not_logged"`
+			}
+			if err := json.Unmarshal([]byte(text), &line); err != nil {
+				t.Fatal(err)
+			}
+			lines, skipped = lines+1, skipped+line.Skipped
+		}
+		if lines < 10 || lines == calls || lines+skipped > calls {
+			t.Errorf("%d calls made %d lines, which tell of %d others", calls, lines, skipped)
+		}
+	})
+}
+
 // Infrastructure makes no lines and has no bound.
 func TestInfrastructure(t *testing.T) {
 	t.Parallel()
