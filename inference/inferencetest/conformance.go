@@ -32,6 +32,7 @@ func TestSession(t *testing.T, open func() runner.Session) {
 		{"chunks of any size", c.testChunkSizes, true},
 		{"a chunk without logits", c.testChunkWithoutLogits, false},
 		{"the logits of every token", c.testRows, true},
+		{"the hidden states of every token", c.testHidden, true},
 		{"ragged rows", c.testRaggedRows, false},
 		{"a chunk beside rows", c.testChunkBesideRows, false},
 		{"any slot", c.testAnySlot, false},

@@ -20,7 +20,7 @@ type ToyConfig struct {
 }
 
 // Toy is a session whose keys and values are integers: each position of a slot holds a hash of its token and of the
-// position, and the logits are a hash of all that the slot holds up to the sequence's length. So a token that was
+// position, and the logits and hidden states are hashes of all that the slot holds up to the sequence's length. So a token that was
 // computed from another sequence's, from stale or from missing positions is a different one, and a sequence gives the
 // same tokens in whatever company.
 //
@@ -32,6 +32,7 @@ type Toy struct {
 	blocks []toySlot   // each of BlockSize positions
 	rows   [][]float32 // as many as a step can ask for
 	used   int         // of which by the step that runs
+	states []float32   // hidden states of a step, if the limits say that there are some
 	out    runner.Logits
 	steps  int
 	failed bool
@@ -66,6 +67,7 @@ func NewToy(cfg ToyConfig) *Toy {
 	for i := range t.rows {
 		t.rows[i] = make([]float32, cfg.Limits.VocabSize)
 	}
+	t.states = make([]float32, cfg.Limits.MaxChunk*cfg.Limits.HiddenSize)
 	return t
 }
 
@@ -134,7 +136,11 @@ func (t *Toy) run(step runner.Step) runner.Logits {
 	for _, row := range t.rows { // the last step's logits hold no longer
 		row[0], row[len(row)-1] = float32(math.NaN()), float32(math.NaN())
 	}
-	out := &t.out
+	for i := range t.states {
+		t.states[i] = float32(math.NaN())
+	}
+	out, states := &t.out, t.states
+	out.Hidden = out.Hidden[:0]
 	t.used, out.Decode, out.Draft, out.Chunks, out.Rows = 0, out.Decode[:0], out.Draft[:0], out.Chunks[:0], out.Rows[:0]
 	for _, r := range step.Decode {
 		s := &t.slots[r.Slot]
@@ -153,6 +159,13 @@ func (t *Toy) run(step runner.Step) runner.Logits {
 			if c.Rows {
 				out.Rows = append(out.Rows, t.logits(s))
 			}
+			if n := t.cfg.Limits.HiddenSize; c.Hidden {
+				toyHidden(states[i*n:(i+1)*n], s)
+			}
+		}
+		if n := len(c.Tokens) * t.cfg.Limits.HiddenSize; c.Hidden {
+			out.Hidden = append(out.Hidden, states[:n:n])
+			states = states[n:]
 		}
 		var last []float32
 		if c.Logits {
@@ -271,6 +284,28 @@ func (t *Toy) logits(s *toySlot) []float32 {
 		}
 	}
 	return row
+}
+
+// toyHidden writes the hidden state after what a slot holds.
+func toyHidden(state []float32, s *toySlot) {
+	var h uint64
+	for _, k := range s.keys[:s.held] {
+		h = mix(h ^ k)
+	}
+	for i := range state {
+		state[i] = toyLogit(^h, i)
+	}
+}
+
+// ToyHidden is the hidden state of the last token of a prompt, computed without any slot.
+func ToyHidden(size int, prompt []uint32) []float32 {
+	s := toySlot{keys: make([]uint64, len(prompt)), tokens: make([]uint32, len(prompt))}
+	for i, id := range prompt {
+		s.write(i, id)
+	}
+	state := make([]float32, size)
+	toyHidden(state, &s)
+	return state
 }
 
 // ToyGreedy is what a Toy with the given config continues a prompt with when the most likely token is always taken:

@@ -12,13 +12,13 @@ import (
 
 func TestToyConforms(t *testing.T) {
 	inferencetest.TestSession(t, func() runner.Session {
-		return inferencetest.NewToy(inferencetest.ToyConfig{Limits: runner.Limits{Blocks: 3, MaxDraft: 5}})
+		return inferencetest.NewToy(inferencetest.ToyConfig{Limits: runner.Limits{Blocks: 3, MaxDraft: 5, HiddenSize: 6}})
 	})
 }
 
 func TestUniformToyConforms(t *testing.T) {
 	inferencetest.TestSession(t, func() runner.Session {
-		return inferencetest.NewToy(inferencetest.ToyConfig{Limits: runner.Limits{Blocks: 3, MaxDraft: 5, Uniform: true}})
+		return inferencetest.NewToy(inferencetest.ToyConfig{Limits: runner.Limits{Blocks: 3, MaxDraft: 5, HiddenSize: 6, Uniform: true}})
 	})
 }
 

@@ -21,6 +21,7 @@ enum {
 	place_create_container = 166,
 	place_release_container = 167,
 	place_create_session = 168,
+	place_create_sharing_session_of = 169,
 };
 
 // The version of the table that onnxruntime_go asks for too. All of the above is older.
@@ -68,6 +69,11 @@ static void *create_session(const void *const *table, void *env, const char *pat
 		env, path, options, container, session);
 }
 
+static void *create_sharing_session_of(const void *const *table, void *env, const void *model, size_t size, void *options, void *container, void **session) {
+	return ((void *(*)(const void *, const void *, size_t, const void *, void *, void **))table[place_create_sharing_session_of])(
+		env, model, size, options, container, session);
+}
+
 static void *create_session_of(const void *const *table, void *env, const void *model, size_t size, void *options, void **session) {
 	return ((void *(*)(const void *, const void *, size_t, const void *, void **))table[place_create_session_of])(
 		env, model, size, options, session);
@@ -97,6 +103,8 @@ func places() map[string]int {
 		"CreatePrepackedWeightsContainer":            C.place_create_container,
 		"ReleasePrepackedWeightsContainer":           C.place_release_container,
 		"CreateSessionWithPrepackedWeightsContainer": C.place_create_session,
+
+		"CreateSessionFromArrayWithPrepackedWeightsContainer": C.place_create_sharing_session_of,
 	}
 }
 
@@ -158,6 +166,18 @@ func (a capi) newSession(env unsafe.Pointer, model string, options *onnx.Session
 	defer C.free(unsafe.Pointer(path))
 	var session unsafe.Pointer
 	err := a.failure(C.create_session(a.table, env, path, pointerIn(options, "o"), container, &session)) //nolint:gocritic // it reads what cgo makes of this
+	if err != nil {
+		return nil, err
+	}
+	return adopt(session), nil
+}
+
+// newSharingSessionOf is newSession of a model in memory.
+func (a capi) newSharingSessionOf(env unsafe.Pointer, model []byte, options *onnx.SessionOptions, container unsafe.Pointer) (
+	*onnx.DynamicAdvancedSession, error,
+) {
+	var session unsafe.Pointer
+	err := a.failure(C.create_sharing_session_of(a.table, env, unsafe.Pointer(&model[0]), C.size_t(len(model)), pointerIn(options, "o"), container, &session)) //nolint:gocritic // it reads what cgo makes of this
 	if err != nil {
 		return nil, err
 	}

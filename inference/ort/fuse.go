@@ -52,8 +52,8 @@ func (e *unfusable) Error() string { return "the graph cannot be fused: " + e.re
 //     Split, QuickGelu and Mul of a gated product, where nothing else reads what is between them;
 //   - GroupQueryAttention on one tensor of queries, keys and values, with the Reshapes around it.
 //
-// The graph then takes a list of tokens, of any sequences, and the places of those whose logits are wanted. All else
-// stays ONNX Runtime's. An [unfusable] graph is no error of the model.
+// The graph then takes a list of tokens, of any sequences, and the places of those whose logits are wanted; what gives it
+// hidden states stays. All else stays ONNX Runtime's. An [unfusable] graph is no error of the model.
 func fuse(m *modelonnx.Model, about model.Graph) (*fusedGraph, error) {
 	f := &fuser{
 		graph: &m.Graph, about: about,
@@ -97,7 +97,7 @@ func fuse(m *modelonnx.Model, about model.Graph) (*fusedGraph, error) {
 	}
 	f.finish(m)
 	for _, v := range f.fused.model.Graph.Inputs {
-		if v.Name != about.InputIDs && v.Name != about.LogitsIndices {
+		if v.Name != about.InputIDs && v.Name != about.LogitsIndices && v.Name != headRows {
 			return nil, &unfusable{"what is left of it reads " + v.Name}
 		}
 	}
@@ -333,8 +333,11 @@ func (f *fuser) finish(m *modelonnx.Model) {
 	fused := *m
 	fused.Opsets = append(slices.Clone(m.Opsets), modelonnx.Opset{Domain: kernels.Domain, Version: 1})
 	g := &fused.Graph
-	g.Outputs = slices.DeleteFunc(slices.Clone(g.Outputs), func(v modelonnx.Value) bool { return v.Name != f.about.Logits })
-	needed := map[string]bool{f.about.Logits: true}
+	g.Outputs = slices.DeleteFunc(slices.Clone(g.Outputs), func(v modelonnx.Value) bool { return f.of(v.Name, "GroupQueryAttention") != nil })
+	needed := map[string]bool{}
+	for _, v := range g.Outputs {
+		needed[v.Name] = true
+	}
 	g.Nodes = nil
 	for i := len(m.Graph.Nodes) - 1; i >= 0; i-- {
 		n := &m.Graph.Nodes[i]

@@ -128,8 +128,10 @@ type native struct {
 	chunks [][]float32 // memory of Logits.Chunks
 
 	idTensors []onnx.Value // [1, T] by T; made when first needed
-	wanted    [][2]onnx.Value
+	indices   []onnx.Value // of what is wanted, by its number; made when first needed
+	wanted    []onnx.Value // logits, by their number; made when first needed
 	lane      *lane
+	states    *nativeStates // nil: the graph gives no hidden states
 }
 
 // newNative makes what runs a session's steps.
@@ -162,13 +164,18 @@ func (n *native) maxTokens() int {
 // names are the inputs and outputs of the fused graph.
 func (n *native) names() *names {
 	g := n.session.config.Graph
-	return &names{inputs: []string{g.InputIDs, g.LogitsIndices}, outputs: []string{outLogits: g.Logits}}
+	of := &names{inputs: []string{g.InputIDs, g.LogitsIndices}, outputs: []string{outLogits: g.Logits}}
+	if h := n.session.hidden; h != nil {
+		of.inputs, of.outputs = append(of.inputs, h.rows), append(of.outputs, h.states)
+	}
+	return of
 }
 
 // The places of the inputs.
 const (
 	nativeIDs = iota
 	nativeIndex
+	nativeRows // where the graph gives hidden states
 )
 
 // open makes ONNX Runtime's session.
@@ -197,41 +204,64 @@ func (n *native) reserve() (err error) {
 		n.state.SetLayer(layer, n.slots.buffers[2*layer], n.slots.buffers[2*layer+1])
 	}
 	tokens, rows := n.maxTokens(), c.Slots+runner.MaxDrafts+runner.MaxRows
+	indices := rows
+	if n.session.hidden != nil {
+		indices += c.MaxChunk
+	}
 	size, ok := product(rows, c.Graph.VocabSize, 4)
 	if !ok {
 		return fmt.Errorf("%d rows of %d logits do not fit into memory", rows, c.Graph.VocabSize)
 	}
-	if n.region, err = reserve(size + 8*(tokens+rows) + 3*pages(1)); err != nil {
+	if n.region, err = reserve(size + 8*(tokens+indices) + 3*pages(1)); err != nil {
 		return err
 	}
-	n.ids, n.index = carve[int64](n.region, tokens), carve[int64](n.region, rows)
+	n.ids, n.index = carve[int64](n.region, tokens), carve[int64](n.region, indices)
 	n.logits = carve[float32](n.region, rows*c.Graph.VocabSize)
 	n.rows = make([][]float32, rows)
 	for i := range n.rows {
 		n.rows[i] = n.logits[i*c.Graph.VocabSize : (i+1)*c.Graph.VocabSize : (i+1)*c.Graph.VocabSize]
 	}
-	n.idTensors, n.wanted = make([]onnx.Value, tokens+1), make([][2]onnx.Value, rows+1)
-	if err := n.make(1, 0); err != nil {
+	n.idTensors, n.indices, n.wanted = make([]onnx.Value, tokens+1), make([]onnx.Value, indices+1), make([]onnx.Value, rows+1)
+	if err := n.make(1, 0, 0); err != nil {
 		return err
 	}
-	n.lane, err = newLane(n.session.session, n.names(), true, []onnx.Value{n.idTensors[1], n.wanted[0][0]}, []onnx.Value{n.wanted[0][1]})
-	if err != nil {
+	if h := n.session.hidden; h != nil {
+		if n.states, err = newNativeStates(h, indices, rows); err != nil {
+			return err
+		}
+	}
+	if n.lane, err = n.newLane(); err != nil {
 		return err
 	}
 	n.session.prefixes, err = reserveHalves(&c, n.slots)
 	return err
 }
 
-// make makes the tensors for a number of tokens and of wanted logits.
-func (n *native) make(tokens, wanted int) error {
+// newLane binds tensors that each pass replaces.
+func (n *native) newLane() (*lane, error) {
+	inputs, outputs := []onnx.Value{n.idTensors[1], n.indices[0]}, []onnx.Value{n.wanted[0]}
+	if n.states != nil {
+		rows, err := n.states.index(&n.session.tensors, 0)
+		if err != nil {
+			return nil, err
+		}
+		inputs = append(inputs, rows)
+	}
+	return newLane(n.session.session, n.names(), true, inputs, outputs)
+}
+
+// make makes the tensors for a number of tokens, of those of which something is wanted, and of wanted logits.
+func (n *native) make(tokens, indices, wanted int) error {
 	owner := &n.session.tensors
 	var errs [3]error
 	if n.idTensors[tokens] == nil {
 		n.idTensors[tokens], errs[0] = newTensor(owner, n.ids, 1, int64(tokens))
 	}
-	if n.wanted[wanted][0] == nil {
-		n.wanted[wanted][0], errs[1] = newTensor(owner, n.index, int64(wanted))
-		n.wanted[wanted][1], errs[2] = newTensor(owner, n.logits, int64(wanted), int64(n.session.config.Graph.VocabSize))
+	if n.indices[indices] == nil {
+		n.indices[indices], errs[1] = newTensor(owner, n.index, int64(indices))
+	}
+	if n.wanted[wanted] == nil {
+		n.wanted[wanted], errs[2] = newTensor(owner, n.logits, int64(wanted), int64(n.session.config.Graph.VocabSize))
 	}
 	return errors.Join(errs[:]...)
 }
@@ -273,19 +303,38 @@ func (n *native) step(step runner.Step) (logits runner.Logits, err error) {
 		}
 		n.chunks = append(n.chunks, row)
 	}
-	if err := errors.Join(
-		n.make(tokens, wanted),
-		n.lane.setInput(nativeIDs, n.idTensors[tokens]),
-		n.lane.setInput(nativeIndex, n.wanted[wanted][0]),
-		n.lane.setOutput(outLogits, n.wanted[wanted][1]),
-	); err != nil {
+	if err := n.run(step, tokens, wanted); err != nil {
 		return runner.Logits{}, err
 	}
-	if err := n.lane.run(); err != nil {
-		return runner.Logits{}, err
+	if n.states != nil {
+		logits.Hidden = n.states.chunks
 	}
 	logits.Decode, logits.Draft, logits.Chunks = n.rows[:len(step.Decode)], n.rows[len(step.Decode):drafted], n.chunks
 	return logits, nil
+}
+
+// run computes a pass over so many tokens, of which the first wanted of the index are those whose logits are wanted. Those
+// whose hidden states are wanted it puts behind them.
+func (n *native) run(step runner.Step, tokens, wanted int) error {
+	l, indices := n.lane, wanted
+	if n.states != nil {
+		var err error
+		if indices, err = n.states.want(n, step, tokens, wanted); err != nil {
+			return err
+		}
+		if indices > wanted {
+			l = n.states.lane
+		}
+	}
+	if err := errors.Join(
+		n.make(tokens, indices, wanted),
+		l.setInput(nativeIDs, n.idTensors[tokens]),
+		l.setInput(nativeIndex, n.indices[indices]),
+		l.setOutput(outLogits, n.wanted[wanted]),
+	); err != nil {
+		return err
+	}
+	return l.run()
 }
 
 // wholeGroups rounds a number of positions up: keys lie in groups of positions, and what is copied too many is written
@@ -297,6 +346,10 @@ func wholeGroups(positions int) int {
 // unbind frees the binding.
 func (n *native) unbind() error {
 	err := n.lane.close()
+	if n.states != nil {
+		err = errors.Join(err, n.states.lane.close())
+		n.states.lane = nil
+	}
 	n.lane = nil
 	return err
 }
@@ -310,7 +363,10 @@ func (n *native) free() error {
 	if n.region != nil {
 		errs = errors.Join(errs, n.region.free())
 	}
-	n.slots, n.region = nil, nil
+	if n.states != nil {
+		errs = errors.Join(errs, n.states.free())
+	}
+	n.slots, n.region, n.states = nil, nil, nil
 	return errs
 }
 

@@ -39,7 +39,7 @@ func (e *Environment) Open(config Config) (_ *Session, err error) {
 func (s *Session) begin() error {
 	c := s.config
 	s.decode = make([]*lane, c.Slots+1)
-	s.chunk = make([]*lane, c.Slots)
+	s.chunk, s.stateLanes = make([]*lane, c.Slots), make([]*lane, c.Slots)
 	s.chunkIDs = make([]onnx.Value, max(c.MaxChunk, 2)+1)
 	if err := s.reserve(); err != nil {
 		return err
@@ -97,7 +97,11 @@ func (s *Session) reserve() (err error) {
 	if s.prefixes, err = reservePrefixes(&c, s.cache, nil); err != nil {
 		return err
 	}
-	s.buffers, err = newBuffers(c, &s.tensors)
+	if s.buffers, err = newBuffers(c, &s.tensors); err != nil || s.hidden == nil {
+		return err
+	}
+	states := max(c.MaxChunk+1, c.Slots, runner.MaxRows) // as many indices serve all that is wanted
+	s.states, err = newStateBuffer(s.hidden, states, states)
 	return err
 }
 
@@ -157,11 +161,15 @@ func (s *Session) load() (err error) {
 	}
 	switch {
 	case p.fits(c):
+		s.hidden, s.noHidden = weights.hidden, weights.noHidden
 		s.executor, s.session, err = p.open(s, weights, options)
 	case c.Weights != nil:
+		if s.noHidden = weights.noHidden; s.noHidden == nil {
+			s.setHidden(weights.hidden)
+		}
 		s.session, err = weights.open(options)
 	default:
-		s.session, err = onnx.NewDynamicAdvancedSession(c.Model, s.names.inputs, s.names.outputs, options)
+		s.session, err = s.openAlone(options)
 	}
 	if err != nil {
 		err = fmt.Errorf("loading: %w", err)
@@ -202,7 +210,7 @@ func (s *Session) Close() error {
 // end gives the memory of begin back, as far as that came.
 func (s *Session) end() error {
 	errs := s.released
-	for _, l := range slices.Concat(s.decode, s.chunk) {
+	for _, l := range slices.Concat(s.decode, s.chunk, s.stateLanes) {
 		errs = errors.Join(errs, l.close())
 	}
 	if s.executor != nil {
@@ -212,14 +220,14 @@ func (s *Session) end() error {
 	if s.buffers != nil {
 		errs = errors.Join(errs, s.buffers.region.free())
 	}
-	errs = errors.Join(errs, s.prefixes.free())
+	errs = errors.Join(errs, s.states.free(), s.prefixes.free())
 	if s.cache != nil {
 		errs = errors.Join(errs, s.cache.free())
 	}
 	if s.executor != nil {
 		errs = errors.Join(errs, s.executor.free())
 	}
-	s.decode, s.chunk, s.chunkIDs = nil, nil, nil
+	s.decode, s.chunk, s.stateLanes, s.chunkIDs, s.states = nil, nil, nil, nil, nil
 	s.cache, s.buffers, s.prefixes, s.released = nil, nil, prefixes{}, nil
 	return errs
 }

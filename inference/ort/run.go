@@ -119,7 +119,11 @@ func (s *Session) newDecodeLane(n int) (*lane, error) {
 		return nil, err
 	}
 	inputs := []onnx.Value{inIDs: ids, inLengths: lengths, inTotal: b.decodeTotalTensor, inIndex: index}
-	return newLane(s.session, s.names, s.binds(), append(inputs, past...), append([]onnx.Value{logits}, past...))
+	inputs, outputs := append(inputs, past...), append([]onnx.Value{logits}, past...)
+	if s.hidden != nil {
+		inputs = append(inputs, index) // the head takes every row
+	}
+	return newLane(s.session, s.names, s.binds(), inputs, outputs)
 }
 
 // runChunk runs the next tokens of one prompt.
@@ -139,13 +143,17 @@ func (s *Session) runChunk(chunk *runner.Chunk) error {
 	}
 	b.chunkLengths[0] = int32(chunk.Past + n - 1)
 	b.chunkTotal[0] = int32(chunk.Past + n)
-	l := s.chunk[chunk.Slot]
+	lanes := s.chunk
+	if chunk.Hidden {
+		lanes = s.stateLanes
+	}
+	l := lanes[chunk.Slot]
 	if l == nil {
 		var err error
 		if l, err = s.newChunkLane(chunk.Slot); err != nil {
 			return err
 		}
-		s.chunk[chunk.Slot] = l
+		lanes[chunk.Slot] = l
 	}
 	if s.chunkIDs[n] == nil {
 		var err error
@@ -153,14 +161,42 @@ func (s *Session) runChunk(chunk *runner.Chunk) error {
 			return err
 		}
 	}
+	index := b.chunkIndexTensor[wanted]
+	if s.hidden != nil {
+		var err error
+		if index, err = s.setStates(l, chunk, index, wanted); err != nil {
+			return err
+		}
+	}
 	if err := errors.Join(
 		l.setInput(inIDs, s.chunkIDs[n]),
-		l.setInput(inIndex, b.chunkIndexTensor[wanted]),
+		l.setInput(inIndex, index),
 		l.setOutput(outLogits, b.chunkLogitsTensor[wanted]),
 	); err != nil {
 		return err
 	}
 	return l.run()
+}
+
+// setStates gives a lane the rows that the head takes, as many as there are logits wanted. Of a chunk whose hidden states
+// are wanted, and no logits, it also sets where they go, and returns the index of all its tokens in place of the logits'.
+func (s *Session) setStates(l *lane, chunk *runner.Chunk, index onnx.Value, wanted int) (onnx.Value, error) {
+	rows, err := s.states.index(&s.tensors, wanted)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.setInput(len(s.names.inputs)-1, rows); err != nil || !chunk.Hidden {
+		return index, err
+	}
+	n := len(chunk.Tokens)
+	states, err := s.states.output(&s.tensors, n)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.setOutput(len(s.names.outputs)-1, states); err != nil {
+		return nil, err
+	}
+	return s.states.index(&s.tensors, n)
 }
 
 // wantRows sets which of a chunk's logits are wanted, and says how many.
@@ -194,8 +230,19 @@ func (s *Session) newChunkLane(slot int) (*lane, error) {
 	inputs := []onnx.Value{
 		inIDs: s.chunkIDs[1], inLengths: b.chunkLengthsTensor, inTotal: b.chunkTotalTensor, inIndex: b.chunkIndexTensor[0],
 	}
-	outputs := []onnx.Value{outLogits: b.chunkLogitsTensor[0]}
-	return newLane(s.session, s.names, s.binds(), append(inputs, past...), append(outputs, past...))
+	inputs, outputs := append(inputs, past...), append([]onnx.Value{outLogits: b.chunkLogitsTensor[0]}, past...)
+	if s.hidden != nil {
+		rows, err := s.states.index(&s.tensors, 0)
+		if err != nil {
+			return nil, err
+		}
+		inputs = append(inputs, rows)
+	}
+	l, err := newLane(s.session, s.names, s.binds(), inputs, outputs)
+	if err == nil && s.hidden != nil {
+		l.outputs = append(l.outputs, nil) // the hidden states, bound where they are wanted
+	}
+	return l, err
 }
 
 // cacheTensors makes tensors over slots from to to-1 of the keys and values of each layer.

@@ -88,6 +88,10 @@ type Session struct {
 	chunk       []*lane      // by slot; made when first needed
 	chunkIDs    []onnx.Value // [1, S] by S; made when first needed
 	chunks      [1][]float32 // memory of Logits.Chunks, where an executor has none of its own
+	hidden      *hidden      // nil: the graph gives no hidden states, and noHidden says why
+	noHidden    error
+	states      *stateBuffer // nil: none
+	stateLanes  []*lane      // as chunk, with hidden states; made when first needed
 	released    error        // of ReleaseSlot, which returns none
 	closed      bool
 }
@@ -110,6 +114,9 @@ func (s *Session) findLimits() (limits runner.Limits) {
 	}
 	if s.cache != nil {
 		limits.PositionBytes = positionBytes(s.cache)
+	}
+	if s.hidden != nil {
+		limits.HiddenSize = s.hidden.size
 	}
 	if s.prefixes.blocks > 0 {
 		limits.Blocks, limits.BlockBytes = s.prefixes.blocks, s.prefixes.bytes
@@ -153,6 +160,9 @@ func (s *Session) run(step runner.Step) (logits runner.Logits, err error) {
 			return runner.Logits{}, fmt.Errorf("%d tokens of a prompt in slot %d: %w", len(chunk.Tokens), chunk.Slot, err)
 		}
 		rows := s.buffers.chunkRows[:s.wantRows(chunk)]
+		if chunk.Hidden {
+			logits.Hidden = s.states.one(s.states.of(0, len(chunk.Tokens)))
+		}
 		logits.Chunks = s.chunks[:1]
 		logits.Chunks[0] = nil
 		if chunk.Rows {

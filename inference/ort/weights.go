@@ -29,7 +29,9 @@ type Weights struct {
 	container   unsafe.Pointer
 	data        []byte // the mapped file
 	values      []initializer
-	graph       *modelonnx.Model
+	graph       *modelonnx.Model // with hidden states, where it can have them
+	hidden      *hidden          // nil: noHidden says why
+	noHidden    error
 	about       model.Graph
 
 	mu struct {
@@ -77,6 +79,11 @@ func (e *Environment) ShareWeights(path string, graph model.Graph) (_ *Weights, 
 	}
 	if w.graph, err = readGraph(path, graph.Data, len(w.data)); err != nil {
 		return nil, err
+	}
+	if with, h, err := withHidden(w.graph, graph); err == nil {
+		w.graph, w.hidden = with, h
+	} else {
+		w.noHidden = err
 	}
 	for _, t := range externals(w.graph, graph.Data) {
 		value, err := onnx.NewCustomDataTensor(onnx.NewShape(t.Dims...),
@@ -180,7 +187,13 @@ func (w *Weights) open(options *onnx.SessionOptions) (*onnx.DynamicAdvancedSessi
 				return nil, fmt.Errorf("sharing %s: %w", v.name, err)
 			}
 		}
-		return w.api.newSession(w.env, w.model, options, w.container)
+		if w.hidden == nil {
+			return w.api.newSession(w.env, w.model, options, w.container)
+		}
+		if err := beside(options, w.model); err != nil {
+			return nil, err
+		}
+		return w.api.newSharingSessionOf(w.env, w.graph.Marshal(), options, w.container)
 	})
 }
 
@@ -188,11 +201,7 @@ func (w *Weights) open(options *onnx.SessionOptions) (*onnx.DynamicAdvancedSessi
 // those that it does not pack.
 func (w *Weights) openGraph(options *onnx.SessionOptions, graph []byte) (*onnx.DynamicAdvancedSession, error) {
 	return w.enter(func() (*onnx.DynamicAdvancedSession, error) {
-		dir, err := filepath.Abs(filepath.Dir(w.model))
-		if err != nil {
-			return nil, err
-		}
-		if err := options.AddSessionConfigEntry("session.model_external_initializers_file_folder_path", dir); err != nil {
+		if err := beside(options, w.model); err != nil {
 			return nil, err
 		}
 		return w.api.newSessionOf(w.env, graph, options)

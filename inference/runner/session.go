@@ -49,6 +49,8 @@ type Limits struct {
 	// sequence's tokens depend on the company it had.
 	FixedChunks bool
 
+	HiddenSize int // values of a token's hidden state; 0: the session gives none
+
 	PositionBytes int // memory of one position of a slot
 
 	Blocks     int // blocks of the prefix store; 0: there is none
@@ -89,6 +91,7 @@ type Chunk struct {
 	Past   int      // positions that the slot holds before the chunk
 	Logits bool     // whether the logits after the chunk's last token are wanted
 	Rows   bool     // whether those after each of its tokens are: of one chunk of a step, which has at most MaxRows tokens
+	Hidden bool     // whether the hidden states of its tokens are wanted, and no logits: what the head would read of each
 }
 
 // Logits are the results of a step: rows of VocabSize values. They belong to the session and hold until its next
@@ -98,4 +101,7 @@ type Logits struct {
 	Draft  [][]float32 // those after each token of the drafts, row by row
 	Chunks [][]float32 // one per chunk, in order; nil for one that asked for none
 	Rows   [][]float32 // one per token of the chunk that asked for them
+	// Hidden is one per chunk that asked for hidden states, in order: those of its tokens one after the other, of
+	// Limits.HiddenSize values each.
+	Hidden [][]float32
 }

@@ -80,6 +80,10 @@ func (s Step) validateChunk(i int, l Limits) error {
 		return errors.New("no tokens")
 	case c.Rows && len(c.Tokens) > MaxRows:
 		return fmt.Errorf("%d tokens with the logits of each, at most %d", len(c.Tokens), MaxRows)
+	case c.Hidden && l.HiddenSize == 0:
+		return errors.New("hidden states of a session that gives none")
+	case c.Hidden && (c.Rows || c.Logits):
+		return errors.New("hidden states and logits of one chunk")
 	case c.Past < 0 || c.Past > l.MaxLength-len(c.Tokens):
 		return fmt.Errorf("%d tokens after %d, slots of %d", len(c.Tokens), c.Past, l.MaxLength)
 	}
