@@ -35,6 +35,8 @@ type job struct {
 	reasoning Reasoning // nil: the model does not reason
 	reasoned  int       // tokens that belong to the reasoning
 
+	pool *pool // nil: the request generates
+
 	lookup *speculate.Lookup // nil: nothing is guessed
 	draft  []uint32          // of this step
 
@@ -79,8 +81,15 @@ func newJob(r Request, l runner.Limits, now time.Time) (*job, error) {
 		j.seq.ChunkLimit, j.seq.LimitedFrom = runner.MaxRows, max(0, r.ScoreFrom-1)
 		unscored, j.scored = r.Prompt[:j.seq.LimitedFrom], r.ScoreFrom
 	}
+	if r.Pooling.wholePrompt() {
+		unscored = nil
+	}
 	if l.Blocks > 0 && !r.Cache.Bypass {
 		j.seq.Salt, j.seq.Hashes = r.Cache.Salt, kvcache.Hashes(nil, r.Cache.Salt, unscored)
+	}
+	if r.Pooling != PoolNone {
+		j.pool = &pool{kind: r.Pooling}
+		return j, nil
 	}
 	if !r.IgnoreEOS {
 		j.eos = r.EOS

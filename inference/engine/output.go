@@ -53,18 +53,19 @@ type pending struct {
 	logprobs []sampling.Logprob // of tokens, flat
 	prompt   []sampling.Logprob // of the prompt's tokens, flat
 	traces   []sampling.Trace
+	vector   []float32
 	finish   *Finish
 }
 
 // empty says whether there is nothing to take.
 func (p *pending) empty() bool {
-	return len(p.text) == 0 && len(p.ids) == 0 && len(p.logprobs) == 0 && len(p.prompt) == 0 && len(p.traces) == 0 && p.finish == nil
+	return len(p.text) == 0 && len(p.ids) == 0 && len(p.logprobs) == 0 && len(p.prompt) == 0 && len(p.traces) == 0 && p.vector == nil && p.finish == nil
 }
 
 // reset empties it and keeps its memory.
 func (p *pending) reset() {
 	p.text, p.ids, p.logprobs, p.prompt = p.text[:0], p.ids[:0], p.logprobs[:0], p.prompt[:0]
-	p.traces, p.finish = nil, nil
+	p.traces, p.vector, p.finish = nil, nil, nil
 }
 
 type phase int
@@ -109,7 +110,7 @@ func (o *Output) take() (u Update, err error, ok bool) {
 		return Update{}, o.mu.err, o.mu.err != nil
 	}
 	u = Update{
-		Text: string(o.mu.text), Finish: o.mu.finish, Traces: o.mu.traces,
+		Text: string(o.mu.text), Finish: o.mu.finish, Traces: o.mu.traces, Vector: o.mu.vector,
 		Logprobs: o.logprobs.structured(o.mu.logprobs), Prompt: o.promptLogprobs.structured(o.mu.prompt),
 	}
 	if len(o.mu.ids) > 0 {

@@ -44,6 +44,9 @@ type Request struct {
 	// ScoreFrom is the first token of the prompt that PromptLogprobs are of, below the prompt's length. What lies before it
 	// runs as any other prompt does.
 	ScoreFrom int
+	// Pooling asks for one vector of the hidden states of the prompt's tokens, if the session gives them. Then the request
+	// ends with its prompt, and what is said of tokens to generate means nothing.
+	Pooling Pooling
 	// Trace asks how each token was drawn.
 	Trace bool
 	// Cache says how the prefix store may be used.
@@ -120,7 +123,7 @@ type FinishReason int
 const (
 	FinishStop         FinishReason = iota + 1 // an end token
 	FinishStopSequence                         // a stop string or a stop token
-	FinishLength                               // MaxTokens, or the slot is full
+	FinishLength                               // MaxTokens, the slot is full, or a vector is all that was wanted
 )
 
 func (r FinishReason) String() string {
@@ -150,7 +153,8 @@ type Update struct {
 	// Prompt is one for each further token of the prompt, if Request.PromptLogprobs asked for them: all come before the
 	// first generated token. The first token follows nothing: its entry has rank 0, value 0 and no Top.
 	Prompt []TokenLogprobs
-	Finish *Finish // set on the last Update
+	Vector []float32 // if Request.Pooling asked for it: the reader's own
+	Finish *Finish   // set on the last Update
 }
 
 // Summary is the account of a request. It is final once the request has ended.
@@ -187,10 +191,12 @@ func (r *Request) validate(l runner.Limits) error {
 		return fmt.Errorf("%w %s: ScoreFrom is %d, in a prompt of %d tokens", ErrInvalid, r.ID, r.ScoreFrom, len(r.Prompt))
 	case r.Priority < -MaxPriority || r.Priority > MaxPriority:
 		return fmt.Errorf("%w %s: Priority is %d, not within %d", ErrInvalid, r.ID, r.Priority, MaxPriority)
-	case r.MaxTokens < 1:
+	case r.Pooling < PoolNone || r.Pooling > PoolFirst || r.Pooling != PoolNone && (l.HiddenSize == 0 || r.PromptLogprobs.Wanted):
+		return fmt.Errorf("%w %s: Pooling is %d, with hidden states of %d values", ErrInvalid, r.ID, r.Pooling, l.HiddenSize)
+	case r.Pooling == PoolNone && r.MaxTokens < 1:
 		return fmt.Errorf("%w %s: MaxTokens is %d, below 1", ErrInvalid, r.ID, r.MaxTokens)
 	}
-	if err := r.Sampling.Validate(); err != nil {
+	if err := r.Sampling.Validate(); err != nil && r.Pooling == PoolNone {
 		return fmt.Errorf("%w %s: %w", ErrInvalid, r.ID, err)
 	}
 	for i, id := range r.Prompt {

@@ -8,7 +8,7 @@ import (
 
 // prepareGuesses takes memory for guesses of a job that gets a slot, up to 50 bytes for each of its tokens.
 func (e *Engine) prepareGuesses(j *job) {
-	if e.limits.MaxDraft > 0 && !e.cfg.NoSpeculation {
+	if e.limits.MaxDraft > 0 && !e.cfg.NoSpeculation && j.pool == nil {
 		j.lookup = speculate.New(j.req.Prompt, j.limit)
 	}
 }

@@ -37,13 +37,14 @@ func (e *Engine) step(ctx context.Context) (ran bool, err error) {
 	for i, c := range plan.Chunks {
 		batch.Chunks[i].Rows = jobOf(c.Sequence).scores(c)
 	}
+	pooled(batch, plan)
 	entered := time.Now()
 	logits, err := e.session.Step(batch)
 	ended := time.Now()
 	e.meter.record(e.tracer.step(ctx, plan, batch, started, ended, err), batch, ended.Sub(started))
 	e.stats.prefilled.Add(int64(batch.Prompted()))
 	if err == nil {
-		err = checkShape(batch, logits, e.limits.VocabSize)
+		err = checkShape(batch, logits, e.limits)
 	}
 	if err != nil {
 		return false, &FailedError{Err: fmt.Errorf("step: %w", err)}
@@ -107,7 +108,16 @@ func (e *Engine) settle(plan *sched.Plan, batch runner.Step, logits runner.Logit
 		e.results = append(e.results, e.advanceDrafted(q, drawn[i], drafted[:n], batch, now))
 		drafted = drafted[n:]
 	}
+	hidden := logits.Hidden
 	for i, c := range plan.Chunks {
+		if j := jobOf(c.Sequence); j.pool != nil {
+			var states []float32
+			if batch.Chunks[i].Hidden {
+				states, hidden = hidden[0], hidden[1:]
+			}
+			e.chunks = append(e.chunks, e.advancePooled(j, c, states, batch, now))
+			continue
+		}
 		var rows [][]float32
 		if batch.Chunks[i].Rows {
 			rows = logits.Rows
@@ -221,7 +231,8 @@ func (e *Engine) advance(q *sched.Sequence, d drawing, batch runner.Step, now st
 }
 
 // checkShape guards against a session that breaks its contract.
-func checkShape(batch runner.Step, logits runner.Logits, vocab int) error {
+func checkShape(batch runner.Step, logits runner.Logits, l runner.Limits) error {
+	vocab, hidden := l.VocabSize, 0
 	if len(logits.Decode) != len(batch.Decode) || len(logits.Draft) != batch.Drafted() || len(logits.Chunks) != len(batch.Chunks) {
 		return fmt.Errorf("%d, %d and %d rows of logits for %d decode rows, drafts of %d and %d chunks", len(logits.Decode),
 			len(logits.Draft), len(logits.Chunks), len(batch.Decode), batch.Drafted(), len(batch.Chunks))
@@ -236,6 +247,12 @@ func checkShape(batch runner.Step, logits runner.Logits, vocab int) error {
 	for i, c := range batch.Chunks {
 		if c.Logits && len(logits.Chunks[i]) != vocab {
 			return fmt.Errorf("chunk %d has %d logits, not %d", i, len(logits.Chunks[i]), vocab)
+		}
+		if c.Hidden {
+			if hidden >= len(logits.Hidden) || len(logits.Hidden[hidden]) != len(c.Tokens)*l.HiddenSize {
+				return fmt.Errorf("chunk %d of %d tokens has no hidden states of %d values each", i, len(c.Tokens), l.HiddenSize)
+			}
+			hidden++
 		}
 		if c.Rows && len(logits.Rows) != len(c.Tokens) {
 			return fmt.Errorf("chunk %d has %d rows of logits for %d tokens", i, len(logits.Rows), len(c.Tokens))
