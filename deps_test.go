@@ -46,7 +46,7 @@ clients/go, server, inference, inference/ort, inference/model/builder < cmd/slui
 server/auth < server/certificates < cmd/sluice
 server/auth < server/handshake < server/interceptor
 server/handshake < server, cmd/sluice
-server/status, server/handshake < server/gateway < cmd/sluice
+server/status, server/handshake, server/gateway/playground < server/gateway < cmd/sluice
 proto/sluice/v1 < server/compat/local
 proto/inference, server/compat/local, server/status < server/compat/oip < server
 proto/vllm, server/compat/local, inference < server/compat/vllm < server

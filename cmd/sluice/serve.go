@@ -17,7 +17,7 @@ import (
 
 type serveCmd struct {
 	GRPCAddr    string      `help:"Address of the gRPC server; port 0 takes a free one." name:"grpc-addr" default:":50051" placeholder:"HOST:PORT"`
-	HTTPAddr    string      `help:"Address of HTTP: /livez, /readyz, /metrics and, unless --no-gateway, the OpenAI-compatible and JSON routes; empty: none." name:"http-addr" default:":8080" placeholder:"HOST:PORT"`
+	HTTPAddr    string      `help:"Address of HTTP: /livez, /readyz, /metrics and, unless --no-gateway, the OpenAI-compatible and JSON routes and the playground at /; empty: none." name:"http-addr" default:":8080" placeholder:"HOST:PORT"`
 	NoGateway   bool        `help:"Serve nothing but probes and metrics by HTTP."`
 	AdminAddr   string      `help:"Address of the operators' port: pprof, the log level and admin RPCs; empty: none. Without --api-keys or --tls-client-ca, keep it on a loopback address." name:"admin-addr" placeholder:"HOST:PORT"`
 	Model       []modelFlag `help:"Model to serve; repeatable, the first is the default. Without one: those of --models-dir, else the cache's." sep:";" placeholder:"NAME=DIR"`
@@ -26,6 +26,8 @@ type serveCmd struct {
 	ExitOnError bool        `help:"Fail to start when a model cannot be loaded, instead of serving the others." default:"true" negatable:""`
 	ModelsDir   string      `help:"Without --model, serve every model folder in DIR by its folder's name, or DIR itself if it is one." placeholder:"DIR"`
 	Device      []string    `help:"Where to run each model: cpu, cpu:threads=N, cuda:0 or cuda:0,1. Repeatable: one replica of each model per device. On the CPU they share the weights, and the cores where no threads=N says how many each has." sep:";" default:"cpu" placeholder:"DEVICE"`
+
+	NoPlayground bool `help:"Leave out the page at / of the HTTP address, on which people try the server in a browser."`
 
 	Slots            int `help:"Sequences that a replica runs at once." default:"32" placeholder:"N"`
 	Queue            int `help:"Requests that may wait for a slot of a replica." default:"256" placeholder:"N"`
