@@ -55,10 +55,12 @@ test-python: setup $(VENV)/.stamp ## Test the Python client against the real ser
 	$(VENV)/bin/python -m pytest -q clients/python
 
 .PHONY: conformance
-conformance: setup $(VENV)/.stamp ## Put the clients to their conformance suite and write the table of clients/conformance/README.md.
+conformance: export CONFORMANCE_RESULTS = $(CURDIR)/bin/conformance
+conformance: setup $(VENV)/.stamp ## Put the clients to their conformance suite and write the table of clients/conformance/README.md (needs npm).
 	rm -rf bin/conformance && mkdir bin/conformance
-	CONFORMANCE_RESULTS=$(CURDIR)/bin/conformance go test -count=1 ./clients/conformance
-	CONFORMANCE_RESULTS=$(CURDIR)/bin/conformance $(VENV)/bin/python -m pytest -q clients/python -k conformance
+	go test -count=1 -run TestConformance ./clients/conformance
+	$(VENV)/bin/python -m pytest -q clients/python -k conformance
+	cd clients/typescript && npm ci --ignore-scripts --no-audit --no-fund && npm run -s conformance
 	go run ./clients/conformance/table bin/conformance
 
 .PHONY: test-typescript

@@ -3,6 +3,7 @@ package conformance_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -156,25 +157,30 @@ func (c *testCase) call(ctx context.Context, t *testing.T, client *sluice.Client
 // client makes the client that the case calls with.
 func (c *testCase) client(t *testing.T, servers map[string]server) *sluice.Client {
 	t.Helper()
-	at := servers["default"]
-	if c.Server != "" {
-		at = servers[c.Server]
+	at, ok := servers[cmp.Or(c.Server, "default")]
+	if !ok {
+		t.Fatalf("unknown server %q", c.Server)
 	}
 	var opts []sluice.Option
 	if at.CA != "" {
 		switch c.TLS {
-		case "":
+		case "", "ca":
 			opts = append(opts, sluice.WithCAFile(at.CA))
+		case "certificate":
+			opts = append(opts, sluice.WithCAFile(at.CA), sluice.WithClientCertificateFiles(at.Cert, at.CertKey))
 		case "system":
 			opts = append(opts, sluice.WithTLS(nil))
-		}
-		switch c.Key {
-		case "":
-			opts = append(opts, sluice.WithAPIKey(at.Keys["valid"]))
 		case "none":
 		default:
-			opts = append(opts, sluice.WithAPIKey(at.Keys[c.Key]))
+			t.Fatalf("unknown tls %q", c.TLS)
 		}
+	}
+	if at.Keys != nil && c.Key != "none" {
+		key, ok := at.Keys[cmp.Or(c.Key, "valid")]
+		if !ok {
+			t.Fatalf("unknown key %q", c.Key)
+		}
+		opts = append(opts, sluice.WithAPIKey(key))
 	}
 	client, err := sluice.New(at.Addr, opts...)
 	if err != nil {

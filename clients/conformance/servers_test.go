@@ -17,9 +17,11 @@ import (
 
 // server is where one server of ./servers is.
 type server struct {
-	Addr string            `json:"addr"`
-	CA   string            `json:"ca"`
-	Keys map[string]string `json:"keys"`
+	Addr    string            `json:"addr"`
+	CA      string            `json:"ca"`
+	Cert    string            `json:"cert"`
+	CertKey string            `json:"certKey"`
+	Keys    map[string]string `json:"keys"`
 }
 
 // startServers starts the suite's servers until the test ends.

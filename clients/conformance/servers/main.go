@@ -1,10 +1,12 @@
 // Command servers starts the servers that the conformance suite of the clients runs against, says on its standard output
 // where they are, as one line of JSON, and stops them when its standard input ends: a runner that dies leaves none behind.
 //
-//	{"default": {"addr": "127.0.0.1:40001"},
-//	 "small":   {"addr": "127.0.0.1:40002"},
-//	 "secure":  {"addr": "127.0.0.1:40003", "ca": "/tmp/…/ca.pem", "keys": {"valid": "slk_…", …}},
-//	 "tools":   {"addr": "127.0.0.1:40004"}}
+//	{"default":  {"addr": "127.0.0.1:40001", "http": "127.0.0.1:40002"},
+//	 "small":    {…},
+//	 "secure":   {…, "ca": "/tmp/…/ca.pem", "keys": {"valid": "slk_…", …}},
+//	 "mutual":   {…, "ca": "/tmp/…/ca.pem", "cert": "/tmp/…/client.pem", "certKey": "/tmp/…/client.key"},
+//	 "tools":    {…},
+//	 "draining": {…}}
 //
 // The binary is $SLUICE_BIN, else bin/sluice of the checkout, and the model the cache's: `make setup` makes both.
 package main
@@ -30,9 +32,12 @@ const stopTimeout = time.Minute
 
 // server is where one server is, as runners read it.
 type server struct {
-	Addr string            `json:"addr"`
-	CA   string            `json:"ca,omitempty"`   // file of the authority of its certificate; empty: plain text
-	Keys map[string]string `json:"keys,omitempty"` // API keys by the names that the cases have for them
+	Addr    string            `json:"addr"`              // of gRPC
+	HTTP    string            `json:"http"`              // of HTTP
+	CA      string            `json:"ca,omitempty"`      // file of the authority of its certificate; empty: plain text
+	Cert    string            `json:"cert,omitempty"`    // file of a certificate that it takes from clients; empty: it asks for none
+	CertKey string            `json:"certKey,omitempty"` // file of the private key of Cert
+	Keys    map[string]string `json:"keys,omitempty"`    // API keys by the names that the cases have for them
 }
 
 func main() {
@@ -59,7 +64,10 @@ func run(in io.Reader, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-
+	mutual, mutualFlags, err := mutualTLS(secured, secureFlags, dir)
+	if err != nil {
+		return err
+	}
 	toolModel := filepath.Join(dir, "tools")
 	if err := writeToolModel(toolModel); err != nil {
 		return fmt.Errorf("make a model that calls tools: %w", err)
@@ -71,6 +79,7 @@ func run(in io.Reader, out io.Writer) (err error) {
 		{"default", nil},
 		{"small", []string{"--slots", "1", "--queue", "1"}},
 		{"secure", secureFlags},
+		{"mutual", mutualFlags},
 		{"tools", []string{"--model", "tools=" + toolModel}},
 	}
 
@@ -80,7 +89,7 @@ func run(in io.Reader, out io.Writer) (err error) {
 			err = errors.Join(err, p.stop())
 		}
 	}()
-	servers := map[string]*server{"secure": secured}
+	servers := map[string]*server{"secure": secured, "mutual": mutual}
 	for _, s := range all {
 		p, err := start(ctx, binary, s.flags)
 		if err != nil {
@@ -90,8 +99,17 @@ func run(in io.Reader, out io.Writer) (err error) {
 		if servers[s.name] == nil {
 			servers[s.name] = &server{}
 		}
-		servers[s.name].Addr = p.addr
+		servers[s.name].Addr, servers[s.name].HTTP = p.addr, p.http
 	}
+	if err := spendQuotas(ctx, binary, secured); err != nil {
+		return fmt.Errorf("spend quotas: %w", err)
+	}
+	drains, err := newDraining(ctx, binary)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, drains.stop()) }()
+	servers["draining"] = &server{Addr: drains.grpc.Addr().String(), HTTP: drains.http.Addr().String()}
 	if err := json.NewEncoder(out).Encode(servers); err != nil {
 		return err
 	}
@@ -127,14 +145,15 @@ func sluice(ctx context.Context) (string, error) {
 // process is `sluice serve`.
 type process struct {
 	cmd     *exec.Cmd
-	addr    string
+	addr    string        // of gRPC
+	http    string        // of HTTP
 	drained chan struct{} // closed when all of its log is read
 }
 
 // start starts a server and waits until it serves: its log says where. It ends by stop, not with the context.
 func start(ctx context.Context, binary string, flags []string) (*process, error) {
 	args := append([]string{
-		"serve", "--grpc-addr", "127.0.0.1:0", "--http-addr", "", "--drain-delay", "0s", "--log-format", "json",
+		"serve", "--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--drain-delay", "0s", "--log-format", "json",
 	}, flags...)
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), binary, args...) //nolint:gosec // the developer's own binary
 	stderr, err := cmd.StderrPipe()
@@ -150,9 +169,10 @@ func start(ctx context.Context, binary string, flags []string) (*process, error)
 	for p.addr == "" && lines.Scan() {
 		var event struct {
 			Addr string `json:"grpc_addr"`
+			HTTP string `json:"http_addr"`
 		}
 		if json.Unmarshal(lines.Bytes(), &event) == nil {
-			p.addr = event.Addr
+			p.addr, p.http = event.Addr, event.HTTP
 		}
 		said.WriteString(lines.Text() + "\n")
 	}
@@ -168,9 +188,14 @@ func start(ctx context.Context, binary string, flags []string) (*process, error)
 
 // stop drains the server.
 func (p *process) stop() error {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	return p.wait()
+}
+
+// wait waits for a server that drains.
+func (p *process) wait() error {
 	late := time.AfterFunc(stopTimeout, func() { _ = p.cmd.Process.Kill() })
 	defer late.Stop()
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	<-p.drained
 	return p.cmd.Wait()
 }

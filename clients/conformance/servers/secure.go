@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
 	"math/big"
@@ -14,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -32,16 +34,17 @@ func secure(ctx context.Context, binary, dir string) (*server, []string, error) 
 	return &server{CA: cert, Keys: keys}, flags, nil
 }
 
-// writeCertificate writes a certificate of this machine that is its own authority, and its private key.
+// writeCertificate writes a certificate of this machine, as server or client, that is its own authority, and its private key.
 func writeCertificate(certFile, keyFile string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true,
+		// Java takes no certificate without a name.
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "sluice-conformance"}, IsCA: true, BasicConstraintsValid: true,
 		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		NotBefore:   time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 	}
@@ -59,6 +62,32 @@ func writeCertificate(certFile, keyFile string) error {
 	return os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), 0o600)
 }
 
+// mutualTLS makes the flags of a server that asks its clients for a certificate, with the server certificate of another one.
+// Of itself it asks no more: what keys do is that other server's part.
+func mutualTLS(secured *server, secureFlags []string, dir string) (*server, []string, error) {
+	s := &server{CA: secured.CA, Cert: filepath.Join(dir, "client.pem"), CertKey: filepath.Join(dir, "client.key")}
+	if err := writeCertificate(s.Cert, s.CertKey); err != nil {
+		return nil, nil, fmt.Errorf("make a client's certificate: %w", err)
+	}
+	return s, append(slices.Clone(secureFlags[:4]), "--tls-client-ca", s.Cert), nil
+}
+
+// spendQuotas makes the calls that use up what the keys with quotas may have. They come back after hours.
+func spendQuotas(ctx context.Context, binary string, secured *server) error {
+	for key, call := range map[string][]string{
+		"spent-requests": {"models"},
+		"spent-tokens":   {"generate", "--raw", "--max-tokens", "4", "The capital of France is"},
+	} {
+		args := append(call, "--addr", secured.Addr, "--tls-ca", secured.CA)
+		cmd := exec.CommandContext(ctx, binary, args...) //nolint:gosec // as start
+		cmd.Env = append(os.Environ(), "SLUICE_API_KEY="+secured.Keys[key])
+		if said, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w: %s", key, err, said)
+		}
+	}
+	return nil
+}
+
 // writeKeys writes the server's file of API keys with sluice's own commands, and returns the keys by the cases' names.
 func writeKeys(ctx context.Context, binary, file string) (map[string]string, error) {
 	keys := map[string]string{}
@@ -68,6 +97,10 @@ func writeKeys(ctx context.Context, binary, file string) (map[string]string, err
 		"reader":  "  allow: [models, tokenizer]\n",
 		"expired": "  expires: 2020-01-01T00:00:00Z\n",
 		"wrong":   "", // no entry of the file
+
+		"other-model":    "  models: [other]\n",
+		"spent-requests": "  requests: {rate: 0.0001, burst: 1}\n",
+		"spent-tokens":   "  tokens: {rate: 0.0001, burst: 1}\n",
 	} {
 		key, err := exec.CommandContext(ctx, binary, "keys", "new").Output() //nolint:gosec // as start
 		if err != nil {

@@ -71,9 +71,12 @@ def test_case(case: dict[str, Any], name: str, servers: dict[str, Any], passed: 
 def client_arguments(case: dict[str, Any], server: dict[str, Any]) -> dict[str, Any]:
     arguments: dict[str, Any] = {"addr": server["addr"]}
     if "ca" in server:
-        arguments["tls"] = {"ca": server["ca"], "system": True, "none": False}[case.get("tls", "ca")]
-        if (key := case.get("key", "valid")) != "none":
-            arguments["api_key"] = server["keys"][key]
+        how = case.get("tls", "ca")
+        arguments["tls"] = {"ca": server["ca"], "certificate": server["ca"], "system": True, "none": False}[how]
+        if how == "certificate":
+            arguments |= {"tls_cert": server["cert"], "tls_key": server["certKey"]}
+    if "keys" in server and (key := case.get("key", "valid")) != "none":
+        arguments["api_key"] = server["keys"][key]
     return arguments
 
 

@@ -5,10 +5,12 @@ import { Limits } from "./deadline.js";
 import { failure } from "./errors.js";
 import {
   type ContinuationScore,
+  type ExplainRequest,
   type ExplainResponse,
   type GenerateRequest,
   type GenerateStreamResponse,
   InferenceService,
+  type ScoreRequest,
 } from "./gen/sluice/v1/inference_pb.js";
 import { type LoadModelRequestSchema, type Model, ModelService } from "./gen/sluice/v1/models_pb.js";
 import { type Token, TokenizerService, type TokenizeRequestSchema } from "./gen/sluice/v1/tokenizer_pb.js";
@@ -63,6 +65,7 @@ export class Client {
   readonly #tokenizer: Stub<typeof TokenizerService>;
   readonly #options: ClientOptions;
   readonly #retry: RetryPolicy;
+  #closed = false;
 
   constructor(transport: Transport, options: ClientOptions = {}) {
     if (options.apiKey !== undefined && !/^[!-~]+$/.test(options.apiKey)) {
@@ -76,27 +79,27 @@ export class Client {
     this.#retry = options.retry === false ? { ...defaultRetryPolicy, maxAttempts: 1 } : { ...defaultRetryPolicy, ...options.retry };
   }
 
-  /** Runs a request to its end and returns the whole answer. A string is a prompt. */
-  async generate(init: string | GenerateInit, options?: CallOptions): Promise<Generation> {
+  /** Runs a request to its end and returns the whole answer. A string is a prompt; a whole message is sent as it is. */
+  async generate(init: string | GenerateInit | GenerateRequest, options?: CallOptions): Promise<Generation> {
     const request = generation(init);
     return new Generation(await this.#call(options, (call) => this.#inference.generate(request, call)));
   }
 
   /** Returns the answer as it comes; the arguments are those of generate. A refused request throws at the first delta. */
-  stream(init: string | GenerateInit, options: CallOptions = {}): GenerateStream {
+  stream(init: string | GenerateInit | GenerateRequest, options: CallOptions = {}): GenerateStream {
     const request = generation(init);
     const controller = new AbortController();
     return new GenerateStream(this.#responses(request, options, controller), controller);
   }
 
   /** Computes how likely each continuation is behind an input, in their order. */
-  async score(init: ScoreInit, options?: CallOptions): Promise<ContinuationScore[]> {
+  async score(init: ScoreInit | ScoreRequest, options?: CallOptions): Promise<ContinuationScore[]> {
     const request = scoreRequest(init);
     return (await this.#call(options, (call) => this.#inference.score(request, call))).scores;
   }
 
   /** Computes how much each segment of an input moves the probability of an answer. */
-  async explain(init: ExplainInit, options?: CallOptions): Promise<ExplainResponse> {
+  async explain(init: ExplainInit | ExplainRequest, options?: CallOptions): Promise<ExplainResponse> {
     const request = explainRequest(init);
     return this.#call(options, (call) => this.#inference.explain(request, call));
   }
@@ -141,6 +144,7 @@ export class Client {
 
   /** Closes the connections; calls that run end with the code CANCELLED. */
   close(): void {
+    this.#closed = true;
     this.#options.close?.();
   }
 
@@ -152,7 +156,7 @@ export class Client {
       try {
         return await call({ ...limits.callOptions(), headers });
       } catch (error) {
-        const failed = limits.errorOf(error);
+        const failed = limits.errorOf(error, this.#closed);
         if (!again) throw failed;
         await backoff.next(failed, limits);
       }
@@ -167,7 +171,7 @@ export class Client {
   ): AsyncGenerator<GenerateStreamResponse, void, undefined> {
     const unlink = follow(options.signal, controller);
     try {
-        const limits = this.#limits(options, controller.signal);
+      const limits = this.#limits(options, controller.signal);
       const headers = this.#headers(options);
       for (const backoff = new Backoff(this.#retry); ; ) {
         let begun = false;
@@ -178,7 +182,7 @@ export class Client {
           }
           return;
         } catch (error) {
-          const failed = limits.errorOf(error);
+          const failed = limits.errorOf(error, this.#closed);
           if (begun) throw failed;
           await backoff.next(failed, limits);
         }
@@ -200,7 +204,7 @@ export class Client {
   }
 }
 
-function generation(init: string | GenerateInit): GenerateRequest {
+function generation(init: string | GenerateInit | GenerateRequest): GenerateRequest {
   return generateRequest(typeof init === "string" ? { prompt: init } : init);
 }
 

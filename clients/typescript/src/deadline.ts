@@ -40,13 +40,17 @@ export class Limits {
    *
    * Server and client both watch the deadline. A server that is a moment earlier resets the stream, which the transport
    * reports as cancelled; that is the deadline all the same. A connection that fails, by a certificate for example, is
-   * UNAVAILABLE with gRPC; some such faults the transport calls internal or aborted.
+   * UNAVAILABLE with gRPC; some such faults the transport calls internal or aborted, and one that is closed while nobody
+   * cancels (`closed`: not by its client either) it calls cancelled.
    */
-  errorOf(error: unknown): SluiceError {
+  errorOf(error: unknown, closed: boolean): SluiceError {
     if (error instanceof SluiceError) return error;
     if (this.#signal.aborted) return aborted(this.#signal.reason);
     const wire = ConnectError.from(error);
     if (wire.code === Code.Canceled && this.leftMs < clockSkewMs) return new SluiceError(wire, "DEADLINE_EXCEEDED");
+    if (wire.code === Code.Canceled && !closed && wire.rawMessage.startsWith("http/2 stream closed")) {
+      return new SluiceError(wire, "UNAVAILABLE");
+    }
     if ((wire.code === Code.Internal || wire.code === Code.Aborted) && ofNode(wire.cause)) {
       return new SluiceError(wire, "UNAVAILABLE");
     }

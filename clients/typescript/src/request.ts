@@ -1,4 +1,4 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, isMessage, type MessageInitShape } from "@bufbuild/protobuf";
 
 import {
   type Chat,
@@ -64,17 +64,17 @@ export type CountTokensInit = (PromptInput | MessagesInput | ChatInput) & CountT
 
 type AnyInput = Partial<PromptInput & MessagesInput & ChatInput & TokensInput>;
 
-/** Makes the request of a generation. Throws a TypeError unless exactly one input is given. */
-export function generateRequest(init: GenerateInit): GenerateRequest {
-  return create(GenerateRequestSchema, withInput(init));
+/** Makes the request of a generation; a whole message stays as it is. Throws a TypeError unless exactly one input is given. */
+export function generateRequest(init: GenerateInit | GenerateRequest): GenerateRequest {
+  return isMessage(init, GenerateRequestSchema) ? init : create(GenerateRequestSchema, withInput(init));
 }
 
-export function scoreRequest(init: ScoreInit): ScoreRequest {
-  return create(ScoreRequestSchema, withInput(init));
+export function scoreRequest(init: ScoreInit | ScoreRequest): ScoreRequest {
+  return isMessage(init, ScoreRequestSchema) ? init : create(ScoreRequestSchema, withInput(init));
 }
 
-export function explainRequest(init: ExplainInit): ExplainRequest {
-  return create(ExplainRequestSchema, withInput<TextInput>(init));
+export function explainRequest(init: ExplainInit | ExplainRequest): ExplainRequest {
+  return isMessage(init, ExplainRequestSchema) ? init : create(ExplainRequestSchema, withInput<TextInput>(init));
 }
 
 export function countTokensRequest(init: CountTokensInit): CountTokensRequest {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Interceptor } from "@connectrpc/connect";
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
 
 import { checkClearText, type ClearTextOptions } from "./address.js";
@@ -31,7 +31,19 @@ export function createClient(baseUrl: string | URL, options: WebClientOptions = 
     baseUrl: url.href,
     useBinaryFormat: true,
     interceptors: options.interceptors ?? [],
-    ...(options.fetch === undefined ? {} : { fetch: options.fetch }),
+    fetch: unavailableWithoutAnswer(options.fetch ?? globalThis.fetch),
   });
   return new Client(transport, options);
+}
+
+/** Has a fetch fail with the status UNAVAILABLE, as gRPC does, where no answer comes: it throws a TypeError then. */
+function unavailableWithoutAnswer(fetch: typeof globalThis.fetch): typeof globalThis.fetch {
+  return async (input, init) => {
+    try {
+      return await fetch(input, init);
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;
+      throw new ConnectError("the server cannot be reached", Code.Unavailable, undefined, undefined, error);
+    }
+  };
 }
