@@ -137,11 +137,14 @@ func (s *server) follow(lines *bufio.Scanner, ready chan<- struct{}) {
 		s.mu.Lock()
 		s.log.Write(append(lines.Bytes(), '\n'))
 		s.mu.Unlock()
+		if s.grpc != "" {
+			continue
+		}
 		var record struct {
 			GRPC string `json:"grpc_addr"`
 			HTTP string `json:"http_addr"`
 		}
-		if json.Unmarshal(lines.Bytes(), &record) == nil && record.GRPC != "" && s.grpc == "" {
+		if json.Unmarshal(lines.Bytes(), &record) == nil && record.GRPC != "" {
 			s.grpc, s.http = record.GRPC, record.HTTP
 			close(ready)
 		}
