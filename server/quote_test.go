@@ -40,10 +40,10 @@ func TestErrorsQuoteNothingInTheLog(t *testing.T) {
 		named bool // the caller is told the text, where it is the place of the error
 	}{
 		"a tool's member twice":  {tool(`{"properties": {"sesame": {}, "sesame": {}}}`), true},
-		"a tool's keyword":       {tool(`{"properties": {"sesame": {"not": {"type": "null"}}}}`), true},
+		"a tool's keyword":       {tool(`{"properties": {"sesame": {"uniqueItems": true}}}`), true},
 		"a tool's reference":     {tool(`{"properties": {"sesame": {"$ref": "#/$defs/sesame"}}}`), true},
 		"a member twice":         {held(schema(`{"properties": {"x": {"sesame": 1, "sesame": 2}}}`)), false},
-		"a keyword":              {held(schema(`{"properties": {"sesame": {"not": {"type": "null"}}}}`)), true},
+		"a keyword":              {held(schema(`{"properties": {"sesame": {"uniqueItems": true}}}`)), true},
 		"a reference":            {held(schema(`{"properties": {"sesame": {"$ref": "sesame"}}}`)), true},
 		"a type":                 {held(schema(`{"type": "sesame"}`)), false},
 		"a format":               {held(schema(`{"properties": {"sesame": {"format": "sesame", "type": "string"}}}`)), false},

@@ -65,6 +65,10 @@ func FuzzSchema(f *testing.F) {
 		`{"anyOf":[{"type":"string","pattern":"a|b\\S+","maxLength":9},{"type":"array","prefixItems":[true],"items":{"enum":[1,"é",null]},"minItems":1,"maxItems":70}]}`,
 		`{"allOf":[{"$ref":"#/$defs/a"}],"oneOf":[{"const":1},{"const":2}],"$defs":{"a":{"type":["number","null"],"exclusiveMaximum":1.5e1}}}`,
 		`{"type":"string","format":"date-time","minLength":3}`,
+		`{"not":{"enum":[1,"a",{"b":[2]}],"type":["integer","string","object"],"pattern":"^\\d","required":["x"]},"if":{"multipleOf":0.5},"then":{"maximum":9},"else":{"oneOf":[{"minLength":2},{"maxLength":5},{"properties":{"y":false},"additionalProperties":false}]}}`,
+		`{"type":"array","contains":{"type":"null"},"minContains":2,"maxContains":3,"items":{"enum":[null,1]},"uniqueItems":false,"maxItems":6}`,
+		`{"type":"array","items":{"enum":[1,2,3,4,5,6,7,8,9,10]},"uniqueItems":true,"minItems":2}`,
+		`{"$id":"http://a/b","unevaluatedProperties":false,"anyOf":[{"properties":{"a":{"$ref":"c#x"}}},{"$ref":"#/$defs/d"}],"dependentRequired":{"a":["e"]},"dependentSchemas":{"e":{"minProperties":2}},"propertyNames":{"not":{"pattern":"z"}},"$defs":{"c":{"$id":"c","$anchor":"x"},"d":{"patternProperties":{"^k":{}}}}}`,
 	} {
 		f.Add(s, uint64(1))
 	}

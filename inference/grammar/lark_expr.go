@@ -178,7 +178,7 @@ func (p *lark) regexp() (expr, error) {
 	if len(flags) > 0 {
 		source = "(?" + string(flags) + ":" + source + ")"
 	}
-	e, err := parseRegexp(fromECMA(source))
+	e, err := parseRegexp(fromECMA(source, false))
 	if err != nil {
 		where := p.fail("%s", "an expression is not one of RE2's syntax")
 		if e, ok := err.(*Error); ok { //nolint:errorlint // ours, never wrapped

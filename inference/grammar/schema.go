@@ -13,10 +13,16 @@ type schemas struct {
 	root    *value
 	json    *jsonRules
 	shared  *jsonDFAs
-	anchors map[string]*value
 	rules   map[string]*rule
 	pending []pendingRule
 	merges  int
+	// Where the names of schemas lead; see schema_ref.go.
+	resources map[string]*resource
+	dynamic   map[string]int // how many schemas have a $dynamicAnchor
+	// What was made of other schemas; see schema_make.go.
+	lastID int
+	made   map[madeKey]*value
+	scopes map[scopeKey]*scope
 	// What was made of the same keywords before.
 	patterns map[string]*dfa
 	texts    map[string]expr
@@ -33,6 +39,7 @@ type pendingRule struct {
 type part struct {
 	schema  *value
 	settled settled
+	scope   *scope // the schemas that it is part of and that look at what it evaluates; nil: none
 }
 
 type settled byte
@@ -40,7 +47,8 @@ type settled byte
 const (
 	anyOfSettled settled = 1 << iota
 	oneOfSettled
-	refSettled // $ref and allOf
+	listSettled // enum and const
+	refSettled  // $ref, allOf and what else adds schemas
 )
 
 // compileSchema makes the rule of the JSON texts that conform to a schema.
@@ -50,10 +58,12 @@ func compileSchema(limit *budget, text string, v *Vocabulary) (*rule, error) {
 		return nil, err
 	}
 	s := &schemas{
-		budget: limit, root: root, json: newJSONRules(v), shared: v.terminals(), anchors: map[string]*value{}, rules: map[string]*rule{},
+		budget: limit, root: root, json: newJSONRules(v), shared: v.terminals(), rules: map[string]*rule{},
+		resources: map[string]*resource{}, dynamic: map[string]int{}, made: map[madeKey]*value{}, scopes: map[scopeKey]*scope{},
 		patterns: map[string]*dfa{}, texts: map[string]expr{}, listings: map[*value]map[string]bool{},
 	}
-	s.findAnchors(root, false)
+	s.lastID = root.index
+	s.findResources(root, nil)
 	start := s.rule([]part{{schema: root}})
 	for len(s.pending) > 0 && s.err == nil {
 		p := s.pending[len(s.pending)-1]
@@ -89,18 +99,22 @@ func (s *schemas) rule(set []part) *rule {
 		if a.schema.id != b.schema.id {
 			return a.schema.id - b.schema.id
 		}
-		return int(a.settled) - int(b.settled)
+		if a.settled != b.settled {
+			return int(a.settled) - int(b.settled)
+		}
+		return a.scope.number() - b.scope.number()
 	})
 	set = slices.Compact(set)
 	var key []byte
 	for _, p := range set {
 		key = binary.LittleEndian.AppendUint32(key, uint32(p.schema.id))
 		key = append(key, byte(p.settled))
+		key = binary.LittleEndian.AppendUint32(key, uint32(p.scope.number()))
 	}
 	if r := s.rules[string(key)]; r != nil {
 		return r
 	}
-	s.fail(s.budget.keep(300 + len(key) + 16*len(set)))
+	s.fail(s.budget.keep(300 + len(key) + 24*len(set)))
 	r := &rule{name: "schema"}
 	s.rules[string(key)] = r
 	s.pending = append(s.pending, pendingRule{r, set})
@@ -129,8 +143,8 @@ func (s *schemas) conjunction(set []part) expr {
 			if group == nil || p.settled&c.flag != 0 {
 				continue
 			}
-			if c.flag == oneOfSettled && !s.disjoint(p.schema, group) {
-				return nothing{}
+			if c.flag == oneOfSettled {
+				group = s.exclusive(p.schema, group)
 			}
 			return s.branches(set, i, c.flag, group)
 		}
@@ -150,11 +164,15 @@ func (p part) says() bool {
 			if p.settled&oneOfSettled == 0 {
 				return true
 			}
-		case "$ref", "allOf":
+		case "$ref", "$dynamicRef", "allOf", "not", "if", "dependentSchemas", "dependentRequired", "dependencies":
 			if p.settled&refSettled == 0 {
 				return true
 			}
-		case "type", "enum", "const":
+		case "enum", "const":
+			if p.settled&listSettled == 0 {
+				return true
+			}
+		case "type", keyExcept:
 			return true
 		default:
 			for t := types(1); t != 0 && t&allTypes != 0; t <<= 1 {
@@ -170,32 +188,29 @@ func (p part) says() bool {
 // branches is the choice among the schemas of anyOf or oneOf.
 func (s *schemas) branches(set []part, at int, flag settled, group *value) expr {
 	var out choice
+	inside := s.within(set[at])
 	for _, branch := range group.items {
 		if s.err != nil {
 			break
 		}
 		with := slices.Clone(set)
 		with[at].settled |= flag
-		out = append(out, reference{s.rule(append(with, part{schema: branch}))})
+		out = append(out, reference{s.rule(append(with, part{schema: branch, scope: inside}))})
 	}
 	return out
 }
 
 // spread adds to a set the schemas that its schemas refer to, and says whether no value satisfies it.
 func (s *schemas) spread(set []part) (out []part, never bool) {
-	type key struct {
-		id      int
-		settled settled
-	}
-	seen := map[key]bool{}
+	seen := map[part]bool{}
 	queue := slices.Clone(set)
 	for len(queue) > 0 && s.err == nil {
 		p := queue[0]
 		queue = queue[1:]
-		if seen[key{p.schema.id, p.settled}] {
+		if seen[p] {
 			continue
 		}
-		seen[key{p.schema.id, p.settled}] = true
+		seen[p] = true
 		if s.merges++; s.merges > maxMerges+maxRules {
 			s.fail(errorf("the schema needs more than %d combinations", maxMerges+maxRules))
 		}
@@ -218,17 +233,7 @@ func (s *schemas) spread(set []part) (out []part, never bool) {
 		if p.settled&refSettled != 0 {
 			continue
 		}
-		if ref := p.schema.get("$ref"); ref != nil {
-			s.fail(s.budget.spend(len(ref.text)))
-			if to := s.resolve(p.schema, ref); to != nil {
-				queue = append(queue, part{schema: to})
-			}
-		}
-		if all := p.schema.get("allOf"); all != nil {
-			for _, sub := range s.list(p.schema, "allOf", all) {
-				queue = append(queue, part{schema: sub})
-			}
-		}
+		queue = append(queue, s.adds(p)...)
 		for _, keyword := range []string{"anyOf", "oneOf"} {
 			if group := p.schema.get(keyword); group != nil {
 				s.list(p.schema, keyword, group)
@@ -236,6 +241,37 @@ func (s *schemas) spread(set []part) (out []part, never bool) {
 		}
 	}
 	return out, false
+}
+
+// adds is the schemas that a schema holds its values to besides its own keywords, without a choice.
+func (s *schemas) adds(p part) []part {
+	var out []part
+	inside := s.within(p)
+	add := func(schema *value, in *scope) {
+		if schema != nil {
+			out = append(out, part{schema: schema, scope: in})
+		}
+	}
+	for _, m := range p.schema.members {
+		switch m.name {
+		case "$ref", "$dynamicRef":
+			s.fail(s.budget.spend(len(m.value.text)))
+			add(s.resolve(p.schema, m.name, m.value), inside)
+		case "allOf":
+			for _, sub := range s.list(p.schema, m.name, m.value) {
+				add(sub, inside)
+			}
+		case "not":
+			add(s.negation(m.value), nil) // which evaluates nothing
+		case "if":
+			add(s.conditional(p.schema), inside)
+		case "dependentSchemas", "dependentRequired", "dependencies":
+			for _, sub := range s.dependent(p.schema, m) {
+				add(sub, inside)
+			}
+		}
+	}
+	return out
 }
 
 // list is the schemas of a keyword that takes several.
@@ -247,12 +283,10 @@ func (s *schemas) list(at *value, keyword string, group *value) []*value {
 	return group.items
 }
 
-// refused says of keywords why they are refused. Those of a value that changes nothing are let through by harmless.
+// refusedKeyword says of keywords why they are refused.
 func refusedKeyword(name string) string {
 	switch name {
-	case "not", "if", "then", "else", "dependentSchemas", "dependentRequired", "dependencies", "contains", "minContains",
-		"maxContains", "unevaluatedItems", "unevaluatedProperties", "$dynamicRef", "$recursiveRef", "uniqueItems",
-		"propertyNames", "extends", "disallow", "divisibleBy":
+	case "$recursiveRef", "extends", "disallow", "divisibleBy":
 		return "cannot be enforced"
 	}
 	return ""
@@ -261,31 +295,9 @@ func refusedKeyword(name string) string {
 // check refuses the keywords of a schema that are not enforced.
 func (s *schemas) check(at *value) {
 	for _, m := range at.members {
-		why := refusedKeyword(m.name)
-		if why == "" || harmless(at, m) {
-			continue
+		if why := refusedKeyword(m.name); why != "" {
+			s.refuse(at, m.name, why)
+			return
 		}
-		s.refuse(at, m.name, why)
-		return
 	}
-}
-
-// harmless says whether a keyword that is refused otherwise asks for nothing here.
-func harmless(at *value, m member) bool {
-	switch m.name {
-	case "uniqueItems":
-		most := at.get("maxItems")
-		return m.value.kind == isBool && !m.value.truth || most != nil && (most.text == "0" || most.text == "1")
-	case "then", "else":
-		return at.get("if") == nil
-	case "minContains", "maxContains":
-		return at.get("contains") == nil
-	case "unevaluatedItems", "unevaluatedProperties", "propertyNames":
-		return m.value.kind == isBool && m.value.truth || m.value.kind == isObject && len(m.value.members) == 0
-	case "dependentSchemas", "dependentRequired", "dependencies":
-		return m.value.kind == isObject && len(m.value.members) == 0
-	case "not":
-		return m.value.kind == isBool && !m.value.truth
-	}
-	return false
 }

@@ -5,28 +5,31 @@ import (
 	"math/bits"
 )
 
-// disjoint says whether no value can satisfy two schemas of a oneOf, and refuses it if that can't be shown.
-func (s *schemas) disjoint(at, group *value) bool {
-	if len(group.items) > 200 {
-		s.refuse(at, "oneOf", "has more than 200 schemas")
-		return false
+// maxOneOf bounds the schemas of a oneOf, since each is compared with each.
+const maxOneOf = 200
+
+// apart says of the schemas of a oneOf which ones no value can satisfy together, as far as that is seen.
+func (s *schemas) apart(at, group *value) func(i, j int) bool {
+	n := len(group.items)
+	if n > maxOneOf {
+		s.refuse(at, "oneOf", "has more than "+itoa(maxOneOf)+" schemas")
+		return nil
 	}
-	views := make([]view, len(group.items))
+	views := make([]view, n)
 	for i, item := range group.items {
 		views[i] = s.view([]part{{schema: item}}, 0)
 		if s.err != nil {
-			return false
+			return nil
 		}
 	}
+	known := make([]bool, n*n)
 	for i := range views {
 		for j := range i {
-			if !views[i].apart(&views[j], s, 0) {
-				s.refuse(at, "oneOf", "two of its schemas may hold for one value, or it cannot be shown that they don't")
-				return false
-			}
+			known[i*n+j] = views[i].apart(&views[j], s, 0)
+			known[j*n+i] = known[i*n+j]
 		}
 	}
-	return true
+	return func(i, j int) bool { return known[i*n+j] }
 }
 
 // view is what is easily known of the values that satisfy a schema: no more than these.
@@ -144,6 +147,7 @@ func (s *schemas) property(set []part, name string, depth int) view {
 	if err != nil {
 		return view{types: allTypes}
 	}
-	of := s.valuesOf(set, patterns, name, func(p *namePattern) bool { return p.dfa.accepted(jsonString(name)) }, true)
+	// What is unevaluated is not known before all choices are made.
+	of := s.valuesOf(set, patterns, &name, func(p *namePattern) bool { return p.dfa.accepted(jsonString(name)) }, nil)
 	return s.view(of, depth+1)
 }

@@ -25,7 +25,8 @@ type value struct {
 
 	written string // canonicalText, once it was asked for
 
-	embedded bool // within a schema that has an $id of its own
+	resource *resource // of a schema: the one that it is part of
+	origin   *value    // of what no text has: what it was made of
 }
 
 type member struct {
@@ -47,6 +48,9 @@ const (
 // pointer is where a value is, as a JSON pointer. It is made for errors only: that of every value would take memory by the
 // square of a text.
 func (v *value) pointer() string {
+	for v != nil && v.origin != nil {
+		v = v.origin
+	}
 	if v == nil || v.parent == nil {
 		return ""
 	}
@@ -74,6 +78,7 @@ func parseJSON(text string) (*value, error) {
 	if err != nil {
 		return nil, err
 	}
+	v.index = p.count // of the root, which has no place in an array: how many values there are
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return nil, errorf("the schema is followed by something else")
 	}

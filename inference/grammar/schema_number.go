@@ -14,21 +14,18 @@ type bound struct {
 // numbers is the numbers that satisfy schemas.
 type numbers struct {
 	low, high *bound   // nil: none
-	multiple  *big.Int // nil: of nothing
-	whole     bool
+	multiple  *big.Rat // nil: of nothing
+	except    *big.Rat // no multiple of it either; nil: of anything
+	of        types    // integers, numbers that are none, or both
 }
 
 // number is the expression of the numbers that satisfy schemas. It is made once for the same keywords.
-func (s *schemas) number(set []part, whole bool) expr {
-	kind := "number"
-	if whole {
-		kind = "integer"
-	}
-	return s.once(set, kind, typeNumber, func(set []part) expr { return s.newNumber(set, whole) })
+func (s *schemas) number(set []part, of types) expr {
+	return s.once(set, "number "+itoa(int(of)), typeNumber, func(set []part) expr { return s.newNumber(set, of) })
 }
 
-func (s *schemas) newNumber(set []part, whole bool) expr {
-	n := numbers{whole: whole}
+func (s *schemas) newNumber(set []part, of types) expr {
+	n := numbers{of: of}
 	for _, p := range set {
 		for _, k := range []struct {
 			keyword   string
@@ -45,28 +42,32 @@ func (s *schemas) newNumber(set []part, whole bool) expr {
 			}
 			n.limit(&bound{r, k.open}, k.low)
 		}
-		if v := p.schema.get("multipleOf"); v != nil {
+		for _, keyword := range []string{"multipleOf", keyNotMultiple} {
+			v := p.schema.get(keyword)
+			if v == nil {
+				continue
+			}
 			r := v.rational()
-			if r == nil || r.Sign() <= 0 || !r.IsInt() || !r.Num().IsInt64() || r.Num().Int64() > maxMultiple {
-				s.refuse(p.schema, "multipleOf", "only whole numbers from 1 to "+itoa(maxMultiple)+" can be enforced")
+			if r == nil || r.Sign() <= 0 || !n.multiply(r, keyword == keyNotMultiple) {
+				s.refuse(p.schema, "multipleOf", "only numbers above 0 of up to "+itoa(maxScale)+" decimals can be enforced whose digits are at most "+itoa(maxMultiple))
 				return nothing{}
 			}
-			n.multiply(r.Num())
 		}
 	}
-	if n.low == nil && n.high == nil && n.multiple == nil {
-		if whole {
+	excluded := s.excluded(set)
+	if n.low == nil && n.high == nil && n.multiple == nil && n.except == nil && len(excluded) == 0 && of&typeInteger != 0 {
+		if of == typeInteger {
 			return token{s.json.integer}
 		}
 		return token{s.json.number}
 	}
-	if n.multiple != nil && n.multiple.Cmp(big.NewInt(maxMultiple)) > 0 {
-		s.refuse(set[0].schema, "multipleOf", "only whole numbers from 1 to "+itoa(maxMultiple)+" can be enforced")
-		return nothing{}
-	}
 	d, err := n.automaton(s.budget)
 	if err != nil {
 		s.refuseError(set[0].schema, "minimum", err)
+		return nothing{}
+	}
+	if d, err = withoutNumbers(s.budget, d, excluded); err != nil {
+		s.refuseError(set[0].schema, "enum", err)
 		return nothing{}
 	}
 	if d.empty() {
@@ -74,9 +75,6 @@ func (s *schemas) newNumber(set []part, whole bool) expr {
 	}
 	return token{&terminal{dfa: d}}
 }
-
-// maxMultiple bounds multipleOf, since an automaton has a state for every remainder.
-const maxMultiple = 1000
 
 // maxDecimals bounds the digits of a bound, before and behind its point.
 const maxDecimals = 20
@@ -111,16 +109,6 @@ func (n *numbers) limit(b *bound, low bool) {
 	case c > 0 == low:
 		*at = b
 	}
-}
-
-// multiply narrows the numbers to multiples of m too.
-func (n *numbers) multiply(m *big.Int) {
-	if n.multiple == nil {
-		n.multiple = new(big.Int).Set(m)
-		return
-	}
-	gcd := new(big.Int).GCD(nil, nil, n.multiple, m)
-	n.multiple = n.multiple.Mul(n.multiple, new(big.Int).Div(m, gcd))
 }
 
 // magnitude is a limit of what follows the sign.
@@ -176,7 +164,9 @@ type digits struct {
 	count    int8 // digits of this phase
 	least    int8 // as the digits compare with the least magnitude's of the same places
 	most     int8
-	rest     int32 // of the division by multiple
+	rest     int32 // of the division by multiple, as if there were no point
+	except   int32 // of the division by except
+	fraction bool  // a digit behind the point is not 0
 }
 
 // automaton is the automaton of the numbers, written without exponents.
@@ -188,11 +178,14 @@ func (n *numbers) automaton(limit *budget) (*dfa, error) {
 	for i, negative := range []bool{false, true} {
 		least[i], most[i], some[i] = n.limits(negative)
 	}
-	multiple := int32(1)
-	if n.multiple != nil {
-		multiple = int32(n.multiple.Int64())
+	multiple, except := remainderOf(n.multiple), remainderOf(n.except)
+	decimals := int8(maxFraction)
+	switch {
+	case n.of == typeInteger:
+		decimals = 0
+	case n.multiple != nil:
+		decimals = int8(multiple.scale)
 	}
-	whole := n.whole || multiple > 1 || n.multiple != nil
 	side := func(d digits) int {
 		if d.negative {
 			return 1
@@ -201,7 +194,14 @@ func (n *numbers) automaton(limit *budget) (*dfa, error) {
 	}
 	within := func(d digits) bool { // of a complete number
 		i := side(d)
-		if !some[i] || d.rest != 0 {
+		read := 0
+		if d.phase == 'f' {
+			read = int(d.count)
+		}
+		switch {
+		case !some[i] || multiple.of(d.rest, read) != 0 || n.of == typeNumber && !d.fraction:
+			return false
+		case n.except != nil && d.except != noMultiple && except.of(d.except, read) == 0:
 			return false
 		}
 		if m := least[i]; m != nil {
@@ -234,20 +234,26 @@ func (n *numbers) automaton(limit *budget) (*dfa, error) {
 			d.least = compareDigit(d.least, least[i], false, int(d.count), b)
 			d.most = compareDigit(d.most, most[i], false, int(d.count), b)
 			d.count++
-			d.rest = (d.rest*10 + int32(b-'0')) % multiple
+			d.rest, d.except = multiple.add(d.rest, b), except.add(d.except, b)
 			return d, true
-		case b == '.' && !whole && (d.phase == '0' || d.phase == '1'):
+		case b == '.' && decimals > 0 && (d.phase == '0' || d.phase == '1'):
 			i := side(d)
 			d.least = d.wholeOf(least[i], d.least)
 			d.most = d.wholeOf(most[i], d.most)
 			d.phase, d.count = '.', 0
 			return d, true
-		case digit && (d.phase == '.' || d.phase == 'f') && d.count < maxFraction:
+		case digit && (d.phase == '.' || d.phase == 'f') && d.count < decimals:
 			i := side(d)
 			d.least = compareDigit(d.least, least[i], true, int(d.count), b)
 			d.most = compareDigit(d.most, most[i], true, int(d.count), b)
 			d.phase = 'f'
 			d.count++
+			d.rest, d.fraction = multiple.add(d.rest, b), d.fraction || b != '0'
+			if int(d.count) <= except.scale {
+				d.except = except.add(d.except, b)
+			} else if b != '0' {
+				d.except = noMultiple
+			}
 			return d, true
 		}
 		return d, false

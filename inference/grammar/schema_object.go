@@ -10,8 +10,16 @@ type objects struct {
 	least    int
 	most     int // -1: no bound
 
+	// some is what one property at least must be, that is not among named: by name, and of others; nil: nothing is asked.
+	some  *demand
 	tails map[tail]*rule
 	json  *jsonRules
+}
+
+// demand is a schema that one of the properties must satisfy.
+type demand struct {
+	named  map[string]*rule // the values of properties that have a name here, with it
+	others *rule            // of the pairs of others
 }
 
 // others are properties that no schema names, by their names' automaton.
@@ -24,10 +32,15 @@ type others struct {
 type tail struct {
 	from, count int
 	first       bool // nothing came before
+	met         bool // some is
 }
 
-// maxPatterns bounds the patterns of names that are told apart, since each may go with each.
-const maxPatterns = 4
+// maxPatterns bounds the patterns of names that are told apart, and maxNames the sets of names that they make, since each may go
+// with each.
+const (
+	maxPatterns = 64
+	maxNames    = 64
+)
 
 // maxTails bounds the places in objects that count their properties.
 const maxTails = 20_000
@@ -77,13 +90,23 @@ func (s *schemas) object(set []part) expr {
 			return nothing{}
 		}
 	}
+	names, err := s.propertyNames(set)
+	if err != nil {
+		s.fail(err)
+		return nothing{}
+	}
 	for _, n := range o.names {
 		if s.fail(s.budget.spend(len(set) + len(patterns)*len(n))); s.err != nil {
 			return nothing{}
 		}
-		o.values[n] = s.rule(s.valuesOf(set, patterns, n, func(p *namePattern) bool { return p.dfa.accepted(jsonString(n)) }, true))
+		of := []part{{schema: s.never()}}
+		if names == nil || names.accepted(jsonString(n)) {
+			of = s.propertyOf(set, patterns, n)
+		}
+		o.values[n] = s.rule(of)
 	}
-	s.others(o, set, patterns)
+	s.others(o, set, patterns, names)
+	s.demand(o, set, patterns, names)
 	s.bounds(o, set)
 	if s.err != nil {
 		return nothing{}
@@ -93,144 +116,6 @@ func (s *schemas) object(set []part) expr {
 		return nothing{}
 	}
 	return sequence{literal("{"), token{s.json.space}, reference{o.tail(tail{first: true})}}
-}
-
-// namePattern is a pattern of patternProperties.
-type namePattern struct {
-	of     *value // the schema that has it
-	dfa    *dfa
-	schema *value
-}
-
-// namePatterns is the patterns of all schemas' patternProperties.
-func (s *schemas) namePatterns(set []part) ([]namePattern, error) {
-	var list []namePattern
-	for _, p := range set {
-		patterns := p.schema.get("patternProperties")
-		if patterns == nil {
-			continue
-		}
-		where := "#" + p.schema.pointer() + "/patternProperties"
-		if patterns.kind != isObject {
-			return nil, &Error{Reason: "patternProperties: must be an object of schemas", Where: where}
-		}
-		for _, m := range patterns.members {
-			if len(list) == maxPatterns {
-				return nil, &Error{
-					Reason: "patternProperties: more than " + itoa(maxPatterns) + " patterns cannot be enforced",
-					Where:  "#" + set[0].schema.pointer(),
-				}
-			}
-			d, err := s.pattern(m.name)
-			if err != nil {
-				return nil, &Error{Reason: "patternProperties: a pattern is not supported, or exceeds the limits", Where: where}
-			}
-			list = append(list, namePattern{p.schema, d, m.value})
-		}
-	}
-	return list, nil
-}
-
-// valuesOf is the schemas that the value of a property must satisfy, whose name matches some patterns.
-func (s *schemas) valuesOf(set []part, patterns []namePattern, name string, matches func(*namePattern) bool, named bool) []part {
-	var of []part
-	for _, p := range set {
-		found := false
-		if named {
-			if properties := p.schema.get("properties"); properties != nil && properties.get(name) != nil {
-				of = append(of, part{schema: properties.get(name)})
-				found = true
-			}
-		}
-		for i := range patterns {
-			if patterns[i].of == p.schema && matches(&patterns[i]) {
-				of = append(of, part{schema: patterns[i].schema})
-				found = true
-			}
-		}
-		if additional := p.schema.get("additionalProperties"); additional != nil && !found {
-			of = append(of, part{schema: additional})
-		}
-	}
-	return of
-}
-
-// others finds the properties that no schema names: for each set of patterns the names that match these and no others.
-func (s *schemas) others(o *objects, set []part, patterns []namePattern) {
-	free, err := s.otherNames(o.names)
-	if err != nil {
-		s.refuseError(set[0].schema, "additionalProperties", err)
-		return
-	}
-	for matched := range 1 << len(patterns) {
-		of := s.valuesOf(set, patterns, "", func(p *namePattern) bool {
-			for i := range patterns {
-				if p == &patterns[i] {
-					return matched>>i&1 != 0
-				}
-			}
-			return false
-		}, false)
-		if isNever(of) {
-			continue
-		}
-		names := free
-		for i := range patterns {
-			operation := subtract
-			if matched>>i&1 != 0 {
-				operation = intersect
-			}
-			if names, err = operation(s.budget, names, patterns[i].dfa); err != nil {
-				s.refuseError(set[0].schema, "patternProperties", err)
-				return
-			}
-		}
-		if !names.empty() {
-			o.others = append(o.others, others{names, s.rule(of)})
-		}
-	}
-}
-
-// isNever says whether false is among schemas.
-func isNever(set []part) bool {
-	for _, p := range set {
-		if p.schema.kind == isBool && !p.schema.truth {
-			return true
-		}
-	}
-	return false
-}
-
-// otherNames is the automaton of the names, as JSON strings with no more escapes than they need, but for some.
-func (s *schemas) otherNames(names []string) (*dfa, error) {
-	all := s.shared.name
-	if len(names) == 0 {
-		return all, nil
-	}
-	if err := s.budget.keep(64 * len(names)); err != nil {
-		return nil, err
-	}
-	n := &nfa{budget: s.budget}
-	from, err := n.state()
-	if err != nil {
-		return nil, err
-	}
-	to, err := n.state()
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range names {
-		end, err := n.literal(from, jsonString(name))
-		if err != nil {
-			return nil, err
-		}
-		n.epsilon(end, to, always)
-	}
-	d, err := n.determine(from, to)
-	if err != nil {
-		return nil, err
-	}
-	return subtract(s.budget, all, d)
 }
 
 // bounds reads minProperties and maxProperties.
@@ -255,6 +140,9 @@ func (s *schemas) bounds(o *objects, set []part) {
 	if o.most > len(o.names) && len(o.others) == 0 {
 		o.most = -1
 	}
+	if o.some != nil && len(o.others) > 0 && (o.least > 1 || o.most >= 0) {
+		s.refuse(set[0].schema, "maxProperties", "it cannot be enforced beside additionalProperties within not, or in a oneOf or if that needs its opposite")
+	}
 }
 
 // tail is the rule of what may follow.
@@ -272,16 +160,22 @@ func (o *objects) tail(t tail) *rule {
 	full := o.most >= 0 && t.count >= o.most
 	if t.from < len(o.names) {
 		name := o.names[t.from]
-		if !full {
+		with := func(value *rule, met bool) {
 			body = append(body, sequence{
 				separator(t.first, space),
 				literal(jsonString(name) + ":"), space,
-				reference{o.values[name]},
-				reference{o.tail(tail{t.from + 1, t.count + 1, false})},
+				reference{value},
+				reference{o.tail(tail{t.from + 1, t.count + 1, false, met})},
 			})
 		}
+		if !full {
+			with(o.values[name], t.met)
+			if o.some != nil && !t.met && o.some.named[name] != nil {
+				with(o.some.named[name], true)
+			}
+		}
 		if !o.required[name] {
-			body = append(body, reference{o.tail(tail{t.from + 1, t.count, t.first})})
+			body = append(body, reference{o.tail(tail{t.from + 1, t.count, t.first, t.met})})
 		}
 		r.body = body
 		return r
@@ -290,8 +184,13 @@ func (o *objects) tail(t tail) *rule {
 	if t.first {
 		end = sequence{literal("}")}
 	}
-	if t.count >= o.least {
+	lacks := o.some != nil && !t.met
+	if t.count >= o.least && !lacks {
 		body = append(body, end)
+	}
+	if lacks && o.some.others == nil {
+		r.body = nothing{}
+		return r
 	}
 	if len(o.others) > 0 && !full {
 		var pairs choice
@@ -303,7 +202,11 @@ func (o *objects) tail(t tail) *rule {
 		if o.most >= 0 {
 			more.max = o.most - t.count - 1
 		}
-		body = append(body, sequence{separator(t.first, space), reference{pair}, more, space, literal("}")})
+		if lacks {
+			body = append(body, o.lacking(t, pair))
+		} else {
+			body = append(body, sequence{separator(t.first, space), reference{pair}, more, space, literal("}")})
+		}
 	}
 	if len(body) == 0 {
 		r.body = nothing{}
@@ -311,6 +214,19 @@ func (o *objects) tail(t tail) *rule {
 	}
 	r.body = body
 	return r
+}
+
+// lacking is the expression of the properties that no schema names, of which one must be what is asked, to the object's end.
+func (o *objects) lacking(t tail, pair *rule) expr {
+	space := token{o.json.space}
+	some := reference{o.some.others}
+	repeat := func(of expr) expr { return repeated{of, 0, -1} }
+	behind := sequence{literal(","), space, reference{pair}}
+	first := choice{ // what is asked comes first, or later
+		sequence{some, repeat(behind)},
+		sequence{reference{pair}, repeat(behind), literal(","), space, some, repeat(behind)},
+	}
+	return sequence{separator(t.first, space), first, space, literal("}")}
 }
 
 // separator stands before a property.

@@ -1,65 +1,116 @@
 package grammar
 
 import (
+	"net/url"
 	"strconv"
 	"strings"
 )
 
-// findAnchors notes where $anchor and $id name schemas, and what lies within a schema that has an $id of its own. A name
-// that is given twice names nothing.
-func (s *schemas) findAnchors(v *value, embedded bool) {
-	v.embedded = embedded
-	for _, m := range v.members {
-		if m.value.kind == isString && (m.name == "$anchor" || m.name == "$id") {
-			name := m.value.text
-			switch {
-			case m.name == "$anchor":
-				name = "#" + name
-			case !strings.HasPrefix(name, "#"):
-				name = strings.TrimSuffix(name, "#")
-				v.embedded = v != s.root
+// resource is a schema with a name of its own, an $id, or the root: what references within it are relative to.
+type resource struct {
+	root    *value
+	base    *url.URL
+	anchors map[string]*value // by $anchor and $dynamicAnchor; nil of a name that is given twice
+}
+
+// findResources notes where $id, $anchor and $dynamicAnchor name schemas, and which resource each value lies in. A name that is
+// given twice names nothing.
+func (s *schemas) findResources(v *value, in *resource) {
+	id := v.get("$id")
+	switch {
+	case in == nil:
+		in = &resource{root: v, base: &url.URL{}, anchors: map[string]*value{}}
+		s.resources[""] = in
+		s.openResource(in, id)
+	case id != nil && id.kind == isString && !strings.HasPrefix(id.text, "#"):
+		in = &resource{root: v, base: in.base, anchors: map[string]*value{}}
+		s.openResource(in, id)
+	}
+	v.resource = in
+	for _, keyword := range []string{"$anchor", "$dynamicAnchor", "$id"} {
+		name := v.get(keyword)
+		if name == nil || name.kind != isString {
+			continue
+		}
+		anchor := name.text
+		if keyword == "$id" { // of older drafts
+			if !strings.HasPrefix(anchor, "#") {
+				continue
 			}
-			if _, taken := s.anchors[name]; taken {
-				s.anchors[name] = nil
-			} else {
-				s.anchors[name] = v
-			}
+			anchor = anchor[1:]
+		}
+		if keyword == "$dynamicAnchor" {
+			s.dynamic[anchor]++
+		}
+		if other, taken := in.anchors[anchor]; taken && other != v {
+			in.anchors[anchor] = nil
+		} else {
+			in.anchors[anchor] = v
 		}
 	}
 	for _, m := range v.members {
 		if m.name != "enum" && m.name != "const" {
-			s.findAnchors(m.value, v.embedded)
+			s.findResources(m.value, in)
 		}
 	}
 	for _, item := range v.items {
-		s.findAnchors(item, v.embedded)
+		s.findResources(item, in)
 	}
 }
 
-// resolve is the schema that a $ref names.
-func (s *schemas) resolve(at, ref *value) *value {
-	if ref.kind != isString {
-		s.refuse(at, "$ref", "must be a string")
-		return nil
+// openResource names a resource.
+func (s *schemas) openResource(r *resource, id *value) {
+	if id == nil || id.kind != isString {
+		return
 	}
-	if at.embedded {
-		s.refuse(at, "$ref", "references within a schema that has an $id of its own are not supported")
+	s.fail(s.budget.spend(len(id.text)))
+	base, err := r.base.Parse(id.text)
+	if err != nil {
+		return // so that no reference leads there
+	}
+	base.Fragment, base.RawFragment = "", ""
+	r.base = base
+	name := base.String()
+	s.fail(s.budget.keep(200 + len(name)))
+	if _, taken := s.resources[name]; taken {
+		s.resources[name] = nil
+	} else {
+		s.resources[name] = r
+	}
+}
+
+// resolve is the schema that a reference names. A dynamic one may name another schema in each place that it is reached from: where
+// only one schema has its name, it names that.
+func (s *schemas) resolve(at *value, keyword string, ref *value) *value {
+	if ref.kind != isString {
+		s.refuse(at, keyword, "must be a string")
 		return nil
 	}
 	base, fragment, _ := strings.Cut(ref.text, "#")
-	to := s.root
-	if base != "" {
-		if to = s.anchors[base]; to == nil {
-			s.refuse(at, "$ref", "only references within the schema are supported")
-			return nil
+	in := at.resource
+	if base != "" && in != nil {
+		in = nil
+		if to, err := at.resource.base.Parse(base); err == nil {
+			in = s.resources[to.String()]
 		}
 	}
+	if in == nil {
+		s.refuse(at, keyword, "only references within the schema are supported")
+		return nil
+	}
+	to := in.root
 	switch {
 	case fragment == "":
 		return to
 	case !strings.HasPrefix(fragment, "/"):
-		if to = s.anchors["#"+fragment]; to == nil {
-			s.refuse(at, "$ref", "it leads nowhere")
+		name := unescapePercent(fragment)
+		if to = in.anchors[name]; to == nil {
+			s.refuse(at, keyword, "it leads nowhere")
+			return nil
+		}
+		if anchor := to.get("$dynamicAnchor"); keyword == "$dynamicRef" && anchor != nil && anchor.text == name && s.dynamic[name] > 1 {
+			s.refuse(at, keyword, "it may lead to several schemas")
+			return nil
 		}
 		return to
 	}
@@ -74,7 +125,7 @@ func (s *schemas) resolve(at, ref *value) *value {
 			to = nil
 		}
 		if to == nil {
-			s.refuse(at, "$ref", "it leads nowhere")
+			s.refuse(at, keyword, "it leads nowhere")
 			return nil
 		}
 	}

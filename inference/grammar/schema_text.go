@@ -1,7 +1,6 @@
 package grammar
 
 import (
-	"regexp/syntax"
 	"strings"
 )
 
@@ -54,6 +53,10 @@ func (s *schemas) newText(set []part) expr {
 			d, err := s.patternDFA(pattern)
 			restrict(p.schema, "pattern", d, err)
 		}
+		if pattern := p.schema.get(keyNotPattern); pattern != nil {
+			d, err := s.withoutPattern(pattern)
+			restrict(p.schema, "pattern", d, err)
+		}
 		if format := p.schema.get("format"); format != nil {
 			d, err := s.shared.format(format)
 			if d != nil || err != nil {
@@ -66,6 +69,13 @@ func (s *schemas) newText(set []part) expr {
 	}
 	if most >= 0 && most < least {
 		return nothing{}
+	}
+	if excluded := s.excluded(set); len(excluded) > 0 {
+		d, err := s.withoutStrings(excluded)
+		restrict(set[0].schema, "enum", d, err)
+		if s.err != nil {
+			return nothing{}
+		}
 	}
 	if content == nil {
 		return token{&terminal{dfa: s.json.text.dfa, counts: true, min: least, max: most}}
@@ -114,20 +124,45 @@ func (s *schemas) count(at *value, keyword string) int32 {
 	return int32(r.Num().Int64())
 }
 
+// withoutStrings is the automaton of the JSON strings but for some, given as JSON.
+func (s *schemas) withoutStrings(excluded map[string]bool) (*dfa, error) {
+	var texts []string
+	for text := range excluded {
+		if text[0] == '"' {
+			texts = append(texts, text)
+		}
+	}
+	return s.withoutTexts(texts)
+}
+
 // patternDFA is the automaton of the JSON strings in which a pattern is found.
 func (s *schemas) patternDFA(pattern *value) (*dfa, error) {
 	if pattern.kind != isString {
 		return nil, errorf("must be a string")
 	}
-	return s.pattern(pattern.text)
+	return s.pattern(pattern.text, false)
 }
 
-// pattern is patternDFA of an expression. It is made once for a schema.
-func (s *schemas) pattern(source string) (*dfa, error) {
+// withoutPattern is the automaton of the JSON strings in which a pattern is found by no dialect.
+func (s *schemas) withoutPattern(pattern *value) (*dfa, error) {
+	if pattern.kind != isString {
+		return nil, errorf("must be a string")
+	}
+	d, err := s.pattern(pattern.text, true)
+	if err != nil {
+		return nil, err
+	}
+	return subtract(s.budget, s.shared.name, d)
+}
+
+// pattern is the automaton of the JSON strings in which an expression is found by all dialects, or by any of them. It is made
+// once for a schema.
+func (s *schemas) pattern(source string, wide bool) (*dfa, error) {
+	source = fromECMA(source, wide)
 	if d := s.patterns[source]; d != nil {
 		return d, nil
 	}
-	e, err := parsePattern(source)
+	e, err := parseRegexp(source)
 	if err != nil {
 		return nil, err
 	}
@@ -139,21 +174,23 @@ func (s *schemas) pattern(source string) (*dfa, error) {
 	return d, nil
 }
 
-// parsePattern parses an expression of ECMA 262 as far as RE2 has it too.
-func parsePattern(source string) (*syntax.Regexp, error) { return parseRegexp(fromECMA(source)) }
+// blanks are the characters that some dialect counts among white space, besides RE2's.
+const blanks = `\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}\x{feff}\x1c-\x1f`
 
 // fromECMA spells what ECMA 262 spells otherwise than RE2: \uXXXX, \cX and \d and its like in dialects that know Unicode.
-// Where dialects differ in what a class excludes, the narrower one is taken.
-func fromECMA(source string) string {
-	const blanks = `\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}\x{feff}\x1c-\x1f`
+// Where dialects differ in what a class holds, the narrower one is taken, or the wider.
+func fromECMA(source string, wide bool) string {
 	var b strings.Builder
-	class := false
+	if wide && strings.Contains(source, ".") {
+		b.WriteString("(?s)")
+	}
+	class, negated := false, false
 	for i := 0; i < len(source); i++ {
 		c := source[i]
 		if c == '[' && !class {
 			class = true
 			b.WriteByte(c)
-			if strings.HasPrefix(source[i+1:], "^") {
+			if negated = strings.HasPrefix(source[i+1:], "^"); negated {
 				i++
 				b.WriteByte('^')
 			}
@@ -172,6 +209,10 @@ func fromECMA(source string) string {
 		}
 		i++
 		switch next := source[i]; {
+		case strings.IndexByte("dws", next) >= 0 && wide != (class && negated): // of what is excluded, the opposite
+			b.WriteString(wideClass(next, class))
+		case wide && strings.IndexByte("DWS", next) >= 0: // what some dialect takes
+			b.WriteString(`\` + string(next))
 		case next == 'u' && i+4 < len(source) && isHex(source[i+1:i+5]):
 			b.WriteString(`\x{` + source[i+1:i+5] + `}`)
 			i += 4
@@ -196,6 +237,23 @@ func fromECMA(source string) string {
 	return b.String()
 }
 
+// wideClass is what \d, \w or \s hold in the dialect where they hold most; within is within brackets.
+func wideClass(name byte, within bool) string {
+	var of string
+	switch name {
+	case 'd':
+		of = `\p{Nd}`
+	case 'w':
+		of = `\w\pL\pN\pM\p{Pc}`
+	default:
+		of = `\s\v` + blanks
+	}
+	if within {
+		return of
+	}
+	return "[" + of + "]"
+}
+
 func isHex(text string) bool {
 	for i := range len(text) {
 		if unhex(text[i]) < 0 {
@@ -203,83 +261,6 @@ func isHex(text string) bool {
 		}
 	}
 	return true
-}
-
-// formatPattern is the expression of a format; "" of one that is not known.
-func formatPattern(name string) string {
-	const (
-		// A year is not 0000, which readers of dates refuse. Then the days that every month has, and those that some have.
-		year  = `(?:[0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)`
-		date  = `(?:` + year + `-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)-02-29)`
-		time  = `(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])`
-		octet = `(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])`
-		ipv4  = octet + `(?:\.` + octet + `){3}`
-		h16   = `[0-9a-fA-F]{1,4}`
-		ipv6  = `(?:(?:` + h16 + `:){7}` + h16 + `|(?:` + h16 + `:){1,7}:|(?:` + h16 + `:){1,6}:` + h16 +
-			`|(?:` + h16 + `:){1,5}(?::` + h16 + `){1,2}|(?:` + h16 + `:){1,4}(?::` + h16 + `){1,3}|(?:` + h16 + `:){1,3}(?::` + h16 + `){1,4}` +
-			`|(?:` + h16 + `:){1,2}(?::` + h16 + `){1,5}|` + h16 + `:(?::` + h16 + `){1,6}|:(?:(?::` + h16 + `){1,7}|:)|::(?:ffff:)?` + ipv4 + `)`
-		label  = `[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?`
-		host   = label + `(?:\.` + label + `){0,2}`
-		pchar  = `(?:[a-zA-Z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})`
-		number = `[0-9]+`
-	)
-	switch name {
-	case "date":
-		return date
-	case "time":
-		return time
-	case "date-time":
-		return date + `T` + time
-	case "duration":
-		return `P(?:` + number + `W|` + number + `Y(?:` + number + `M(?:` + number + `D)?)?|` + number + `M(?:` + number + `D)?|` + number + `D|(?:` + number + `D)?T(?:` + number + `H(?:` + number + `M(?:` + number + `S)?)?|` + number + `M(?:` + number + `S)?|` + number + `S))`
-	case "uuid":
-		return `[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}`
-	case "email":
-		return `[a-zA-Z0-9_+-]{1,32}(?:\.[a-zA-Z0-9_+-]{1,15}){0,2}@` + host
-	case "hostname":
-		return host
-	case "ipv4":
-		return ipv4
-	case "ipv6":
-		return ipv6
-	case "uri":
-		return `[a-zA-Z][a-zA-Z0-9+.-]*:(?://` + host + `(?::[0-9]{1,5})?(?:/` + pchar + `*)*|` + pchar + `(?:` + pchar + `|/)*)(?:\?(?:` + pchar + `|[/?])*)?(?:#(?:` + pchar + `|[/?])*)?`
-	case "uri-reference":
-		return `(?:/` + pchar + `*)+(?:\?(?:` + pchar + `|[/?])*)?(?:#(?:` + pchar + `|[/?])*)?`
-	case "json-pointer":
-		return `(?:/(?:[^/~]|~[01])*)*`
-	}
-	return ""
-}
-
-// format is the automaton of the JSON strings of a format; nil of one that says nothing about strings.
-func (d *jsonDFAs) format(format *value) (*dfa, error) {
-	if format.kind != isString {
-		return nil, errorf("must be a string")
-	}
-	pattern := formatPattern(format.text)
-	if pattern == "" {
-		switch format.text {
-		case "int32", "int64", "float", "double", "uint32", "uint64", "int", "integer", "number":
-			return nil, nil //nolint:nilnil // OpenAPI's formats of numbers say nothing about strings
-		}
-		return nil, errorf("this format is not supported")
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if known := d.formats[format.text]; known != nil {
-		return known, nil
-	}
-	e, err := parseRegexp(`^(?:` + pattern + `)$`)
-	if err != nil {
-		return nil, err
-	}
-	made, err := contentDFA(nil, e)
-	if err != nil {
-		return nil, err
-	}
-	d.formats[format.text] = made.share(",:]} \n")
-	return made, nil
 }
 
 // ofLength is the automaton of those strings of d that have least to most characters; most -1: or more.

@@ -1,0 +1,285 @@
+package grammar
+
+// The negation of a schema is a choice: what a keyword of it says does not hold, for one of them. Each alternative is a schema of
+// positive keywords or of keywords of our own, in which further negations stand as not, so that it is found step by step and a
+// schema that refers to itself needs no special care.
+
+// negation is the schema of the values that do not satisfy another. It refuses those of which that cannot be said.
+func (s *schemas) negation(of *value) *value {
+	switch of.kind {
+	case isBool:
+		if of.truth {
+			return s.never()
+		}
+		return s.always()
+	case isObject:
+	default:
+		s.refuse(of, "", "a schema must be an object, true or false")
+		return s.never()
+	}
+	return s.makeOnce(of, "negation", func() *value {
+		var alternatives []*value
+		for _, m := range of.members {
+			alternatives = append(alternatives, s.fails(of, m)...)
+		}
+		return s.either(of, alternatives...)
+	})
+}
+
+// fails is the schemas of the values for which a keyword does not hold.
+//
+//nolint:gocognit,gocyclo,cyclop,funlen,maintidx // a case for each keyword
+func (s *schemas) fails(of *value, m member) []*value {
+	one := func(v *value) []*value { return []*value{v} }
+	bounded := func(typeName, keyword string, by int32) []*value {
+		n := s.count(of, m.name)
+		if n+by < 0 || n < 0 || n >= maxRepeat {
+			return nil
+		}
+		return one(s.oneType(of, typeName, member{keyword, s.makeCount(n + by)}))
+	}
+	switch m.name {
+	case "type":
+		return s.failsType(of)
+	case "enum", "const":
+		return s.failsList(of, m)
+	case "minimum":
+		return one(s.oneType(of, "number", member{"exclusiveMaximum", m.value}))
+	case "exclusiveMinimum":
+		return one(s.oneType(of, "number", member{"maximum", m.value}))
+	case "maximum":
+		return one(s.oneType(of, "number", member{"exclusiveMinimum", m.value}))
+	case "exclusiveMaximum":
+		return one(s.oneType(of, "number", member{"minimum", m.value}))
+	case "multipleOf":
+		return one(s.oneType(of, "number", member{keyNotMultiple, m.value}))
+	case "minLength":
+		return bounded("string", "maxLength", -1)
+	case "maxLength":
+		return bounded("string", "minLength", 1)
+	case "minItems":
+		return bounded("array", "maxItems", -1)
+	case "maxItems":
+		return bounded("array", "minItems", 1)
+	case "minProperties":
+		return bounded("object", "maxProperties", -1)
+	case "maxProperties":
+		return bounded("object", "minProperties", 1)
+	case "pattern":
+		return one(s.oneType(of, "string", member{keyNotPattern, m.value}))
+	case "items", "additionalItems":
+		return s.failsItems(of, m)
+	case "prefixItems":
+		return s.failsPrefix(of, s.list(of, m.name, m.value))
+	case "required":
+		var out []*value
+		for _, name := range m.value.items {
+			out = append(out, s.without(of, name.text))
+		}
+		return out
+	case "properties":
+		var out []*value
+		for _, p := range m.value.members {
+			out = append(out, s.with(of, p.name, s.not(p.value)))
+		}
+		return out
+	case "additionalProperties":
+		return s.failsAdditional(of, m)
+	case "contains":
+		return s.failsContains(of)
+	case "minContains", "maxContains", "then", "else":
+		return nil // with contains and if
+	case "not":
+		return one(m.value)
+	case "allOf":
+		var out []*value
+		for _, sub := range s.list(of, m.name, m.value) {
+			out = append(out, s.not(sub))
+		}
+		return out
+	case "anyOf", "oneOf":
+		return s.failsChoice(of, m)
+	case "$ref", "$dynamicRef":
+		if to := s.resolve(of, m.name, m.value); to != nil {
+			return one(s.not(to))
+		}
+		return nil
+	case "if":
+		var out []*value
+		if then := of.get("then"); then != nil {
+			out = append(out, s.both(of, m.value, s.not(then)))
+		}
+		if otherwise := of.get("else"); otherwise != nil {
+			out = append(out, s.both(of, s.not(m.value), s.not(otherwise)))
+		}
+		return out
+	case "dependentSchemas", "dependentRequired", "dependencies":
+		var out []*value
+		for _, d := range s.dependent(of, m) {
+			out = append(out, s.not(d))
+		}
+		return out
+	case "format", "patternProperties", "propertyNames", "uniqueItems", "unevaluatedItems", "unevaluatedProperties":
+		if !asksNothing(m) {
+			s.refuse(of, m.name, "cannot be enforced within not, or in a oneOf or if that needs its opposite")
+		}
+	case keyExcept, keyNotPattern, keyNotMultiple, keySome:
+		s.refuse(of, "", "a negation of this negation cannot be enforced")
+	default:
+		if why := refusedKeyword(m.name); why != "" {
+			s.refuse(of, m.name, why)
+		}
+	}
+	return nil
+}
+
+// asksNothing says whether the value of a keyword lets every value be.
+func asksNothing(m member) bool {
+	switch m.value.kind {
+	case isBool:
+		return m.value.truth != (m.name == "uniqueItems")
+	case isObject:
+		return len(m.value.members) == 0
+	case isString:
+		return isNumberFormat(m.value.text)
+	case isNull, isNumber, isArray:
+	}
+	return false
+}
+
+// failsType is the schema of the values of all other types.
+func (s *schemas) failsType(of *value) []*value {
+	others := allTypes &^ s.typesOf(of)
+	if others == 0 {
+		return nil
+	}
+	names := s.makeArray(of)
+	for _, t := range typeNames {
+		if others&t.set == t.set && (t.name != "integer" || others&typeNumber == 0) && (t.name != typeFraction || others&typeInteger == 0) {
+			names.items = append(names.items, s.makeString(t.name))
+		}
+	}
+	return []*value{s.makeObject(of, member{"type", names})}
+}
+
+// failsList is the schema of the values that an enum or a const does not list.
+func (s *schemas) failsList(of *value, m member) []*value {
+	items := m.value.items
+	if m.name == "const" {
+		items = []*value{m.value}
+	}
+	scalars := s.makeArray(m.value)
+	all := []*value{s.makeObject(of, member{keyExcept, scalars})}
+	for _, item := range items {
+		if item.kind == isArray || item.kind == isObject {
+			all = append(all, s.not(s.structure(item)))
+		} else {
+			scalars.items = append(scalars.items, item)
+		}
+	}
+	return []*value{s.both(of, all...)}
+}
+
+// failsItems is the schemas of the arrays in which an item behind the first ones does not satisfy items.
+func (s *schemas) failsItems(of *value, m member) []*value {
+	prefix := of.get("prefixItems")
+	if items := of.get("items"); items != nil && items.kind == isArray { // of older drafts
+		if m.name == "items" {
+			return s.failsPrefix(of, items.items)
+		}
+		prefix = items
+	} else if m.name == "additionalItems" {
+		return nil
+	}
+	length := 0
+	if prefix != nil {
+		length = len(prefix.items)
+	}
+	switch {
+	case m.value.kind == isBool && m.value.truth:
+		return nil
+	case m.value.kind == isBool:
+		return []*value{s.oneType(of, "array", member{"minItems", s.makeCount(int32(length + 1))})}
+	case length == 0:
+		return []*value{s.oneType(of, "array", member{"contains", s.not(m.value)})}
+	}
+	s.refuse(of, m.name, "behind other items it cannot be enforced within not, or in a oneOf or if that needs its opposite")
+	return nil
+}
+
+// failsPrefix is the schemas of the arrays of which one of the first items does not satisfy its schema.
+func (s *schemas) failsPrefix(of *value, prefix []*value) []*value {
+	var out []*value
+	for i, item := range prefix {
+		first := s.makeArray(of)
+		for range i {
+			first.items = append(first.items, s.always())
+		}
+		first.items = append(first.items, s.not(item))
+		s.fail(s.budget.spend(i))
+		out = append(out, s.oneType(of, "array", member{"minItems", s.makeCount(int32(i + 1))}, member{"prefixItems", first}))
+	}
+	return out
+}
+
+// failsAdditional is the schema of the objects that have a property that no keyword of the schema names and that does not satisfy
+// additionalProperties.
+func (s *schemas) failsAdditional(of *value, m member) []*value {
+	if asksNothing(m) {
+		return nil
+	}
+	if of.get("patternProperties") != nil {
+		s.refuse(of, m.name, "beside patternProperties it cannot be enforced within not, or in a oneOf or if that needs its opposite")
+		return nil
+	}
+	members := []member{{keySome, s.not(m.value)}}
+	if properties := of.get("properties"); properties != nil {
+		names := s.makeObject(of)
+		for _, p := range properties.members {
+			names.members = append(names.members, member{p.name, s.always()})
+			names.byName[p.name] = s.always()
+		}
+		members = append(members, member{"properties", names})
+	}
+	return []*value{s.oneType(of, "object", members...)}
+}
+
+// failsContains is the schemas of the arrays with too few or too many items that satisfy contains.
+func (s *schemas) failsContains(of *value) []*value {
+	least, most := s.containsBounds(of)
+	contains := member{"contains", of.get("contains")}
+	var out []*value
+	if least > 0 {
+		out = append(out, s.oneType(of, "array", contains, member{"minContains", s.makeCount(0)}, member{"maxContains", s.makeCount(least - 1)}))
+	}
+	if most >= 0 {
+		out = append(out, s.oneType(of, "array", contains, member{"minContains", s.makeCount(most + 1)}))
+	}
+	return out
+}
+
+// maxNegatedOneOf bounds the schemas of a oneOf that is negated, since each pair of them may hold.
+const maxNegatedOneOf = 8
+
+// failsChoice is the schemas of the values for which none of several schemas holds, or, of oneOf, more than one.
+func (s *schemas) failsChoice(of *value, m member) []*value {
+	group := s.list(of, m.name, m.value)
+	none := make([]*value, 0, len(group))
+	for _, sub := range group {
+		none = append(none, s.not(sub))
+	}
+	out := []*value{s.both(of, none...)}
+	if m.name == "anyOf" {
+		return out
+	}
+	if len(group) > maxNegatedOneOf {
+		s.refuse(of, m.name, "of more than "+itoa(maxNegatedOneOf)+" schemas cannot be enforced within not")
+		return nil
+	}
+	for i, a := range group {
+		for _, b := range group[:i] {
+			out = append(out, s.both(of, a, b))
+		}
+	}
+	return out
+}
