@@ -62,7 +62,7 @@ func (m *Model) Explain(ctx context.Context, request ExplainRequest) (Explanatio
 		Cache: request.Cache, Arrival: request.Arrival,
 	}
 	var segments []Attribution
-	scores, summary, err := m.account(ctx, semconv.OperationExplain, &shared, func(ctx context.Context) ([]Score, Summary, error) {
+	scores, summary, err := accounted(ctx, m, semconv.OperationExplain, &shared, func(ctx context.Context) ([]Score, Summary, error) {
 		segments = cut(request.Input, request.Unit)
 		texts, err := m.variants(ctx, request.Input, segments, request.Answer)
 		if err != nil {

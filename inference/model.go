@@ -48,6 +48,8 @@ type Config struct {
 	Calls     answer.CallFormat // how the model calls tools
 	Reasoning answer.Reasoning  // how it reasons; the zero value: it does not
 
+	Pooling Pooling // of embeddings, by default; PoolingDefault is the mean
+
 	Replicas []Replica // at least one
 	// Replaces is the model of this name whose place the new one will take. Their figures are reported as one model's, as
 	// long as both run; what the old one counted stays counted. nil: there is none.
@@ -78,6 +80,8 @@ type Info struct {
 	Templates     []string // names of the chat templates, the default one first
 	Calls         answer.CallFormat
 	Reasoning     string // name of the form of reasoning; "": none
+	EmbeddingSize int    // values of a vector; 0: the model gives none
+	Pooling       string // name of the kind of pooling that Embed uses by default; "": the model gives no vectors
 	Replicas      []ReplicaInfo
 }
 
@@ -169,6 +173,7 @@ func (m *Model) Info() Info {
 		Name: c.Name, Architecture: c.Architecture, Quantization: c.Quantization,
 		ContextLength: c.ContextLength, VocabSize: c.Tokenizer.Size(), EOSTokenIDs: c.EOSTokenIDs,
 		HasChat: m.HasChat(), Templates: m.Templates(), Calls: c.Calls, Reasoning: c.Reasoning.Name, Replicas: m.pool.info(),
+		EmbeddingSize: m.EmbeddingSize(), Pooling: m.Pooling().String(),
 	}
 }
 

@@ -115,6 +115,15 @@ func (p *pool) serves() bool {
 	return false
 }
 
+// hiddenSize is the size of the hidden states that every replica gives; 0 if one gives none.
+func (p *pool) hiddenSize() int {
+	size := p.replicas[0].current().Limits().HiddenSize
+	for _, r := range p.replicas[1:] {
+		size = min(size, r.current().Limits().HiddenSize)
+	}
+	return size
+}
+
 // stats are the figures of all replicas together.
 func (p *pool) stats() (sum engine.Stats) {
 	for _, r := range p.replicas {

@@ -20,6 +20,9 @@ type Replica struct {
 	Device string // as the operator wrote it, e.g. "cpu:threads=2"
 	Engine *engine.Engine
 
+	// NoEmbeddings says why the engine's session gives no hidden states; "": it gives some, or does not say.
+	NoEmbeddings string
+
 	// Rebuild makes an engine in the place of one that failed, whose Run has returned. It is called by one goroutine at a
 	// time and never once Model.Run has returned. nil: a replica that fails stays out.
 	Rebuild func(ctx context.Context) (*engine.Engine, error)

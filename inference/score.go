@@ -43,7 +43,7 @@ type Score struct {
 // Score computes how likely continuations are, in the order of the request. The input is computed once, where the prefix
 // cache can hold it. Errors are those of Generate and of Stream.Next.
 func (m *Model) Score(ctx context.Context, request ScoreRequest) ([]Score, Summary, error) {
-	return m.account(ctx, semconv.OperationScore, &request, func(ctx context.Context) ([]Score, Summary, error) {
+	return accounted(ctx, m, semconv.OperationScore, &request, func(ctx context.Context) ([]Score, Summary, error) {
 		before, err := m.scoreContext(ctx, request.Input)
 		if err != nil {
 			return nil, Summary{}, err
@@ -63,10 +63,10 @@ func (m *Model) Score(ctx context.Context, request ScoreRequest) ([]Score, Summa
 	})
 }
 
-// account runs what a request asks for in a span of its own, and counts it.
-func (m *Model) account(
-	ctx context.Context, operation string, request *ScoreRequest, run func(context.Context) ([]Score, Summary, error),
-) ([]Score, Summary, error) {
+// accounted runs what a request asks for in a span of its own, and counts it.
+func accounted[T any](
+	ctx context.Context, m *Model, operation string, request *ScoreRequest, run func(context.Context) (T, Summary, error),
+) (T, Summary, error) {
 	ctx, span := m.tracer.Start(ctx, operation+" "+m.config.Name, trace.WithTimestamp(request.Arrival))
 	call := &account{model: m, operation: operation, tenant: request.Tenant, arrival: request.Arrival, span: span}
 	if span.IsRecording() {
@@ -78,9 +78,9 @@ func (m *Model) account(
 			semconv.GenAIResponseModel.String(m.config.Name),
 		)
 	}
-	scores, summary, err := run(ctx)
+	result, summary, err := run(ctx)
 	call.end(ctx, summary, nil, err)
-	return scores, summary, err
+	return result, summary, err
 }
 
 // scored is a prompt of which the tokens from one on are scored.

@@ -195,6 +195,7 @@ func failureType(err error) string {
 		expired     *ExpiredError
 		late        *TooLateError
 		slow        *SlowReaderError
+		none        *NoEmbeddingsError
 	)
 	switch {
 	case err == nil:
@@ -205,6 +206,8 @@ func failureType(err error) string {
 		return "deadline_exceeded"
 	case errors.As(err, &invalid):
 		return "invalid_argument"
+	case errors.As(err, &none):
+		return "failed_precondition"
 	case errors.As(err, &full):
 		return "queue_full"
 	case errors.As(err, &unavailable):

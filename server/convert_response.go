@@ -144,6 +144,7 @@ func describe(entry inference.Entry) *sluicev1.Model {
 	out.ChatTemplates = info.Templates
 	out.ToolCallFormat = string(info.Calls)
 	out.ReasoningFormat = info.Reasoning
+	out.EmbeddingSize, out.Pooling = count(info.EmbeddingSize), info.Pooling
 	out.Replicas = make([]*sluicev1.Replica, len(info.Replicas))
 	for i, replica := range info.Replicas {
 		out.Replicas[i] = &sluicev1.Replica{

@@ -174,7 +174,11 @@ func (a *app) openReplicas(
 		if err != nil {
 			return nil, err
 		}
-		replicas = append(replicas, inference.Replica{Device: device.String(), Engine: e, Rebuild: renewed(session, config)})
+		replica := inference.Replica{Device: device.String(), Engine: e, Rebuild: renewed(session, config)}
+		if err := session.NoHiddenStates(); err != nil {
+			replica.NoEmbeddings = err.Error()
+		}
+		replicas = append(replicas, replica)
 	}
 	return replicas, nil
 }

@@ -95,6 +95,10 @@ func (s *Session) openAlone(options *onnx.SessionOptions) (*onnx.DynamicAdvanced
 		s.noHidden = &model.NoHiddenStatesError{Reason: "the device is not the CPU"}
 		return byPath()
 	}
+	if c.Graph.Masked != nil || c.Graph.Hybrid != nil { // nothing in the file would change it
+		_, s.noHidden = c.Graph.HiddenStates(&modelonnx.Model{})
+		return byPath()
+	}
 	raw, err := os.ReadFile(c.Model)
 	if err != nil {
 		return nil, err

@@ -40,6 +40,7 @@ const (
 	Provider                = "sluice"          // gen_ai.provider.name
 	OperationChat           = "chat"            // gen_ai.operation.name
 	OperationTextCompletion = "text_completion" // gen_ai.operation.name
+	OperationEmbeddings     = "embeddings"      // gen_ai.operation.name
 	OperationScore          = "score"           // ours, since the conventions have none
 	OperationExplain        = "explain"         // as above
 	TokenTypeInput          = "input"           // gen_ai.token.type

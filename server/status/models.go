@@ -20,7 +20,7 @@ func (e *AdminOnlyError) Error() string {
 	return e.Method + " is served on the admin address only, which the server's --admin-addr opens"
 }
 
-// ofModels maps the errors of changing what is served; nil if err is none of them.
+// ofModels maps the errors of changing what is served, and of what a model cannot do; nil if err is none of them.
 func ofModels(err error) *status.Status {
 	if e, ok := errors.AsType[*AdminOnlyError](err); ok {
 		return with(codes.PermissionDenied, e.Error(), errorInfo(ReasonAdminOnly, nil))
@@ -35,6 +35,9 @@ func ofModels(err error) *status.Status {
 	}
 	if e, ok := errors.AsType[*inference.DefaultModelError](err); ok {
 		return with(codes.FailedPrecondition, e.Error(), errorInfo(ReasonDefaultModel, map[string]string{"model": e.Model}))
+	}
+	if e, ok := errors.AsType[*inference.NoEmbeddingsError](err); ok {
+		return with(codes.FailedPrecondition, e.Error(), errorInfo(ReasonNoEmbeddings, map[string]string{"model": e.Model}))
 	}
 	if e, ok := errors.AsType[*inference.LoadError](err); ok {
 		return ofLoad(e)

@@ -42,6 +42,7 @@ const (
 	ReasonNoModelStore   = "NO_MODEL_STORE"   // FAILED_PRECONDITION: the server loads nothing at run time
 	ReasonBrokenModel    = "BROKEN_MODEL"     // FAILED_PRECONDITION: the folder cannot be served
 	ReasonMemory         = "OUT_OF_MEMORY"    // RESOURCE_EXHAUSTED: the model does not fit
+	ReasonNoEmbeddings   = "NO_EMBEDDINGS"    // FAILED_PRECONDITION: the model gives none
 )
 
 // ModelResource is the resource type of a ResourceInfo that names a model.
