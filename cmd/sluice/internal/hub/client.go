@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
@@ -35,7 +36,7 @@ type Client struct {
 	Attempts int
 	Wait     time.Duration
 
-	transport http.RoundTripper       // nil: http.DefaultTransport; for tests
+	transport http.RoundTripper       // nil: patientTransport; for tests
 	fsync     func(path string) error // nil: fsync; for tests
 }
 
@@ -53,12 +54,7 @@ const (
 func (c *Client) http() *http.Client {
 	transport := c.transport
 	if transport == nil {
-		t, ok := http.DefaultTransport.(*http.Transport)
-		if ok {
-			t = t.Clone()
-			t.ResponseHeaderTimeout = headerTimeout
-			transport = t
-		}
+		transport = patientTransport()
 	}
 	return &http.Client{
 		Transport: transport,
@@ -76,6 +72,20 @@ func (c *Client) http() *http.Client {
 		},
 	}
 }
+
+// patientTransport is http.DefaultTransport with a bound on the wait for an answer. It is one for all requests, which share
+// its connections.
+//
+//nolint:gochecknoglobals // as http.DefaultTransport is
+var patientTransport = sync.OnceValue(func() http.RoundTripper {
+	t, ok := http.DefaultTransport.(*http.Transport)
+	if !ok { // somebody replaced it
+		return http.DefaultTransport
+	}
+	t = t.Clone()
+	t.ResponseHeaderTimeout = headerTimeout
+	return t
+})
 
 // url is an address on the hub; parts are escaped, but for slashes in those of a file.
 func (c *Client) url(parts ...string) string {
