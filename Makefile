@@ -56,16 +56,21 @@ test-python: setup $(VENV)/.stamp ## Test the Python client against the real ser
 
 .PHONY: conformance
 conformance: export CONFORMANCE_RESULTS = $(CURDIR)/bin/conformance
-conformance: setup $(VENV)/.stamp ## Put the clients to their conformance suite and write the table of clients/conformance/README.md (needs npm).
+conformance: setup $(VENV)/.stamp ## Put the clients to their conformance suite and write the table of clients/conformance/README.md (needs npm, and a JDK and Maven).
 	rm -rf bin/conformance && mkdir bin/conformance
 	go test -count=1 -run TestConformance ./clients/conformance
 	$(VENV)/bin/python -m pytest -q clients/python -k conformance
 	cd clients/typescript && npm ci --ignore-scripts --no-audit --no-fund && npm run -s conformance
+	mvn -B -ntp -f clients/java test -Dtest=ConformanceTest
 	go run ./clients/conformance/table bin/conformance
 
 .PHONY: test-typescript
 test-typescript: setup $(VENV)/.stamp ## Test the TypeScript client against the real server, and that its generated code is up to date (needs npm).
 	cd clients/typescript && npm ci --ignore-scripts --no-audit --no-fund && npm run -s check && npm test
+
+.PHONY: test-java
+test-java: setup ## Test the Java client against the real server, and pack what a release publishes (needs a JDK of 17 or newer and Maven).
+	mvn -B -ntp -f clients/java verify
 
 .PHONY: test-deploy
 test-deploy: build $(TOOLS)/helm $(TOOLS)/schemacheck $(VENV)/.deploy.stamp ## Render the Helm chart and hold it and the examples of deploy/ to published schemas and to the server.
@@ -214,7 +219,7 @@ sbom: $(TOOLS)/cyclonedx-gomod ## Write bin/sluice.cdx.json, the bill of materia
 
 .PHONY: clean
 clean: ## Remove what the targets made here; the cache stays.
-	rm -rf bin $(TOOLS) $(VENV) coverage.out coverage.html clients/typescript/{node_modules,.build,dist}
+	rm -rf bin $(TOOLS) $(VENV) coverage.out coverage.html clients/typescript/{node_modules,.build,dist} clients/java/{,example/}target
 
 # Tools are modules of their own under .tools, so that what they require does not mix with what Sluice requires.
 .PHONY: test-tools
