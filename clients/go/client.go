@@ -80,6 +80,13 @@ func (c *Client) Explain(
 	return wrap(c.inference.Explain(ctx, req, opts...))
 }
 
+// Embed computes a vector for each of several inputs, which [Texts] makes of texts. A failure is an [*Error].
+func (c *Client) Embed(
+	ctx context.Context, req *sluicev1.EmbedRequest, opts ...grpc.CallOption,
+) (*sluicev1.EmbedResponse, error) {
+	return wrap(c.inference.Embed(ctx, req, opts...))
+}
+
 // Models lists the served models, the default one first. A failure is an [*Error].
 func (c *Client) Models(ctx context.Context, opts ...grpc.CallOption) ([]*sluicev1.Model, error) {
 	res, err := wrap(c.models.ListModels(ctx, &sluicev1.ListModelsRequest{}, opts...))

@@ -20,6 +20,15 @@ func Chat(messages ...*sluicev1.Message) *sluicev1.GenerateRequest {
 	return &sluicev1.GenerateRequest{Input: &sluicev1.GenerateRequest_Chat{Chat: &sluicev1.Chat{Messages: messages}}}
 }
 
+// Texts makes a request for the vectors of texts. The caller sets what else it wants in the returned message.
+func Texts(texts ...string) *sluicev1.EmbedRequest {
+	req := &sluicev1.EmbedRequest{Inputs: make([]*sluicev1.EmbedInput, len(texts))}
+	for i, text := range texts {
+		req.Inputs[i] = &sluicev1.EmbedInput{Input: &sluicev1.EmbedInput_Text{Text: text}}
+	}
+	return req
+}
+
 // System is a message that tells the model how to behave.
 func System(content string) *sluicev1.Message {
 	return &sluicev1.Message{Role: "system", Content: content}

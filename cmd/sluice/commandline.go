@@ -22,6 +22,9 @@ type commandLine struct {
 	Serve    serveCmd    `cmd:"" help:"Serve models over gRPC."`
 	Generate generateCmd `cmd:"" help:"Ask a running server and stream the answer."`
 	Chat     chatCmd     `cmd:"" help:"Talk with a running server's model in the terminal."`
+	Embed    embedCmd    `cmd:"" help:"Turn texts into vectors, by a running server."`
+	Score    scoreCmd    `cmd:"" help:"Say how likely texts are behind a prompt, by a running server."`
+	Explain  explainCmd  `cmd:"" help:"Say which parts of a prompt make an answer likely, by a running server."`
 	Models   modelsCmd   `cmd:"" help:"List the models of a running server."`
 	Tokenize tokenizeCmd `cmd:"" help:"Turn text into token ids, by a running server or a tokenizer file."`
 	Render   renderCmd   `cmd:"" help:"Render conversations through a chat template file."`
@@ -53,8 +56,9 @@ Start with:
   sluice generate "Name three rivers."  in another
 
 Every option is also a variable (--grpc-addr is SLUICE_GRPC_ADDR) and a key of the YAML file given by --config. But
---model of generate and tokenize is SLUICE_CLIENT_MODEL, --device of setup is SLUICE_SETUP_DEVICE, and --model of models,
---print-config, --version and --help have no variable; the last three are no keys either.
+--model of generate, embed, score, explain and tokenize is SLUICE_CLIENT_MODEL, --device of setup is
+SLUICE_SETUP_DEVICE, and --model of models, --print-config, --version and --help have no variable; the last three are
+no keys either.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not set up (run sluice setup), 4 the server refused (no
 server at all is 1), 130 interrupted.`
