@@ -210,6 +210,8 @@ def test_server(server_addr: str) -> None:
             assert await client.count_tokens(messages=messages) > await client.count_tokens("Name three rivers.")
             paris, london = await client.score(PROMPTS[0], [" Paris", " London"])
             assert paris.log_likelihood > london.log_likelihood
+            vectors = await client.embed(["One", "Two"])
+            assert vectors[0] == (await client.embed("One"))[0] != vectors[1]
             explanation = await client.explain("One. Two", answer=" three")
             assert [(a.start, a.end) for a in explanation.attributions] == [(0, 5), (5, 8)]
             with pytest.raises(NotFound):

@@ -21,7 +21,7 @@ from sluice_client import (
     NotFound,
     build_request,
 )
-from sluice_client.v1.inference_pb2 import EXPLAIN_UNIT_WORD
+from sluice_client.v1.inference_pb2 import EXPLAIN_UNIT_WORD, POOLING_LAST
 from sluice_client.v1.models_pb2 import MODEL_STATE_READY
 
 PROMPTS = [
@@ -141,6 +141,22 @@ def test_score(client: Client) -> None:
     assert [v.field for v in caught.value.field_violations] == ["continuations[1]"]
     with pytest.raises(TypeError, match="exactly one"):
         client.score(continuations=["x"])
+
+
+def test_embed(client: Client) -> None:
+    texts = ["The cat sleeps.", "A rocket flies to the moon, and nobody is in it."]
+    vectors = client.embed(texts)
+    size = client.model().embedding_size
+    assert [len(v) for v in vectors] == [size, size]
+    assert sum(x * x for x in vectors[0]) == pytest.approx(1, abs=1e-5)
+    # Company does not show: alone, and as its tokens, a text has the same vector to the bit.
+    ids = [t.id for t in client.tokenize(texts[1])]
+    assert client.embed(texts[1]) == [vectors[1]] == client.embed([ids])
+    (last,) = client.embed([texts[0]], pooling=POOLING_LAST, normalize=False, dimensions=8)
+    assert len(last) == 8 and last != vectors[0][:8]
+    with pytest.raises(InvalidArgument) as caught:
+        client.embed(["x", ""])
+    assert [v.field for v in caught.value.field_violations] == ["inputs[1].text"]
 
 
 def test_explain(client: Client) -> None:

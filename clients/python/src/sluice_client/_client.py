@@ -11,16 +11,19 @@ import grpc
 
 from sluice_client._connection import TLS, connection
 from sluice_client._errors import deadline_of, from_rpc
-from sluice_client._messages import count_request, explain_request, generate_request, score_request
+from sluice_client._messages import count_request, embed_request, explain_request, generate_request, score_request
 from sluice_client._request import Message, Options
 from sluice_client._results import Generation, generation_of
 from sluice_client._stream import Stream
 from sluice_client.v1.inference_pb2 import (
     EXPLAIN_UNIT_UNSPECIFIED,
+    POOLING_UNSPECIFIED,
     ContinuationScore,
+    EmbedResponse,
     ExplainResponse,
     ExplainUnit,
     GenerateRequest,
+    Pooling,
 )
 from sluice_client.v1.inference_pb2_grpc import InferenceServiceStub
 from sluice_client.v1.models_pb2 import GetModelRequest, ListModelsRequest, Model
@@ -154,6 +157,26 @@ class Client:
         message = explain_request(prompt, answer, messages, model, unit)
         explanation: ExplainResponse = self._call(self._inference.Explain, message, timeout)
         return explanation
+
+    def embed(
+        self,
+        inputs: str | Sequence[str | Sequence[int]],
+        *,
+        model: str = "",
+        pooling: Pooling = POOLING_UNSPECIFIED,
+        normalize: bool | None = None,
+        dimensions: int | None = None,
+        parse_special: bool = False,
+        timeout: float | None = None,
+    ) -> list[list[float]]:
+        """Computes a vector for each input, a text or token ids, in their order.
+
+        pooling says how the states of an input's tokens become one vector (default: the model's own way), normalize
+        whether it is divided by its length (default True), and dimensions how many of its first values are kept.
+        """
+        message = embed_request(inputs, model, pooling, normalize, dimensions, parse_special)
+        answer: EmbedResponse = self._call(self._inference.Embed, message, timeout)
+        return [list(e.values) for e in answer.embeddings]
 
     def models(self, *, timeout: float | None = None) -> list[Model]:
         """Lists the served models, the default one first."""

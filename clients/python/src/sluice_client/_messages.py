@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from sluice_client._request import Message, Options, build_request
-from sluice_client.v1.inference_pb2 import ExplainRequest, ExplainUnit, GenerateRequest, ScoreRequest
+from sluice_client.v1.inference_pb2 import (
+    EmbedInput,
+    EmbedRequest,
+    ExplainRequest,
+    ExplainUnit,
+    GenerateRequest,
+    Pooling,
+    ScoreRequest,
+    Tokens,
+)
 from sluice_client.v1.tokenizer_pb2 import CountTokensRequest
 
 
@@ -41,6 +50,26 @@ def explain_request(
     message = ExplainRequest(model=model, answer=answer, unit=unit)
     _put_input(message, prompt, messages)
     return message
+
+
+def embed_request(
+    inputs: str | Sequence[str | Sequence[int]],
+    model: str,
+    pooling: Pooling,
+    normalize: bool | None,
+    dimensions: int | None,
+    parse_special: bool,
+) -> EmbedRequest:
+    if isinstance(inputs, str):
+        inputs = [inputs]
+    return EmbedRequest(
+        model=model,
+        inputs=[EmbedInput(text=i) if isinstance(i, str) else EmbedInput(tokens=Tokens(ids=i)) for i in inputs],
+        pooling=pooling,
+        normalize=normalize,
+        dimensions=dimensions,
+        parse_special=parse_special,
+    )
 
 
 def count_request(
