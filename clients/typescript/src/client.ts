@@ -5,6 +5,7 @@ import { Limits } from "./deadline.js";
 import { failure } from "./errors.js";
 import {
   type ContinuationScore,
+  type EmbedRequest,
   type ExplainRequest,
   type ExplainResponse,
   type GenerateRequest,
@@ -18,6 +19,8 @@ import { Generation } from "./generation.js";
 import {
   countTokensRequest,
   type CountTokensInit,
+  type EmbedInit,
+  embedRequest,
   type ExplainInit,
   explainRequest,
   type GenerateInit,
@@ -102,6 +105,12 @@ export class Client {
   async explain(init: ExplainInit | ExplainRequest, options?: CallOptions): Promise<ExplainResponse> {
     const request = explainRequest(init);
     return this.#call(options, (call) => this.#inference.explain(request, call));
+  }
+
+  /** Computes a vector for each input, in their order. Texts alone need nothing around them. */
+  async embed(init: string | string[] | EmbedInit | EmbedRequest, options?: CallOptions): Promise<number[][]> {
+    const request = embedRequest(init);
+    return (await this.#call(options, (call) => this.#inference.embed(request, call))).embeddings.map((e) => e.values);
   }
 
   /** Lists the served models, the default one first. */

@@ -3,6 +3,8 @@ import { create, isMessage, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   type Chat,
   ChatSchema,
+  type EmbedRequest,
+  EmbedRequestSchema,
   type ExplainRequest,
   ExplainRequestSchema,
   type GenerateRequest,
@@ -42,6 +44,12 @@ export interface TokensInput {
   tokens: number[];
 }
 
+/** What to embed: a text, several, or token ids in place of some, and any field of `EmbedRequest`. */
+export type EmbedInit = {
+  /** The texts, or their token ids. */
+  inputs: (string | number[])[];
+} & Partial<Omit<MessageInitShape<typeof EmbedRequestSchema>, "$typeName" | "$unknown" | "inputs">>;
+
 /** The fields of a message but its input, which has a short form here. */
 type Rest<T> = Partial<Omit<T, "$typeName" | "$unknown" | "input">>;
 
@@ -75,6 +83,17 @@ export function scoreRequest(init: ScoreInit | ScoreRequest): ScoreRequest {
 
 export function explainRequest(init: ExplainInit | ExplainRequest): ExplainRequest {
   return isMessage(init, ExplainRequestSchema) ? init : create(ExplainRequestSchema, withInput<TextInput>(init));
+}
+
+export function embedRequest(init: string | string[] | EmbedInit | EmbedRequest): EmbedRequest {
+  if (isMessage(init, EmbedRequestSchema)) return init;
+  const { inputs, ...rest } = typeof init === "string" ? { inputs: [init] } : Array.isArray(init) ? { inputs: init } : init;
+  return create(EmbedRequestSchema, {
+    ...rest,
+    inputs: inputs.map((input) => ({
+      input: typeof input === "string" ? { case: "text" as const, value: input } : { case: "tokens" as const, value: { ids: input } },
+    })),
+  });
 }
 
 export function countTokensRequest(init: CountTokensInit): CountTokensRequest {

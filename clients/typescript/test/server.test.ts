@@ -6,7 +6,7 @@ import { after, before, describe, test } from "node:test";
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
-import { type Client, createClient, FinishReason, type GenerateInit, ModelState, SluiceError } from "../src/node.js";
+import { type Client, createClient, FinishReason, type GenerateInit, ModelState, Pooling, SluiceError } from "../src/node.js";
 import type { Delta } from "../src/v1.js";
 import { createClient as createWebClient } from "../src/web.js";
 import { idle, model, root, running, Server } from "./server.js";
@@ -139,6 +139,18 @@ for (const [name, connect] of Object.entries(transports)) {
       const { attributions } = await client.explain({ prompt: "It rains. The capital of France is", answer: " Paris" });
       assert.equal(attributions.length, 2);
       assert(attributions[1]!.effect > attributions[0]!.effect);
+    });
+
+    test("embeddings", async () => {
+      const texts = ["The cat sleeps.", "A rocket flies to the moon."];
+      const [cat, rocket] = await client.embed(texts);
+      assert.equal(cat!.length, (await client.model()).embeddingSize);
+      assert(Math.abs(cat!.reduce((sum, x) => sum + x * x, 0) - 1) < 1e-5);
+      const ids = (await client.tokenize(texts[1]!)).map((t) => t.id);
+      assert.deepEqual(await client.embed({ inputs: [ids] }), [rocket]); // alone, to the bit
+      const [short] = await client.embed({ inputs: texts, dimensions: 8, normalize: false, pooling: Pooling.LAST });
+      assert.equal(short!.length, 8);
+      await assert.rejects(client.embed(["x", ""]), (e) => e instanceof SluiceError && e.fieldViolations[0]?.field === "inputs[1].text");
     });
 
     test("models", async () => {
