@@ -41,6 +41,11 @@ type Config struct {
 	// output repeat, and checked together, where the session can and by the measured speed it pays. It never changes the
 	// tokens.
 	NoSpeculation bool
+	// Draft is the session of a smaller model with the same vocabulary, which guesses where nothing repeats itself, unless
+	// NoSpeculation is set: uniform, with a MaxDraft, and with as many slots. Like the engine's own it belongs to the goroutine of
+	// Run, stays the caller's to close, and must be new, or as new, for each engine. If it fails, so does the engine.
+	// Default: none.
+	Draft runner.Session
 	// ReaderTimeout is how long a reader may leave output untaken before it loses its slot. Default 30 s.
 	ReaderTimeout time.Duration
 	// TracerProvider makes the spans. Default: none.

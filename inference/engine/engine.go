@@ -37,6 +37,7 @@ type Engine struct {
 	carry     float64           // of the pace
 	drafts    []speculate.Draft // of the step's rows
 	with      []float64         // what the step takes with so many tokens of drafts
+	drafter   *drafter          // nil: no model guesses
 	scratch   *sampling.Scratch
 	drawers   drawers
 	tracer    *stepTracer
@@ -79,6 +80,11 @@ func New(session runner.Session, cfg Config) (*Engine, error) {
 		results: make([]sched.Result, 0, limits.Slots),
 	}
 	e.directory = e.sched.Directory()
+	if cfg.Draft != nil && !cfg.NoSpeculation {
+		if e.drafter, err = newDrafter(cfg.Draft, limits); err != nil {
+			return nil, err
+		}
+	}
 	return e, nil
 }
 

@@ -39,6 +39,8 @@ type job struct {
 
 	lookup *speculate.Lookup // nil: nothing is guessed
 	draft  []uint32          // of this step
+	asked  bool              // the draft is the draft model's
+	rate   speculate.Rate    // of its guesses
 
 	entries []sampling.Logprob // of the latest token, if they are wanted; used again
 

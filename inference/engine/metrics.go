@@ -37,10 +37,16 @@ func ObserveStats(provider metric.MeterProvider, model string, stats func() Stat
 		func(s *Stats) int { return s.CachedTokens }, byModel)
 	o.counter(semconv.MetricPrefixEvictions, "{block}", "Blocks of the prefix cache that made room for others",
 		func(s *Stats) int { return s.Evictions }, byModel)
-	o.counter(semconv.MetricDraftTokens, "{token}", "Guesses of next tokens that were checked",
-		func(s *Stats) int { return s.DraftedTokens }, byModel)
-	o.counter(semconv.MetricAcceptedTokens, "{token}", "Guesses of next tokens that were right",
-		func(s *Stats) int { return s.AcceptedTokens }, byModel)
+	lookup, draft := semconv.Method.String(semconv.MethodPromptLookup), semconv.Method.String(semconv.MethodDraftModel)
+	const checked, right = "Guesses of next tokens that were checked", "Guesses of next tokens that were right"
+	o.counter(semconv.MetricDraftTokens, "{token}", checked,
+		func(s *Stats) int { return s.DraftedTokens - s.ModelDraftedTokens }, byModel, lookup)
+	o.counter(semconv.MetricAcceptedTokens, "{token}", right,
+		func(s *Stats) int { return s.AcceptedTokens - s.ModelAcceptedTokens }, byModel, lookup)
+	o.counter(semconv.MetricDraftTokens, "{token}", checked,
+		func(s *Stats) int { return s.ModelDraftedTokens }, byModel, draft)
+	o.counter(semconv.MetricAcceptedTokens, "{token}", right,
+		func(s *Stats) int { return s.ModelAcceptedTokens }, byModel, draft)
 	const tokens = "Tokens that steps processed of prompts (prefill) and generated (decode)"
 	o.counter(semconv.MetricStepTokens, "{token}", tokens,
 		func(s *Stats) int { return s.PrefilledTokens }, byModel, semconv.Phase.String(semconv.PhasePrefill))

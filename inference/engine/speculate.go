@@ -10,17 +10,22 @@ import (
 func (e *Engine) prepareGuesses(j *job) {
 	if e.limits.MaxDraft > 0 && !e.cfg.NoSpeculation && j.pool == nil {
 		j.lookup = speculate.New(j.req.Prompt, j.limit)
+		if e.drafter != nil {
+			j.rate = e.drafter.rate
+		}
 	}
 }
 
 // speculate gives the sequences that decode drafts of what may follow, as far as they are expected to pay, or of what is
-// known to. Unless the session takes any tokens in one pass, only one that is alone has any.
-func (e *Engine) speculate(plan *sched.Plan) {
+// known to. Unless the session takes any tokens in one pass, only one that is alone has any. What was looked up comes
+// first, as it costs nothing; beside chunks the draft model, which takes time of its own, is not asked. The error is the
+// draft model's.
+func (e *Engine) speculate(plan *sched.Plan) error {
 	for _, q := range plan.Decode {
 		q.Draft = nil
 	}
 	if e.limits.MaxDraft == 0 || !e.limits.Uniform && (len(plan.Decode) != 1 || len(plan.Chunks) > 0) {
-		return
+		return nil
 	}
 	e.drafts = e.drafts[:0]
 	guessed, room := false, e.sched.Room()
@@ -28,18 +33,20 @@ func (e *Engine) speculate(plan *sched.Plan) {
 		most := min(e.limits.MaxDraft, e.limits.MaxLength-q.Past()-1, room)
 		if q.Replaying() { // alone: a uniform session has nothing to feed again
 			q.Draft = q.Replay(most)
-			return
+			return nil
 		}
 		var d speculate.Draft
-		if j := jobOf(q); j.lookup != nil {
+		j := jobOf(q)
+		if j.asked = false; j.lookup != nil {
 			j.draft = j.grammar.cut(j.lookup.Propose(j.draft[:0], min(most, j.limit-j.count-1)))
 			d = speculate.Draft{Tokens: len(j.draft), Rate: j.lookup.Rate()}
 		}
 		guessed = guessed || d.Tokens > 0
 		e.drafts = append(e.drafts, d)
 	}
-	if !guessed || !e.costs.known(len(plan.Decode)) { // without guesses it is seen what they are compared with
-		return
+	ask := e.drafter != nil && len(plan.Decode) > 0 && len(plan.Chunks) == 0
+	if !guessed && !ask || !e.costs.known(len(plan.Decode)) { // without guesses it is seen what they are compared with
+		return nil
 	}
 	prompted := 0
 	for _, c := range plan.Chunks {
@@ -52,6 +59,10 @@ func (e *Engine) speculate(plan *sched.Plan) {
 			q.Draft = jobOf(q).draft[:n]
 		}
 	}
+	if !ask {
+		return nil
+	}
+	return e.guess(plan, room)
 }
 
 // mostAccepted is how many tokens of a step's drafts were right, of the row with most.
@@ -79,6 +90,11 @@ func (e *Engine) advanceDrafted(q *sched.Sequence, d drawing, drafted [][]float3
 	}
 	e.stats.drafted.Add(int64(len(q.Draft)))
 	e.stats.accepted.Add(int64(accepted))
+	if jobOf(q).asked {
+		e.stats.modelDrafted.Add(int64(len(q.Draft)))
+		e.stats.modelAccepted.Add(int64(accepted))
+		e.drafter.see(q, accepted, !r.Done && accepted < len(q.Draft))
+	}
 	r.Accepted = accepted
 	return r
 }

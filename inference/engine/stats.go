@@ -32,6 +32,8 @@ type Stats struct {
 	// Of speculation, since the engine was made:
 	DraftedTokens  int // guesses that were checked
 	AcceptedTokens int // those of them that were right
+	// Of these, those that a draft model made; the others were looked up.
+	ModelDraftedTokens, ModelAcceptedTokens int
 }
 
 // Add is the sum of two engines' figures.
@@ -57,6 +59,9 @@ func (s Stats) Add(o Stats) Stats {
 
 		DraftedTokens:  s.DraftedTokens + o.DraftedTokens,
 		AcceptedTokens: s.AcceptedTokens + o.AcceptedTokens,
+
+		ModelDraftedTokens:  s.ModelDraftedTokens + o.ModelDraftedTokens,
+		ModelAcceptedTokens: s.ModelAcceptedTokens + o.ModelAcceptedTokens,
 	}
 }
 
@@ -82,6 +87,9 @@ type counters struct {
 	blocks    atomic.Int64
 	drafted   atomic.Int64
 	accepted  atomic.Int64
+
+	modelDrafted  atomic.Int64
+	modelAccepted atomic.Int64
 }
 
 // publish copies the scheduler's figures; nil stands for an engine that has ended.
@@ -125,6 +133,9 @@ func (e *Engine) Stats() Stats {
 
 		DraftedTokens:  int(e.stats.drafted.Load()),
 		AcceptedTokens: int(e.stats.accepted.Load()),
+
+		ModelDraftedTokens:  int(e.stats.modelDrafted.Load()),
+		ModelAcceptedTokens: int(e.stats.modelAccepted.Load()),
 	}
 }
 

@@ -32,7 +32,9 @@ func (e *Engine) step(ctx context.Context) (ran bool, err error) {
 	if err := e.admit(plan.Starts, started); err != nil {
 		return false, &FailedError{Err: err}
 	}
-	e.speculate(plan)
+	if err := e.speculate(plan); err != nil {
+		return false, &FailedError{Err: err}
+	}
 	batch := e.batch.Build(plan)
 	for i, c := range plan.Chunks {
 		batch.Chunks[i].Rows = jobOf(c.Sequence).scores(c)
@@ -72,6 +74,7 @@ func (e *Engine) prepare(plan *sched.Plan) error {
 	}
 	for _, slot := range plan.Release {
 		e.session.ReleaseSlot(slot)
+		e.drafter.release(slot)
 	}
 	return nil
 }

@@ -43,6 +43,7 @@ func TestSession(t *testing.T, open func() runner.Session) {
 		{"several chunks", c.testSeveralChunks, false},
 		{"drafts beside rows, in any slots", c.testDraftsBesideRows, false},
 		{"decoded positions as a prompt's", c.testDecodedBlocks, false},
+		{"forgotten positions", c.testForgotten, false},
 		{"logits changed in place", c.testChangedLogits, false},
 		{"a full slot", c.testFullSlot, false},
 	} {

@@ -136,3 +136,37 @@ func (c *conformance) testDecodedBlocks(t *testing.T) {
 	}
 	want.check(t, "decoded", 0, l.want[5+n-l.prompt])
 }
+
+// testForgotten goes back to where a sequence was some steps before, by a row, a draft and a chunk, and on from there.
+func (c *conformance) testForgotten(t *testing.T) {
+	if !c.uniform(t) {
+		return
+	}
+	l, slot := c.newLine(t, 231, 9, 12), 2
+	prefill(t, c.session, slot, l.tokens[:l.prompt], 8)
+	stray := func(from, n int) {
+		for i := range n {
+			row := l.rowIn(slot, from)
+			row.Token, row.Past = (row.Token+1)%uint32(c.limits.VocabSize), row.Past+i
+			step(t, c.session, runner.Step{Decode: []runner.DecodeRow{row}})
+		}
+	}
+	stray(0, 4)
+	l.check(t, "a row", 1, step(t, c.session, runner.Step{Decode: []runner.DecodeRow{l.rowIn(slot, 0)}}).Decode[0])
+	at := 1
+	if c.limits.MaxDraft > 0 {
+		stray(at, 3)
+		row := l.rowIn(slot, at)
+		row.Draft = l.tokens[row.Past+1 : row.Past+2]
+		got := step(t, c.session, runner.Step{Decode: []runner.DecodeRow{row}})
+		l.check(t, "a row with a draft", at+1, got.Decode[0])
+		l.check(t, "its draft", at+2, got.Draft[0])
+		at += 2
+	}
+	stray(at, 5)
+	past := l.prompt + at
+	got := step(t, c.session, runner.Step{Chunks: []runner.Chunk{
+		{Slot: slot, Tokens: l.tokens[past : past+3], Past: past, Logits: true},
+	}})
+	l.check(t, "a chunk", at+3, got.Chunks[0])
+}

@@ -110,7 +110,7 @@ func (t *Toy) Step(step runner.Step) (runner.Logits, error) {
 	}
 	for i, r := range step.Decode {
 		s := &t.slots[r.Slot]
-		if r.Past <= s.held && r.Past >= s.held-s.drafted {
+		if r.Past <= s.held && (r.Past >= s.held-s.drafted || t.cfg.Limits.Uniform) {
 			s.held = r.Past // what was not accepted is forgotten
 		}
 		if s.drafted = len(r.Draft); r.Past != s.held || r.Past == 0 {
@@ -118,6 +118,9 @@ func (t *Toy) Step(step runner.Step) (runner.Logits, error) {
 		}
 	}
 	for _, c := range step.Chunks {
+		if s := &t.slots[c.Slot]; c.Past < s.held && t.cfg.Limits.Uniform {
+			s.held = c.Past
+		}
 		if c.Past != 0 && c.Past != t.slots[c.Slot].held {
 			panic(fmt.Sprintf("toy: chunk says past %d, its slot %d holds %d", c.Past, c.Slot, t.slots[c.Slot].held))
 		}

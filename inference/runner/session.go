@@ -41,7 +41,8 @@ type Limits struct {
 
 	Mixes bool // decode rows and a chunk share one pass: together they take less time than one after the other
 	// Uniform says that a token has the same bits as a decode row, in a draft and in a chunk, and that one pass takes any
-	// tokens of any sequences: a step may have several chunks, decode rows in any slots, and drafts beside other rows.
+	// tokens of any sequences: a step may have several chunks, decode rows in any slots, and drafts beside other rows. And a
+	// Past may be less than what a slot holds: what lies behind it is forgotten.
 	Uniform  bool
 	MaxDraft int // most tokens of a decode row's draft; 0: the session checks none
 

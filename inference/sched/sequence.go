@@ -103,6 +103,14 @@ func (q *Sequence) Past() int { return q.past }
 // Cached is the number of prompt tokens whose keys and values came from the prefix store when it started.
 func (q *Sequence) Cached() int { return q.cached }
 
+// At is the token of a position: of the prompt, or of what was generated, Next included. The position is not behind Past.
+func (q *Sequence) At(position int) uint32 {
+	if position < len(q.Prompt) {
+		return q.Prompt[position]
+	}
+	return q.generated[position-len(q.Prompt)]
+}
+
 // Next is the token that the sequence's next decode row feeds. It is undefined before the prompt's end.
 func (q *Sequence) Next() uint32 { return q.next }
 

@@ -78,6 +78,8 @@ const (
 	CacheResult attribute.Key = "result"
 	// Phase is what a step did with tokens: PhasePrefill or PhaseDecode.
 	Phase attribute.Key = "phase"
+	// Method is how next tokens were guessed: MethodPromptLookup or MethodDraftModel.
+	Method attribute.Key = "method"
 )
 
 // Values of the attributes of metrics.
@@ -88,6 +90,9 @@ const (
 	OtherTenant  = "_other" // tenants beyond the number that metrics tell apart
 	PhasePrefill = "prefill"
 	PhaseDecode  = "decode"
+
+	MethodPromptLookup = "prompt_lookup"
+	MethodDraftModel   = "draft_model"
 )
 
 // Names of spans under the inference span, and of the step of a whole batch.

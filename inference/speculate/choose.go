@@ -7,6 +7,16 @@ type Draft struct {
 	Take   int     // how many of them are worth it: set by Choose
 }
 
+// Expected is how many of the tokens that are taken are expected to be right.
+func (d Draft) Expected() float64 {
+	tokens, reached := 0.0, 1.0
+	for range d.Take {
+		reached *= d.Rate
+		tokens += reached
+	}
+	return tokens
+}
+
 // leastGain is how much faster a step with guesses must be expected to be per token.
 const leastGain = 1.05
 

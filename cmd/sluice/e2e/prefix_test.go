@@ -63,7 +63,7 @@ func TestPrefixCacheDoesNotShow(t *testing.T) {
 	}
 }
 
-// metric is the value of a metric of the server's only model.
+// metric is the value of a metric of the server's only model, the sum if it has several.
 func (s *server) metric(name string) float64 {
 	s.t.Helper()
 	response, err := http.Get("http://" + s.http + "/metrics") //nolint:noctx // of a server that the test itself runs
@@ -71,18 +71,20 @@ func (s *server) metric(name string) float64 {
 		s.t.Fatal(err)
 	}
 	defer response.Body.Close()
-	lines := bufio.NewScanner(response.Body)
+	lines, sum, found := bufio.NewScanner(response.Body), 0.0, false
 	for lines.Scan() {
 		if value, ok := strings.CutPrefix(lines.Text(), name+"{"); ok {
 			x, err := strconv.ParseFloat(value[strings.LastIndexByte(value, ' ')+1:], 64)
 			if err != nil {
 				s.t.Fatal(err)
 			}
-			return x
+			sum, found = sum+x, true
 		}
 	}
-	s.t.Fatalf("no metric %s", name)
-	return 0
+	if !found {
+		s.t.Fatalf("no metric %s", name)
+	}
+	return sum
 }
 
 // convert makes a folder of the default model in another form, once for all tests.
