@@ -98,6 +98,10 @@ test-grammar: setup $(VENV)/.grammar.stamp ## Hold constrained decoding to llgui
 	JSON_SCHEMA_TEST_SUITE=$$suite GRAMMAR_PYTHON=$(abspath $(VENV))/bin/python GRAMMAR_SCHEMAS=$(SCHEMAS) \
 	go test -count=1 -tags grammar -timeout 2h -run 'TestSuite|LLGuidance|TestGeneratedJSON|TestOverhead' -v ./inference/grammar ./server | grep -v 'refused\|narrower'
 
+.PHONY: test-openapi
+test-openapi: setup $(VENV)/.openapi.stamp ## Put a server to the requests that schemathesis makes of its OpenAPI document.
+	./scripts/openapi.sh $(BIN) $(VENV)/openapi/bin/schemathesis
+
 .PHONY: test-prometheus
 test-prometheus: setup ## Test the alert rules and the dashboard with a real Prometheus (needs Debian's prometheus).
 	go test -tags prometheus -run 'TestRules|TestPrometheus' -timeout 10m ./cmd/sluice/e2e
@@ -136,6 +140,12 @@ $(VENV)/.architectures.stamp: $(VENV)/.stamp requirements-architectures.txt
 	rm $(VENV)/llama-cpp/*.tar.gz
 	touch $@
 
+# In an environment of its own: what it requires differs from what the tests do.
+$(VENV)/.openapi.stamp: $(VENV)/.stamp requirements-openapi.txt
+	$(PYTHON) -m venv $(VENV)/openapi
+	$(VENV)/openapi/bin/pip install -q --disable-pip-version-check -r requirements-openapi.txt
+	touch $@
+
 $(VENV)/.grammar.stamp: $(VENV)/.stamp requirements-grammar.txt
 	$(VENV)/bin/pip install -q --disable-pip-version-check -r requirements-grammar.txt
 	touch $@
@@ -145,15 +155,15 @@ $(VENV)/.deploy.stamp: $(VENV)/.stamp requirements-deploy.txt
 	touch $@
 
 .PHONY: generate
-generate: $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(VENV)/.stamp ## Regenerate the code of the protos and the Unicode tables.
+generate: $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(VENV)/.stamp ## Regenerate the code and the reference of the protos, the OpenAPI document and the Unicode tables.
 	$(TOOLS)/buf generate
 	go generate ./...
 	$(VENV)/bin/python clients/python/generate.py
 
 .PHONY: checkgenerate
 checkgenerate: generate ## Fail if generated code is not up to date.
-	@changed=$$(git status --porcelain -- '*.pb.go' '*_pb2*' '*tables.go'); \
-	if [ -n "$$changed" ]; then git diff -- '*.pb.go' '*_pb2*' '*tables.go'; echo "$$changed"; \
+	@changed=$$(git status --porcelain -- '*.pb.go' '*_pb2*' '*tables.go' docs/api.md server/gateway/openapi.json); \
+	if [ -n "$$changed" ]; then git diff -- '*.pb.go' '*_pb2*' '*tables.go' docs/api.md server/gateway/openapi.json; echo "$$changed"; \
 	echo 'generated code is not what is committed: run make generate'; exit 1; fi
 
 .PHONY: lint

@@ -13,12 +13,14 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/sluiceml/sluice/inference/ort"
+	"github.com/sluiceml/sluice/server/gateway"
 )
 
 type serveCmd struct {
 	GRPCAddr    string      `help:"Address of the gRPC server; port 0 takes a free one." name:"grpc-addr" default:":50051" placeholder:"HOST:PORT"`
 	HTTPAddr    string      `help:"Address of HTTP: /livez, /readyz, /metrics and, unless --no-gateway, the OpenAI-compatible and JSON routes and the playground at /; empty: none." name:"http-addr" default:":8080" placeholder:"HOST:PORT"`
 	NoGateway   bool        `help:"Serve nothing but probes and metrics by HTTP."`
+	CORSOrigin  []string    `help:"Origin whose pages may call the HTTP address from a browser, such as https://example.org, or * for any; repeatable. Without one only pages that come from the address itself may." name:"cors-origin" placeholder:"ORIGIN"`
 	AdminAddr   string      `help:"Address of the operators' port: pprof, the log level and admin RPCs; empty: none. Without --api-keys or --tls-client-ca, keep it on a loopback address." name:"admin-addr" placeholder:"HOST:PORT"`
 	Model       []modelFlag `help:"Model to serve; repeatable, the first is the default. Without one: those of --models-dir, else the cache's." sep:";" placeholder:"NAME=DIR"`
 	Alias       []aliasFlag `help:"Another name for a model of the server; repeatable. \"default\" makes it the default model." sep:";" placeholder:"ALIAS=NAME"`
@@ -96,6 +98,12 @@ func (c *serveCmd) Validate() error {
 			faults = append(faults, fmt.Errorf(format, args...))
 		}
 	}
+	for _, origin := range c.CORSOrigin {
+		if err := gateway.CheckOrigin(origin); err != nil {
+			faults = append(faults, fmt.Errorf("--cors-origin: %w", err))
+		}
+	}
+	need(len(c.CORSOrigin) == 0 || !c.NoGateway, "--cors-origin and --no-gateway exclude each other")
 	need(c.Slots >= 1, "--slots must be at least 1, not %d", c.Slots)
 	need(c.Queue >= 1, "--queue must be at least 1, not %d", c.Queue)
 	need(c.QueueTokens >= 0, "--queue-tokens must be at least 0, not %d", c.QueueTokens)

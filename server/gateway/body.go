@@ -11,13 +11,16 @@ import (
 )
 
 // asJSON takes requests whose body says that it is JSON. A page of another origin can post plain text without being asked
-// for, but JSON only after a preflight, which nobody answers.
-func asJSON(next http.HandlerFunc) http.Handler {
+// for, but JSON only after a preflight, which is answered for the origins that the operator has named.
+func asJSON(next http.HandlerFunc) http.Handler { return asJSONElse(fail, next) }
+
+// asJSONElse is asJSON for an API with errors of another form.
+func asJSONElse(refuse func(http.ResponseWriter, *problem), next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 		if err != nil || kind != "application/json" {
 			leaveBody(w, r)
-			fail(w, &problem{status: http.StatusUnsupportedMediaType, kind: kindInvalid, message: "the Content-Type must be application/json"})
+			refuse(w, &problem{status: http.StatusUnsupportedMediaType, kind: kindInvalid, message: "the Content-Type must be application/json"})
 			return
 		}
 		next(w, r)

@@ -86,7 +86,8 @@ func notFound(w http.ResponseWriter, _ *http.Request) {
 	fail(w, &problem{status: http.StatusNotFound, kind: kindNotFound, message: "there is nothing at this path"})
 }
 
-func wrongMethod(w http.ResponseWriter, r *http.Request) {
+func wrongMethod(w http.ResponseWriter, r *http.Request, allow string) {
+	w.Header().Set("Allow", allow)
 	fail(w, &problem{status: http.StatusMethodNotAllowed, kind: kindInvalid, message: "this path does not take " + r.Method})
 }
 

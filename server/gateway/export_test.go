@@ -12,3 +12,14 @@ func ShortWriteTimeout(t *testing.T, timeout time.Duration) {
 	writeTimeout = timeout
 	t.Cleanup(func() { writeTimeout = before })
 }
+
+// Patterns are the routes of one method each, as net/http has them.
+func (g *Gateway) Patterns() []string {
+	var out []string
+	for path, methods := range g.routes.methods {
+		for _, method := range methods {
+			out = append(out, method+" "+path)
+		}
+	}
+	return out
+}

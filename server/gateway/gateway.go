@@ -36,13 +36,16 @@ type Config struct {
 	Authorize func(r *http.Request, method string) error
 	// NoPlayground leaves out the page at "/".
 	NoPlayground bool
+	// Origins are those whose pages may call from a browser: see CheckOrigin. None: those of the gateway's own origin alone.
+	Origins []string
 	// Now is the clock of the answers' creation times. Nil: time.Now.
 	Now func() time.Time
 }
 
 // Gateway serves HTTP by calling a gRPC server. It is safe for concurrent use.
 type Gateway struct {
-	mux       *http.ServeMux
+	routes    router
+	handler   http.Handler // serve, as pages of other origins may call it
 	conn      *connections
 	transport *http.Transport // of calls that go on as they are
 	inference sluicev1.InferenceServiceClient
@@ -63,7 +66,6 @@ func New(config Config) (*Gateway, error) {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	g := &Gateway{
-		mux:  http.NewServeMux(),
 		conn: conn,
 		transport: &http.Transport{
 			Protocols:          protocols,
@@ -95,44 +97,46 @@ func New(config Config) (*Gateway, error) {
 		_ = conn.close()
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
+	g.routes.refuseOthers()
+	g.handler = withOrigins(config.Origins, http.HandlerFunc(g.serve))
 	return g, nil
 }
 
-// route puts every route on the mux.
+// route adds every route but the playground's.
 func (g *Gateway) route() error {
 	native, err := g.native()
 	if err != nil {
 		return err
 	}
-	g.mux.Handle("/sluice.v1.InferenceService/", native)
-	g.mux.Handle("/sluice.v1.ModelService/", native)
-	g.mux.Handle("/sluice.v1.TokenizerService/", native)
+	g.routes.Handle("/sluice.v1.InferenceService/", native)
+	g.routes.Handle("/sluice.v1.ModelService/", native)
+	g.routes.Handle("/sluice.v1.TokenizerService/", native)
 	generate := sluicev1.InferenceService_Generate_FullMethodName
-	g.mux.Handle("POST /generate_text", g.allowed(generate, failArticle, asJSON(g.generateText)))
-	g.mux.Handle("POST /v1/completions", g.allowed(generate, fail, asJSON(g.completions)))
-	g.mux.Handle("POST /v1/chat/completions", g.allowed(generate, fail, asJSON(g.chatCompletions)))
-	g.mux.HandleFunc("GET /v1/models", g.listModels)
-	g.mux.HandleFunc("GET /v1/models/{name...}", g.getModel)
-	for _, path := range []string{"/v1/completions", "/v1/chat/completions", "/v1/models", "/v1/models/{name...}", "/generate_text"} {
-		g.mux.HandleFunc(path, wrongMethod)
-	}
-	g.mux.HandleFunc("/", notFound)
+	g.routes.Handle("POST /generate_text", g.allowed(generate, failArticle, asJSONElse(failArticle, g.generateText)))
+	g.routes.Handle("POST /v1/completions", g.allowed(generate, fail, asJSON(g.completions)))
+	g.routes.Handle("POST /v1/chat/completions", g.allowed(generate, fail, asJSON(g.chatCompletions)))
+	g.routes.HandleFunc("GET /v1/models", g.listModels)
+	g.routes.HandleFunc("GET /v1/models/{name...}", g.getModel)
+	g.routes.HandleFunc("GET /openapi.json", describe)
 	return nil
 }
 
-// routePlayground puts the page on the mux. Anyone may have it; its calls are judged like any client's.
+// routePlayground adds the page. Anyone may have it; its calls are judged like any client's.
 func (g *Gateway) routePlayground() error {
 	page, err := playground.New()
 	if err != nil {
 		return err //nolint:wrapcheck // says what it is
 	}
-	g.mux.Handle("GET /{$}", page)
-	g.mux.Handle("GET "+playground.Prefix, page)
+	g.routes.Handle("GET /{$}", page)
+	g.routes.Handle("GET "+playground.Prefix, page)
 	return nil
 }
 
 // ServeHTTP implements http.Handler.
-func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.handler.ServeHTTP(w, r) }
+
+// serve answers a request, from whichever page it comes.
+func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	size := int64(maxBodyBytes)
 	if r.ContentLength >= 0 {
@@ -149,7 +153,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer release()
 	patient := withPatience(w, r, release)
 	defer func() { patient.arm() }() // what is still in a buffer is written once we return
-	g.mux.ServeHTTP(patient, r)
+	g.routes.ServeHTTP(patient, r)
 }
 
 // allowed lets a request go on to a handler if its caller may make a call of a method.

@@ -30,12 +30,18 @@ type door struct {
 	*servertest.Instance
 
 	url     string
-	handler http.Handler
+	gateway *gateway.Gateway
 	native  sluicev1.InferenceServiceClient
 }
 
 // open starts one. Identity is who the gateway says that a client is.
 func open(t *testing.T, toy servertest.Toy, identity string, configure ...func(*server.Config)) *door {
+	t.Helper()
+	return openTo(t, nil, toy, identity, configure...)
+}
+
+// openTo starts one that pages of some origins may call.
+func openTo(t *testing.T, origins []string, toy servertest.Toy, identity string, configure ...func(*server.Config)) *door {
 	t.Helper()
 	var guard *auth.Guard
 	configure = append(configure, func(c *server.Config) { guard = c.Guard })
@@ -59,12 +65,13 @@ func open(t *testing.T, toy servertest.Toy, identity string, configure ...func(*
 			_, err := guard.Check(r.Context(), auth.Call{Method: method, Header: r.Header.Values, Identity: identity})
 			return err
 		},
-		Now: func() time.Time { return time.Unix(1700000000, 0) },
+		Origins: origins,
+		Now:     func() time.Time { return time.Unix(1700000000, 0) },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &door{Instance: i, native: sluicev1.NewInferenceServiceClient(i.Conn), handler: g}
+	d := &door{Instance: i, native: sluicev1.NewInferenceServiceClient(i.Conn), gateway: g}
 	d.url = d.serve(t, time.Minute)
 	t.Cleanup(func() {
 		if err := g.Close(); err != nil {
@@ -77,7 +84,7 @@ func open(t *testing.T, toy servertest.Toy, identity string, configure ...func(*
 // serve begins to serve on a port of its own, with a timeout for whole exchanges.
 func (d *door) serve(t *testing.T, timeout time.Duration) (url string) {
 	t.Helper()
-	web := httptest.NewUnstartedServer(d.handler)
+	web := httptest.NewUnstartedServer(d.gateway)
 	web.Config.Protocols = new(http.Protocols)
 	web.Config.Protocols.SetHTTP1(true)
 	web.Config.Protocols.SetUnencryptedHTTP2(true)

@@ -52,7 +52,7 @@ func (g *Gateway) native() (http.Handler, error) {
 			vanguard.WithNoTargetCompression(), // nothing leaves the process
 			vanguard.WithMaxMessageBufferBytes(maxBodyBytes)))
 	}
-	transcoder, err := vanguard.NewTranscoder(services, vanguard.WithCompression(vanguard.CompressionGzip,
+	transcoder, err := vanguard.NewTranscoder(services, vanguard.WithCodec(newRequestJSON), vanguard.WithCompression(vanguard.CompressionGzip,
 		func() connect.Compressor { return gzip.NewWriter(io.Discard) },
 		func() connect.Decompressor { return &boundedGzip{} }))
 	if err != nil {
@@ -70,24 +70,17 @@ func (g *Gateway) native() (http.Handler, error) {
 			return
 		}
 		if r.URL.Path == sluicev1.InferenceService_GenerateStream_FullMethodName && wantsEvents(r) {
-			asJSON(g.generateEvents).ServeHTTP(w, r)
+			asJSONElse(failConnect, g.generateEvents).ServeHTTP(w, r)
 			return
 		}
-		nameProtocol(r)
+		if p := checkForm(r); p != nil {
+			leaveBody(w, r)
+			failConnect(w, p)
+			return
+		}
 		transcoder.ServeHTTP(w, r)
 	}), nil
 }
-
-// nameProtocol makes a plain JSON post a call of Connect, whose header few people write by hand.
-func nameProtocol(r *http.Request) {
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err == nil && r.Method == http.MethodPost && kind == "application/json" && r.Header.Get(connectVersion) == "" {
-		r.Header.Set(connectVersion, "1")
-	}
-}
-
-// connectVersion is the header by which a unary call of Connect is told from REST.
-const connectVersion = "Connect-Protocol-Version"
 
 // wantsEvents says whether a request asks for server-sent events.
 func wantsEvents(r *http.Request) bool {
@@ -117,7 +110,7 @@ func (g *Gateway) generateEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	in := &sluicev1.GenerateRequest{}
 	if err := protojson.Unmarshal(text, in); err != nil {
-		failNative(w, r, grpcstatus.Error(codes.InvalidArgument, "the request is not a sluice.v1.GenerateRequest in JSON"))
+		failNative(w, r, grpcstatus.Error(codes.InvalidArgument, errNotJSON(in, err).Error()))
 		return
 	}
 	stream, err := g.inference.GenerateStream(g.call(r.Context(), r), in)

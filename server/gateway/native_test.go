@@ -167,7 +167,7 @@ func TestServerSentEvents(t *testing.T) {
 	}
 	for body, want := range map[string][]string{
 		`{"prompt":""}`:              {`"code":"invalid_argument"`, `"fieldViolations":[{"field":"prompt","description":"must not be empty"}]`},
-		`{"prompt":`:                 {`"code":"invalid_argument"`, `"message":"the request is not a sluice.v1.GenerateRequest in JSON"`},
+		`{"prompt":`:                 {`"code":"invalid_argument"`, `"message":"the request is not a sluice.v1.GenerateRequest in JSON: unexpected EOF"`},
 		`{"prompt":"x","model":"m"}`: {`"code":"not_found"`, `"message":"model \"m\" is not served here"`, `"resourceName":"m"`},
 	} {
 		_, text := d.post(t, path, body, "Accept", "text/event-stream")

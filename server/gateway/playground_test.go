@@ -30,7 +30,7 @@ func TestPlayground(t *testing.T) {
 		status       int
 	}{
 		{http.MethodHead, "/", http.StatusOK},
-		{http.MethodPost, "/", http.StatusNotFound},
+		{http.MethodPost, "/", http.StatusMethodNotAllowed},
 		{http.MethodGet, "/playground/none.js", http.StatusNotFound},
 		{http.MethodGet, "/other", http.StatusNotFound},
 	} {

@@ -21,8 +21,8 @@ export interface WebClientOptions extends Omit<ClientOptions, "close">, ClearTex
 }
 
 /**
- * Makes a client of the server whose HTTP address (`--http-addr`) a URL names. A page that comes from elsewhere needs a proxy
- * that answers its browser's CORS requests, since the server answers none.
+ * Makes a client of the server whose HTTP address (`--http-addr`) a URL names. For a page that comes from
+ * elsewhere the server has to be started with `--cors-origin`.
  */
 export function createClient(baseUrl: string | URL, options: WebClientOptions = {}): Client {
   const url = new URL(baseUrl);
