@@ -2,14 +2,21 @@ package browsertest
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/png"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,6 +25,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	tab "github.com/chromedp/cdproto/page"
@@ -26,10 +34,11 @@ import (
 )
 
 var (
-	shots = flag.String("shots", "", "folder for screenshots; empty: none are taken")
+	shots = flag.String("shots", "", "folder for screenshots of failures and of docs/playground.md; empty: none are taken")
 
 	binary  string          // the sluice under test
 	browser context.Context // of the one Chromium; each test has a profile of its own in it
+	address string          // of the HTTP of a server without options
 )
 
 func TestMain(m *testing.M) {
@@ -63,26 +72,27 @@ func run(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "chromium: %v\n(Debian's package of that name is needed)\n", err)
 		return 1
 	}
+	var stop func()
+	if address, stop, err = start(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer stop()
 	return m.Run()
 }
 
-// serve starts the server with the default model and returns the address of its HTTP.
-func serve(t *testing.T, arguments ...string) string {
-	t.Helper()
+// start starts a server with the default model and returns the address of its HTTP; stop ends it and waits for that.
+func start(arguments ...string) (address string, stop func(), err error) {
 	command := exec.Command(binary, append([]string{
 		"serve", "--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--log-format", "json", "--drain-delay", "0s", "--drain-timeout", "1s",
 	}, arguments...)...)
 	stderr, err := command.StderrPipe()
+	if err == nil {
+		err = command.Start()
+	}
 	if err != nil {
-		t.Fatal(err)
+		return "", nil, fmt.Errorf("start the server: %w", err)
 	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = command.Process.Signal(syscall.SIGTERM)
-		_ = command.Wait()
-	})
 	lines := bufio.NewScanner(stderr)
 	var said []string
 	for lines.Scan() {
@@ -91,15 +101,21 @@ func serve(t *testing.T, arguments ...string) string {
 			HTTP string `json:"http_addr"`
 		}
 		if json.Unmarshal(lines.Bytes(), &record) == nil && record.HTTP != "" {
+			read := make(chan struct{})
 			go func() {
-				for lines.Scan() { // so that the server can write on
+				defer close(read)
+				for lines.Scan() { //nolint:revive // so that the server can write on
 				}
 			}()
-			return "http://" + record.HTTP
+			return "http://" + record.HTTP, sync.OnceFunc(func() {
+				_ = command.Process.Signal(syscall.SIGTERM)
+				<-read
+				_ = command.Wait()
+			}), nil
 		}
 	}
-	t.Fatalf("the server ended before it was ready (run `make setup`):\n%s", strings.Join(said, "\n"))
-	return ""
+	_ = command.Wait()
+	return "", nil, fmt.Errorf("the server ended before it was ready (run `make setup`):\n%s", strings.Join(said, "\n"))
 }
 
 // desktop and phone are sizes of screens.
@@ -142,7 +158,7 @@ func open(t *testing.T, address string, screen size) *page {
 	}
 	call(p, log.Enable, cdp.Empty{})
 	call(p, tab.AddScriptToEvaluateOnNewDocument, tab.AddScriptToEvaluateOnNewDocumentParams{
-		Source: `addEventListener('securitypolicyviolation', (e) => console.error('policy: ' + e.violatedDirective + ' ' + e.blockedURI + ' ' + e.sample))`,
+		Source: witness,
 	})
 	call(p, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
 		Width: screen.width, Height: screen.height, DeviceScaleFactor: screen.scale, Mobile: screen.touch,
@@ -161,6 +177,19 @@ func open(t *testing.T, address string, screen size) *page {
 	})
 	return p
 }
+
+// witness runs in the page before its own programs: it complains of violations of the policy, and keeps what was fetched.
+const witness = `
+addEventListener('securitypolicyviolation', (e) => console.error('policy: ' + e.violatedDirective + ' ' + e.blockedURI + ' ' + e.sample));
+window.fetched = [];
+const original = window.fetch;
+window.fetch = (path, options) => {
+  window.fetched.push({ path, headers: options.headers, body: options.body && JSON.parse(options.body) });
+  return original(path, options);
+};
+// generated is the last request for an answer.
+Object.defineProperty(window, 'generated', { get: () => window.fetched.findLast(({ path }) => path.endsWith('/GenerateStream')) });
+`
 
 func (p *page) isExpected(fault string) bool {
 	for _, part := range p.expected {
@@ -235,7 +264,7 @@ func (p *page) fail(err error) {
 // await waits until an expression of JavaScript is true.
 func (p *page) await(expression string) {
 	p.t.Helper()
-	_, err := chromedp.Run(p.ctx, chromedp.Poll[bool](expression,
+	_, err := chromedp.Run(p.ctx, chromedp.Poll[bool]("Boolean("+expression+")",
 		chromedp.WithPollingTimeout(time.Minute), chromedp.WithPollingInterval(20*time.Millisecond)))
 	if err != nil {
 		p.fail(fmt.Errorf("%s: %w", expression, err))
@@ -271,6 +300,30 @@ func (p *page) fill(selector, text string) {
 	p.do(chromedp.SendKeys(chromedp.CSS(selector), text))
 }
 
+// enter presses the Enter key as a keyboard does, whose character does not come if the page takes the key.
+func (p *page) enter(modifiers ...chromedp.Modifier) {
+	p.t.Helper()
+	key := input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: "Enter", Code: "Enter", Text: "\r", WindowsVirtualKeyCode: 13}
+	for _, m := range modifiers {
+		key.Modifiers |= int64(m)
+	}
+	call(p, input.DispatchKeyEvent, key)
+	key.Type, key.Text = input.DispatchKeyEventTypeKeyUp, ""
+	call(p, input.DispatchKeyEvent, key)
+}
+
+// point moves the mouse onto an element.
+func (p *page) point(selector string) {
+	p.t.Helper()
+	at := value[struct{ X, Y float64 }](p, fmt.Sprintf(`(() => {
+		const element = document.querySelector(%q);
+		element.scrollIntoView({ block: 'center' });
+		const box = element.getClientRects()[0];
+		return { X: box.x + box.width / 2, Y: box.y + box.height / 2 };
+	})()`, selector))
+	p.do(chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, at.X, at.Y))
+}
+
 // key presses keys.
 func (p *page) key(keys string, modifiers ...chromedp.Modifier) {
 	p.t.Helper()
@@ -296,11 +349,43 @@ func (p *page) shot(name string) {
 	if *shots == "" {
 		return
 	}
-	picture, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
-	if err == nil {
-		err = os.WriteFile(filepath.Join(*shots, name+".png"), picture, 0o600)
-	}
+	captured, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
 	if err != nil {
 		p.t.Error(err)
+		return
 	}
+	picture, err := png.Decode(bytes.NewReader(captured))
+	if err != nil {
+		p.t.Error(err)
+		return
+	}
+	// The colours of a page are few: a palette of the most used ones makes the file a third as large.
+	var out bytes.Buffer
+	encoder := png.Encoder{CompressionLevel: png.BestCompression}
+	if err := encoder.Encode(&out, reduce(picture)); err != nil {
+		p.t.Error(err)
+	}
+	if err := os.WriteFile(filepath.Join(*shots, name+".png"), out.Bytes(), 0o600); err != nil {
+		p.t.Error(err)
+	}
+}
+
+// reduce draws a picture with its 256 most used colours; others become the nearest of them.
+func reduce(picture image.Image) image.Image {
+	counts := map[color.RGBA]int{}
+	bounds := picture.Bounds()
+	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
+		for x := bounds.Min.X; x < bounds.Max.X; x++ {
+			c, _ := color.RGBAModel.Convert(picture.At(x, y)).(color.RGBA)
+			counts[c]++
+		}
+	}
+	colours := slices.SortedFunc(maps.Keys(counts), func(a, b color.RGBA) int { return counts[b] - counts[a] })
+	var used color.Palette
+	for _, c := range colours[:min(256, len(colours))] {
+		used = append(used, c)
+	}
+	out := image.NewPaletted(bounds, used)
+	draw.Draw(out, bounds, picture, bounds.Min, draw.Src)
+	return out
 }

@@ -54,7 +54,7 @@ export class Answer {
       failure = cause;
     }
     for (const piece of this.aligner.end()) this.#show(piece);
-    this.timeline.end(this.usage, this.timings);
+    this.timeline.end(this.usage, this.timings, this.finish?.seed);
     this.running = false;
     this.element.classList.remove('running');
     this.actions.hidden = false;
@@ -115,7 +115,7 @@ export class Answer {
     } else if (this.timeline.steps.length > 0) {
       parts.push(`${this.timeline.steps.length} events came`);
     }
-    if (this.finish) parts.push(reasons[this.finish.finishReason] ?? this.finish.finishReason, `seed ${this.finish.seed}`);
+    if (this.finish) parts.push(reasons[this.finish.finishReason] ?? this.finish.finishReason);
     this.timeline.summary.textContent = parts.join(' · ');
     this.timing.hidden = parts.length === 0;
     say(stopped ? 'Stopped.' : this.finish ? `Finished: ${parts.join(', ')}` : '');

@@ -81,6 +81,36 @@ tabs.forEach((tab, i) => {
   });
 });
 
+// The key is in memory, and in the tab's storage if that was asked for; never in an address, and nowhere for long.
+const stored = 'sluice-key';
+
+function unauthenticated() {
+  byId('banner').hidden = false;
+  byId('banner-key').hidden = false;
+  byId('banner-text').textContent = api.key ? 'The server does not take this API key.' : 'This server asks for an API key.';
+}
+
+function useKey(key, keep) {
+  api.key = key;
+  byId('key-button').classList.toggle('set', key !== '');
+  try {
+    if (keep && key) sessionStorage.setItem(stored, key);
+    else sessionStorage.removeItem(stored);
+  } catch {
+    // storage is switched off
+  }
+}
+
+try {
+  const key = sessionStorage.getItem(stored);
+  if (key) {
+    useKey(key, true);
+    byId('key-keep').checked = true;
+  }
+} catch {
+  // storage is switched off
+}
+
 // Models.
 const server = new Server(api, {
   gauges: byId('gauges'), list: byId('models'),
@@ -108,26 +138,7 @@ function chosen() {
 
 byId('model').addEventListener('change', chosen);
 
-// The key is in memory, and in the tab's storage if that was asked for; never in an address, and nowhere for long.
-const stored = 'sluice-key';
-
-function unauthenticated() {
-  byId('banner').hidden = false;
-  byId('banner-key').hidden = false;
-  byId('banner-text').textContent = api.key ? 'The server does not take this API key.' : 'This server asks for an API key.';
-}
-
-function useKey(key, keep) {
-  api.key = key;
-  byId('key-button').classList.toggle('set', key !== '');
-  try {
-    if (keep && key) sessionStorage.setItem(stored, key);
-    else sessionStorage.removeItem(stored);
-  } catch {
-    // storage is switched off
-  }
-}
-
+// The dialog of the key.
 function askKey() {
   byId('key').value = api.key;
   byId('key-dialog').showModal();
@@ -150,16 +161,6 @@ byId('key-forget').addEventListener('click', () => {
   byId('key-dialog').close();
   server.retry();
 });
-try {
-  const key = sessionStorage.getItem(stored);
-  if (key) {
-    useKey(key, true);
-    byId('key-keep').checked = true;
-    server.retry();
-  }
-} catch {
-  // storage is switched off
-}
 
 // Colours: the system's until a choice is made.
 byId('theme').addEventListener('click', () => {

@@ -16,13 +16,14 @@ export class Server {
       gauges.append(el('div', { class: 'gauge', id: 'gauge-' + key }, el('span', {}, label), value, picture ?? ''));
       return [key, { value, picture }];
     }));
-    document.addEventListener('visibilitychange', () => this.#schedule(0));
+    document.addEventListener('visibilitychange', () => !this.ended && this.#schedule(0));
     this.#look();
   }
 
   // retry looks at once, with whatever key there now is.
   retry() {
     this.refused = this.last = undefined;
+    this.stale = this.looking; // with the key of before
     this.#schedule(0);
   }
 
@@ -33,20 +34,19 @@ export class Server {
 
   async #look() {
     this.looking = true;
+    this.stale = this.ended = false;
     try {
       this.#take(await this.api.listModels());
       if (!this.refused) await this.#measure();
       this.onerror(undefined);
     } catch (error) {
       this.#clear();
-      this.onerror(error);
-      if (error.status === 401 || error.status === 403) { // only another key helps, and refusals are counted
-        this.looking = false;
-        return;
-      }
+      if (!this.stale) this.onerror(error);
+      this.ended = error.status === 401 || error.status === 403; // only another key helps, and refusals are counted
     }
     this.looking = false;
-    this.#schedule(period);
+    if (this.stale) this.#schedule(0);
+    else if (!this.ended) this.#schedule(period);
   }
 
   #take(models) {

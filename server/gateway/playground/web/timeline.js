@@ -50,13 +50,14 @@ export class Timeline {
   }
 
   // end draws what the server measured, once it has said so. Without timings the request did not get that far.
-  end(usage, timings) {
+  end(usage, timings, seed) {
     this.total = this.now();
     this.timings = timings && {
       queue: milliseconds(timings.queue), prefill: milliseconds(timings.prefill),
       first: milliseconds(timings.timeToFirstToken), decode: milliseconds(timings.decode),
     };
     this.usage = usage;
+    this.seed = seed;
     this.#draw();
     this.#drawServer();
   }
@@ -113,6 +114,7 @@ export class Timeline {
       ['', 'Network and browser', duration(Math.max(0, this.total - timings.first - timings.decode))],
     ];
     if (this.usage?.cachedTokens) facts.push(['', 'From the prefix cache', `${this.usage.cachedTokens} of ${this.usage.promptTokens} prompt tokens`]);
+    if (this.seed) facts.push(['', 'Seed', this.seed]);
     facts.push(['', 'Trace', this.trace]);
     this.facts.replaceChildren(...facts.map(([kind, name, value]) =>
       el('div', {}, el('dt', {}, kind && el('i', { class: 'key ' + kind, 'aria-hidden': 'true' }), name), el('dd', {}, value))));

@@ -1,0 +1,45 @@
+package browsertest
+
+import (
+	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+// The pictures of docs/playground.md, taken with -shots. They are of the default model, whose answers are no wiser than it
+// is.
+func TestPictures(t *testing.T) {
+	p := open(t, address, size{width: 1200, height: 800, scale: 1})
+	p.ready()
+	p.click("#sampling summary")
+	p.fill("#sampling-seed", "7")
+	p.click("#sampling summary")
+	p.fill("#sampling-maxTokens", "90")
+	p.fill("#chat-input", "Why is the sky blue?")
+	p.enter()
+	p.ended()
+	p.await(`document.querySelector('#gauge-speed polyline')`)
+	p.do(chromedp.Focus(chromedp.CSS(".answer .token:nth-child(7)")))
+	p.await(`!document.querySelector('#card').hidden`)
+	p.shot("playground-chat")
+
+	p.colours("dark")
+	p.click("#tab-completion")
+	p.enter(chromedp.ModifierCtrl)
+	p.ended()
+	p.point("#completion-output .steps i:nth-child(12)")
+	p.await(`document.querySelector('.token.lit')`)
+	p.shot("playground-completion")
+
+	p.click("#tab-tokenizer")
+	p.fill("#tokenizer-input", "A sluice is a gate that controls the flow of water.\nШлюз, écluse, 1 + 1 = 2; <|im_end|>")
+	p.await(`document.querySelectorAll('#tokenizer-output li').length > 20 && document.querySelector('#tokenizer-output .special')`)
+	p.shot("playground-tokenizer")
+
+	p.colours("light")
+	call(p, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: 390, Height: 780, DeviceScaleFactor: 1.5, Mobile: true})
+	p.click("#tab-chat")
+	p.do(chromedp.Focus(chromedp.CSS(".answer .token:nth-child(7)")))
+	p.shot("playground-phone")
+}
