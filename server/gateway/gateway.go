@@ -115,6 +115,7 @@ func (g *Gateway) route() error {
 	g.routes.Handle("POST /generate_text", g.allowed(generate, failArticle, asJSONElse(failArticle, g.generateText)))
 	g.routes.Handle("POST /v1/completions", g.allowed(generate, fail, asJSON(g.completions)))
 	g.routes.Handle("POST /v1/chat/completions", g.allowed(generate, fail, asJSON(g.chatCompletions)))
+	g.routes.Handle("POST /v1/embeddings", g.allowed(sluicev1.InferenceService_Embed_FullMethodName, fail, asJSON(g.embeddings)))
 	g.routes.HandleFunc("GET /v1/models", g.listModels)
 	g.routes.HandleFunc("GET /v1/models/{name...}", g.getModel)
 	g.routes.HandleFunc("GET /openapi.json", describe)
