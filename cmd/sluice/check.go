@@ -45,17 +45,18 @@ func (c *checkCmd) Run(p *process) error {
 	if report.Kind == model.KindGGUF && !beginsAsGGUF(c.Path) {
 		report.Kind, report.Problem = model.KindUnknown, "the file is not a GGUF file, and models of other formats are folders"
 	}
+	var vectors embeddings
 	if report.Use == model.Serve {
 		// What the server would do next.
-		if err := loadFolderFiles(c.Path); err != nil {
+		if vectors, err = loadFolderFiles(c.Path); err != nil {
 			report.Use, report.Problem = model.None, err.Error()
 		}
 	}
 	ignored := ineffective(report)
 	if c.JSON {
-		err = printReportJSON(p.stdout, report, ignored)
+		err = printReportJSON(p.stdout, report, vectors, ignored)
 	} else {
-		err = printReport(p.stdout, report, ignored)
+		err = printReport(p.stdout, report, vectors, ignored)
 	}
 	if err == nil && report.Use == model.None {
 		err = errUnusable
@@ -89,25 +90,44 @@ func ineffective(r model.Report) []string {
 	return config.Ineffective()
 }
 
+// embeddings is what a folder's graph says of vectors: how many values they have, or why it gives none.
+type embeddings struct {
+	size int
+	none string
+}
+
+// String is for people.
+func (e embeddings) String() string {
+	if e.size == 0 {
+		return "no: " + e.none
+	}
+	return fmt.Sprintf("vectors of %d values, on the CPU", e.size)
+}
+
 // loadFolderFiles reads what a server reads of a folder, and of the graph what can be checked without ONNX Runtime:
-// that every weight has its bytes.
-func loadFolderFiles(dir string) error {
+// that every weight has its bytes, and whether it gives embeddings.
+func loadFolderFiles(dir string) (vectors embeddings, err error) {
 	folder, err := model.Open(dir)
 	if err != nil {
-		return err
+		return vectors, err
 	}
 	if _, _, err := tokenizerAndTemplates(folder); err != nil {
-		return err
+		return vectors, err
 	}
 	data, err := os.ReadFile(folder.ModelPath)
 	if err != nil {
-		return err
+		return vectors, err
 	}
 	graph, err := onnx.Unmarshal(data)
 	if err != nil {
-		return fmt.Errorf("%s: %w", folder.ModelPath, err)
+		return vectors, fmt.Errorf("%s: %w", folder.ModelPath, err)
 	}
-	return firstOf(graph.Verify(func(location string) (int64, error) {
+	states, err := folder.Manifest.Graph.HiddenStates(graph)
+	if none, ok := errors.AsType[*model.NoHiddenStatesError](err); ok {
+		vectors.none = none.Reason
+	}
+	vectors.size = states.Size
+	return vectors, firstOf(graph.Verify(func(location string) (int64, error) {
 		info, err := os.Stat(filepath.Join(filepath.Dir(folder.ModelPath), location))
 		if err != nil {
 			return 0, err
@@ -126,7 +146,7 @@ func firstOf(err error) error {
 	return fmt.Errorf("%w (and %d more faults)", joined.Unwrap()[0], len(joined.Unwrap())-1)
 }
 
-func printReport(w io.Writer, r model.Report, ignored []string) error {
+func printReport(w io.Writer, r model.Report, vectors embeddings, ignored []string) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) // keeps the first error for Flush
 	row := func(name, format string, args ...any) {
 		_, _ = fmt.Fprintf(table, "%s:\t%s\n", name, fmt.Sprintf(format, args...))
@@ -161,6 +181,9 @@ func printReport(w io.Writer, r model.Report, ignored []string) error {
 	}
 	row("tokenizer", "%s", yesNo(r.Tokenizer))
 	row("chat", "%s", yesNo(r.ChatTemplate))
+	if r.Use == model.Serve {
+		row("embeddings", "%s", vectors)
+	}
 	if len(ignored) > 0 {
 		row("no effect", "%s of generation_config.json", strings.Join(ignored, ", "))
 	}
@@ -194,14 +217,18 @@ type checkJSON struct {
 	Runs   string   `json:"runs,omitempty"`   // how
 	Others []string `json:"others,omitempty"` // graphs that could be named instead
 
+	EmbeddingSize int    `json:"embedding_size,omitempty"` // of a folder to serve: values of a vector
+	NoEmbeddings  string `json:"no_embeddings,omitempty"`  // or why it gives none
+
 	NoEffect []string `json:"no_effect,omitempty"` // fields of generation_config.json
 }
 
-func printReportJSON(w io.Writer, r model.Report, ignored []string) error {
+func printReportJSON(w io.Writer, r model.Report, vectors embeddings, ignored []string) error {
 	out := checkJSON{
 		Path: r.Path, Kind: string(r.Kind), Use: string(r.Use), Problem: r.Problem, Name: r.Name,
 		Architecture: r.Architecture, WeightBytes: r.Bytes, Tokenizer: r.Tokenizer, ChatTemplate: r.ChatTemplate,
 		NoEffect: ignored, Graph: r.Graph, Runs: r.Execution, Others: r.Others,
+		EmbeddingSize: vectors.size, NoEmbeddings: vectors.none,
 	}
 	if s := r.Spec; s != nil {
 		out.ContextLength, out.VocabSize = s.ContextLength, s.VocabSize
