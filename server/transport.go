@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	_ "google.golang.org/grpc/encoding/gzip" // clients may compress; MaxMessageBytes bounds what a message becomes
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/stats"
 
