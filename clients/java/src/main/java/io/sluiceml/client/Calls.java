@@ -11,6 +11,8 @@ import io.sluiceml.v1.ContinuationScore;
 import io.sluiceml.v1.CountTokensRequest;
 import io.sluiceml.v1.CountTokensResponse;
 import io.sluiceml.v1.DetokenizeRequest;
+import io.sluiceml.v1.EmbedRequest;
+import io.sluiceml.v1.EmbedResponse;
 import io.sluiceml.v1.ExplainRequest;
 import io.sluiceml.v1.ExplainResponse;
 import io.sluiceml.v1.GenerateRequest;
@@ -35,16 +37,16 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.Supplier;
 
 /**
- * The calls of a Sluice server. {@link SluiceClient} is one; the methods {@code with…} return others over the same connection, which
- * differ in their deadline or headers:
+ * The calls of a Sluice server. {@link SluiceClient} is one; the methods {@code with…} return others over the same
+ * connection, which differ in their deadline or headers:
  *
  * <pre>{@code
  * client.withTimeout(Duration.ofSeconds(5)).withTraceparent(traceparent).generate(request);
  * }</pre>
  *
- * <p>Objects of this class are immutable and safe for use by many threads. A failed call throws a {@link SluiceException}. Methods
- * that return no future, stream or publisher block; interrupting their thread cancels the call, which then fails with the code
- * {@code CANCELLED}, and so does cancelling gRPC's current {@link io.grpc.Context}, whose deadline holds too.
+ * <p>Objects of this class are immutable and safe for use by many threads. A failed call throws a {@link SluiceException}.
+ * Methods that return no future, stream or publisher block; interrupting their thread cancels the call, which then fails
+ * with the code {@code CANCELLED}, and so does cancelling gRPC's current {@link io.grpc.Context}, whose deadline holds too.
  */
 public class Calls {
   static final Metadata.Key<String> TRACEPARENT = headerOf("traceparent");
@@ -57,7 +59,9 @@ public class Calls {
     this.timeout = timeout;
   }
 
-  /** Returns calls that fail with {@code DEADLINE_EXCEEDED} after a time, tries and waits included; the server keeps it too. */
+  /**
+   * Returns calls that fail with {@code DEADLINE_EXCEEDED} after a time, tries and waits included; the server keeps it too.
+   */
   public Calls withTimeout(Duration timeout) {
     return new Calls(channel, timeout);
   }
@@ -70,8 +74,9 @@ public class Calls {
   }
 
   /**
-   * Returns calls that continue a W3C trace context, such as {@code 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01}: the
-   * server's spans become its children. {@link OpenTelemetryPropagation} does it by itself.
+   * Returns calls that continue a W3C trace context, such as
+   * {@code 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01}: the server's spans become its children.
+   * {@link OpenTelemetryPropagation} does it by itself.
    */
   public Calls withTraceparent(String traceparent) {
     return withHeader(TRACEPARENT.name(), traceparent);
@@ -88,8 +93,8 @@ public class Calls {
   }
 
   /**
-   * Runs a request to its end. The future fails with a {@link SluiceException}; cancelling it cancels the call. What depends on it
-   * runs in gRPC's threads unless it names an executor.
+   * Runs a request to its end. The future fails with a {@link SluiceException}; cancelling it cancels the call. What
+   * depends on it runs in gRPC's threads unless it names an executor.
    */
   public CompletableFuture<GenerateResponse> generateAsync(GenerateRequest request) {
     var future = new UnaryFuture<GenerateRequest, GenerateResponse>();
@@ -103,9 +108,9 @@ public class Calls {
   }
 
   /**
-   * Returns a request's answer as a publisher for reactive libraries. Its events are those of {@link GenerateStream#events}. Each
-   * subscription runs the request once; cancelling it stops the work in the server. A failure is a {@link SluiceException}, signalled
-   * as {@code onError}.
+   * Returns a request's answer as a publisher for reactive libraries. Its events are those of
+   * {@link GenerateStream#events}. Each subscription runs the request once; cancelling it stops the work in the server. A
+   * failure is a {@link SluiceException}, signalled as {@code onError}.
    */
   public Flow.Publisher<GenerateStreamResponse> publisher(GenerateRequest request) {
     return new EventPublisher(channel, this::callOptions, request);
@@ -119,6 +124,11 @@ public class Calls {
   /** Computes how much each segment of an input moves the probability of an answer. */
   public ExplainResponse explain(ExplainRequest request) {
     return call(() -> inferenceStub().explain(request));
+  }
+
+  /** Computes a vector for each of several inputs, in their order. {@link Requests#texts} makes a request of texts. */
+  public EmbedResponse embed(EmbedRequest request) {
+    return call(() -> inferenceStub().embed(request));
   }
 
   /** Lists the served models, the default one first. */
@@ -175,7 +185,8 @@ public class Calls {
 
   /** The options of a call that begins now. */
   private CallOptions callOptions() {
-    return timeout == null ? CallOptions.DEFAULT : CallOptions.DEFAULT.withDeadlineAfter(timeout.toNanos(), TimeUnit.NANOSECONDS);
+    CallOptions none = CallOptions.DEFAULT;
+    return timeout == null ? none : none.withDeadlineAfter(timeout.toNanos(), TimeUnit.NANOSECONDS);
   }
 
   /** A stub for a call that begins now. */

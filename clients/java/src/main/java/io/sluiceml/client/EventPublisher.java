@@ -14,8 +14,8 @@ import java.util.concurrent.Flow;
 import java.util.function.Supplier;
 
 /**
- * The known events of a stream as a publisher. Each subscription is a call of its own, and its demand is gRPC's flow control: what
- * nobody has asked for stays in the server, where a slow reader gets fewer, longer deltas.
+ * The known events of a stream as a publisher. Each subscription is a call of its own, and its demand is gRPC's flow
+ * control: what nobody has asked for stays in the server, where a slow reader gets fewer, longer deltas.
  */
 final class EventPublisher implements Flow.Publisher<GenerateStreamResponse> {
   private final Channel channel;
@@ -38,8 +38,9 @@ final class EventPublisher implements Flow.Publisher<GenerateStreamResponse> {
   }
 
   /**
-   * One call. The subscriber hears from the call's executor, one signal after the other. What it says may come from any thread,
-   * and before the call has started: the lock orders that, for a {@link ClientCall} takes one instruction at a time.
+   * One call. The subscriber hears from the call's executor, one signal after the other. What it says may come from any
+   * thread, and before the call has started: the lock orders that, for a {@link ClientCall} takes one instruction at a
+   * time.
    */
   private static final class Subscription extends ClientCall.Listener<GenerateStreamResponse> implements Flow.Subscription {
     private final ClientCall<GenerateRequest, GenerateStreamResponse> call;

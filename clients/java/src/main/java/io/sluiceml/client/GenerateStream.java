@@ -36,9 +36,9 @@ import java.util.stream.StreamSupport;
  * }
  * }</pre>
  *
- * <p>The call begins when the stream is made. Closing the stream, as leaving the block does, ends it: the server stops the work at
- * its next step. Reading blocks until there is something to read; a failure is a {@link SluiceException}, thrown where the
- * stream is read, and so is an interruption of the reading thread, with the code {@code CANCELLED}.
+ * <p>The call begins when the stream is made. Closing the stream, as leaving the block does, ends it: the server stops the
+ * work at its next step. Reading blocks until there is something to read; a failure is a {@link SluiceException}, thrown
+ * where the stream is read, and so is an interruption of the reading thread, with the code {@code CANCELLED}.
  *
  * <p>One thread at a time reads; {@link #cancel} and {@link #close} may be called from any.
  */
@@ -84,8 +84,8 @@ public final class GenerateStream implements Iterable<Delta>, AutoCloseable {
   }
 
   /**
-   * Returns all events as the server sends them: started, parts of the prompt, deltas, finished, summary. It leaves out those that
-   * this version of the library does not know.
+   * Returns all events as the server sends them: started, parts of the prompt, deltas, finished, summary. It leaves out
+   * those that this version of the library does not know.
    */
   public Iterator<GenerateStreamResponse> events() {
     return events;
@@ -107,8 +107,8 @@ public final class GenerateStream implements Iterable<Delta>, AutoCloseable {
   }
 
   /**
-   * Returns what the model thought of each token of the prompt, if {@code output.prompt_logprobs} was set: complete from the first
-   * delta on.
+   * Returns what the model thought of each token of the prompt, if {@code output.prompt_logprobs} was set: complete from
+   * the first delta on.
    */
   public List<TokenLogprobs> promptLogprobs() {
     return Collections.unmodifiableList(promptLogprobs);
@@ -149,7 +149,10 @@ public final class GenerateStream implements Iterable<Delta>, AutoCloseable {
     return summary != null;
   }
 
-  /** Ends the call; whoever reads gets a {@link SluiceException} with the code {@code CANCELLED}. No effect once it has ended. */
+  /**
+   * Ends the call; whoever reads gets a {@link SluiceException} with the code {@code CANCELLED}. No effect once it has
+   * ended.
+   */
   public void cancel() {
     context.cancel(null);
   }

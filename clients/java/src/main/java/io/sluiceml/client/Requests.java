@@ -1,14 +1,15 @@
 package io.sluiceml.client;
 
 import io.sluiceml.v1.Chat;
+import io.sluiceml.v1.EmbedRequest;
 import io.sluiceml.v1.GenerateRequest;
 import io.sluiceml.v1.Message;
 import io.sluiceml.v1.Tokens;
 import java.util.Arrays;
 
 /**
- * Short ways to begin a {@link GenerateRequest}. They return its builder, on which every other field can be set; what is left
- * out takes the model's default, and where the model has none the server's:
+ * Short ways to begin requests. They return a builder, on which every other field can be set; what is left out takes the
+ * model's default, and where the model has none the server's:
  *
  * <pre>{@code
  * GenerateRequest request = Requests.prompt("The capital of France is")
@@ -33,6 +34,15 @@ public final class Requests {
   /** Begins a request that continues a conversation, oldest message first, through the model's own chat template. */
   public static GenerateRequest.Builder chat(Message... messages) {
     return GenerateRequest.newBuilder().setChat(Chat.newBuilder().addAllMessages(Arrays.asList(messages)));
+  }
+
+  /** Begins a request for the vectors of texts. */
+  public static EmbedRequest.Builder texts(String... texts) {
+    EmbedRequest.Builder request = EmbedRequest.newBuilder();
+    for (String text : texts) {
+      request.addInputsBuilder().setText(text);
+    }
+    return request;
   }
 
   /** Makes a message that tells the model how to behave. */

@@ -10,8 +10,8 @@ import java.util.Map;
 
 /**
  * How often and when a call that is {@code UNAVAILABLE} is tried again: the server cannot be reached, drains or loads. The
- * names are those of gRPC's service config, of which this becomes a part. Generating the same once more does no harm; what has
- * begun to answer, and a request above 1 MiB, is never tried again, nor is loading or unloading a model.
+ * names are those of gRPC's service config, of which this becomes a part. Generating the same once more does no harm; what
+ * has begun to answer, and a request above 1 MiB, is never tried again, nor is loading or unloading a model.
  *
  * @param maxAttempts tries in all, the first one included; 1: never again
  * @param initialBackoff wait before the second try, give or take a fifth so that clients do not come back together

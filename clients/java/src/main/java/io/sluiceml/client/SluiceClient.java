@@ -31,7 +31,10 @@ import java.util.regex.Pattern;
  * }</pre>
  */
 public final class SluiceClient extends Calls implements AutoCloseable {
-  /** Largest answer, in bytes: the server's own limit. gRPC's default of 4 MiB is too small for a long one with log-probabilities. */
+  /**
+   * Largest answer, in bytes: the server's own limit. gRPC's default of 4 MiB is too small for a long one with
+   * log-probabilities.
+   */
   private static final int MAX_MESSAGE_BYTES = 16 << 20;
 
   /** How long {@link #close} waits for gRPC to end its work, which takes some milliseconds. */
@@ -113,8 +116,8 @@ public final class SluiceClient extends Calls implements AutoCloseable {
     }
 
     /**
-     * Connects with TLS and shows a certificate, for servers that ask for one (mutual TLS). Both files are PEM; the key is one of
-     * PKCS #8 ({@code BEGIN PRIVATE KEY}), into which {@code openssl pkcs8 -topk8 -nocrypt} turns others.
+     * Connects with TLS and shows a certificate, for servers that ask for one (mutual TLS). Both files are PEM; the key is
+     * one of PKCS #8 ({@code BEGIN PRIVATE KEY}), into which {@code openssl pkcs8 -topk8 -nocrypt} turns others.
      */
     public Builder clientCertificate(Path certificate, Path privateKey) {
       this.certificate = certificate;
@@ -135,8 +138,8 @@ public final class SluiceClient extends Calls implements AutoCloseable {
     }
 
     /**
-     * Sends a key with every call, as {@code authorization: Bearer KEY}. It needs TLS or an address of this machine, lest the key
-     * travel in clear text; {@link #allowClearTextApiKey} lifts that.
+     * Sends a key with every call, as {@code authorization: Bearer KEY}. It needs TLS or an address of this machine, lest
+     * the key travel in clear text; {@link #allowClearTextApiKey} lifts that.
      */
     public Builder apiKey(String key) {
       apiKey = key;
@@ -162,9 +165,9 @@ public final class SluiceClient extends Calls implements AutoCloseable {
     }
 
     /**
-     * Sets how the connection is kept through routers that forget silent ones, and found dead: after an interval of silence, while
-     * calls run, comes a ping that must be answered within a timeout. Default: 30 s and 15 s. The server sends away who pings
-     * more often than every 10 s.
+     * Sets how the connection is kept through routers that forget silent ones, and found dead: after an interval of
+     * silence, while calls run, comes a ping that must be answered within a timeout. Default: 30 s and 15 s. The server
+     * sends away who pings more often than every 10 s.
      */
     public Builder keepAlive(Duration interval, Duration timeout) {
       keepAliveInterval = interval;
@@ -172,7 +175,9 @@ public final class SluiceClient extends Calls implements AutoCloseable {
       return this;
     }
 
-    /** Adds an interceptor of gRPC's, such as {@link OpenTelemetryPropagation}. The one that is added first is called first. */
+    /**
+     * Adds an interceptor of gRPC's, such as {@link OpenTelemetryPropagation}. The one that is added first is called first.
+     */
     public Builder intercept(ClientInterceptor interceptor) {
       interceptors.add(interceptor);
       return this;
@@ -185,7 +190,8 @@ public final class SluiceClient extends Calls implements AutoCloseable {
     }
 
     /**
-     * Makes the client. It does not connect: the first call does, and fails with {@code UNAVAILABLE} if nothing answers there.
+     * Makes the client. It does not connect: the first call does, and fails with {@code UNAVAILABLE} if nothing answers
+     * there.
      *
      * @throws UncheckedIOException if a file cannot be read
      * @throws IllegalArgumentException if a file is not what it should be, or the key cannot be sent

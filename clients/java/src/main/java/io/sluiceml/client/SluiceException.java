@@ -93,7 +93,8 @@ public final class SluiceException extends RuntimeException {
       root = root.getCause();
     }
     // The other lines tell of the inside of a channel.
-    return said.lines().findFirst().map(line -> line + ": ").orElse("") + (root.getMessage() == null ? root : root.getMessage());
+    String first = said.lines().findFirst().map(line -> line + ": ").orElse("");
+    return first + (root.getMessage() == null ? root : root.getMessage());
   }
 
   /** The first detail of a type; one that cannot be read counts as absent. */

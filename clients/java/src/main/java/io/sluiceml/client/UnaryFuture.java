@@ -5,7 +5,10 @@ import io.grpc.stub.ClientCallStreamObserver;
 import io.grpc.stub.ClientResponseObserver;
 import java.util.concurrent.CompletableFuture;
 
-/** A call of one answer as a future: whoever completes the future before the call does, by cancelling it or a timeout, cancels it. */
+/**
+ * A call of one answer as a future: whoever completes the future before the call does, by cancelling it or a timeout,
+ * cancels it.
+ */
 final class UnaryFuture<Q, R> extends CompletableFuture<R> implements ClientResponseObserver<Q, R> {
   private R response;
 

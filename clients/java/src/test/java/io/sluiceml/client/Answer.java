@@ -19,7 +19,8 @@ import java.util.List;
  * @param usage null of a stream that was not read to its end
  * @param deltas null of a unary answer
  */
-record Answer(String id, String model, List<Output> outputs, Usage usage, List<TokenLogprobs> promptLogprobs, List<Delta> deltas) {
+record Answer(
+    String id, String model, List<Output> outputs, Usage usage, List<TokenLogprobs> promptLogprobs, List<Delta> deltas) {
   static Answer of(GenerateResponse response) {
     return new Answer(response.getId(), response.getModel(), response.getOutputsList(), response.getUsage(),
         response.getPromptLogprobsList(), null);
@@ -28,7 +29,8 @@ record Answer(String id, String model, List<Output> outputs, Usage usage, List<T
   static Answer of(GenerateStream stream, List<Delta> deltas) {
     List<Output> outputs = stream.finished().stream().sorted(Comparator.comparing(Finished::getIndex))
         .map(finished -> join(finished, deltas)).toList();
-    return new Answer(stream.id(), stream.model(), outputs, stream.complete() ? stream.usage() : null, stream.promptLogprobs(), deltas);
+    Usage usage = stream.complete() ? stream.usage() : null;
+    return new Answer(stream.id(), stream.model(), outputs, usage, stream.promptLogprobs(), deltas);
   }
 
   /** Joins the deltas of one output. */
@@ -54,7 +56,7 @@ record Answer(String id, String model, List<Output> outputs, Usage usage, List<T
     if (fragment.getRetracted()) {
       output.removeToolCalls(index);
     } else if (index == output.getToolCallsCount()) {
-      output.addToolCalls(ToolCall.newBuilder().setId(fragment.getId()).setName(fragment.getName()).setArguments(fragment.getArguments()));
+      output.addToolCallsBuilder().setId(fragment.getId()).setName(fragment.getName()).setArguments(fragment.getArguments());
     } else {
       var call = output.getToolCallsBuilder(index);
       call.setArguments(call.getArguments() + fragment.getArguments());

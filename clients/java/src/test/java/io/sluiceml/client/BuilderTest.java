@@ -23,7 +23,7 @@ class BuilderTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"sluice.example:50051", "dns:///192.0.2.1:50051", "127.0.0.1.example:1", "dns://127.0.0.1/sluice.example:1"})
+  @ValueSource(strings = {"sluice.example:1", "dns:///192.0.2.1:1", "127.0.0.1.example:1", "dns://127.0.0.1/sluice.example:1"})
   void keysDoNotTravelInClearText(String target) {
     assertTrue(refused(SluiceClient.builder(target).apiKey("k")).contains("needs TLS"));
     SluiceClient.builder(target).apiKey("k").tls().build().close();

@@ -3,7 +3,6 @@ package io.sluiceml.client;
 import static io.sluiceml.client.Scripted.delta;
 import static io.sluiceml.client.Scripted.summary;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -76,7 +75,8 @@ class CallsTest {
   }
 
   private static SluiceException failure(Status.Code code, Message... details) {
-    try (var server = refusing(attempt -> refusal(code, details)); var client = server.builder().retry(RetryPolicy.NONE).build()) {
+    try (var server = refusing(attempt -> refusal(code, details));
+        var client = server.builder().retry(RetryPolicy.NONE).build()) {
       return fails(() -> client.generate(REQUEST), code);
     }
   }
@@ -209,7 +209,8 @@ class CallsTest {
       }
       client.generate(REQUEST);
       var sent = server.headers.stream().map(headers -> Optional.ofNullable(header(headers, "traceparent"))).toList();
-      assertEquals(List.of(Optional.of("00-" + trace + "-b7ad6b7169203331-01"), Optional.of("00-a-b-01"), Optional.empty()), sent);
+      var own = Optional.of("00-" + trace + "-b7ad6b7169203331-01");
+      assertEquals(List.of(own, Optional.of("00-a-b-01"), Optional.empty()), sent);
     }
   }
 
@@ -283,7 +284,6 @@ class CallsTest {
             .configure(channel -> channel.userAgent("mine")).build()) {
       client.generate(REQUEST);
       assertTrue(header(server.headers.get(0), "user-agent").startsWith("mine"));
-      assertFalse(server.headers.isEmpty());
     }
   }
 }

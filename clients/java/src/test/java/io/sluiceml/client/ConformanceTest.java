@@ -112,7 +112,8 @@ class ConformanceTest {
   /** One case and the client that it calls with. */
   private record Case(JsonObject json, SluiceClient client, Calls calls, Expectation expect) {
     Case(JsonObject json, SluiceClient client) {
-      this(json, client, json.has("deadlineMs") ? client.withTimeout(Duration.ofMillis(json.get("deadlineMs").getAsInt())) : client,
+      this(json, client,
+          json.has("deadlineMs") ? client.withTimeout(Duration.ofMillis(json.get("deadlineMs").getAsInt())) : client,
           new Expectation(json.getAsJsonObject("expect")));
     }
 
@@ -167,7 +168,9 @@ class ConformanceTest {
       }
     }
 
-    /** Makes a call, as often at once as the case says, and returns the first answer; null where there is none to compare. */
+    /**
+     * Makes a call, as often at once as the case says, and returns the first answer; null where there is none to compare.
+     */
     private Answer attempt(Callable<Answer> call) throws Exception {
       int parallel = number("parallel", 1);
       var threads = Executors.newFixedThreadPool(parallel);

@@ -20,15 +20,15 @@ import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.Consumer;
 import java.util.stream.IntStream;
-import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
 
 /** What a case expects: its {@code expect}. What is not there is not checked. */
 record Expectation(JsonObject json) {
   private static final String REPLACEMENT = "\uFFFD";
-  private static final Set<String> FIELDS = Set.of("code", "started", "fields", "reason", "resource", "retryAfter", "text", "textPrefix",
-      "textIn", "jsonKeys", "id", "finishReasons", "stopSequence", "toolCalls", "seeds", "promptTokens", "completionTokens", "minDeltas",
-      "tokenIds", "logprobs", "promptLogprobs", "idle", "best", "tokens", "answerTokens", "segments");
+  private static final Set<String> FIELDS = Set.of("code", "started", "fields", "reason", "resource", "retryAfter",
+      "text", "textPrefix", "textIn", "jsonKeys", "id", "finishReasons", "stopSequence", "toolCalls", "seeds",
+      "promptTokens", "completionTokens", "minDeltas", "tokenIds", "logprobs", "promptLogprobs", "idle", "best", "tokens",
+      "answerTokens", "segments");
 
   Expectation {
     assertTrue(FIELDS.containsAll(json.keySet()), "an expectation that is not known: what nobody checks shows nothing");
@@ -103,8 +103,8 @@ record Expectation(JsonObject json) {
       assertEquals(answer.usage().getPromptTokens(), answer.promptLogprobs().size());
     }
     if (answer.deltas() != null) {
-      with("minDeltas", want ->
-          assertTrue(answer.deltas().stream().filter(d -> !d.getText().isEmpty()).count() >= want.getAsLong(), "too few deltas"));
+      long withText = answer.deltas().stream().filter(d -> !d.getText().isEmpty()).count();
+      with("minDeltas", want -> assertTrue(withText >= want.getAsLong(), "too few deltas"));
       assertTrue(first.getText().contains(REPLACEMENT)
           || answer.deltas().stream().noneMatch(d -> d.getText().contains(REPLACEMENT)), "a delta splits a character");
     }
@@ -150,6 +150,6 @@ record Expectation(JsonObject json) {
     assertEquals(json.get("answerTokens").getAsInt(), explanation.getAnswerTokens());
     assertTrue(explanation.getLogLikelihood() < 0);
     var want = StreamSupport.stream(json.getAsJsonArray("segments").spliterator(), false).map(Expectation::numbers).toList();
-    assertEquals(want, explanation.getAttributionsList().stream().map(a -> Stream.of(a.getStart(), a.getEnd()).toList()).toList());
+    assertEquals(want, explanation.getAttributionsList().stream().map(a -> List.of(a.getStart(), a.getEnd())).toList());
   }
 }

@@ -16,8 +16,8 @@ import org.testng.annotations.AfterClass;
 import org.testng.annotations.BeforeClass;
 
 /**
- * The compatibility kit of Reactive Streams judges the publisher of a scripted server, which sends as many events as the prompt
- * says, with some between them that the client does not know.
+ * The compatibility kit of Reactive Streams judges the publisher of a scripted server, which sends as many events as the
+ * prompt says, with some between them that the client does not know.
  */
 public class PublisherTest extends FlowPublisherVerification<GenerateStreamResponse> {
   /** Milliseconds: for a signal to come, and, shorter, for none to. */

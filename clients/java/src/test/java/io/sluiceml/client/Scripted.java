@@ -39,7 +39,8 @@ abstract class Scripted extends InferenceServiceGrpc.InferenceServiceImplBase im
           .addService(this)
           .intercept(new ServerInterceptor() {
             @Override
-            public <Q, R> ServerCall.Listener<Q> interceptCall(ServerCall<Q, R> call, Metadata with, ServerCallHandler<Q, R> next) {
+            public <Q, R> ServerCall.Listener<Q> interceptCall(
+                ServerCall<Q, R> call, Metadata with, ServerCallHandler<Q, R> next) {
               headers.add(with);
               return next.startCall(call, with);
             }

@@ -49,13 +49,14 @@ class SecureTest {
   }
 
   private static void writePem(String file, String type, byte[] der) throws IOException {
-    writePrivate(file, "-----BEGIN %s-----\n%s\n-----END %1$s-----\n".formatted(type, Base64.getMimeEncoder().encodeToString(der)));
+    String text = Base64.getMimeEncoder().encodeToString(der);
+    writePrivate(file, "-----BEGIN %s-----\n%s\n-----END %1$s-----\n".formatted(type, text));
   }
 
   /** The server takes no secrets that others can read. */
   private static void writePrivate(String file, String text) throws IOException {
-    Path path = Files.createFile(dir.resolve(file), PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
-    Files.writeString(path, text);
+    var mine = PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------"));
+    Files.writeString(Files.createFile(dir.resolve(file), mine), text);
   }
 
   private static String path(String file) {

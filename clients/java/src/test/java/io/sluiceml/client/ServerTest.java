@@ -2,6 +2,7 @@ package io.sluiceml.client;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -12,6 +13,7 @@ import io.sluiceml.v1.Constraint;
 import io.sluiceml.v1.CountTokensRequest;
 import io.sluiceml.v1.DetokenizeRequest;
 import io.sluiceml.v1.Delta;
+import io.sluiceml.v1.Embedding;
 import io.sluiceml.v1.ExplainRequest;
 import io.sluiceml.v1.FinishReason;
 import io.sluiceml.v1.GenerateRequest;
@@ -157,10 +159,21 @@ class ServerTest {
 
   @Test
   void scoresAndExplanations() {
-    var scores = client.score(ScoreRequest.newBuilder().setPrompt(CAPITAL).addContinuations(" Paris").addContinuations(" banana").build());
+    var scores = client.score(
+        ScoreRequest.newBuilder().setPrompt(CAPITAL).addContinuations(" Paris").addContinuations(" banana").build());
     assertTrue(scores.get(0).getLogLikelihood() > scores.get(1).getLogLikelihood());
     var why = client.explain(ExplainRequest.newBuilder().setPrompt("It rains. " + CAPITAL).setAnswer(" Paris").build());
     assertTrue(why.getAttributions(1).getEffect() > why.getAttributions(0).getEffect());
+  }
+
+  @Test
+  void embeddings() {
+    var answer = client.embed(Requests.texts("A river.", "A stream.", "A river.").build());
+    var values = answer.getEmbeddingsList().stream().map(Embedding::getValuesList).toList();
+    assertEquals(client.model("").getEmbeddingSize(), values.get(0).size());
+    assertEquals(1, values.get(0).stream().mapToDouble(v -> v * v).sum(), 1e-3); // normalised
+    assertEquals(values.get(0), values.get(2));
+    assertNotEquals(values.get(0), values.get(1));
   }
 
   @Test
