@@ -12,7 +12,7 @@ const SchemaURL = "https://opentelemetry.io/schemas/1.41.0"
 //
 //nolint:gosec // a token is a piece of text here, not a credential
 const (
-	GenAIOperationName           attribute.Key = "gen_ai.operation.name" // OperationChat or OperationTextCompletion
+	GenAIOperationName           attribute.Key = "gen_ai.operation.name" // OperationChat, OperationTextCompletion, …
 	GenAIProviderName            attribute.Key = "gen_ai.provider.name"  // Provider
 	GenAIRequestModel            attribute.Key = "gen_ai.request.model"  // the real name, never an alias
 	GenAIRequestMaxTokens        attribute.Key = "gen_ai.request.max_tokens"
