@@ -90,7 +90,7 @@ test-tokenizers: $(VENV)/.tokenizers.stamp ## Compare the tokenizers of the fiel
 
 .PHONY: test-templates
 test-templates: $(VENV)/.templates.stamp ## Compare 70 published chat templates with transformers (fetches some 100 MB once).
-	GOLDEN=$(CURDIR)/$(VENV)/templates.jsonl go test -count=1 -tags templates -run TestPublished -v ./inference/chat
+	GOLDEN=$(CURDIR)/$(VENV)/templates.jsonl go test -count=1 -tags templates -run TestPublished -v ./inference/chat ./inference/answer
 
 .PHONY: test-architectures
 test-architectures: build $(VENV)/.architectures.stamp ## Compare small random models of every architecture with transformers (fetches some GB of PyTorch once).

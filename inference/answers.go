@@ -37,6 +37,7 @@ func (m *Model) parsers(n int, request *Request, reasons bool) []*answer.Parser 
 	for _, tool := range input.Tools {
 		config.Tools = append(config.Tools, tool.Name)
 	}
+	config.IsText = isText(input.Tools)
 	parsers := make([]*answer.Parser, n)
 	for i := range parsers {
 		parsers[i] = answer.New(config)

@@ -50,19 +50,54 @@ func (m *Model) callConstraint(request *Request) (*Constraint, error) {
 		i := slices.IndexFunc(tools, func(t Tool) bool { return t.Name == input.ToolChoice.Name })
 		tools = tools[max(0, i) : max(0, i)+1]
 	}
-	schema, err := callSchema(m.config.Calls, tools)
+	constraint, err := callGrammar(m.config.Calls, tools)
 	if err != nil {
-		return nil, &InvalidError{Violations: []Violation{
-			{Field: "chat.tools", Description: "the parameters of one are no JSON Schema", Quote: err.Error()}, // it may name a member
+		return nil, err
+	}
+	return &Constraint{Constraint: constraint, Field: callsField}, nil
+}
+
+// callsField is what a constraint of calls is made of, for errors.
+const callsField = "chat.tools"
+
+// callGrammar is the constraint of one call of one of the tools: a JSON Schema, or a grammar in the forms that do not write calls
+// as JSON.
+func callGrammar(form answer.CallFormat, tools []Tool) (grammar.Constraint, error) {
+	invalid := func(err error) error {
+		return &InvalidError{Violations: []Violation{
+			{Field: callsField, Description: "the parameters of one are no JSON Schema", Quote: err.Error()}, // it may name a member
 		}}
 	}
-	return &Constraint{Kind: grammar.KindJSONSchema, Text: schema, Field: "chat.tools"}, nil
+	known := make([]answer.Tool, len(tools))
+	for i, tool := range tools {
+		known[i] = answer.Tool{Name: tool.Name, Schema: `{"type": "object"}`}
+		if tool.Parameters == "" {
+			continue
+		}
+		moved, err := moveRefs(tool.Parameters, "#/$defs/0")
+		if err != nil {
+			return grammar.Constraint{}, invalid(err)
+		}
+		known[i].Schema = fmt.Sprintf(`{"type": "object", "$ref": "#/$defs/0", "$defs": {"0": %s}}`, moved)
+		if answer.OneByOne(form) {
+			if known[i].Arguments, err = arguments(tool.Parameters, moved); err != nil {
+				return grammar.Constraint{}, err
+			}
+		}
+	}
+	if text := answer.Grammar(form, known); text != "" {
+		return grammar.Constraint{Kind: grammar.KindGrammar, Text: text}, nil
+	}
+	schema, err := callSchema(answer.ObjectOf(form), tools)
+	if err != nil {
+		return grammar.Constraint{}, invalid(err)
+	}
+	return grammar.Constraint{Kind: grammar.KindJSONSchema, Text: schema}, nil
 }
 
 // callSchema is the JSON Schema of one call of one of the tools. Each tool's parameters lie in $defs, and their references
 // are moved there.
-func callSchema(form answer.CallFormat, tools []Tool) (string, error) {
-	arguments := answer.ArgumentsKey(form)
+func callSchema(form answer.CallObject, tools []Tool) (string, error) {
 	var defs, calls []string
 	for i, tool := range tools {
 		parameters := "{}"
@@ -78,14 +113,14 @@ func callSchema(form answer.CallFormat, tools []Tool) (string, error) {
 			return "", err
 		}
 		defs = append(defs, fmt.Sprintf(`"%d": %s`, i, parameters))
-		calls = append(calls, fmt.Sprintf(`{"type": "object", "properties": {"name": {"const": %s}, "%s": {"type": "object", "$ref": "#/$defs/%d"}}, `+
-			`"required": ["name", "%s"], "additionalProperties": false}`, name, arguments, i, arguments))
+		calls = append(calls, fmt.Sprintf(`{"type": "object", "properties": {%q: {"const": %s}, %q: {"type": "object", "$ref": "#/$defs/%d"}}, `+
+			`"required": [%q, %q], "additionalProperties": false}`, form.Name, name, form.Arguments, i, form.Name, form.Arguments))
 	}
 	call := fmt.Sprintf(`"anyOf": [%s]`, strings.Join(calls, ", "))
 	if len(calls) == 1 {
 		call = strings.TrimSuffix(strings.TrimPrefix(calls[0], "{"), "}")
 	}
-	if form == answer.Mistral { // which writes a list
+	if form.List {
 		call = fmt.Sprintf(`"type": "array", "items": {%s}, "minItems": 1, "maxItems": 1`, call)
 	}
 	return fmt.Sprintf(`{"$defs": {%s}, %s}`, strings.Join(defs, ", "), call), nil

@@ -331,7 +331,7 @@ func bytesOf(ids []uint32) []byte {
 func TestRequiredCalls(t *testing.T) {
 	t.Parallel()
 	tools := []*sluicev1.Tool{
-		{Name: "paint", Parameters: `{"type": "object", "properties": {"colour": {"$ref": "#/$defs/c"}}, "required": ["colour"], "additionalProperties": false, "$defs": {"c": {"enum": ["red", "green"]}}}`},
+		{Name: "paint", Parameters: `{"type": "object", "properties": {"colour": {"$ref": "#/$defs/c"}, "finish": {"enum": ["matt", "gloss"]}, "coats": {"type": "integer", "minimum": 1, "maximum": 3}}, "required": ["colour", "finish"], "additionalProperties": false, "$defs": {"c": {"enum": ["red", "green"]}}}`},
 		{Name: "wait", Parameters: `{"type": "object", "properties": {"seconds": {"type": "integer", "minimum": 0, "maximum": 9}}, "required": ["seconds"], "additionalProperties": false}`},
 	}
 	called := map[string]bool{}
@@ -356,14 +356,16 @@ func TestRequiredCalls(t *testing.T) {
 			call := got.GetToolCalls()[0]
 			called[call.GetName()] = true
 			var arguments struct {
-				Colour  string
-				Seconds *int
+				Colour, Finish string
+				Coats          *int
+				Seconds        *int
 			}
 			if err := json.Unmarshal([]byte(call.GetArguments()), &arguments); err != nil {
 				t.Errorf("%s: %v", form, err)
 			}
 			switch name := call.GetName(); {
-			case name == "paint" && (arguments.Colour == "red" || arguments.Colour == "green"):
+			case name == "paint" && (arguments.Colour == "red" || arguments.Colour == "green") &&
+				(arguments.Finish == "matt" || arguments.Finish == "gloss") && (arguments.Coats == nil || *arguments.Coats <= 3):
 			case name == "wait" && seed%2 == 0 && arguments.Seconds != nil && *arguments.Seconds <= 9:
 			default:
 				t.Errorf("%s: %v", form, call)

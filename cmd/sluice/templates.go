@@ -81,7 +81,7 @@ func (c *serveCmd) forms(name string, templates chatTemplates, tok *tokenizer.To
 		if asked == noForm {
 			f.calls = answers.NoCalls
 		} else if !slices.Contains(answers.CallFormats(), f.calls) {
-			return f, usagef("--tool-call-format %s=%s: it is none of hermes, llama3, mistral, json and none", name, asked)
+			return f, usagef("--tool-call-format %s=%s: it is none of %v and none", name, asked, answers.CallFormats())
 		}
 	}
 	if asked, ok := formatOf(c.ReasoningFormat, name); ok {

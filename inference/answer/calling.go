@@ -7,6 +7,10 @@ import (
 // enterCall begins to read calls behind a mark. raw is what they were announced by, which is text if they are none.
 func (p *Parser) enterCall(mark, raw string) {
 	p.state, p.raw = inCall, append(p.raw[:0], raw...)
+	if f := formOf(p.config.Calls); f != nil {
+		p.call = f.read(mark)
+		return
+	}
 	switch mark {
 	case pythonTag:
 		p.call = &python{}

@@ -37,6 +37,7 @@ func (c *call) drop(p *Parser) {
 // list reads objects one after the other, up to a closing mark if the form has one, and perhaps in brackets.
 type list struct {
 	close      string // "": none
+	optional   bool   // it may be missing
 	semicolons bool   // objects are separated by ';'
 	brackets   bool   // they may be in a JSON list
 
@@ -81,7 +82,7 @@ func (l *list) add(p *Parser, c byte) verdict {
 		return more
 	case l.close != "" && c == l.close[0] && l.between && l.listed == l.ended:
 		return l.addClosing(c)
-	case l.between && !l.listed:
+	case l.between && (!l.listed || l.optional && l.ended):
 		return before
 	}
 	return broken

@@ -1,6 +1,9 @@
 package answer
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // CallFormat is a form in which models call tools.
 type CallFormat string
@@ -21,10 +24,38 @@ const (
 	// JSON is an answer that is {"name": …, "arguments": {…}} or a list of these, alone or as a block of Markdown: what
 	// models without a form of their own write when a prompt asks for it.
 	JSON CallFormat = "json"
+	// Granite is that of IBM's Granite 3 and of Phi-4-mini: <|tool_call|> and a list of {"name": …, "arguments": {…}}, perhaps
+	// with <|/tool_call|> behind it. Nemotron has <TOOLCALL> there, ToolCalls (Apriel, MiniMax-M1) <tool_calls>, Cohere
+	// <|START_ACTION|> and {"tool_name": …, "parameters": {…}}, GigaChat (3.1) <|function_call|> and one object.
+	Granite   CallFormat = "granite"
+	Nemotron  CallFormat = "nemotron"
+	ToolCalls CallFormat = "tool-calls"
+	Cohere    CallFormat = "cohere"
+	GigaChat  CallFormat = "gigachat"
+	// DeepSeek is <｜tool▁calls▁begin｜>, then for each call <｜tool▁call▁begin｜>name<｜tool▁sep｜>{…}<｜tool▁call▁end｜> or, as of
+	// R1, the word function before the separator, and behind it the name and the arguments as a block of Markdown. Kimi is the
+	// same with marks of its own.
+	DeepSeek CallFormat = "deepseek"
+	Kimi     CallFormat = "kimi"
+	// Qwen3Coder is <tool_call><function=name><parameter=key>value</parameter>…</function></tool_call>, as of Qwen3-Coder,
+	// Qwen3.5 and Nemotron 3; a JSON object in place of the parameters is that of Llama 3.1's custom functions. Seed is the
+	// same between <seed:tool_call> and </seed:tool_call>.
+	Qwen3Coder CallFormat = "qwen3-coder"
+	Seed       CallFormat = "seed"
+	// GLM is <tool_call>name<arg_key>key</arg_key><arg_value>value</arg_value>…</tool_call>.
+	GLM CallFormat = "glm"
+	// MiniMax (M2) is <minimax:tool_call><invoke name="name"><parameter name="key">value</parameter>…, DeepSeek32 the same
+	// with marks of its own, of which one says whether a value is text.
+	MiniMax    CallFormat = "minimax"
+	DeepSeek32 CallFormat = "deepseek-v3.2"
 )
 
 // CallFormats are the forms that a Parser knows.
-func CallFormats() []CallFormat { return []CallFormat{Hermes, Llama3, Mistral, JSON} }
+func CallFormats() []CallFormat {
+	return []CallFormat{
+		Hermes, Llama3, Mistral, JSON, Granite, Nemotron, ToolCalls, Cohere, GigaChat, DeepSeek, Kimi, Qwen3Coder, Seed, GLM, MiniMax, DeepSeek32,
+	}
+}
 
 // Reasoning is a form in which models reason: between two tags, at the beginning of an answer.
 type Reasoning struct{ Name, Open, Close string }
@@ -46,6 +77,8 @@ const (
 	mistralCalls                = "[TOOL_CALLS]"
 	mistralCallID, mistralArgs  = "[CALL_ID]", "[ARGS]"
 	fence, language             = "```", "json" // of a block of Markdown
+
+	functionOpen = "<function="
 )
 
 // Marks are the texts that tell a form's calls and reasoning from other text. A tokenizer may have special tokens for
@@ -62,7 +95,11 @@ func Marks(calls CallFormat, reasoning Reasoning) []string {
 		marks = append(marks, pythonTag)
 	case Mistral:
 		marks = append(marks, mistralCalls, mistralCallID, mistralArgs)
-	case NoCalls, JSON:
+	default:
+		if f := formOf(calls); f != nil {
+			marks = append(append(marks, f.open...), f.others...)
+			marks = slices.DeleteFunc(marks, func(mark string) bool { return mark == "" })
+		}
 	}
 	return marks
 }
@@ -76,8 +113,23 @@ func DetectCalls(template string, hasToken func(string) bool) CallFormat {
 		return NoCalls
 	case mentions(mistralCalls) || hasToken(mistralCalls):
 		return Mistral
-	case mentions("<function=") || mentions("<arg_key>") || mentions("<｜tool▁call") || mentions("<|channel|>"):
-		return NoCalls // calls in XML, DeepSeek's, and those of gpt-oss
+	case mentions("<|channel|>"):
+		return NoCalls // those of gpt-oss
+	case mentions(functionOpen) && mentions("<seed:tool_call>"):
+		return Seed
+	case mentions(functionOpen):
+		return Qwen3Coder
+	case mentions("<arg_key>"):
+		return GLM
+	case mentions("｜DSML｜") && (mentions("function_calls") || mentions("tool_calls")):
+		return DeepSeek32
+	}
+	for _, format := range []CallFormat{DeepSeek, Kimi, MiniMax, Granite, Nemotron, ToolCalls, Cohere, GigaChat} {
+		if f := formOf(format); slices.ContainsFunc(f.open, func(mark string) bool { return mentions(mark) || hasToken(mark) }) {
+			return format
+		}
+	}
+	switch {
 	case mentions(toolCallOpen):
 		return Hermes
 	case mentions(pythonTag) || hasToken(pythonTag):
@@ -98,22 +150,37 @@ func DetectReasoning(template string, hasToken func(string) bool) (Reasoning, bo
 	return Reasoning{}, false
 }
 
-// Lead is what a model writes before a call in a form, so that the call's JSON follows at once.
-func Lead(form CallFormat) string {
-	switch form {
+// Lead is what a model writes before a call in a form, so that the rest of it follows at once.
+func Lead(format CallFormat) string {
+	switch format {
 	case Hermes:
 		return toolCallOpen + "\n"
 	case Mistral:
 		return mistralCalls
-	case Llama3, JSON, NoCalls:
+	default:
+		if f := formOf(format); f != nil {
+			return f.lead
+		}
 	}
 	return ""
 }
 
-// ArgumentsKey is what a form calls the arguments of a call.
-func ArgumentsKey(form CallFormat) string {
-	if form == Llama3 {
-		return "parameters"
+// CallObject is how a form writes a call as JSON.
+type CallObject struct {
+	Name, Arguments string // the members
+	List            bool   // the object stands in a list
+}
+
+// ObjectOf is how a form writes a call as JSON. Of the others, Grammar says how they write it.
+func ObjectOf(format CallFormat) CallObject {
+	switch format {
+	case Llama3:
+		return CallObject{Name: "name", Arguments: "parameters"}
+	case Cohere:
+		return CallObject{Name: "tool_name", Arguments: "parameters", List: true}
+	case Mistral, Granite, Nemotron, ToolCalls:
+		return CallObject{Name: "name", Arguments: "arguments", List: true}
+	default:
+		return CallObject{Name: "name", Arguments: "arguments"}
 	}
-	return "arguments"
 }

@@ -81,7 +81,7 @@ func (o *object) inKey(c byte, after scanState) bool {
 	}
 	key, ok := unquote(o.text)
 	o.key = key
-	return ok && slices.Contains([]string{"name", "arguments", "parameters", "id", "type", "function", "description"}, key)
+	return ok && slices.Contains([]string{"name", "arguments", "parameters", "id", "type", "function", "description", "tool_name", "tool_call_id"}, key)
 }
 
 // maxKey and maxName bound what is kept of keys and names.
@@ -95,10 +95,10 @@ func (o *object) begin(c byte) bool {
 	o.text = o.text[:0]
 	o.reading = memberOther
 	switch o.key {
-	case "name":
+	case "name", "tool_name":
 		o.reading = memberName
 		return c == '"' && !o.named
-	case "id":
+	case "id", "tool_call_id":
 		o.reading = memberID
 	case "function":
 		switch {

@@ -12,8 +12,11 @@ type Config struct {
 	// Reasons says that the prompt has opened the reasoning, so that the answer begins in the middle of it.
 	Reasons bool
 	Calls   CallFormat
-	Tools   []string      // names of the declared tools; nothing else can be called
-	NewID   func() string // makes the id of a call that has none. Required if there are calls.
+	Tools   []string // names of the declared tools; nothing else can be called
+	// IsText says whether an argument of a tool is declared as a string, so that its text is not JSON in the forms that write
+	// values as they are. nil: of none it is known, and what is JSON is read as JSON.
+	IsText func(tool, argument string) bool
+	NewID  func() string // makes the id of a call that has none. Required if there are calls.
 }
 
 // Delta is what has become certain of an answer.
@@ -245,7 +248,10 @@ func (p *Parser) marks() []string {
 		return []string{pythonTag}
 	case Mistral:
 		return []string{mistralCalls}
-	case NoCalls, JSON:
+	default:
+		if f := formOf(p.config.Calls); f != nil {
+			return f.open
+		}
 	}
 	return nil
 }
@@ -270,7 +276,7 @@ func (p *Parser) opensAnswer(all string) (rest string, opened, undecided bool) {
 			return body, true, false
 		}
 		return p.opensBlock(body, skipped)
-	case NoCalls, Hermes, Mistral:
+	default:
 	}
 	return "", false, false
 }

@@ -22,7 +22,8 @@ func config(form answer.CallFormat) answer.Config {
 	next := 0
 	return answer.Config{
 		Reasoning: answer.Reasonings()[0], Calls: form, Tools: []string{"get_weather", "add", "brave_search", "python"},
-		NewID: func() string { next++; return fmt.Sprintf("#%d", next) },
+		NewID:  func() string { next++; return fmt.Sprintf("#%d", next) },
+		IsText: func(tool, argument string) bool { return tool == "get_weather" && argument == "location" },
 	}
 }
 
@@ -93,6 +94,7 @@ func pieces(s string, n int) []string {
 func TestParser(t *testing.T) {
 	t.Parallel()
 	const hermes, llama, mistral, plain, none = answer.Hermes, answer.Llama3, answer.Mistral, answer.JSON, answer.NoCalls
+	const granite, deepseek, coder, seed, glm = answer.Granite, answer.DeepSeek, answer.Qwen3Coder, answer.Seed, answer.GLM
 	weather := `get_weather({"location": "Zürich"})`
 	tests := []struct {
 		name string
@@ -152,6 +154,45 @@ func TestParser(t *testing.T) {
 		{"JSON block", plain, "```json\n{\"name\": \"add\", \"parameters\": {}}\n```\n", whole{Calls: []string{"add({})"}}},
 		{"other list", plain, `[1, 2]`, whole{Text: `[1, 2]`}},
 		{"other block", plain, "```json\n[1]\n```", whole{Text: "```json\n[1]\n```"}},
+		{"granite", granite, `<|tool_call|>[{"name": "add", "arguments": {"a": 1}}, {"name": "add", "arguments": {}}]`, whole{Calls: []string{`add({"a": 1})`, "add({})"}}},
+		{"phi", granite, `Well.<|tool_call|>[{"name": "add", "arguments": {"a": 1}}]<|/tool_call|>`, whole{Text: "Well.", Calls: []string{`add({"a": 1})`}}},
+		{"granite, then text", granite, `<|tool_call|> [{"name": "add"}] Done`, whole{Text: "Done", Calls: []string{"add({})"}}},
+		{"granite, unknown tool", granite, `<|tool_call|>[{"name": "rm"}]`, whole{Text: `<|tool_call|>[{"name": "rm"}]`}},
+
+		{"deepseek", deepseek, `Let me see.<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>get_weather<｜tool▁sep｜>{"location": "Zürich"}<｜tool▁call▁end｜><｜tool▁call▁begin｜>add<｜tool▁sep｜>{}<｜tool▁call▁end｜><｜tool▁calls▁end｜>`, whole{Text: "Let me see.", Calls: []string{weather, "add({})"}}},
+		{"deepseek r1", deepseek, "<think>a</think>\n<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>add\n```json\n{\"a\": \"`\"}\n```<｜tool▁call▁end｜>\n<｜tool▁call▁begin｜>function<｜tool▁sep｜>add\n```json\n{}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>", whole{Reasoning: "a", Calls: []string{"add({\"a\": \"`\"})", "add({})"}}},
+		{"deepseek without the mark of all", deepseek, `<｜tool▁call▁begin｜>add<｜tool▁sep｜>{"a": 1}`, whole{Calls: []string{`add({"a": 1})`}}},
+		{"deepseek, unknown tool", deepseek, `<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>rm<｜tool▁sep｜>{}`, whole{Text: `<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>rm<｜tool▁sep｜>{}`}},
+		{"deepseek, cut", deepseek, `<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>add<｜tool▁sep｜>{"a": `, whole{Text: `<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>add<｜tool▁sep｜>{"a": `}},
+		{"deepseek, half a mark", deepseek, `So <｜tool▁ca`, whole{Text: `So <｜tool▁ca`}},
+
+		{"coder", coder, "I will.\n<tool_call>\n<function=get_weather>\n<parameter=location>\nZürich\n</parameter>\n</function>\n</tool_call>", whole{Text: "I will.", Calls: []string{weather}}},
+		{"coder, values", coder, "<tool_call>\n<function=add>\n<parameter=a>\n[1, {\"b\": null}]\n</parameter>\n<parameter=b>\ntwo\n\"lines\"\t\n</parameter>\n<parameter=c>\n12\n</parameter>\n</function>\n</tool_call>", whole{Calls: []string{`add({"a": [1, {"b": null}], "b": "two\n\"lines\"\t", "c": 12})`}}},
+		{"coder, a number that is text", coder, "<tool_call><function=get_weather><parameter=location>\n42\n</parameter></function></tool_call>", whole{Calls: []string{`get_weather({"location": "42"})`}}},
+		{"coder, text with tags", coder, "<tool_call><function=get_weather><parameter=location>\n<b>\n</parameter\n</b>\n\n</parameter></function></tool_call>", whole{Calls: []string{`get_weather({"location": "<b>\n</parameter\n</b>\n"})`}}},
+		{"coder, without arguments, two", coder, "<tool_call>\n<function=add>\n</function>\n</tool_call>\n<tool_call>\n<function=add>\n</function>\n</tool_call>\nDone", whole{Text: "Done", Calls: []string{"add({})", "add({})"}}},
+		{"coder without the mark of calls", coder, "Hm <function=add>\n<parameter=a>\n1\n</parameter>\n</function>", whole{Text: "Hm", Calls: []string{`add({"a": 1})`}}},
+		{"custom functions of Llama", coder, `<function=add>{"a": {"b": 1}}</function>`, whole{Calls: []string{`add({"a": {"b": 1}})`}}},
+		{"coder, unknown tool", coder, "<tool_call>\n<function=rm>\n</function>", whole{Text: "<tool_call>\n<function=rm>\n</function>"}},
+		{"coder, cut", coder, "<tool_call>\n<function=add>\n<parameter=a>\n1", whole{Text: "<tool_call>\n<function=add>\n<parameter=a>\n1"}},
+		{"coder, another tag", coder, "<tool_call>\n<function=add>\n<b>", whole{Text: "<tool_call>\n<function=add>\n<b>"}},
+
+		{"seed", seed, "<seed:tool_call>\n<function=get_weather>\n<parameter=location>Zürich</parameter>\n</function>\n</seed:tool_call>\n", whole{Calls: []string{weather}}},
+
+		{"coder, values of Python", coder, "<tool_call><function=add><parameter=a>True</parameter><parameter=b>['x', {'y': None, \"z\": (1, 2.5)}]</parameter><parameter=c>True, but</parameter></function></tool_call>", whole{Calls: []string{`add({"a": true, "b": ["x", {"y": null, "z": [1, 2.5]}], "c": "True, but"})`}}},
+		{"nemotron", answer.Nemotron, `<TOOLCALL>[{"name": "add", "arguments": {"a": 1}}]</TOOLCALL>`, whole{Calls: []string{`add({"a": 1})`}}},
+		{"tool_calls", answer.ToolCalls, "<tool_calls>\n{\"name\": \"add\", \"arguments\": {}}\n</tool_calls>", whole{Calls: []string{"add({})"}}},
+		{"cohere", answer.Cohere, `<|START_ACTION|>[{"tool_call_id": "0", "tool_name": "add", "parameters": {"a": 1}}]<|END_ACTION|>`, whole{Calls: []string{`0add({"a": 1})`}}},
+		{"gigachat", answer.GigaChat, `<|function_call|>{"name": "add", "arguments": {"a": 1}}`, whole{Calls: []string{`add({"a": 1})`}}},
+		{"kimi", answer.Kimi, `A.<|tool_calls_section_begin|><|tool_call_begin|>functions.add:0<|tool_call_argument_begin|>{"a": 1}<|tool_call_end|><|tool_call_begin|>functions.add:1<|tool_call_argument_begin|>{}<|tool_call_end|><|tool_calls_section_end|>`, whole{Text: "A.", Calls: []string{`add({"a": 1})`, "add({})"}}},
+		{"minimax", answer.MiniMax, "<minimax:tool_call>\n<invoke name=\"get_weather\">\n<parameter name=\"location\">Zürich</parameter>\n</invoke>\n</minimax:tool_call>", whole{Calls: []string{weather}}},
+		{"deepseek 3.2", answer.DeepSeek32, "<｜DSML｜function_calls>\n<｜DSML｜invoke name=\"add\">\n<｜DSML｜parameter name=\"a\" string=\"true\">1</｜DSML｜parameter>\n<｜DSML｜parameter name=\"b\" string=\"false\">1</｜DSML｜parameter>\n</｜DSML｜invoke>\n</｜DSML｜function_calls>", whole{Calls: []string{`add({"a": "1", "b": 1})`}}},
+
+		{"glm", glm, "\n<tool_call>get_weather\n<arg_key>location</arg_key>\n<arg_value>Zürich</arg_value>\n</tool_call>", whole{Calls: []string{weather}}},
+		{"glm on one line, values", glm, `<tool_call>add<arg_key>a</arg_key><arg_value>{"x": [1]}</arg_value><arg_key>b</arg_key><arg_value>plain < text</arg_value></tool_call><tool_call>add</tool_call>`, whole{Calls: []string{`add({"a": {"x": [1]}, "b": "plain < text"})`, "add({})"}}},
+		{"glm, a number that is text", glm, "<tool_call>get_weather<arg_key>location</arg_key><arg_value>42</arg_value></tool_call>", whole{Calls: []string{`get_weather({"location": "42"})`}}},
+		{"glm, unknown tool", glm, "<tool_call>rm\n<arg_key>", whole{Text: "<tool_call>rm\n<arg_key>"}},
+
 		{"other code", plain, "```python\n{}\n```", whole{Text: "```python\n{}\n```"}},
 	}
 	for _, test := range tests {
@@ -160,6 +201,11 @@ func TestParser(t *testing.T) {
 			for _, n := range []int{1, 2, 3, 7, 1000} {
 				if diff := cmp.Diff(test.want, parse(t, config(test.form), pieces(test.in, n)...)); diff != "" {
 					t.Errorf("in pieces of %d: -want +got\n%s", n, diff)
+				}
+			}
+			for at := range test.in { // in two, at each character
+				if diff := cmp.Diff(test.want, parse(t, config(test.form), test.in[:at], test.in[at:])); diff != "" {
+					t.Errorf("cut at %d: -want +got\n%s", at, diff)
 				}
 			}
 		})
@@ -206,7 +252,12 @@ func TestDetect(t *testing.T) {
 		reasoning string
 	}{
 		{"{% if tools %}<tool_call>{% endif %}</think>", tokens(), answer.Hermes, "think"},
-		{"{% if tools %}<tool_call><function=x>{% endif %}", tokens(), answer.NoCalls, ""},
+		{"{% if tools %}<tool_call><function=x>{% endif %}", tokens(), answer.Qwen3Coder, ""},
+		{"{{ tools }}<seed:tool_call><function=x>", tokens(), answer.Seed, ""},
+		{"{{ tools }}<tool_call>x<arg_key>", tokens(), answer.GLM, ""},
+		{"{{ tools }}<｜tool▁call▁begin｜>", tokens(), answer.DeepSeek, ""},
+		{"{{ tools }}name arguments", tokens("<|tool_call|>"), answer.Granite, ""},
+		{"{{ tools }}<|channel|>", tokens(), answer.NoCalls, ""},
 		{"{{ tools }} parameters", tokens("<|python_tag|>"), answer.Llama3, ""},
 		{"{{ tools }} [TOOL_CALLS]", tokens("[THINK]", "[/THINK]"), answer.Mistral, "mistral"},
 		{"{{ tools }} name arguments", tokens(), answer.JSON, ""},
@@ -225,6 +276,9 @@ func FuzzParser(f *testing.F) {
 		for _, s := range []string{
 			"<think>a</think>b", `<tool_call>{"name": "add", "arguments": {"a": 1}}</tool_call>c`, `[TOOL_CALLS]add[ARGS]{}`,
 			`[TOOL_CALLS][{"name": "add"}]`, `{"name": "add", "parameters": {"x": "\u00e9"}}; {`, "```json\n[{\"name\":", `<|python_tag|>python.call(a="b")`,
+			"<|tool_call|>[{\"name\": \"add\"}]<|/tool_call|>", "<tool_call>\n<function=add>\n<parameter=a>\n1\n</parameter>\n</function></tool_call>",
+			"<seed:tool_call><function=add>{}</function>", "<tool_call>get_weather\n<arg_key>location</arg_key><arg_value>x</arg_value></tool_call>",
+			"<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>add\n```json\n{}\n```<｜tool▁call▁end｜>",
 		} {
 			f.Add(string(form), s, 3)
 		}

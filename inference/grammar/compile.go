@@ -43,7 +43,7 @@ func Compile(stop func() error, c Constraint, v *Vocabulary) (*Grammar, error) {
 	case KindRegex:
 		start, err = compileRegex(limit, c.Text)
 	case KindGrammar:
-		start, err = compileGrammar(limit, c.Text)
+		start, err = compileGrammar(limit, c.Text, v)
 	case KindChoice:
 		start, err = compileChoice(c.Choices)
 	default:

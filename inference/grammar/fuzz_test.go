@@ -93,6 +93,7 @@ func FuzzGrammar(f *testing.F) {
 		"start: sum\n?sum: product | sum \"+\" product -> add\nproduct: atom\n  | product \"*\" atom\natom: NUMBER | \"(\" sum \")\"\nNUMBER: /[0-9]+/i\n%ignore \" \"\n",
 		"start: (A ~ 2..3 \"x\"..\"z\")* [B]\nA: \"a\" | \"b\"\nB.2: A A+ /c?/ // three\n%import common.WS -> B2\n%ignore B2",
 		"root ::= a b\na ::= b? a \"x\" | b\nb ::= a | \"b\" | \"\"", //nolint:dupword // not words
+		"start: \"a\" %json {\"enum\": [1, \"b\"]} x?\nx: \"<\" %json {\"type\": \"array\"}\n%ignore \" \"",
 	} {
 		f.Add(s, uint64(1))
 	}

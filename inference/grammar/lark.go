@@ -10,9 +10,10 @@ import (
 // priorities, the signs ? and ! before names) changes nothing here.
 type lark struct {
 	scanner
-	symbols *symbols
-	ignored []string
-	budget  *budget
+	symbols    *symbols
+	ignored    []string
+	budget     *budget
+	vocabulary *Vocabulary // of the schemas behind %json
 }
 
 // larkCommon are the terminals of Lark's own library, common.lark.
@@ -28,8 +29,8 @@ var larkCommon = map[string]string{ //nolint:gochecknoglobals // a constant in a
 }
 
 // parseLark makes the rule "start" of a grammar in Lark's notation.
-func parseLark(limit *budget, text string) (*rule, error) {
-	p := &lark{symbols: newSymbols(), budget: limit}
+func parseLark(limit *budget, text string, v *Vocabulary) (*rule, error) {
+	p := &lark{symbols: newSymbols(), budget: limit, vocabulary: v}
 	p.text = text
 	p.lines()
 	for p.at < len(p.text) {

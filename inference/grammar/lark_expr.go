@@ -1,6 +1,7 @@
 package grammar
 
 import (
+	"encoding/json"
 	"regexp/syntax"
 	"strings"
 )
@@ -107,7 +108,10 @@ func (p *lark) atom() (expr, error) {
 	case '<':
 		return nil, p.fail("tokens in a grammar are not supported")
 	case '%':
-		return nil, p.fail("a grammar within a grammar is not supported")
+		if p.take("%json") {
+			return p.schema()
+		}
+		return nil, p.fail("of grammars within a grammar only %%json is supported")
 	}
 	name := p.name()
 	if name == "" {
@@ -117,6 +121,21 @@ func (p *lark) atom() (expr, error) {
 		return nil, p.fail("templates are not supported")
 	}
 	return reference{p.symbols.rule(name)}, nil
+}
+
+// schema reads a JSON Schema, which stands for the JSON texts that conform to it. What is ignored is not ignored within.
+func (p *lark) schema() (expr, error) {
+	decoder := json.NewDecoder(strings.NewReader(p.text[p.at:]))
+	var text json.RawMessage
+	if err := decoder.Decode(&text); err != nil {
+		return nil, p.fail("%%json must be followed by a JSON Schema")
+	}
+	p.at += int(decoder.InputOffset())
+	start, err := compileSchema(p.budget, string(text), p.vocabulary)
+	if err != nil {
+		return nil, err
+	}
+	return reference{start}, nil
 }
 
 // text1 reads a text, or a range of characters.

@@ -174,14 +174,14 @@ func (s *symbols) complete() error {
 }
 
 // compileGrammar makes the start rule of a grammar: of GBNF if it has "::=" in it, of Lark otherwise.
-func compileGrammar(limit *budget, text string) (*rule, error) {
+func compileGrammar(limit *budget, text string, v *Vocabulary) (*rule, error) {
 	if !utf8.ValidString(text) {
 		return nil, errorf("the grammar is not UTF-8")
 	}
 	if isGBNF(text) {
 		return parseGBNF(limit, text)
 	}
-	return parseLark(limit, text)
+	return parseLark(limit, text, v)
 }
 
 // isGBNF says whether a line of a grammar has the sign of GBNF behind a name.

@@ -37,6 +37,11 @@ func TestGrammars(t *testing.T) {
 			[]string{`1zy|`, `x|`, `1x|`},
 		},
 		{
+			"lark with schemas", "start: \"a\" %json {\"type\": \"integer\",\n \"maximum\": 9, \"minimum\": 0} \"b\" | obj \"!\"\nobj: %json {\"const\": {\"x\": \"}\"}}\n",
+			[]string{`a5b`, `{"x":"}"}!`},
+			[]string{`a10b`, `ab`, `{"x":"}"}`},
+		},
+		{
 			"lark arithmetic", "start: sum\n?sum: product | sum \"+\" product -> add\nproduct: atom\n  | product \"*\" atom\natom: NUMBER | \"(\" sum \")\"\nNUMBER: /[0-9]+/\n%ignore \" \"\n",
 			[]string{`1`, `1 + 2`, `(1+2 )* 3 `, ` 12`},
 			[]string{``, `1 2`, `1+`},

@@ -63,7 +63,7 @@ func compileSchema(limit *budget, text string, v *Vocabulary) (*rule, error) {
 		patterns: map[string]*dfa{}, texts: map[string]expr{}, listings: map[*value]map[string]bool{},
 	}
 	s.lastID = root.index
-	s.findResources(root, nil)
+	s.findResources(root, nil, false)
 	start := s.rule([]part{{schema: root}})
 	for len(s.pending) > 0 && s.err == nil {
 		p := s.pending[len(s.pending)-1]

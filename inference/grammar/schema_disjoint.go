@@ -2,34 +2,68 @@ package grammar
 
 import (
 	"maps"
-	"math/bits"
+	"slices"
 )
 
 // maxOneOf bounds the schemas of a oneOf, since each is compared with each.
 const maxOneOf = 200
 
-// apart says of the schemas of a oneOf which ones no value can satisfy together, as far as that is seen.
-func (s *schemas) apart(at, group *value) func(i, j int) bool {
+// choices are the schemas of a oneOf, compared with each other.
+type choices struct {
+	s     *schemas
+	views []view
+	known []bool // by pair: no value can satisfy both
+}
+
+// compare looks at which schemas of a oneOf no value can satisfy together, as far as that is seen.
+func (s *schemas) compare(at, group *value) *choices {
 	n := len(group.items)
 	if n > maxOneOf {
 		s.refuse(at, "oneOf", "has more than "+itoa(maxOneOf)+" schemas")
 		return nil
 	}
-	views := make([]view, n)
+	c := &choices{s: s, views: make([]view, n), known: make([]bool, n*n)}
 	for i, item := range group.items {
-		views[i] = s.view([]part{{schema: item}}, 0)
+		c.views[i] = s.view([]part{{schema: item}}, 0)
 		if s.err != nil {
 			return nil
 		}
 	}
-	known := make([]bool, n*n)
-	for i := range views {
+	for i := range c.views {
 		for j := range i {
-			known[i*n+j] = views[i].apart(&views[j], s, 0)
-			known[j*n+i] = known[i*n+j]
+			c.known[i*n+j] = c.views[i].apart(&c.views[j], s, 0)
+			c.known[j*n+i] = c.known[i*n+j]
 		}
 	}
-	return func(i, j int) bool { return known[i*n+j] }
+	return c
+}
+
+// apart says whether it is known that no value satisfies both of two.
+func (c *choices) apart(i, j int) bool { return c.known[i*len(c.views)+j] }
+
+// toldApart is the name of a property that tells two apart where an object has it.
+func (c *choices) toldApart(i, j int) (name string, ok bool) {
+	v, w := &c.views[i], &c.views[j]
+	if v.types != typeObject && (v.types != allTypes || w.types != allTypes) {
+		return "", false
+	}
+	for _, p := range v.set {
+		properties := p.schema.get("properties")
+		if properties == nil {
+			continue
+		}
+		for _, m := range properties.members {
+			c.s.fail(c.s.budget.spend((len(v.set) + len(w.set)) * (1 + len(m.name))))
+			if c.s.err != nil {
+				return "", false
+			}
+			a, b := c.s.property(v.set, m.name, 0), c.s.property(w.set, m.name, 0)
+			if a.apart(&b, c.s, 1) {
+				return m.name, true
+			}
+		}
+	}
+	return "", false
 }
 
 // view is what is easily known of the values that satisfy a schema: no more than these.
@@ -126,7 +160,11 @@ func (v *view) apart(w *view, s *schemas, depth int) bool {
 			}
 		}
 		return true
-	case bits.OnesCount8(uint8(v.types&w.types)) != 1 || v.types&w.types != typeObject || depth > 4:
+	case v.types&w.types == typeString:
+		return s.noStrings(append(slices.Clone(v.set), w.set...))
+	case v.types&w.types&^(typeNumber|typeInteger) == 0:
+		return noNumbers(append(slices.Clone(v.set), w.set...))
+	case v.types&w.types != typeObject || depth > 4:
 		return false
 	}
 	for _, name := range append(append([]string(nil), v.required...), w.required...) {
@@ -139,6 +177,47 @@ func (v *view) apart(w *view, s *schemas, depth int) bool {
 		}
 	}
 	return false
+}
+
+// noStrings says whether it is known that no string satisfies the patterns of schemas.
+func (s *schemas) noStrings(set []part) bool {
+	var all *dfa
+	for _, p := range set {
+		pattern := p.schema.get("pattern")
+		if pattern == nil || pattern.kind != isString {
+			continue
+		}
+		d, err := s.pattern(pattern.text, true)
+		if err == nil && all != nil {
+			d, err = intersect(s.budget, all, d)
+		}
+		if err != nil {
+			return false
+		}
+		all = d
+	}
+	return all != nil && all.empty()
+}
+
+// noNumbers says whether it is known that no number is within the bounds of schemas.
+func noNumbers(set []part) bool {
+	var n numbers
+	for _, p := range set {
+		for _, k := range numberBounds() {
+			if v := p.schema.get(k.keyword); v != nil {
+				r := v.rational()
+				if r == nil {
+					return false
+				}
+				n.limit(&bound{r, k.open}, k.low)
+			}
+		}
+	}
+	if n.low == nil || n.high == nil {
+		return false
+	}
+	c := n.low.value.Cmp(n.high.value)
+	return c > 0 || c == 0 && (n.low.open || n.high.open)
 }
 
 // property is the view of a property's values.

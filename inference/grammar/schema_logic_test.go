@@ -28,8 +28,12 @@ func TestLogic(t *testing.T) {
 		{`{"type":"string","not":{"pattern":"^a|\\d"}}`, []string{`"ba"`, `""`}, []string{`"a"`, `"x1"`, `"x٣"`}},
 		{`{"type":"object","not":{"required":["a","b"]},"properties":{"a":{},"b":{}}}`, []string{`{}`, `{"a":1}`, `{"b":1}`}, []string{`{"a":1,"b":2}`}},
 		{`{"type":"object","not":{"properties":{"a":{"type":"integer"}}}}`, []string{`{"a":"x"}`}, []string{`{}`, `{"a":1}`}},
-		{`{"type":"object","not":{"properties":{"a":{}},"additionalProperties":{"type":"integer"}},"properties":{"a":{},"b":{}}}`, []string{`{"b":"x"}`, `{"a":1,"c":null}`, `{"c":1,"d":null,"e":2}`}, []string{`{}`, `{"a":"x"}`, `{"b":1,"c":2}`}},
+		{`{"type":"object","not":{"properties":{"a":{}},"additionalProperties":{"type":"integer"}},"properties":{"a":{},"b":{}}}`, []string{`{"b":"x"}`, `{"a":1,"c":null}`, `{"c":1,"e":2,"d":null}`}, []string{`{}`, `{"a":"x"}`, `{"b":1,"c":2}`}},
 		{`{"type":"object","not":{"additionalProperties":false,"properties":{"a":{}}},"additionalProperties":false,"properties":{"a":{},"b":{},"c":{}}}`, []string{`{"a":1,"b":2}`, `{"c":1}`}, []string{`{}`, `{"a":1}`, `{"d":1}`}},
+		{`{"type":"object","not":{"patternProperties":{"^x":{"type":"integer"}}}}`, []string{`{"x":"a"}`, `{"a":1,"xy":null}`}, []string{`{}`, `{"x":1}`, `{"a":null}`}},
+		{`{"type":"object","not":{"propertyNames":{"maxLength":2}},"properties":{"abc":{},"d":{}}}`, []string{`{"abc":1}`, `{"d":1,"xyz":2}`}, []string{`{}`, `{"d":1}`, `{"xy":1}`}},
+		{`{"type":"object","not":{"anyOf":[{"additionalProperties":{"type":"integer"}},{"patternProperties":{"^a":{"type":"string"}}}]},"properties":{"a":{}}}`, []string{`{"a":null}`, `{"a":1,"b":null}`, `{"a":"x","ab":null}`}, []string{`{"a":1}`, `{"a":"x","b":null}`, `{}`}},
+		{`{"type":"object","not":{"patternProperties":{"^a":{}},"properties":{"b":{}},"additionalProperties":false}}`, []string{`{"c":1}`, `{"ab":1,"c":1}`}, []string{`{}`, `{"b":1}`, `{"ab":1}`}},
 		{`{"type":"array","not":{"items":{"type":"integer"}}}`, []string{`["a"]`, `[1,"a",2]`}, []string{`[]`, `[1,2]`}},
 		{`{"type":"array","not":{"contains":{"const":1}}}`, []string{`[]`, `[2,3]`}, []string{`[1]`, `[2,1]`}},
 		{`{"type":"array","not":{"prefixItems":[{"const":1},{"const":2}],"items":false}}`, []string{`[2]`, `[1,3]`, `[1,2,3]`}, []string{`[]`, `[1]`, `[1,2]`}},
@@ -50,6 +54,9 @@ func TestLogic(t *testing.T) {
 		{`{"oneOf":[{"type":"integer"},{"type":"number","minimum":2}]}`, []string{`1`, `2.5`}, []string{`3`, `1.5`}},
 		{`{"type":"object","properties":{"a":{},"b":{}},"oneOf":[{"required":["a"]},{"required":["b"]}]}`, []string{`{"a":1}`, `{"b":1}`}, []string{`{}`, `{"a":1,"b":2}`}},
 		{`{"oneOf":[{"type":"object","properties":{"a":{"type":"integer"}},"additionalProperties":false},{"type":"object","properties":{"b":{"type":"integer"}},"additionalProperties":false}]}`, []string{`{"a":1}`, `{"b":1}`}, []string{`{}`, `{"a":1,"b":1}`}},
+
+		{`{"oneOf":[{"type":"string","pattern":"^a"},{"type":"string","pattern":"^b"},{"type":"integer","maximum":3},{"type":"integer","exclusiveMinimum":3}]}`, []string{`"a"`, `"b1"`, `3`, `4`}, []string{`"c"`}},
+		{`{"oneOf":[{"type":"object","properties":{"k":{"const":1}}},{"type":"object","properties":{"k":{"const":2},"v":{"type":"null"}}},{"type":"object","properties":{"k":{"type":"string"}}}]}`, []string{`{"k":1}`, `{"k":2,"v":null}`, `{"k":"x","v":1}`}, []string{`{}`, `{"v":1}`, `{"k":2,"v":1}`, `{"k":null}`}},
 
 		// dependencies
 		{`{"type":"object","properties":{"a":{},"b":{}},"dependentRequired":{"a":["b"]}}`, []string{`{}`, `{"b":1}`, `{"a":1,"b":1}`, `{"c":1}`}, []string{`{"a":1}`, `{"a":1,"c":1}`}},

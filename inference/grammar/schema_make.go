@@ -8,7 +8,7 @@ const (
 	keyExcept      = "\xffexcept"      // an array of scalar values that are excluded
 	keyNotPattern  = "\xffnotPattern"  // an expression that is found nowhere in a string
 	keyNotMultiple = "\xffnotMultiple" // what a number is no multiple of
-	keySome        = "\xffsome"        // an object has a property that this schema's own properties do not name: its schema
+	keySome        = "\xffsome"        // an object has a property: the schemas of its name ("names") and of its value ("value")
 	typeFraction   = "\xfffraction"    // the type of the numbers that are no integers
 )
 
@@ -181,20 +181,36 @@ func (s *schemas) dependent(at *value, m member) []*value {
 	return out
 }
 
+// maxExact is of up to how many schemas of a oneOf each excludes the others as such. Of more, it has a property that tells it
+// from another, where there is one: their negations would be too many together.
+const maxExact = 2
+
+// has is the schema of the objects that have a property.
+func (s *schemas) has(of *value, name string) *value {
+	return s.makeOnce(of, "has "+name, func() *value { return s.oneType(of, "object", s.required1(of, name)) })
+}
+
 // exclusive is the choices of a oneOf: its schemas, where no two hold for one value, else each without those that might hold too.
 func (s *schemas) exclusive(at, group *value) *value {
-	apart := s.apart(at, group)
-	if s.err != nil {
-		return s.makeArray(at)
-	}
 	return s.makeOnce(group, "oneOf", func() *value {
 		out := s.makeArray(group)
+		compared := s.compare(at, group)
+		if s.err != nil {
+			return out
+		}
 		for i, item := range group.items {
 			all := []*value{item}
 			for j, other := range group.items {
-				if i != j && !apart(i, j) {
-					all = append(all, s.not(other))
+				if i == j || compared.apart(i, j) {
+					continue
 				}
+				if len(group.items) > maxExact {
+					if name, ok := compared.toldApart(i, j); ok {
+						all = append(all, s.has(group, name))
+						continue
+					}
+				}
+				all = append(all, s.not(other))
 			}
 			if len(all) > 1 {
 				item = s.both(group, all...)

@@ -85,6 +85,13 @@ func (s *schemas) fails(of *value, m member) []*value {
 		return out
 	case "additionalProperties":
 		return s.failsAdditional(of, m)
+	case "patternProperties":
+		return s.failsPatterns(of, m.value)
+	case "propertyNames":
+		if asksNothing(m) {
+			return nil
+		}
+		return one(s.some(of, s.not(m.value), s.always()))
 	case "contains":
 		return s.failsContains(of)
 	case "minContains", "maxContains", "then", "else":
@@ -119,7 +126,7 @@ func (s *schemas) fails(of *value, m member) []*value {
 			out = append(out, s.not(d))
 		}
 		return out
-	case "format", "patternProperties", "propertyNames", "uniqueItems", "unevaluatedItems", "unevaluatedProperties":
+	case "format", "uniqueItems", "unevaluatedItems", "unevaluatedProperties":
 		if !asksNothing(m) {
 			s.refuse(of, m.name, "cannot be enforced within not, or in a oneOf or if that needs its opposite")
 		}
@@ -222,26 +229,38 @@ func (s *schemas) failsPrefix(of *value, prefix []*value) []*value {
 	return out
 }
 
-// failsAdditional is the schema of the objects that have a property that no keyword of the schema names and that does not satisfy
+// failsAdditional is the schema of the objects that have a property that the schema does not name and that does not satisfy
 // additionalProperties.
 func (s *schemas) failsAdditional(of *value, m member) []*value {
 	if asksNothing(m) {
 		return nil
 	}
-	if of.get("patternProperties") != nil {
-		s.refuse(of, m.name, "beside patternProperties it cannot be enforced within not, or in a oneOf or if that needs its opposite")
-		return nil
-	}
-	members := []member{{keySome, s.not(m.value)}}
-	if properties := of.get("properties"); properties != nil {
-		names := s.makeObject(of)
+	var named []*value
+	if properties := of.get("properties"); properties != nil && len(properties.members) > 0 {
+		list := s.makeArray(of)
 		for _, p := range properties.members {
-			names.members = append(names.members, member{p.name, s.always()})
-			names.byName[p.name] = s.always()
+			list.items = append(list.items, s.makeString(p.name))
 		}
-		members = append(members, member{"properties", names})
+		named = append(named, s.makeObject(of, member{"enum", list}))
 	}
-	return []*value{s.oneType(of, "object", members...)}
+	if patterns := of.get("patternProperties"); patterns != nil {
+		for _, p := range patterns.members {
+			named = append(named, s.makeObject(of, member{"pattern", s.makeString(p.name)}))
+		}
+	}
+	return []*value{s.some(of, s.not(s.either(of, named...)), s.not(m.value))}
+}
+
+// failsPatterns is the schemas of the objects that have a property whose name matches a pattern and that does not satisfy its
+// schema.
+func (s *schemas) failsPatterns(of, patterns *value) []*value {
+	var out []*value
+	for _, p := range patterns.members {
+		if p.value.kind != isBool || !p.value.truth {
+			out = append(out, s.some(of, s.makeObject(of, member{"pattern", s.makeString(p.name)}), s.not(p.value)))
+		}
+	}
+	return out
 }
 
 // failsContains is the schemas of the arrays with too few or too many items that satisfy contains.

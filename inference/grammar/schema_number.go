@@ -27,10 +27,7 @@ func (s *schemas) number(set []part, of types) expr {
 func (s *schemas) newNumber(set []part, of types) expr {
 	n := numbers{of: of}
 	for _, p := range set {
-		for _, k := range []struct {
-			keyword   string
-			low, open bool
-		}{{"minimum", true, false}, {"exclusiveMinimum", true, true}, {"maximum", false, false}, {"exclusiveMaximum", false, true}} {
+		for _, k := range numberBounds() {
 			v := p.schema.get(k.keyword)
 			if v == nil {
 				continue
@@ -74,6 +71,16 @@ func (s *schemas) newNumber(set []part, of types) expr {
 		return nothing{}
 	}
 	return token{&terminal{dfa: d}}
+}
+
+// numberBound is a keyword of a bound.
+type numberBound struct {
+	keyword   string
+	low, open bool
+}
+
+func numberBounds() []numberBound {
+	return []numberBound{{"minimum", true, false}, {"exclusiveMinimum", true, true}, {"maximum", false, false}, {"exclusiveMaximum", false, true}}
 }
 
 // maxDecimals bounds the digits of a bound, before and behind its point.

@@ -10,16 +10,12 @@ type objects struct {
 	least    int
 	most     int // -1: no bound
 
-	// some is what one property at least must be, that is not among named: by name, and of others; nil: nothing is asked.
-	some  *demand
+	demands      []demand
+	witness      func(name string, which uint8) *rule // the value of a property that meets some demands; nil: it cannot
+	otherWitness func(which uint8) *rule              // the pair of a property that no schema names, likewise
+
 	tails map[tail]*rule
 	json  *jsonRules
-}
-
-// demand is a schema that one of the properties must satisfy.
-type demand struct {
-	named  map[string]*rule // the values of properties that have a name here, with it
-	others *rule            // of the pairs of others
 }
 
 // others are properties that no schema names, by their names' automaton.
@@ -31,8 +27,8 @@ type others struct {
 // tail is what may follow in an object: from a property on, behind so many.
 type tail struct {
 	from, count int
-	first       bool // nothing came before
-	met         bool // some is
+	first       bool  // nothing came before
+	met         uint8 // the demands that are met, a bit for each
 }
 
 // maxPatterns bounds the patterns of names that are told apart, and maxNames the sets of names that they make, since each may go
@@ -140,7 +136,7 @@ func (s *schemas) bounds(o *objects, set []part) {
 	if o.most > len(o.names) && len(o.others) == 0 {
 		o.most = -1
 	}
-	if o.some != nil && len(o.others) > 0 && (o.least > 1 || o.most >= 0) {
+	if len(o.demands) > 0 && len(o.others) > 0 && (o.least > 1 || o.most >= 0) {
 		s.refuse(set[0].schema, "maxProperties", "it cannot be enforced beside additionalProperties within not, or in a oneOf or if that needs its opposite")
 	}
 }
@@ -160,7 +156,7 @@ func (o *objects) tail(t tail) *rule {
 	full := o.most >= 0 && t.count >= o.most
 	if t.from < len(o.names) {
 		name := o.names[t.from]
-		with := func(value *rule, met bool) {
+		with := func(value *rule, met uint8) {
 			body = append(body, sequence{
 				separator(t.first, space),
 				literal(jsonString(name) + ":"), space,
@@ -170,8 +166,13 @@ func (o *objects) tail(t tail) *rule {
 		}
 		if !full {
 			with(o.values[name], t.met)
-			if o.some != nil && !t.met && o.some.named[name] != nil {
-				with(o.some.named[name], true)
+			for which := uint8(1); which <= o.allMet(); which++ {
+				if which&t.met != 0 {
+					continue
+				}
+				if value := o.witness(name, which); value != nil {
+					with(value, t.met|which)
+				}
 			}
 		}
 		if !o.required[name] {
@@ -184,13 +185,9 @@ func (o *objects) tail(t tail) *rule {
 	if t.first {
 		end = sequence{literal("}")}
 	}
-	lacks := o.some != nil && !t.met
-	if t.count >= o.least && !lacks {
+	lacks := o.allMet() &^ t.met
+	if t.count >= o.least && lacks == 0 {
 		body = append(body, end)
-	}
-	if lacks && o.some.others == nil {
-		r.body = nothing{}
-		return r
 	}
 	if len(o.others) > 0 && !full {
 		var pairs choice
@@ -202,8 +199,8 @@ func (o *objects) tail(t tail) *rule {
 		if o.most >= 0 {
 			more.max = o.most - t.count - 1
 		}
-		if lacks {
-			body = append(body, o.lacking(t, pair))
+		if lacks != 0 {
+			body = append(body, o.lacking(t, pair, lacks))
 		} else {
 			body = append(body, sequence{separator(t.first, space), reference{pair}, more, space, literal("}")})
 		}
@@ -216,17 +213,19 @@ func (o *objects) tail(t tail) *rule {
 	return r
 }
 
-// lacking is the expression of the properties that no schema names, of which one must be what is asked, to the object's end.
-func (o *objects) lacking(t tail, pair *rule) expr {
-	space := token{o.json.space}
-	some := reference{o.some.others}
-	repeat := func(of expr) expr { return repeated{of, 0, -1} }
-	behind := sequence{literal(","), space, reference{pair}}
-	first := choice{ // what is asked comes first, or later
-		sequence{some, repeat(behind)},
-		sequence{reference{pair}, repeat(behind), literal(","), space, some, repeat(behind)},
+// allMet has a bit for each demand.
+func (o *objects) allMet() uint8 { return 1<<len(o.demands) - 1 }
+
+// lacking is the expression of the properties that no schema names, to the object's end, where demands are not met. The last one
+// meets them: of another, a property of the same name behind it might take the place.
+func (o *objects) lacking(t tail, pair *rule, lacks uint8) expr {
+	last := o.otherWitness(lacks)
+	if last == nil {
+		return nothing{}
 	}
-	return sequence{separator(t.first, space), first, space, literal("}")}
+	space := token{o.json.space}
+	before := repeated{sequence{reference{pair}, literal(","), space}, 0, -1}
+	return sequence{separator(t.first, space), before, reference{last}, space, literal("}")}
 }
 
 // separator stands before a property.

@@ -142,39 +142,6 @@ func (s *schemas) otherSets(o *objects, set []part, patterns []namePattern, name
 	return sets
 }
 
-// demand reads what one property must satisfy, which is how it is said that not all satisfy something.
-func (s *schemas) demand(o *objects, set []part, patterns []namePattern, names *dfa) {
-	for _, p := range set {
-		asked := p.schema.get(keySome)
-		if asked == nil {
-			continue
-		}
-		if o.some != nil {
-			s.refuse(p.schema, "additionalProperties", "twice it cannot be enforced within not, or in a oneOf or if that needs its opposite")
-			return
-		}
-		d := &demand{named: map[string]*rule{}}
-		own := p.schema.get("properties")
-		for _, name := range o.names {
-			if own != nil && own.get(name) != nil || names != nil && !names.accepted(jsonString(name)) {
-				continue
-			}
-			d.named[name] = s.rule(append(s.propertyOf(set, patterns, name), part{schema: asked}))
-		}
-		var pairs choice
-		for _, n := range s.otherSets(o, set, patterns, names) {
-			of := append(s.valuesOf(set, patterns, nil, func(p *namePattern) bool { return n.matched[p] }, s.unevaluated), part{schema: asked})
-			if !isNever(of) {
-				pairs = append(pairs, sequence{token{&terminal{dfa: n.names}}, literal(":"), token{s.json.space}, reference{s.rule(of)}})
-			}
-		}
-		if len(pairs) > 0 {
-			d.others = &rule{name: "property", body: pairs}
-		}
-		o.some = d
-	}
-}
-
 // isNever says whether false is among schemas.
 func isNever(set []part) bool {
 	for _, p := range set {

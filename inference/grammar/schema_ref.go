@@ -14,13 +14,17 @@ type resource struct {
 }
 
 // findResources notes where $id, $anchor and $dynamicAnchor name schemas, and which resource each value lies in. A name that is
-// given twice names nothing.
-func (s *schemas) findResources(v *value, in *resource) {
+// given twice names nothing. What is listed by enum or const is data, in which nothing names anything.
+func (s *schemas) findResources(v *value, in *resource, data bool) {
 	id := v.get("$id")
 	switch {
+	case data:
 	case in == nil:
 		in = &resource{root: v, base: &url.URL{}, anchors: map[string]*value{}}
 		s.resources[""] = in
+		if id == nil {
+			id = v.get("id") // of draft 4
+		}
 		s.openResource(in, id)
 	case id != nil && id.kind == isString && !strings.HasPrefix(id.text, "#"):
 		in = &resource{root: v, base: in.base, anchors: map[string]*value{}}
@@ -29,7 +33,7 @@ func (s *schemas) findResources(v *value, in *resource) {
 	v.resource = in
 	for _, keyword := range []string{"$anchor", "$dynamicAnchor", "$id"} {
 		name := v.get(keyword)
-		if name == nil || name.kind != isString {
+		if name == nil || name.kind != isString || data {
 			continue
 		}
 		anchor := name.text
@@ -49,12 +53,10 @@ func (s *schemas) findResources(v *value, in *resource) {
 		}
 	}
 	for _, m := range v.members {
-		if m.name != "enum" && m.name != "const" {
-			s.findResources(m.value, in)
-		}
+		s.findResources(m.value, in, data || m.name == "enum" || m.name == "const")
 	}
 	for _, item := range v.items {
-		s.findResources(item, in)
+		s.findResources(item, in, data)
 	}
 }
 

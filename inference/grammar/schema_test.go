@@ -70,7 +70,7 @@ func TestSchemasRefused(t *testing.T) {
 	v := toyVocabulary()
 	for schema, want := range map[string]string{
 		`{"type":"object","properties":{"a":{"not":{"format":"date"}}}}`:                                 "#/properties/a/not/format",
-		`{"if":{"patternProperties":{"a":{"type":"null"}}},"then":{"const":null}}`:                       "#/if/patternProperties",
+		`{"if":{"unevaluatedProperties":{"type":"null"}},"then":{"const":null}}`:                         "#/if/unevaluatedProperties",
 		`{"type":"array","uniqueItems":true}`:                                                            "#/uniqueItems",
 		`{"type":"array","contains":{"const":1},"minContains":100000}`:                                   "#/contains",
 		`{"type":"array","contains":{"const":1},"unevaluatedItems":false}`:                               "#/unevaluatedItems",

@@ -1,0 +1,125 @@
+package answer
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Tool is what a call's grammar knows of a tool.
+type Tool struct {
+	Name      string
+	Schema    string // of all arguments together: a JSON Schema
+	Arguments []Argument
+}
+
+// Argument is one argument of a tool, in the forms that write them one by one.
+type Argument struct {
+	Name     string
+	Required bool
+	Text     bool     // it is written as it is, not as JSON
+	Choices  []string // of a text; none: any
+	Schema   string   // of what is no text: a JSON Schema
+}
+
+// OneByOne says whether a form writes the arguments of a call one by one, between tags.
+func OneByOne(format CallFormat) bool {
+	f := formOf(format)
+	return f != nil && f.tags != nil
+}
+
+// Grammar is the grammar, in Lark's notation with %json, of one call of one of the tools behind Lead; "" of the forms that write
+// it as JSON, of which ObjectOf says how. The text of an argument has no "</" in it.
+func Grammar(format CallFormat, tools []Tool) string {
+	f := formOf(format)
+	if f == nil || f.tags == nil && f.marks == nil {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("start: ")
+	for i := range tools {
+		if i > 0 {
+			b.WriteString(" | ")
+		}
+		fmt.Fprintf(&b, "call%d", i)
+	}
+	b.WriteString("\n")
+	for i, tool := range tools {
+		fmt.Fprintf(&b, "call%d: ", i)
+		if f.marks != nil {
+			fmt.Fprintf(&b, "%s %%json %s\n", quoted(f.marks.before+tool.Name+f.marks.behind+f.marks.separator), oneLine(tool.Schema))
+			continue
+		}
+		b.WriteString(f.tags.call(tool))
+	}
+	if f.tags != nil {
+		b.WriteString("TEXT: /([^<]|<[^\\/<])*/\n")
+	}
+	return b.String()
+}
+
+// call is a rule's body of a call between tags.
+func (s *syntax) call(tool Tool) string {
+	var b strings.Builder
+	line := ""
+	if s.nameOpen != "" {
+		line = "\n"
+	}
+	b.WriteString(quoted(s.nameOpen + tool.Name + s.nameClose + line))
+	for _, a := range tool.Arguments {
+		key, edge := a.Name, ""
+		if s.typed {
+			key = fmt.Sprintf(`%s" string="%t`, a.Name, a.Text)
+		}
+		if s.lines {
+			edge = "\n"
+		}
+		value := "%json " + oneLine(a.Schema)
+		switch {
+		case len(a.Choices) > 0:
+			choices := make([]string, len(a.Choices))
+			for i, c := range a.Choices {
+				choices[i] = quoted(c)
+			}
+			value = "(" + strings.Join(choices, " | ") + ")"
+		case a.Text:
+			value = "TEXT"
+		}
+		argument := fmt.Sprintf("%s %s %s", quoted(s.keyOpen+key+s.keyClose+s.valueOpen+edge), value, quoted(edge+s.valueClose+line))
+		if !a.Required {
+			argument = "(" + argument + ")?"
+		}
+		b.WriteString(" " + argument)
+	}
+	end := s.close
+	if s.callClose != "" {
+		end = s.callClose + line + s.close
+	}
+	b.WriteString(" " + quoted(end) + "\n")
+	return b.String()
+}
+
+// quoted is a text in Lark's notation.
+func quoted(text string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range text {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r == '\n':
+			b.WriteString(`\n`)
+		case r < ' ':
+			fmt.Fprintf(&b, `\x%02x`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+// oneLine is JSON without the ends of lines between its values: a rule of a grammar ends with its line.
+func oneLine(schema string) string {
+	return strings.NewReplacer("\n", " ", "\r", " ").Replace(schema)
+}
