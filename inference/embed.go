@@ -39,6 +39,16 @@ func (p Pooling) String() string {
 	return fmt.Sprintf("Pooling(%d)", int(p))
 }
 
+// ParsePooling is the kind of a name that String gives; PoolingDefault for any other.
+func ParsePooling(name string) Pooling {
+	for p := PoolingMean; p <= PoolingCLS; p++ {
+		if p.String() == name {
+			return p
+		}
+	}
+	return PoolingDefault
+}
+
 // engine is the engine's word for it.
 func (p Pooling) engine() engine.Pooling {
 	switch p {

@@ -197,6 +197,7 @@ func write(ctx context.Context, c conversion, dir string, progress setup.Progres
 	}
 	origin.License = cmp.Or(origin.License, assets.License)
 	origin.Repository, origin.Revision = c.repository, c.revision
+	c.options.Pooling = assets.Pooling
 	pruned, err := buildGraph(ctx, c, dir, assets.Name, origin, progress)
 	if err != nil {
 		return err

@@ -112,6 +112,7 @@ func (a *app) loadModel(
 		Reasoning:      forms.reasoning,
 		BOSToken:       f.folder.BOSToken,
 		EOSToken:       f.folder.EOSToken,
+		Pooling:        inference.ParsePooling(manifest.Pooling),
 		Replicas:       replicas,
 		Replaces:       replaces,
 		OnReplica:      logReplica(a.log, f.name),

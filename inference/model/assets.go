@@ -30,6 +30,7 @@ type Assets struct {
 	ChatTemplates    map[string]string // further ones, by name
 	BOSToken         string            // "": none
 	EOSToken         string            // "": none
+	Pooling          string            // of embeddings, as Manifest.Pooling; "": it does not say
 }
 
 // ReadAssets reads what lies around the weights of the checkpoint at path, which OpenSource opens.
@@ -74,6 +75,9 @@ func checkpointAssets(dir string) (Assets, error) {
 		return Assets{}, err
 	}
 	a.BOSToken, a.EOSToken, a.ChatTemplate, a.ChatTemplates = t.bos, t.eos, t.chatTemplate, t.templates
+	if a.Pooling, err = readPooling(dir); err != nil {
+		return Assets{}, err
+	}
 	a.GenerationConfig, err = ReadGenerationConfig(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		// As transformers does: an older model has its end token in config.json.

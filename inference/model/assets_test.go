@@ -170,7 +170,7 @@ func TestCheckpointAssets(t *testing.T) {
 	if diff := cmp.Diff(want, files(t, out)); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
-	if a.BOSToken != "<s>" || a.EOSToken != "</s>" || a.Vocabulary != nil {
+	if a.BOSToken != "<s>" || a.EOSToken != "</s>" || a.Vocabulary != nil || a.Pooling != "" {
 		t.Errorf("assets %+v", a)
 	}
 	if err := os.Remove(filepath.Join(dir, "tokenizer.json")); err != nil {

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,6 +19,9 @@ const (
 	tokenizerConfigName  = "tokenizer_config.json" //nolint:gosec // no secret
 	chatTemplateName     = "chat_template.jinja"
 )
+
+// basePrefix is what most models' tensors begin with that are not of the head.
+const basePrefix = "model."
 
 // checkpoint is a Hugging Face folder.
 type checkpoint struct {
@@ -78,9 +82,11 @@ func (s *checkpoint) locate(dir string) error {
 			at.place = a.stored(&s.spec, want.Name)
 		}
 		t, ok := s.folder.Tensor(at.name)
-		if !ok && a.prefix != "" {
-			at.name = strings.TrimPrefix(at.name, a.prefix)
-			t, ok = s.folder.Tensor(at.name)
+		if !ok { // saved without its head, as models for embeddings are
+			bare := strings.TrimPrefix(at.name, cmp.Or(a.prefix, basePrefix))
+			if t, ok = s.folder.Tensor(bare); ok || a.prefix != "" {
+				at.name = bare
+			}
 		}
 		if !ok {
 			return fmt.Errorf("%s: the tensor %q is missing", dir, at.name)

@@ -34,6 +34,8 @@ type Manifest struct {
 	HeadSize         int `json:"head_size"`
 	ContextLength    int `json:"context_length"` // tokens that the model was made for
 
+	Pooling string `json:"pooling,omitzero"` // by which it was trained to give embeddings: PoolingMean, …; "": it was not
+
 	Quantization string            `json:"quantization"` // the --quantize that made the graph
 	Options      map[string]string `json:"options,omitempty"`
 	Source       Origin            `json:"source"`
@@ -207,6 +209,9 @@ func (m Manifest) Validate() error {
 	}
 	if m.Format != ManifestFormat {
 		fault("format", "it is %d, not %d", m.Format, ManifestFormat)
+	}
+	if m.Pooling != "" && !isPooling(m.Pooling) {
+		fault("pooling", "%.40q is none of mean, last and cls", m.Pooling)
 	}
 	if m.Architecture == "" {
 		fault("architecture", "%w", errMissing)

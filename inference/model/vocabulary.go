@@ -53,7 +53,7 @@ func ggufAssets(path string, file *gguf.File) (Assets, error) {
 		return Assets{}, m.err
 	}
 	a.BOSToken, a.EOSToken = v.text(v.BOS), v.text(v.EOS)
-	a.GenerationConfig = m.generationConfig(v)
+	a.GenerationConfig, a.Pooling = m.generationConfig(v), m.ggufPooling()
 	if m.err != nil {
 		return Assets{}, m.err
 	}

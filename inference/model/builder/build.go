@@ -35,7 +35,7 @@ func Build(ctx context.Context, src model.Source, outDir string, opts Options) (
 		return model.Manifest{}, err
 	}
 	m := model.NewManifest(p.plan.spec, opts.Version)
-	m.Name, m.Source, m.Graph = opts.Name, opts.Source, p.plan.names
+	m.Name, m.Source, m.Graph, m.Pooling = opts.Name, opts.Source, p.plan.names, opts.Pooling
 	m.Quantization = p.Quantization()
 	m.Options = opts.described(&p.plan)
 	if err := m.Write(outDir); err != nil {

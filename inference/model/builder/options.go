@@ -101,6 +101,8 @@ type Options struct {
 	// ContextLength shortens the model's context, and with it the tables of rotary angles; 0 leaves it. A model with LongRoPE
 	// whose context is no longer than the one that it was first trained for turns by the angles of that.
 	ContextLength int
+	// Pooling is how the model was trained to give embeddings, for sluice.json: see model.Manifest.
+	Pooling string
 	// Version is the version of the tool, Name the model's, and Source the checkpoint's files, for sluice.json.
 	Version string
 	Name    string
