@@ -48,7 +48,7 @@ import java.util.function.Supplier;
  * Methods that return no future, stream or publisher block; interrupting their thread cancels the call, which then fails
  * with the code {@code CANCELLED}, and so does cancelling gRPC's current {@link io.grpc.Context}, whose deadline holds too.
  */
-public class Calls {
+public sealed class Calls permits SluiceClient {
   static final Metadata.Key<String> TRACEPARENT = headerOf("traceparent");
 
   private final Channel channel;

@@ -36,9 +36,10 @@ import java.util.stream.StreamSupport;
  * }
  * }</pre>
  *
- * <p>The call begins when the stream is made. Closing the stream, as leaving the block does, ends it: the server stops the
- * work at its next step. Reading blocks until there is something to read; a failure is a {@link SluiceException}, thrown
- * where the stream is read, and so is an interruption of the reading thread, with the code {@code CANCELLED}.
+ * <p>The call begins when the stream is made, and a stream that is not read to its end must be closed. Closing, as leaving
+ * the block does, ends the call: the server stops the work at its next step. Reading blocks until there is something to
+ * read; a failure is a {@link SluiceException}, thrown where the stream is read, and so is an interruption of the reading
+ * thread, with the code {@code CANCELLED}.
  *
  * <p>One thread at a time reads; {@link #cancel} and {@link #close} may be called from any.
  */

@@ -29,6 +29,9 @@ abstract class Scripted extends InferenceServiceGrpc.InferenceServiceImplBase im
   /** The headers of the calls that came. */
   final List<Metadata> headers = new CopyOnWriteArrayList<>();
 
+  /** Falls when {@link #endless} has got a unary call. */
+  final CountDownLatch asked = new CountDownLatch(1);
+
   /** Falls when a call that {@link #endless} answers is cancelled. */
   final CountDownLatch gone = new CountDownLatch(1);
 
@@ -51,7 +54,7 @@ abstract class Scripted extends InferenceServiceGrpc.InferenceServiceImplBase im
     }
   }
 
-  /** What the server answers to both Generates; those of one text, unless overridden. */
+  /** Gives the events of an answer, to both Generates. */
   abstract void answer(StreamObserver<GenerateStreamResponse> to);
 
   @Override
@@ -125,6 +128,7 @@ abstract class Scripted extends InferenceServiceGrpc.InferenceServiceImplBase im
       @Override
       public void generate(GenerateRequest request, StreamObserver<GenerateResponse> to) {
         ((ServerCallStreamObserver<GenerateResponse>) to).setOnCancelHandler(gone::countDown);
+        asked.countDown();
       }
     };
   }

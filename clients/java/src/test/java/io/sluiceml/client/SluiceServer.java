@@ -53,7 +53,7 @@ final class SluiceServer implements AutoCloseable {
   /** Drains the server and fails unless that ends well. */
   @Override
   public void close() throws InterruptedException {
-    process.toHandle().destroy(); // SIGTERM; Process.destroy would close the log too, which ends the server by SIGPIPE
+    process.toHandle().destroy(); // SIGTERM. Process.destroy would close the log too, and so end the server by SIGPIPE.
     int code = process.waitFor();
     drain.join();
     if (code != 0) {
