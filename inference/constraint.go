@@ -125,6 +125,21 @@ func (g *grammars) get(ctx context.Context, c *Constraint) (*grammar.Grammar, er
 	}
 }
 
+// warm reads the vocabulary and prepares what constraints share, step by step, so that the first requests find it done. A
+// request that comes while it does waits for one step at most, most of which it would have to take itself.
+func (g *grammars) warm(ctx context.Context) {
+	for step := range grammar.Warmups {
+		if g.turns.take(ctx) != nil {
+			return
+		}
+		err := g.vocabulary().Warm(func() error { return context.Cause(ctx) }, step)
+		g.turns.give()
+		if err != nil {
+			return // the model ends
+		}
+	}
+}
+
 // entry is the entry of a constraint, and whether the caller has to fill it.
 func (g *grammars) entry(c *Constraint) (entry *compiled, mine bool) {
 	key := constraintKey(c)

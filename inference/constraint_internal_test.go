@@ -104,3 +104,26 @@ func TestConstraintsAreDropped(t *testing.T) {
 		t.Errorf("%d are kept, want 1", g.recent.Len())
 	}
 }
+
+// TestWarm: what constraints share is prepared in turns, and no more of it once the model ends.
+func TestWarm(t *testing.T) {
+	g := toyGrammars(t)
+	v, asked := g.vocabulary(), 0
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	g.vocabulary = func() *grammar.Vocabulary {
+		if asked++; asked == 2 {
+			cancel()
+		}
+		return v
+	}
+	g.warm(ctx)
+	if asked != 2 || len(g.turns) != 0 {
+		t.Errorf("%d steps were taken, %d turns are held", asked, len(g.turns))
+	}
+	asked = 2
+	g.warm(t.Context())
+	if asked != 2+grammar.Warmups {
+		t.Errorf("%d steps of %d", asked-2, grammar.Warmups)
+	}
+}

@@ -57,6 +57,10 @@ type Config struct {
 	// OnReplica is told what becomes of replicas, from a goroutine of Run. nil: nobody is.
 	OnReplica func(ReplicaEvent)
 
+	// WarmGrammars prepares constrained decoding once the model runs, which takes some hundreds of milliseconds of one
+	// processor, so that the first constraint need not.
+	WarmGrammars bool
+
 	// RecordContent puts the texts of prompts and outputs into the spans of sampled requests. Without it no text of a
 	// request leaves in telemetry.
 	RecordContent bool
@@ -230,6 +234,12 @@ func (m *Model) Run(ctx context.Context) error {
 	for i, r := range m.pool.replicas {
 		group.Go(func() error {
 			failures[i] = m.keep(ctx, r)
+			return nil
+		})
+	}
+	if m.config.WarmGrammars {
+		group.Go(func() error {
+			m.grammars.warm(ctx)
 			return nil
 		})
 	}

@@ -117,6 +117,7 @@ func (a *app) loadModel(
 		Replaces:       replaces,
 		OnReplica:      logReplica(a.log, f.name),
 		RecordContent:  a.options.RecordContent,
+		WarmGrammars:   true,
 		TracerProvider: a.telemetry.tracers,
 		MeterProvider:  a.telemetry.meters,
 	})

@@ -105,3 +105,33 @@ func TestSchemasRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestWarm: after it, terminals and formats are known in all their states, and a schema of them shares what is known.
+func TestWarm(t *testing.T) {
+	t.Parallel()
+	v := toyVocabulary()
+	for step := range Warmups {
+		if err := v.Warm(nil, step); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := v.terminals()
+	known := []*dfa{d.text, d.integer, d.number, d.name}
+	for _, name := range []string{"email", "uri"} {
+		if d.formats[name] == nil {
+			t.Fatalf("%s is not known", name)
+		}
+		known = append(known, d.formats[name])
+	}
+	for _, d := range known {
+		for s := range d.locals {
+			if d.locals[s].Load() == nil {
+				t.Fatalf("state %d of %d is not known", s, len(d.locals))
+			}
+		}
+	}
+	gone := errors.New("gone")
+	if err := v.Warm(func() error { return gone }, 0); !errors.Is(err, gone) {
+		t.Error(err)
+	}
+}

@@ -1,15 +1,18 @@
-"""Measures llguidance and xgrammar on the schemas and tokens that TestTimes of inference/grammar wrote (GRAMMAR_TIMES):
-time to compile, and time to find the mask before each token, as processor time of one thread. Either is left out if it
+"""Measures llguidance, xgrammar and outlines-core on the schemas and tokens that TestTimes of inference/grammar wrote (GRAMMAR_TIMES):
+time to compile, and time to find the mask before each token, as processor time of one thread. One is left out if it
 is not installed: python scripts/grammar/times.py FILE
 """
 
 import json
+import os
 import sys
 import time
 
 
 def report(name, kind, values):
     values.sort()
+    if not values:
+        return
     at = lambda p: values[int(p * (len(values) - 1))] / 1000
     print(f"{name:10} {kind:7} {len(values):6}: p50 {at(0.5):.1f} µs, p90 {at(0.9):.1f}, p99 {at(0.99):.1f}, p99.9 {at(0.999):.1f}, most {at(1):.1f}")
 
@@ -78,8 +81,41 @@ def xgrammar(data):
     print(f"xgrammar: {refused} of {len(data['items'])} refused, or their texts")
 
 
+def outlines_core(data):
+    """Its index of a schema is one of all states and tokens, so that a mask is a look-up; OUTLINES_SCHEMAS says of how many."""
+    import outlines_core
+    from outlines_core.json_schema import build_regex_from_schema
+
+    tokens = {}
+    for i, t in enumerate(data["tokens"]):
+        if t and i != data["end"]:
+            tokens.setdefault(bytes.fromhex(t), []).append(i)
+    vocabulary = outlines_core.Vocabulary(data["end"], tokens)
+    compiles, masks, refused = [], [], 0
+    items = data["items"][: int(os.environ.get("OUTLINES_SCHEMAS", "10"))]
+    for item in items:
+        began = time.process_time_ns()
+        try:
+            guide = outlines_core.Guide(outlines_core.Index(build_regex_from_schema(item["schema"]), vocabulary))
+        except Exception:
+            refused += 1
+            continue
+        compiles.append(time.process_time_ns() - began)
+        for token in item["tokens"]:
+            began = time.process_time_ns()
+            allowed = guide.get_tokens()
+            masks.append(time.process_time_ns() - began)
+            if token not in allowed:
+                refused += 1
+                break
+            guide.advance(token)
+    report("outlines_core", "compile", compiles)
+    report("outlines_core", "mask", masks)
+    print(f"outlines_core: {refused} of {len(items)} refused, or their texts")
+
+
 data = json.load(open(sys.argv[1]))
-for judge in llguidance, xgrammar:
+for judge in llguidance, xgrammar, outlines_core:
     try:
         judge(data)
     except ImportError as e:
