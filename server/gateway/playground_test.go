@@ -66,3 +66,27 @@ func TestNoPlayground(t *testing.T) {
 		}
 	}
 }
+
+// A page of another origin can make no call: what it may post without asking is refused, and who asks gets no leave.
+func TestOtherOrigins(t *testing.T) {
+	t.Parallel()
+	d := open(t, servertest.Toy{}, "")
+	for _, path := range []string{
+		"/v1/completions", "/v1/chat/completions", "/generate_text", "/sluice.v1.InferenceService/Generate",
+		"/sluice.v1.InferenceService/GenerateStream", "/sluice.v1.TokenizerService/Tokenize",
+	} {
+		for _, kind := range []string{"text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""} { // those of forms
+			res, text := d.do(t, http.MethodPost, path, `{"prompt":"x"}`, "Content-Type", kind, "Accept", "text/event-stream", "Origin", "https://other.example")
+			if res.StatusCode < 400 || res.Header.Get("Access-Control-Allow-Origin") != "" {
+				t.Errorf("%s as %q: %s: %s", path, kind, res.Status, text)
+			}
+		}
+		res, _ := d.do(t, http.MethodOptions, path, "", "Origin", "https://other.example",
+			"Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "content-type")
+		for name := range res.Header {
+			if strings.HasPrefix(name, "Access-Control-") {
+				t.Errorf("%s: a preflight is answered: %s: %s", path, name, res.Header.Get(name))
+			}
+		}
+	}
+}

@@ -3,7 +3,6 @@ package browsertest
 import (
 	"testing"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 )
 
@@ -21,6 +20,7 @@ func TestPictures(t *testing.T) {
 	p.ended()
 	p.await(`document.querySelector('#gauge-speed polyline')`)
 	p.do(chromedp.Focus(chromedp.CSS(".answer .token:nth-child(7)")))
+	value[int](p, `document.querySelector('#side').scrollTop = 0`)
 	p.await(`!document.querySelector('#card').hidden`)
 	p.shot("playground-chat")
 
@@ -37,9 +37,13 @@ func TestPictures(t *testing.T) {
 	p.await(`document.querySelectorAll('#tokenizer-output li').length > 20 && document.querySelector('#tokenizer-output .special')`)
 	p.shot("playground-tokenizer")
 
-	p.colours("light")
-	call(p, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: 390, Height: 780, DeviceScaleFactor: 1.5, Mobile: true})
-	p.click("#tab-chat")
-	p.do(chromedp.Focus(chromedp.CSS(".answer .token:nth-child(7)")))
-	p.shot("playground-phone")
+	q := open(t, address, size{width: 390, height: 780, scale: 1.5, touch: true})
+	q.ready()
+	q.fill("#chat-input", "Why is the sky blue?")
+	q.click("#chat-form button.main")
+	q.ended()
+	value[int](q, `document.querySelector('#chat-log').scrollTop = 0`)
+	q.do(chromedp.Tap(chromedp.CSS(".answer .token:nth-child(7)")))
+	q.await(`!document.querySelector('#card').hidden`)
+	q.shot("playground-phone")
 }

@@ -110,7 +110,9 @@ async function* serverSentEvents(body) {
   let type = 'message';
   try {
     for (;;) {
-      const { value, done } = await reader.read();
+      const { value, done } = await reader.read().catch((cause) => {
+        throw cause.name === 'AbortError' ? cause : new ApiError(0, { code: 'unreachable', message: 'the connection broke off' });
+      });
       if (done) return;
       const lines = (rest + value).split('\n');
       rest = lines.pop();
@@ -125,7 +127,7 @@ async function* serverSentEvents(body) {
   }
 }
 
-// seconds reads a google.protobuf.Duration.
+// milliseconds reads a google.protobuf.Duration.
 export function milliseconds(text) {
   return text ? parseFloat(text) * 1000 : 0;
 }

@@ -3,7 +3,12 @@
 import { byId, el, percent, tokenLabel } from './dom.js';
 
 // levels are the lower bounds of the probabilities that share a colour.
-export const levels = [0.9, 0.6, 0.3, 0.1, 0];
+const levels = [0.9, 0.6, 0.3, 0.1, 0];
+
+// mouse is where the mouse was last moved to. A browser reports a still mouse too, when the page moves below it, and that must
+// not take the card from the token that has the focus.
+const mouse = { x: -1, y: -1 };
+addEventListener('pointermove', ({ clientX, clientY }) => Object.assign(mouse, { x: clientX, y: clientY }), { passive: true });
 
 // TokenText shows tokens as they come. The arrow keys move among them; it is one stop of the Tab key.
 export class TokenText {
@@ -21,9 +26,9 @@ export class TokenText {
 
   // add shows a piece of text. Its token, if there is one, has bytes, probability, rank, entropy, alternatives, and where it
   // came in the stream; a token comes again when more of its text does.
-  add({ token, text }, into = this.element) {
+  add({ token, text }) {
     if (!token) {
-      into.append(text);
+      this.element.append(text);
       return;
     }
     if (token.element) {
@@ -33,13 +38,13 @@ export class TokenText {
     const level = levels.findIndex((bound) => token.probability >= bound);
     token.element = el('span', { class: `token p${level}`, tabindex: this.tokens.length === 0 ? 0 : -1 }, text);
     if (text === '') token.element.classList.add('silent');
-    if (text.includes('\n')) token.element.classList.add('line');
+    if (/^\n+$/.test(text)) token.element.classList.add('line');
     if (token.forced) token.element.classList.add('forced');
     token.index = this.tokens.length;
     token.element.dataset.index = token.index;
     token.owner = this;
     this.tokens.push(token);
-    into.append(token.element);
+    this.element.append(token.element);
   }
 
   // cut takes out a token and all that came after it.
@@ -57,6 +62,7 @@ export class TokenText {
   }
 
   #over(event) {
+    if (event.clientX === mouse.x && event.clientY === mouse.y) return;
     const token = this.#tokenOf(event.target);
     if (token) card.hover(token);
     else card.leave();
@@ -196,12 +202,15 @@ class Card {
     buttons[(buttons.indexOf(document.activeElement) + step + buttons.length) % buttons.length]?.focus();
   }
 
-  // place puts the card below its token, or above it where there is no room.
+  // place puts the card below its token, or above it where there is no room. A token that is scrolled out of sight takes it
+  // along.
   #place() {
     if (!this.#token) return;
     const [at] = this.#token.element.getClientRects();
     if (!at) return;
     const box = this.#box;
+    const sight = this.#token.element.closest('.scroller').getBoundingClientRect();
+    box.style.visibility = at.bottom < sight.top || at.top > sight.bottom ? 'hidden' : '';
     const { width, height } = box.getBoundingClientRect();
     const below = at.bottom + 6;
     const top = below + height > innerHeight - 8 && at.top - height - 6 > 8 ? at.top - height - 6 : below;
