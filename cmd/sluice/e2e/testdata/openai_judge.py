@@ -1,5 +1,6 @@
 """What the official OpenAI client sees of a Sluice server: its argument is the base URL. It says nothing if all is well."""
 
+import array
 import asyncio
 import sys
 
@@ -38,6 +39,20 @@ again = [*messages, whole.choices[0].message, {"role": "user", "content": "Anoth
 assert client.chat.completions.create(model="default", messages=again, max_tokens=4).choices[0].message.role == "assistant"
 with client.chat.completions.stream(model="default", messages=messages, max_tokens=4) as stream:
     assert any(event.type == "content.delta" for event in stream)
+# Vectors are the same whether they come as base64, which the client asks for by itself, or as numbers.
+texts = ["The cat sleeps.", "A rocket flies to the moon."]
+vectors = client.embeddings.create(model="default", input=texts)
+plain = client.embeddings.create(model="default", input=texts, encoding_format="float")
+floats = [[array.array("f", e.embedding) for e in answer.data] for answer in (vectors, plain)]
+assert floats[0] == floats[1] and vectors.usage.total_tokens > 4, vectors.usage
+assert [e.index for e in vectors.data] == [0, 1] and abs(sum(x * x for x in vectors.data[0].embedding) - 1) < 1e-5, vectors
+alone = client.embeddings.create(model="default", input=texts[1], dimensions=64)
+assert len(alone.data) == 1 and len(alone.data[0].embedding) == 64, alone
+try:
+    client.embeddings.create(model="default", input=["x", ""])
+    raise AssertionError("an empty input was not refused")
+except openai.BadRequestError as error:
+    assert error.param == "input[1].text", error
 
 
 def refused(kind, param, **request):
