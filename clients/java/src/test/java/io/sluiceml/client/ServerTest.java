@@ -38,6 +38,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import reactor.adapter.JdkFlowAdapter;
 
 /** The client against the real server. */
 @Timeout(120)
@@ -102,6 +103,8 @@ class ServerTest {
     var published = new Collector();
     client.publisher(request).subscribe(published);
     assertEquals(whole.getOutputs(0).getText(), published.text.join());
+    var flux = JdkFlowAdapter.flowPublisherToFlux(client.publisher(request)).map(event -> event.getDelta().getText());
+    assertEquals(whole.getOutputs(0).getText(), String.join("", flux.collectList().block()));
   }
 
   @Test
