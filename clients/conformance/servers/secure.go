@@ -22,8 +22,13 @@ import (
 
 // secure makes a certificate and API keys in dir, and the flags of the server that has them.
 func secure(ctx context.Context, binary, dir string) (*server, []string, error) {
-	cert, key, policy := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "server.key"), filepath.Join(dir, "keys.yaml")
-	if err := writeCertificate(cert, key); err != nil {
+	ca, cert, key := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "server.pem"), filepath.Join(dir, "server.key")
+	policy := filepath.Join(dir, "keys.yaml")
+	authority, err := writeCertificate(ca, filepath.Join(dir, "ca.key"), nil)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make an authority: %w", err)
+	}
+	if _, err := writeCertificate(cert, key, authority); err != nil {
 		return nil, nil, fmt.Errorf("make a certificate: %w", err)
 	}
 	keys, err := writeKeys(ctx, binary, policy)
@@ -31,14 +36,21 @@ func secure(ctx context.Context, binary, dir string) (*server, []string, error) 
 		return nil, nil, fmt.Errorf("make API keys: %w", err)
 	}
 	flags := []string{"--tls-cert", cert, "--tls-key", key, "--api-keys", policy}
-	return &server{CA: cert, Keys: keys}, flags, nil
+	return &server{CA: ca, Keys: keys}, flags, nil
 }
 
-// writeCertificate writes a certificate of this machine, as server or client, that is its own authority, and its private key.
-func writeCertificate(certFile, keyFile string) error {
+// certificate is a certificate with its private key.
+type certificate struct {
+	*x509.Certificate
+	key *ecdsa.PrivateKey
+}
+
+// writeCertificate writes a certificate of this machine, as server or client, that an authority has signed, and its private
+// key. Without one it is its own authority; Rust's TLS takes no such certificate as a server's.
+func writeCertificate(certFile, keyFile string, authority *certificate) (*certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	template := &x509.Certificate{
 		// Java takes no certificate without a name.
@@ -48,25 +60,32 @@ func writeCertificate(certFile, keyFile string) error {
 		NotBefore:   time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	made := &certificate{Certificate: template, key: key}
+	if authority == nil {
+		authority = made
+	} else {
+		template.SerialNumber, template.Subject.CommonName = big.NewInt(2), "localhost"
+		template.IsCA, template.KeyUsage = false, x509.KeyUsageDigitalSignature
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, authority.Certificate, &key.PublicKey, authority.key)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := os.WriteFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
-		return err
+		return nil, err
 	}
-	return os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), 0o600)
+	return made, os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), 0o600)
 }
 
 // mutualTLS makes the flags of a server that asks its clients for a certificate, with the server certificate of another one.
 // Of itself it asks no more: what keys do is that other server's part.
 func mutualTLS(secured *server, secureFlags []string, dir string) (*server, []string, error) {
 	s := &server{CA: secured.CA, Cert: filepath.Join(dir, "client.pem"), CertKey: filepath.Join(dir, "client.key")}
-	if err := writeCertificate(s.Cert, s.CertKey); err != nil {
+	if _, err := writeCertificate(s.Cert, s.CertKey, nil); err != nil {
 		return nil, nil, fmt.Errorf("make a client's certificate: %w", err)
 	}
 	return s, append(slices.Clone(secureFlags[:4]), "--tls-client-ca", s.Cert), nil
