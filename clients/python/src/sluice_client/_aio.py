@@ -10,7 +10,7 @@ from typing import Any, Unpack
 
 import grpc
 
-from sluice_client._connection import TLS, connection
+from sluice_client._connection import TLS, connection, trace_context
 from sluice_client._errors import deadline_of, from_rpc, make_error
 from sluice_client._messages import count_request, embed_request, explain_request, generate_request, score_request
 from sluice_client._request import Message, Options
@@ -112,7 +112,7 @@ class AsyncClient:
         the first `async for` step waits, and raises if the request is refused."""
         message = generate_request(prompt, messages, tokens, request, options)
         deadline = deadline_of(timeout)
-        call = self._inference.GenerateStream(message, timeout=timeout, metadata=self._metadata)
+        call = self._inference.GenerateStream(message, timeout=timeout, metadata=self._metadata + trace_context())
         return AsyncStream(call, deadline)
 
     async def score(
@@ -214,7 +214,7 @@ class AsyncClient:
     async def _call(self, method: Any, message: Any, timeout: float | None) -> Any:
         deadline = deadline_of(timeout)
         try:
-            return await method(message, timeout=timeout, metadata=self._metadata)
+            return await method(message, timeout=timeout, metadata=self._metadata + trace_context())
         except grpc.RpcError as error:
             raise from_rpc(error, deadline) from error
         except asyncio.CancelledError:

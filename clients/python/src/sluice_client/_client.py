@@ -9,7 +9,7 @@ from typing import Any, Unpack
 
 import grpc
 
-from sluice_client._connection import TLS, connection
+from sluice_client._connection import TLS, connection, trace_context
 from sluice_client._errors import deadline_of, from_rpc
 from sluice_client._messages import count_request, embed_request, explain_request, generate_request, score_request
 from sluice_client._request import Message, Options
@@ -63,7 +63,11 @@ class Client:
         api_key is sent with every call as "authorization: Bearer KEY". It needs TLS, a loopback address or a Unix
         socket (ValueError otherwise), unless clear_text_api_key says that something else protects the connection.
 
-        channel_options are gRPC's channel arguments, such as {"grpc.keepalive_time_ms": 30000}.
+        channel_options are gRPC's channel arguments and win over the client's own, which try again what is UNAVAILABLE,
+        up to three times before an answer begins ({"grpc.enable_retries": 0} turns that off), and ping connections every
+        30 s while calls run ("grpc.keepalive_time_ms").
+
+        Calls continue the active trace where opentelemetry-api is installed.
         """
         how = connection(addr, tls, tls_cert, tls_key, api_key, clear_text_api_key, channel_options)
         if how.credentials is None:
@@ -125,7 +129,7 @@ class Client:
         request raises at the first delta."""
         message = generate_request(prompt, messages, tokens, request, options)
         deadline = deadline_of(timeout)
-        call = self._inference.GenerateStream(message, timeout=timeout, metadata=self._metadata)
+        call = self._inference.GenerateStream(message, timeout=timeout, metadata=self._metadata + trace_context())
         return Stream(call, deadline)
 
     def score(
@@ -233,6 +237,6 @@ class Client:
     def _call(self, method: Any, message: Any, timeout: float | None) -> Any:
         deadline = deadline_of(timeout)
         try:
-            return method(message, timeout=timeout, metadata=self._metadata)
+            return method(message, timeout=timeout, metadata=self._metadata + trace_context())
         except grpc.RpcError as error:
             raise from_rpc(error, deadline) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +12,46 @@ from typing import Any, Final, TypeAlias
 
 import grpc
 
+try:
+    from opentelemetry import propagate
+except ImportError:  # it is optional: see trace_context
+    propagate = None  # type: ignore[assignment]
+
 _MAX_MESSAGE: Final = 16 << 20
 """Largest response, in bytes: the server's own limit. gRPC's default of 4 MiB is too small for some answers."""
+_RETRY: Final = {
+    "maxAttempts": 4,
+    "initialBackoff": "0.2s",
+    "maxBackoff": "5s",
+    "backoffMultiplier": 2,
+    "retryableStatusCodes": ["UNAVAILABLE"],
+}
+"""What cannot be reached, drains or loads is tried again, unless an answer has begun: generating the same once more does no
+harm."""
+_SERVICE_CONFIG: Final = json.dumps(
+    {
+        "methodConfig": [
+            {
+                "name": [
+                    {"service": "sluice.v1.InferenceService"},
+                    {"service": "sluice.v1.TokenizerService"},
+                    {"service": "sluice.v1.ModelService", "method": "ListModels"},
+                    {"service": "sluice.v1.ModelService", "method": "GetModel"},
+                ],
+                "retryPolicy": _RETRY,
+            }
+        ]
+    }
+)
+_CHANNEL_OPTIONS: Final[dict[str, Any]] = {
+    "grpc.max_receive_message_length": _MAX_MESSAGE,
+    "grpc.service_config": _SERVICE_CONFIG,
+    # Pings while calls run, for routers that forget silent connections and to notice dead ones. The server wants at least
+    # 10 s between them.
+    "grpc.keepalive_time_ms": 30_000,
+    "grpc.keepalive_timeout_ms": 15_000,
+    "grpc.http2.max_pings_without_data": 0,
+}
 
 TLS: TypeAlias = bool | str | os.PathLike[str] | grpc.ChannelCredentials
 """What the argument tls of a client may be."""
@@ -44,9 +83,18 @@ def connection(
         _check_key(api_key)
         if tls is False and not clear_text_api_key and not _local(addr):
             raise ValueError("an API key needs TLS, since the address is not this machine's")
-    options = {"grpc.max_receive_message_length": _MAX_MESSAGE, **(channel_options or {})}
+    options = _CHANNEL_OPTIONS | dict(channel_options or {})
     metadata = () if api_key is None else (("authorization", f"Bearer {api_key}"),)
     return Connection(list(options.items()), _credentials(tls, tls_cert, tls_key), metadata)
+
+
+def trace_context() -> Metadata:
+    """The active trace context, for the metadata of a call, so that the server's spans become children of the caller's: by
+    OpenTelemetry's propagator (W3C unless the application has set another), where opentelemetry-api is installed."""
+    carrier: dict[str, str] = {}
+    if propagate is not None:
+        propagate.inject(carrier)
+    return tuple((name.lower(), value) for name, value in carrier.items())
 
 
 def _credentials(
