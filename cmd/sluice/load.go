@@ -21,7 +21,8 @@ import (
 type namedFolder struct {
 	name   string
 	folder *model.Folder
-	err    error // why it cannot be served; the server goes on without it
+	draft  *model.Folder // that guesses for it; nil: none
+	err    error         // why it cannot be served; the server goes on without it
 }
 
 // openFolders reads the small files of the models to serve: those of --model and --models-dir, or the cache's.
@@ -91,6 +92,9 @@ func (a *app) loadModel(
 		return nil, usagef("--max-context %d is more than the %d tokens that the model was made for", a.options.MaxContext, length)
 	}
 	length = cmp.Or(a.options.MaxContext, length)
+	if f.draft, err = a.draftFor(f.name, tok); err != nil {
+		return nil, err
+	}
 	replicas, err := a.loadReplicas(ctx, f, environment, length, undo)
 	if err != nil {
 		return nil, err
@@ -129,6 +133,10 @@ func (a *app) openReplicas(
 ) ([]inference.Replica, error) {
 	var replicas []inference.Replica
 	memory := a.options.kvMemory(memoryLimit(), a.sharers*len(a.options.devices()))
+	drafts, err := a.drafts(f, environment, length, weights != nil, undo)
+	if err != nil {
+		return nil, err
+	}
 	for _, device := range a.options.devices() {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -154,12 +162,18 @@ func (a *app) openReplicas(
 			return nil, err
 		}
 		undo.add(session.Close)
-		kvTokens, err := memory.tokens(session.Limits())
+		draft, positionBytes, err := drafts.open(session, device, undo)
+		if err != nil {
+			return nil, err
+		}
+		limits := session.Limits()
+		limits.PositionBytes = positionBytes
+		kvTokens, err := memory.tokens(limits)
 		if err != nil {
 			return nil, err
 		}
 		queue := a.queue.Load()
-		config := engine.Config{
+		config := guessing(engine.Config{
 			Model:          f.name,
 			QueueLimit:     queue.Requests,
 			QueueTokens:    queue.Tokens,
@@ -171,12 +185,12 @@ func (a *app) openReplicas(
 			ReaderTimeout:  a.options.ReaderTimeout,
 			TracerProvider: a.telemetry.tracers,
 			MeterProvider:  a.telemetry.meters,
-		}
+		}, draft)
 		e, err := engine.New(session, config)
 		if err != nil {
 			return nil, err
 		}
-		replica := inference.Replica{Device: device.String(), Engine: e, Rebuild: renewed(session, config)}
+		replica := inference.Replica{Device: device.String(), Engine: e, Rebuild: renewed(config, session, draft)}
 		if err := session.NoHiddenStates(); err != nil {
 			replica.NoEmbeddings = err.Error()
 		}

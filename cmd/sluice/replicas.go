@@ -59,11 +59,16 @@ func (a *app) loadReplicas(
 	return replicas, err
 }
 
-// renewed makes a replica's engine anew, on the model that its session has loaded.
-func renewed(session *ort.Session, config engine.Config) func(context.Context) (*engine.Engine, error) {
+// renewed makes a replica's engine anew, on the models that its session and that of its draft model, if it has one, have loaded.
+func renewed(config engine.Config, session, draft *ort.Session) func(context.Context) (*engine.Engine, error) {
 	return func(context.Context) (*engine.Engine, error) {
 		if err := session.Renew(); err != nil {
 			return nil, err //nolint:wrapcheck // it names the model
+		}
+		if draft != nil {
+			if err := draft.Renew(); err != nil {
+				return nil, err //nolint:wrapcheck // it names the model
+			}
 		}
 		return engine.New(session, config) //nolint:wrapcheck // it says whose error it is
 	}

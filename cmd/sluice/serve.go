@@ -46,8 +46,9 @@ type serveCmd struct {
 
 	QueueTime time.Duration `help:"Longest time that a request may expect to wait for a slot, by the speed at which requests were served lately; one that would wait longer is refused at once. 0: any time." default:"0s" placeholder:"DURATION"`
 
-	NoSpeculation bool `help:"Do not guess next tokens from what a request repeats. Guessing never changes them; it needs Sluice's kernels, or a model of the form row8 and a request that runs alone."`
-	NoKernels     bool `help:"Leave all of a model's work to ONNX Runtime's own operators. Without it, Sluice's kernels multiply weights of 4 and 8 bits and attend where the processor has AVX-512 VNNI."`
+	NoSpeculation bool   `help:"Do not guess next tokens from what a request repeats. Guessing never changes them; it needs Sluice's kernels, or a model of the form row8 and a request that runs alone."`
+	DraftModel    string `help:"Folder of a smaller model with the same vocabulary, whose guesses of next tokens the served models check, several in a step, where nothing that they repeat tells and by the measured speed it pays. It never changes the tokens, takes memory for weights, keys and values of its own, and needs Sluice's kernels." placeholder:"DIR"`
+	NoKernels     bool   `help:"Leave all of a model's work to ONNX Runtime's own operators. Without it, Sluice's kernels multiply weights of 4 and 8 bits and attend where the processor has AVX-512 VNNI."`
 
 	KVCacheBytes     byteSize  `help:"Memory of a replica for keys and values, the prefix cache's included. Requests that outgrow it pause and start over, with the same tokens. 0: half of what the machine or the control group has, shared by the replicas." name:"kv-cache-bytes" default:"0" placeholder:"BYTES"`
 	PrefixCacheBytes *byteSize `help:"Memory in which a replica keeps the keys and values of earlier prompts, for prompts that begin alike; at most half of the memory for keys and values. 0: none. By default that of 2048 tokens: conversations that go on for long want more." placeholder:"BYTES"`
@@ -127,6 +128,7 @@ func (c *serveCmd) Validate() error {
 		_, err := ort.ParseDevices(spec)
 		need(err == nil, "--device: %w", err)
 	}
+	need(c.DraftModel == "" || !c.NoSpeculation, "--draft-model is of no use with --no-speculation")
 	names := map[string]bool{}
 	for _, m := range c.Model {
 		need(!names[m.name], "--model: the name %q is used twice", m.name)

@@ -63,8 +63,8 @@ func TestPrefixCacheDoesNotShow(t *testing.T) {
 	}
 }
 
-// metric is the value of a metric of the server's only model, the sum if it has several.
-func (s *server) metric(name string) float64 {
+// metric is the value of a metric of the server's only model: the sum of those whose labels contain a text.
+func (s *server) metric(name string, labels ...string) float64 {
 	s.t.Helper()
 	response, err := http.Get("http://" + s.http + "/metrics") //nolint:noctx // of a server that the test itself runs
 	if err != nil {
@@ -73,7 +73,7 @@ func (s *server) metric(name string) float64 {
 	defer response.Body.Close()
 	lines, sum, found := bufio.NewScanner(response.Body), 0.0, false
 	for lines.Scan() {
-		if value, ok := strings.CutPrefix(lines.Text(), name+"{"); ok {
+		if value, ok := strings.CutPrefix(lines.Text(), name+"{"); ok && strings.Contains(value, strings.Join(labels, "")) {
 			x, err := strconv.ParseFloat(value[strings.LastIndexByte(value, ' ')+1:], 64)
 			if err != nil {
 				s.t.Fatal(err)
