@@ -109,7 +109,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		header.Set("Content-Encoding", "gzip")
 		body, tag = f.zipped, f.zippedTag
 	}
-	header.Set("Etag", tag)
+	header.Set("ETag", tag)
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body)) // answers If-None-Match, HEAD and ranges
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -19,7 +20,7 @@ import (
 var page = sync.OnceValues(playground.New)
 
 // get asks the page's handler for a path, with headers as name, value, ….
-func get(t *testing.T, method, target string, headers ...string) *http.Response {
+func get(t *testing.T, method, target string, headers ...string) *httptest.ResponseRecorder {
 	t.Helper()
 	page, err := page()
 	if err != nil {
@@ -31,16 +32,7 @@ func get(t *testing.T, method, target string, headers ...string) *http.Response 
 	}
 	w := httptest.NewRecorder()
 	page.ServeHTTP(w, r)
-	return w.Result()
-}
-
-func body(t *testing.T, res *http.Response) string {
-	t.Helper()
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
+	return w
 }
 
 // files are those of the page, by name.
@@ -71,8 +63,8 @@ func TestFiles(t *testing.T) {
 			target = "/"
 		}
 		res := get(t, http.MethodGet, target)
-		if got := body(t, res); res.StatusCode != http.StatusOK || got != want {
-			t.Errorf("%s: %s, %d bytes instead of %d", target, res.Status, len(got), len(want))
+		if got := res.Body.String(); res.Code != http.StatusOK || got != want {
+			t.Errorf("%s: %d, %d bytes instead of %d", target, res.Code, len(got), len(want))
 		}
 		for header, want := range map[string]string{
 			"Content-Type":                 kinds[path.Ext(name)],
@@ -86,18 +78,18 @@ func TestFiles(t *testing.T) {
 			"Cache-Control":                "no-cache",
 			"Vary":                         "Accept-Encoding",
 		} {
-			if got := res.Header.Get(header); want == "" || !strings.HasPrefix(got, want) {
+			if got := res.Header().Get(header); want == "" || !strings.HasPrefix(got, want) {
 				t.Errorf("%s: %s is %q", target, header, got)
 			}
 		}
 		head := get(t, http.MethodHead, target)
-		if head.StatusCode != http.StatusOK || head.ContentLength != int64(len(want)) || body(t, head) != "" {
-			t.Errorf("HEAD %s: %s, length %d", target, head.Status, head.ContentLength)
+		if head.Code != http.StatusOK || head.Header().Get("Content-Length") != strconv.Itoa(len(want)) || head.Body.String() != "" {
+			t.Errorf("HEAD %s: %d, length %s", target, head.Code, head.Header().Get("Content-Length"))
 		}
 	}
 	for _, target := range []string{"/playground/", "/playground/index.html", "/playground/web/app.js", "/playground/../app.js", "/playground/none.js"} {
-		if res := get(t, http.MethodGet, target); res.StatusCode != http.StatusNotFound {
-			t.Errorf("%s: %s", target, res.Status)
+		if res := get(t, http.MethodGet, target); res.Code != http.StatusNotFound {
+			t.Errorf("%s: %d", target, res.Code)
 		}
 	}
 }
@@ -105,7 +97,7 @@ func TestFiles(t *testing.T) {
 // The policy allows nothing that would let a text become a program.
 func TestPolicy(t *testing.T) {
 	t.Parallel()
-	policy := get(t, http.MethodGet, "/").Header.Get("Content-Security-Policy")
+	policy := get(t, http.MethodGet, "/").Header().Get("Content-Security-Policy")
 	for _, want := range []string{
 		"connect-src 'self'", "img-src 'self'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'",
 		"require-trusted-types-for 'script'", "trusted-types 'none'",
@@ -125,17 +117,17 @@ func TestPolicy(t *testing.T) {
 func TestCompressionAndCaching(t *testing.T) {
 	t.Parallel()
 	plain := get(t, http.MethodGet, "/playground/app.js")
-	want := body(t, plain)
+	want := plain.Body.String()
 	tags := map[string]bool{}
 	for accept, zipped := range map[string]bool{
 		"gzip": true, "br, GZIP;q=0.5, *;q=0": true, "deflate, gzip ; q=1": true, "gzip;q=0": false, "gzip; q=0.000": false, "identity": false, "": false, "xgzip": false,
 	} {
 		res := get(t, http.MethodGet, "/playground/app.js", "Accept-Encoding", accept)
-		if got := res.Header.Get("Content-Encoding") == "gzip"; got != zipped {
+		if got := res.Header().Get("Content-Encoding") == "gzip"; got != zipped {
 			t.Errorf("%q: compressed %v", accept, got)
 			continue
 		}
-		text := body(t, res)
+		text := res.Body.String()
 		if zipped {
 			if len(text) >= len(want)/2 {
 				t.Errorf("%d bytes of %d", len(text), len(want))
@@ -145,14 +137,14 @@ func TestCompressionAndCaching(t *testing.T) {
 		if text != want {
 			t.Errorf("%q: other bytes", accept)
 		}
-		tag := res.Header.Get("Etag")
+		tag := res.Header().Get("ETag")
 		tags[tag] = true
 		again := get(t, http.MethodGet, "/playground/app.js", "Accept-Encoding", accept, "If-None-Match", tag)
-		if again.StatusCode != http.StatusNotModified || body(t, again) != "" || again.Header.Get("Etag") != tag || again.Header.Get("Content-Security-Policy") == "" {
-			t.Errorf("%q: %s", accept, again.Status)
+		if again.Code != http.StatusNotModified || again.Body.String() != "" || again.Header().Get("ETag") != tag || again.Header().Get("Content-Security-Policy") == "" {
+			t.Errorf("%q: %d", accept, again.Code)
 		}
-		if other := get(t, http.MethodGet, "/playground/app.js", "Accept-Encoding", accept, "If-None-Match", `"other"`); other.StatusCode != http.StatusOK {
-			t.Errorf("%q: %s", accept, other.Status)
+		if other := get(t, http.MethodGet, "/playground/app.js", "Accept-Encoding", accept, "If-None-Match", `"other"`); other.Code != http.StatusOK {
+			t.Errorf("%q: %d", accept, other.Code)
 		}
 	}
 	if len(tags) != 2 {

@@ -1,6 +1,9 @@
 package browsertest
 
 import (
+	"encoding/json"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -234,4 +237,53 @@ func TestTimeline(t *testing.T) {
 	p.await(`document.querySelector('.token.lit') && document.querySelector('.readout').textContent.startsWith('Step 1')`)
 	p.click(".step-table summary")
 	p.await(`document.querySelectorAll('.step-table tbody tr').length === ` + quoted(steps))
+}
+
+// The trace that the page names is the server's: it has the spans of the request.
+func TestTrace(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "trace.jsonl")
+	traced, stop, err := start("--trace-file", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	p := open(t, traced, desktop)
+	p.expect("ERR_")
+	p.greedy("8")
+	p.fill("#chat-input", "Name a river.")
+	p.enter()
+	p.ended()
+	id := value[string](p, `[...document.querySelectorAll('.facts dd')].at(-1).textContent`)
+	stop()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]int{}
+	for line := range strings.Lines(string(text)) {
+		var data struct {
+			ResourceSpans []struct {
+				ScopeSpans []struct {
+					Spans []struct{ TraceID, Name string }
+				}
+			}
+		}
+		if err := json.Unmarshal([]byte(line), &data); err != nil {
+			t.Fatalf("%v in %s", err, line)
+		}
+		for _, resource := range data.ResourceSpans {
+			for _, scope := range resource.ScopeSpans {
+				for _, span := range scope.Spans {
+					if span.TraceID == id {
+						found[span.Name]++
+					}
+				}
+			}
+		}
+	}
+	for _, name := range []string{"tokenize", "queue", "prefill", "decode"} {
+		if found[name] == 0 {
+			t.Errorf("the trace %s has no span %q: %v", id, name, found)
+		}
+	}
 }

@@ -66,8 +66,9 @@ func run(m *testing.M) int {
 	}
 	allocator, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	defer cancel()
-	browser, cancel = chromedp.NewContext(allocator)
+	chromium, cancel := chromedp.NewContext(allocator)
 	defer cancel()
+	browser = chromium //nolint:fatcontext // to chromedp, a context is a browser
 	if err := chromedp.Do(browser, chromedp.Navigate("about:blank")); err != nil {
 		fmt.Fprintf(os.Stderr, "chromium: %v\n(Debian's package of that name is needed)\n", err)
 		return 1
@@ -134,7 +135,7 @@ type size struct {
 // policy and no request to another origin.
 type page struct {
 	t   *testing.T
-	ctx context.Context
+	ctx context.Context //nolint:containedctx // to chromedp, a context is a tab
 
 	mu       sync.Mutex
 	expected []string // parts of complaints that the test brings about

@@ -173,7 +173,7 @@ func TestKeys(t *testing.T) {
 	p.await(`!document.querySelector('#banner').hidden && sessionStorage.length === 0`)
 }
 
-// A server that goes away is said to be away.
+// A server that goes away is said to be away; what had come of an answer stays.
 func TestServerGone(t *testing.T) {
 	ending, stop, err := start()
 	if err != nil {
@@ -182,13 +182,20 @@ func TestServerGone(t *testing.T) {
 	defer stop()
 	p := open(t, ending, desktop)
 	p.expect("ERR_")
-	p.ready()
+	p.expect("503") // while it stops
+	p.endless()
+	p.fill("#chat-input", "Tell me a long story.")
+	p.enter()
+	p.await(`document.querySelectorAll('.answer .token').length >= 5`)
 	stop()
-	p.await(`!document.querySelector('#banner').hidden`)
+	p.await(`document.querySelector('.answer .error') && !document.querySelector('.answer.running') && !document.querySelector('#banner').hidden`)
+	if got := value[int](p, `document.querySelectorAll('.answer .token').length`); got < 5 {
+		t.Errorf("%d tokens are left", got)
+	}
 	p.fill("#chat-input", "x")
 	p.enter()
-	p.await(`document.querySelector('.answer .error')`)
-	if got := p.text(".answer .error"); !strings.Contains(got, "cannot be reached") {
+	p.await(`document.querySelector('.turn:last-child .error')`)
+	if got := p.text(".turn:last-child .error"); !strings.Contains(got, "cannot be reached") {
 		t.Errorf("the error is %q", got)
 	}
 }
