@@ -30,6 +30,7 @@ type options struct {
 	keyFile       string
 	apiKey        string
 	clearTextKey  bool
+	noRetry       bool
 	extraDialOpts []grpc.DialOption
 }
 
@@ -76,6 +77,7 @@ func (o *options) dialOptions(addr string) ([]grpc.DialOption, error) {
 		grpc.WithTransportCredentials(transport),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageSize)),
 	}
+	dial = append(dial, o.resilience()...)
 	if o.apiKey != "" {
 		if strings.ContainsAny(o.apiKey, "\r\n") {
 			return nil, errors.New("the API key holds a line break")

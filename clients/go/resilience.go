@@ -1,0 +1,43 @@
+package sluice
+
+import (
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+)
+
+// serviceConfig has calls tried again where the server cannot be reached, drains or loads, unless an answer has begun:
+// generating the same once more does no harm. Loading and unloading models is left out. What is ResourceExhausted is left to
+// the caller, since gRPC's own policy does not read when the server asks to come back ([Error.RetryAfter]).
+const serviceConfig = `{"methodConfig": [{
+	"name": [
+		{"service": "sluice.v1.InferenceService"},
+		{"service": "sluice.v1.TokenizerService"},
+		{"service": "sluice.v1.ModelService", "method": "ListModels"},
+		{"service": "sluice.v1.ModelService", "method": "GetModel"}
+	],
+	"retryPolicy": {
+		"maxAttempts": 4, "initialBackoff": "0.2s", "maxBackoff": "5s", "backoffMultiplier": 2,
+		"retryableStatusCodes": ["UNAVAILABLE"]
+	}
+}]}`
+
+// pings keep connections through routers that forget silent ones, and find dead ones, while calls run. The server wants at
+// least 10 s between them.
+var pings = keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 15 * time.Second} //nolint:gochecknoglobals // a constant
+
+// WithoutRetry has no call tried again. By default what is Unavailable is, up to three times, after about 0.2, 0.4 and 0.8
+// seconds, unless an answer has begun.
+func WithoutRetry() Option {
+	return func(o *options) { o.noRetry = true }
+}
+
+// resilience are gRPC's options for that.
+func (o *options) resilience() []grpc.DialOption {
+	dial := []grpc.DialOption{grpc.WithKeepaliveParams(pings)}
+	if o.noRetry {
+		return append(dial, grpc.WithDisableRetry())
+	}
+	return append(dial, grpc.WithDefaultServiceConfig(serviceConfig))
+}
