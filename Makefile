@@ -110,6 +110,11 @@ test-openapi: setup $(VENV)/.openapi.stamp ## Put a server to the requests that 
 test-prometheus: setup ## Test the alert rules and the dashboard with a real Prometheus (needs Debian's prometheus).
 	go test -tags prometheus -run 'TestRules|TestPrometheus' -timeout 10m ./cmd/sluice/e2e
 
+.PHONY: test-docs
+test-docs: setup test-tools $(VENV)/.stamp ## Run the shell blocks of README.md and docs, and say which do not run and why (needs curl and openssl).
+	PATH="$(CURDIR)/$(TOOLS):$$PATH" SLUICE_BIN=$(CURDIR)/$(BIN) PYTHON=$(CURDIR)/$(VENV)/bin/python \
+	go test -count=1 -tags docs -run TestBlocks -timeout 30m -v ./docs
+
 .PHONY: test-guide
 test-guide: setup $(VENV)/.architectures.stamp ## Run every shell block of docs/guide/life-of-a-model.md: it trains a GPT-2 for two minutes (needs Debian's apt-get; fetches PyTorch once).
 	./scripts/guide.sh docs/guide/life-of-a-model.md $(BIN) $(VENV)/bin/python

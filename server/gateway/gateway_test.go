@@ -35,13 +35,13 @@ type door struct {
 }
 
 // open starts one. Identity is who the gateway says that a client is.
-func open(t *testing.T, toy servertest.Toy, identity string, configure ...func(*server.Config)) *door {
+func open(t testing.TB, toy servertest.Toy, identity string, configure ...func(*server.Config)) *door {
 	t.Helper()
 	return openTo(t, nil, toy, identity, configure...)
 }
 
 // openTo starts one that pages of some origins may call.
-func openTo(t *testing.T, origins []string, toy servertest.Toy, identity string, configure ...func(*server.Config)) *door {
+func openTo(t testing.TB, origins []string, toy servertest.Toy, identity string, configure ...func(*server.Config)) *door {
 	t.Helper()
 	var guard *auth.Guard
 	configure = append(configure, func(c *server.Config) { guard = c.Guard })
@@ -82,7 +82,7 @@ func openTo(t *testing.T, origins []string, toy servertest.Toy, identity string,
 }
 
 // serve begins to serve on a port of its own, with a timeout for whole exchanges.
-func (d *door) serve(t *testing.T, timeout time.Duration) (url string) {
+func (d *door) serve(t testing.TB, timeout time.Duration) (url string) {
 	t.Helper()
 	web := httptest.NewUnstartedServer(d.gateway)
 	web.Config.Protocols = new(http.Protocols)

@@ -74,7 +74,7 @@ func (d *draining) stop() error {
 
 // serve passes a connection on to the server.
 func (d *draining) serve(ctx context.Context, conn net.Conn, addr func(*process) string) {
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // to be through with it
 	to, err := d.enter(ctx)
 	defer d.leave()
 	if err != nil {
@@ -84,7 +84,7 @@ func (d *draining) serve(ctx context.Context, conn net.Conn, addr func(*process)
 	if err != nil {
 		return
 	}
-	defer server.Close()
+	defer func() { _ = server.Close() }() // as above
 	ended := make(chan struct{}, 2)
 	for _, way := range [][2]net.Conn{{server, conn}, {conn, server}} {
 		go func() {

@@ -97,7 +97,7 @@ func spendQuotas(ctx context.Context, binary string, secured *server) error {
 		"spent-requests": {"models"},
 		"spent-tokens":   {"generate", "--raw", "--max-tokens", "4", "The capital of France is"},
 	} {
-		args := append(call, "--addr", secured.Addr, "--tls-ca", secured.CA)
+		args := slices.Concat(call, []string{"--addr", secured.Addr, "--tls-ca", secured.CA})
 		cmd := exec.CommandContext(ctx, binary, args...) //nolint:gosec // as start
 		cmd.Env = append(os.Environ(), "SLUICE_API_KEY="+secured.Keys[key])
 		if said, err := cmd.CombinedOutput(); err != nil {
@@ -111,7 +111,7 @@ func spendQuotas(ctx context.Context, binary string, secured *server) error {
 func writeKeys(ctx context.Context, binary, file string) (map[string]string, error) {
 	keys := map[string]string{}
 	policy := bytes.NewBufferString("clients:\n")
-	for name, more := range map[string]string{
+	for name, more := range map[string]string{ //nolint:gosec // names, no keys
 		"valid":   "",
 		"reader":  "  allow: [models, tokenizer]\n",
 		"expired": "  expires: 2020-01-01T00:00:00Z\n",
