@@ -56,12 +56,13 @@ test-python: setup $(VENV)/.stamp ## Test the Python client against the real ser
 
 .PHONY: conformance
 conformance: export CONFORMANCE_RESULTS = $(CURDIR)/bin/conformance
-conformance: setup $(VENV)/.stamp ## Put the clients to their conformance suite and write the table of clients/conformance/README.md (needs npm, and a JDK and Maven).
+conformance: setup $(VENV)/.stamp ## Put the clients to their conformance suite and write the table of clients/conformance/README.md (needs npm, a JDK and Maven, and cargo).
 	rm -rf bin/conformance && mkdir bin/conformance
 	go test -count=1 -run TestConformance ./clients/conformance
 	$(VENV)/bin/python -m pytest -q clients/python -k conformance
 	cd clients/typescript && npm ci --ignore-scripts --no-audit --no-fund && npm run -s conformance
 	mvn -B -ntp -f clients/java test -Dtest=ConformanceTest
+	cd clients/rust && cargo test -q --locked -p suite conformance
 	go run ./clients/conformance/table bin/conformance
 
 .PHONY: test-typescript
@@ -71,6 +72,20 @@ test-typescript: setup $(VENV)/.stamp ## Test the TypeScript client against the 
 .PHONY: test-java
 test-java: setup ## Test the Java client against the real server, and pack what a release publishes (needs a JDK of 17 or newer and Maven).
 	mvn -B -ntp -f clients/java verify
+
+.PHONY: test-rust
+test-rust: setup ## Test the Rust client against the real server, that its generated code is up to date, and what a release publishes (needs Rust 1.88 or newer).
+	cd clients/rust && cargo run -q --locked -p generate -- --check
+	cd clients/rust && cargo fmt --all --check
+	cd clients/rust && if cargo clippy --version >/dev/null 2>&1; then cargo clippy -q --locked --workspace --all-targets --all-features -- -D warnings; \
+	else echo 'this toolchain has no clippy: the code is compiled and tested, and not linted'; fi
+	cd clients/rust && cargo test --locked --workspace --all-features
+	cd clients/rust && RUSTDOCFLAGS='-D warnings' cargo doc -q --locked --no-deps --all-features
+	cd clients/rust && cargo package --locked --allow-dirty
+
+.PHONY: generate-rust
+generate-rust: ## Regenerate the Rust client's code of the protos (needs cargo).
+	cd clients/rust && cargo run -q --locked -p generate
 
 .PHONY: test-deploy
 test-deploy: build $(TOOLS)/helm $(TOOLS)/schemacheck $(VENV)/.deploy.stamp ## Render the Helm chart and hold it and the examples of deploy/ to published schemas and to the server.
@@ -238,7 +253,7 @@ sbom: $(TOOLS)/cyclonedx-gomod ## Write bin/sluice.cdx.json, the bill of materia
 
 .PHONY: clean
 clean: ## Remove what the targets made here; the cache stays.
-	rm -rf bin $(TOOLS) $(VENV) coverage.out coverage.html clients/typescript/{node_modules,.build,dist} clients/java/{,example/}target
+	rm -rf bin $(TOOLS) $(VENV) coverage.out coverage.html clients/typescript/{node_modules,.build,dist} clients/java/{,example/}target clients/rust/target
 
 # Tools are modules of their own under .tools, so that what they require does not mix with what Sluice requires.
 .PHONY: test-tools
