@@ -6,9 +6,8 @@ use sluice_client::v1::{ContinuationScore, ExplainResponse, FinishReason, TokenL
 use sluice_client::{Delta, Error, GenerateResponse, GenerateStream, Output, Usage};
 
 /// A case's `expect`. What is None or empty is not checked.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
-#[derive(Default)]
 pub struct Expectation {
     code: Option<String>,
     fields: Vec<String>,

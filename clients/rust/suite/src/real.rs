@@ -4,7 +4,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, future::join_all};
-use sluice_client::v1::{Choice, ExplainRequest, LoadModelRequest, ModelState, ScoreRequest, TokenizeRequest, constraint};
+use sluice_client::v1::{
+    Choice, ExplainRequest, Finished, LoadModelRequest, ModelState, ScoreRequest, TokenizeRequest, constraint,
+};
 use sluice_client::{
     Chat, Client, Code, Delta, Error, Event, FinishReason, GenerateRequest, Message, OutputOptions, RetryPolicy, Sampling,
     Tokens,
@@ -84,7 +86,7 @@ async fn streams(client: &Client) {
         let texts: Vec<_> = stream.text().try_collect().await.unwrap();
         assert_eq!(texts.concat(), whole.text());
         assert!(texts.len() > 1);
-        assert_eq!(stream.finished().iter().map(|f| f.finish_reason()).collect::<Vec<_>>(), [FinishReason::Length]);
+        assert_eq!(stream.finished().iter().map(Finished::finish_reason).collect::<Vec<_>>(), [FinishReason::Length]);
         assert_eq!(stream.usage().unwrap().completion_tokens, 48);
         assert!(stream.timings().unwrap().decode.is_some());
     }

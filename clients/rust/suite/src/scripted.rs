@@ -23,7 +23,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 type Events = Vec<Result<GenerateStreamResponse, Status>>;
 type EventStream = Pin<Box<dyn futures::Stream<Item = Result<GenerateStreamResponse, Status>> + Send>>;
 
-/// InferenceService of a script: each call takes the next answer, and the last one stays.
+/// `InferenceService` of a script: each call takes the next answer, and the last one stays.
 #[derive(Clone, Default)]
 struct Script {
     answers: Arc<Mutex<VecDeque<Result<Events, Status>>>>,
@@ -99,7 +99,7 @@ impl Service<http::Request<Body>> for Script {
     }
 }
 
-/// ModelService of a script that refuses every call.
+/// `ModelService` of a script that refuses every call.
 #[derive(Clone)]
 struct Models(Script);
 

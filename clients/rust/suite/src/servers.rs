@@ -34,7 +34,7 @@ impl Server {
 
     /// The same, at an address.
     pub fn start_at(addr: &str, options: &[&str]) -> Self {
-        let mut child = Command::new(binary())
+        let child = Command::new(binary())
             .args(["serve", "--grpc-addr", addr, "--http-addr", "", "--drain-delay", "0s", "--log-format", "json"])
             .args(options)
             .stdin(Stdio::null())
@@ -42,20 +42,19 @@ impl Server {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the server does not start: run `make setup`");
-        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let mut server = Self { addr: String::new(), child, log: None };
+        let mut lines = BufReader::new(server.child.stderr.take().unwrap());
         let mut log = String::new();
-        loop {
+        while server.addr.is_empty() {
             let start = log.len();
             assert!(lines.read_line(&mut log).unwrap() > 0, "the server does not serve:\n{log}");
             let event: Value = serde_json::from_str(&log[start..]).unwrap_or_default();
-            if let Some(addr) = event["grpc_addr"].as_str() {
-                let addr = addr.to_owned();
-                let log = thread::spawn(move || {
-                    let _ = lines.read_to_string(&mut String::new());
-                });
-                return Self { addr, child, log: Some(log) };
-            }
+            server.addr = event["grpc_addr"].as_str().unwrap_or_default().to_owned();
         }
+        server.log = Some(thread::spawn(move || {
+            let _ = lines.read_to_string(&mut String::new());
+        }));
+        server
     }
 
     /// Lets the server finish what it has.
