@@ -17,7 +17,7 @@ import (
 )
 
 // blocksTimeout bounds the blocks of one document.
-const blocksTimeout = 5 * time.Minute
+const blocksTimeout = 15 * time.Minute
 
 // A shell block runs, unless a comment stands before it that says why not: <!-- not run: it needs a cluster -->. One at the
 // head of a document is for all its blocks: <!-- blocks not run here: `make test-guide` runs them -->.
