@@ -230,6 +230,10 @@ faults: setup ## Put REQUESTS (10000) random ones to a server whose clients canc
 overload: setup ## Offer a server 1 to 8 times what it can do (3 minutes, on a machine that does nothing else).
 	go test -count=1 -tags overload -run TestOverload -timeout 30m ./cmd/sluice/e2e
 
+.PHONY: latency
+latency: setup ## Send a prompt of 2,000 tokens to 8 running streams: what it does to their gaps, and they to it (a minute, on a machine that does nothing else).
+	go test -count=1 -tags overload -run TestLatencyBesideLongPrompt -timeout 30m ./cmd/sluice/e2e
+
 .PHONY: soak
 soak: setup ## Mixed load for MINUTES (60): no lost request, no drift in memory or goroutines.
 	$(PYTHON) scripts/soak.py $(BIN) --minutes $(MINUTES)

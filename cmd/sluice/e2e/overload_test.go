@@ -30,6 +30,7 @@ const (
 // The load of TestOverload: requests of overloadPrompt tokens for answers of overloadAnswer.
 const (
 	overloadSlots  = 16
+	overloadLoop   = 24 // requests of the closed loop, so that one waits whenever a slot gets free
 	overloadPrompt = 32
 	overloadAnswer = 32
 )
@@ -93,7 +94,7 @@ func report(t *testing.T, factors []float64, rows []overload) {
 	capacity := &rows[1]
 	for i, times := range factors {
 		r := &rows[i]
-		name, quick := "closed loop of "+strconv.Itoa(overloadSlots), "–"
+		name, quick := "closed loop of "+strconv.Itoa(overloadLoop), "–"
 		if i > 0 {
 			name = fmt.Sprintf("%g×", times)
 		}
@@ -156,8 +157,7 @@ func (o *overload) quantile(q float64) float64 {
 	if len(o.firstToken) == 0 {
 		return math.NaN()
 	}
-	sorted := slices.Sorted(slices.Values(o.firstToken))
-	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
+	return percentile(o.firstToken, q)
 }
 
 func median(values []float64) float64 {
@@ -197,12 +197,12 @@ func newLoad(t *testing.T, s *server, window time.Duration) *load {
 	return l
 }
 
-// closed keeps as many requests on their way as there are slots.
+// closed keeps overloadLoop requests on their way.
 func (l *load) closed(window time.Duration) overload {
 	l.t.Helper()
 	l.again = true
 	return l.measure(window, func(time.Time) {
-		for range overloadSlots {
+		for range overloadLoop {
 			l.ask(time.Now())
 		}
 	}, func() {

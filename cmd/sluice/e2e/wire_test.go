@@ -128,6 +128,18 @@ func (w *wire) send(request []byte, call *wireCall) error {
 		w.flush())
 }
 
+// cancelAll gives up the calls that are on their way. Their functions are not called any more.
+func (w *wire) cancelAll() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var err error
+	for id := range w.calls {
+		err = errors.Join(err, w.writer.WriteRSTStream(id, http2.ErrCodeCancel))
+	}
+	clear(w.calls)
+	return errors.Join(err, w.flush())
+}
+
 // flush writes what is there. The caller holds mu, or is alone.
 func (w *wire) flush() error {
 	_, err := w.conn.Write(w.out.Bytes())
