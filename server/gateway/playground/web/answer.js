@@ -26,8 +26,9 @@ export class Answer {
     this.thoughtsBox = el('details', { class: 'thoughts', hidden: true }, el('summary', {}, 'Reasoning'), this.thoughts);
     this.problem = el('div');
     this.timing = el('div');
+    this.copy = el('button', { type: 'button', class: 'quiet', onclick: (e) => copy(this.text, e.currentTarget) }, 'Copy');
     this.actions = el('div', { class: 'actions', hidden: true },
-      el('button', { type: 'button', class: 'quiet', onclick: (e) => copy(this.text, e.currentTarget) }, 'Copy'),
+      this.copy,
       again && el('button', { type: 'button', class: 'quiet', onclick: () => again(this) }, 'Again'),
       el('button', { type: 'button', class: 'quiet', title: 'The request as a command, without the key', onclick: (e) => copy(this.api.curl(this.sent), e.currentTarget) }, 'Copy as curl'));
     this.element = el('article', { class: 'answer' }, this.thoughtsBox, this.tokens.element, this.problem, this.actions, this.timing);
@@ -58,6 +59,7 @@ export class Answer {
     this.running = false;
     this.element.classList.remove('running');
     this.actions.hidden = false;
+    this.copy.hidden = this.text === '';
     const stopped = failure?.name === 'AbortError';
     this.#sum(stopped);
     if (failure && !stopped) this.#fail(failure);

@@ -53,7 +53,7 @@ export class Chat {
   #empty() {
     this.log.append(el('div', { class: 'empty', id: 'chat-empty' },
       el('h2', {}, 'Talk to the model'),
-      el('p', {}, 'Every token is coloured by how likely it was. Point at one to see what else the model had in mind, and choose another to go on from there.'),
+      el('p', {}, 'Every token is coloured by how likely it was. Point at one, or tap it, to see what else the model had in mind, and choose another to go on from there.'),
       el('div', { class: 'ideas' }, ideas.map((text) => el('button', { type: 'button', onclick: () => this.send(text) }, text)))));
   }
 
