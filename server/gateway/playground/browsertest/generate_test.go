@@ -40,12 +40,19 @@ func TestCompletion(t *testing.T) {
 	p := open(t, address, desktop)
 	p.greedy("24")
 	p.click("#tab-completion")
+	value[int](p, `(window.live = new Set(), window.label = '', new MutationObserver(() => {
+		if (!document.querySelector('.answer.running')) return;
+		live.add(document.querySelectorAll('#completion-output .token').length);
+		label = document.querySelector('#view-completion button.main').textContent;
+	}).observe(document.querySelector('#completion-output'), { childList: true, subtree: true }), 0)`)
 	p.click("#view-completion button.main")
-	p.await(`document.querySelector('.answer.running') && document.querySelectorAll('#completion-output .token').length >= 2`)
-	if got := p.text("#view-completion button.main"); got != "Stop" {
-		t.Errorf("while it runs, the button says %q", got)
-	}
 	p.ended()
+	if got := value[[]int](p, `[...live]`); len(got) < 8 { // a step may give several
+		t.Errorf("while it ran, %v tokens were shown", got)
+	}
+	if got := value[string](p, `label`); got != "Stop" {
+		t.Errorf("while it ran, the button said %q", got)
+	}
 	want := ask[generated](t, "InferenceService/Generate",
 		`{"prompt": "The capital of France is", "sampling": {"temperature": 0, "maxTokens": 24}}`).Outputs[0].Text
 	if got := value[string](p, `document.querySelector('#completion-output .tokens').textContent`); got != want || !strings.Contains(got, "Paris") {
@@ -95,8 +102,9 @@ func TestChat(t *testing.T) {
 	if got := value[[]message](p, `generated.body.chat.messages`); !slices.Equal(got, want) {
 		t.Errorf("the request has %v", got)
 	}
+	value[int](p, `(window.before = document.querySelector('.turn:last-child'), 0)`)
 	p.click(".turn:last-child .actions button:nth-child(2)")
-	p.await(`document.querySelector('.answer.running')`)
+	p.await(`document.querySelector('.turn:last-child') !== before`)
 	p.ended()
 	if got := value[[]message](p, `generated.body.chat.messages`); !slices.Equal(got, want) {
 		t.Errorf("the request for another answer has %v", got)
