@@ -22,7 +22,8 @@ import (
 )
 
 // TestGeneratedJSON lets the default model answer by many schemas at temperature 1 and has every answer that came to its
-// end validated by Python's jsonschema. GRAMMAR_SCHEMAS is how many schemas; GRAMMAR_TEXTS names a file for the texts.
+// end validated by Python's jsonschema. GRAMMAR_SCHEMAS is how many schemas, GRAMMAR_LOGIC how many more of keywords that exclude, count
+// and depend (a quarter as many); GRAMMAR_TEXTS names a file for the texts.
 func TestGeneratedJSON(t *testing.T) {
 	python := os.Getenv("GRAMMAR_PYTHON")
 	if python == "" {
@@ -37,6 +38,12 @@ func TestGeneratedJSON(t *testing.T) {
 		Schema string `json:"schema"`
 		Text   string `json:"text"`
 	}
+	usual := count
+	if more, err := strconv.Atoi(os.Getenv("GRAMMAR_LOGIC")); err == nil {
+		count += more
+	} else {
+		count += (count + 3) / 4
+	}
 	texts := make([]text, count)
 	var next, cut, tokens atomic.Int64
 	var workers sync.WaitGroup
@@ -44,6 +51,9 @@ func TestGeneratedJSON(t *testing.T) {
 		workers.Go(func() {
 			for i := int(next.Add(1)) - 1; i < count; i = int(next.Add(1)) - 1 {
 				schema := grammartest.Schema(i)
+				if i >= usual {
+					schema = grammartest.Logic(i - usual)
+				}
 				got, err := client.Generate(t.Context(), &sluicev1.GenerateRequest{
 					Input: &sluicev1.GenerateRequest_Chat{Chat: &sluicev1.Chat{Messages: []*sluicev1.Message{
 						{Role: "user", Content: "Make up an example. Answer with JSON of this schema: " + schema},

@@ -24,6 +24,7 @@ func TestSchemas(t *testing.T) {
 		{`{"type":"string","pattern":"^a+$"}`, []string{`"a"`, `"aaa"`}, []string{`""`, `"ab"`}},
 		{`{"type":"string","pattern":"b"}`, []string{`"b"`, `"abc"`, `"b\n"`}, []string{`"a"`}},
 		{`{"type":"string","pattern":"^[a-z]+$","maxLength":3,"minLength":2}`, []string{`"ab"`, `"abc"`}, []string{`"a"`, `"abcd"`, `"AB"`}},
+		{`{"type":"string","pattern":"^(ab|cd)+$","maxLength":100000}`, []string{`"ab"`, `"` + strings.Repeat("abcd", 300) + `"`}, []string{`"abc"`, `""`}},
 		{`{"type":"string","pattern":"^\"\\d$"}`, []string{`"\"1"`}, []string{`""1"`}},
 		{`{"type":"string","format":"date"}`, []string{`"2024-02-29"`, `"2023-12-31"`, `"2000-02-29"`, `"0400-01-01"`}, []string{`"0000-01-01"`, `"0000-02-29"`, `"1900-02-29"`, `"2023-02-29"`, `"2023-13-01"`, `"2023-04-31"`}},
 		{`{"type":"string","format":"ipv6"}`, []string{`"::1"`, `"2001:db8::8a2e:370:7334"`, `"::"`, `"1:2:3:4:5:6:7:8"`}, []string{`":::"`, `"1:2:3"`, `"1::2::3"`}},

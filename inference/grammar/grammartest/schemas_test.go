@@ -15,13 +15,15 @@ func TestSchemas(t *testing.T) {
 		tokens = append(tokens, []byte{byte(b)})
 	}
 	v := grammar.NewVocabulary(append(tokens, nil), []uint32{256})
-	for i := range 1000 {
-		text := Schema(i)
-		if !json.Valid([]byte(text)) || text != Schema(i) {
-			t.Fatalf("schema %d: %s", i, text)
-		}
-		if _, err := grammar.Compile(nil, grammar.Constraint{Kind: grammar.KindJSONSchema, Text: text}, v); err != nil {
-			t.Errorf("schema %d: %v: %s", i, err, text)
+	for name, schema := range map[string]func(int) string{"schema": Schema, "logic": Logic} {
+		for i := range 1000 {
+			text := schema(i)
+			if !json.Valid([]byte(text)) || text != schema(i) {
+				t.Fatalf("%s %d: %s", name, i, text)
+			}
+			if _, err := grammar.Compile(nil, grammar.Constraint{Kind: grammar.KindJSONSchema, Text: text}, v); err != nil {
+				t.Errorf("%s %d: %v: %s", name, i, err, text)
+			}
 		}
 	}
 }
