@@ -19,6 +19,7 @@ import (
 	"github.com/sluiceml/sluice/server/auth"
 	"github.com/sluiceml/sluice/server/certificates"
 	"github.com/sluiceml/sluice/server/handshake"
+	"github.com/sluiceml/sluice/server/interceptor"
 	"github.com/sluiceml/sluice/server/status"
 )
 
@@ -65,6 +66,7 @@ func (f *securityFlags) check() []error {
 type security struct {
 	flags        *securityFlags
 	log          *slog.Logger
+	refusals     *interceptor.RefusalLog
 	guard        *auth.Guard
 	certificates *certificates.Source // nil: no TLS
 	reloading    sync.Mutex           // held by reload, which a signal and a change may call at once
@@ -72,7 +74,7 @@ type security struct {
 
 // newSecurity reads the files. What is wrong with them is the operator's to mend: a *usageError.
 func newSecurity(flags *securityFlags, meters metric.MeterProvider, log *slog.Logger) (*security, error) {
-	s := &security{flags: flags, log: log}
+	s := &security{flags: flags, log: log, refusals: interceptor.NewRefusalLog(log)}
 	policy, err := flags.policy()
 	if err != nil {
 		return nil, &usageError{err: err}
@@ -223,9 +225,13 @@ func verifiedIdentity(r *http.Request) string {
 	return identity
 }
 
-// authorize decides whether a request of protectPublic may make a call of a gRPC method.
+// authorize decides whether a request of protectPublic may make a call of a gRPC method. One that may not never becomes a
+// call: its line in the log is written here.
 func (s *security) authorize(r *http.Request, method string) error {
 	_, err := s.guard.Check(r.Context(), auth.Call{Method: method, Header: r.Header.Values, Identity: verifiedIdentity(r)})
+	if err != nil {
+		s.refusals.Refused(r.Context(), method, r.RemoteAddr, err)
+	}
 	return err //nolint:wrapcheck // status knows it
 }
 

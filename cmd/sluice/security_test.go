@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -48,6 +49,24 @@ func keysFile(t *testing.T, allow string) (path, key string) {
 	}
 	certtest.WriteFile(t, path, fmt.Appendf(nil, "clients: [{name: a, key_sha256: %s, allow: [%s]}]", hash, allow))
 	return path, key
+}
+
+// A request that may not make a call is in the log with its caller's address, a few of many.
+func TestRefusedRequestsAreLogged(t *testing.T) {
+	var log bytes.Buffer
+	keys, _ := keysFile(t, "inference")
+	s := secured(t, securityFlags{APIKeys: keys}, &log)
+	for range 50 {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/completions", nil)
+		r.RemoteAddr = "192.0.2.7:1234"
+		if err := s.authorize(r, "/sluice.v1.InferenceService/Generate"); err == nil {
+			t.Fatal("authorized")
+		}
+	}
+	lines := strings.Count(log.String(), "\n")
+	if first, _, _ := strings.Cut(log.String(), "\n"); lines == 0 || lines > 25 || !strings.Contains(first, "peer.address=192.0.2.7:1234") {
+		t.Errorf("%d lines:\n%s", lines, log.String())
+	}
 }
 
 func TestWarnings(t *testing.T) {

@@ -11,6 +11,9 @@ import (
 	"sync"
 	"testing"
 
+	"google.golang.org/grpc/metadata"
+
+	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
 	"github.com/sluiceml/sluice/server/auth"
 	"github.com/sluiceml/sluice/server/handshake"
 	"github.com/sluiceml/sluice/server/servertest"
@@ -79,6 +82,29 @@ func TestIdentities(t *testing.T) {
 		if res, text := unproved.post(t, path, body, handshake.IdentityHeader, id); res.StatusCode != http.StatusUnauthorized {
 			t.Errorf("%s: claimed: %s: %s", path, res.Status, text)
 		}
+	}
+}
+
+// The line of a call names the address of the HTTP client, whatever a client says of it itself.
+func TestCallersAreLogged(t *testing.T) {
+	t.Parallel()
+	key, claimed := auth.NewKey(), []string{handshake.PeerHeader, "192.0.2.1:1"}
+	policy := guarded(t, `clients: [{name: a, key_sha256: "`+hash(t, key)+`"}]`)
+	for path, body := range map[string]string{"/v1/completions": completionBody, "/sluice.v1.InferenceService/Generate": `{"prompt":"x"}`} {
+		d := open(t, servertest.Toy{}, "", policy)
+		d.post(t, path, body, append([]string{"Authorization", "Bearer " + key}, claimed...)...)
+		if text := d.Log.String(); !strings.Contains(text, `msg="finished call"`) || !strings.Contains(text, "peer.address=127.0.0.1:") ||
+			strings.Contains(text, claimed[1]) || strings.Contains(text, "bufconn") {
+			t.Errorf("%s: %s", path, text)
+		}
+	}
+	d := open(t, servertest.Toy{}, "", policy)
+	ctx := metadata.AppendToOutgoingContext(t.Context(), append(claimed, "authorization", "Bearer "+key)...)
+	if _, err := d.native.Generate(ctx, &sluicev1.GenerateRequest{Input: &sluicev1.GenerateRequest_Prompt{Prompt: "x"}}); err != nil {
+		t.Error(err)
+	}
+	if text := d.Log.String(); strings.Contains(text, claimed[1]) {
+		t.Errorf("gRPC: %s", text)
 	}
 }
 

@@ -28,5 +28,6 @@ func (g *Gateway) call(ctx context.Context, r *http.Request) context.Context {
 	if identity := g.identity(r); identity != "" {
 		md.Set(handshake.IdentityHeader, identity)
 	}
+	md.Set(handshake.PeerHeader, r.RemoteAddr)
 	return metadata.NewOutgoingContext(ctx, md)
 }

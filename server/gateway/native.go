@@ -32,10 +32,11 @@ func (g *Gateway) native() (http.Handler, error) {
 		FlushInterval: -1, // a delta is sent at once
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: "http", Host: "loopback"})
-			r.Out.Header.Del(handshake.IdentityHeader) // nobody says that but us
+			r.Out.Header.Del(handshake.IdentityHeader) // nobody says that but us, nor PeerHeader
 			if identity := g.identity(r.In); identity != "" {
 				r.Out.Header.Set(handshake.IdentityHeader, identity)
 			}
+			r.Out.Header.Set(handshake.PeerHeader, r.In.RemoteAddr)
 		},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { // the loopback is closed: the server stops
 			w.WriteHeader(http.StatusServiceUnavailable)

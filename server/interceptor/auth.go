@@ -31,9 +31,10 @@ type authorization struct {
 //
 // The request message of a call must be in within a time, unless its method is one of a patient stream.
 func Tap(guard *auth.Guard, logger *slog.Logger, within time.Duration, patient func(method string) bool) tap.ServerInHandle {
-	log := &refusalLog{logger: logger, lines: sparse{perSecond: 1}}
+	log := NewRefusalLog(logger)
 	return func(ctx context.Context, call *tap.Info) (context.Context, error) {
 		connection := handshake.FromContext(ctx)
+		ctx = connection.WithCaller(ctx, call.Header.Get)
 		principal, err := guard.Check(ctx, auth.Call{
 			Method:   call.FullMethodName,
 			Header:   call.Header.Get,
@@ -41,7 +42,7 @@ func Tap(guard *auth.Guard, logger *slog.Logger, within time.Duration, patient f
 		})
 		if err != nil {
 			connection.Refused(ctx)
-			log.refused(ctx, call.FullMethodName, err)
+			log.Refused(ctx, call.FullMethodName, caller(ctx), err)
 			return ctx, sluicestatus.Of(ctx, err).Err()
 		}
 		ctx = auth.NewContext(ctx, principal)
@@ -92,23 +93,39 @@ func Unknown(guard *auth.Guard) grpc.StreamHandler {
 	}
 }
 
-// refusalLog writes at most a line a second, so that an attack does not fill the log.
-type refusalLog struct {
+// RefusalLog writes of calls that are refused before they have a line of their own: at most a line a second, so that an attack does not
+// fill the log. It is safe for concurrent use.
+type RefusalLog struct {
 	logger *slog.Logger
 	lines  sparse
 }
 
-func (l *refusalLog) refused(ctx context.Context, method string, err error) {
+// NewRefusalLog makes a log.
+func NewRefusalLog(logger *slog.Logger) *RefusalLog {
+	return &RefusalLog{logger: logger, lines: sparse{perSecond: 1}}
+}
+
+// Refused tells of a call of a method, as in "/package.Service/Method", that was refused; from is the caller's address, "" if it is not
+// known.
+func (l *RefusalLog) Refused(ctx context.Context, method, from string, err error) {
 	skipped, ok := l.lines.allow()
 	if !ok {
 		return
 	}
 	attrs := []slog.Attr{slog.String("grpc.full_method", method), slog.String("error", err.Error())}
-	if p, ok := peer.FromContext(ctx); ok {
-		attrs = append(attrs, slog.String("peer.address", p.Addr.String()))
+	if from != "" {
+		attrs = append(attrs, slog.String("peer.address", from))
 	}
 	if skipped > 0 {
 		attrs = append(attrs, slog.Int(notLogged, skipped))
 	}
 	l.logger.LogAttrs(ctx, slog.LevelWarn, "refused a call", attrs...)
+}
+
+// caller is the address of a call's peer.
+func caller(ctx context.Context) string {
+	if p, ok := peer.FromContext(ctx); ok {
+		return p.Addr.String()
+	}
+	return ""
 }
