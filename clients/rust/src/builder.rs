@@ -34,25 +34,27 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct ClientBuilder {
     tls: Option<ClientTlsConfig>,
     keep_alive: Option<(Duration, Duration)>,
-    api_key: Option<Secret>,
+    api_key: Option<String>,
     allow_clear_text_api_key: bool,
     timeout: Option<Duration>,
     retry: RetryPolicy,
     metadata: CallMetadata,
 }
 
-/// A text that debugging output does not show.
-#[derive(Clone)]
-struct Secret(String);
-
-impl fmt::Debug for Secret {
+impl fmt::Debug for ClientBuilder {
+    /// Shows neither the API key nor a certificate's private key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
+        let Self { keep_alive, timeout, retry, .. } = self;
+        f.debug_struct("ClientBuilder")
+            .field("keep_alive", keep_alive)
+            .field("timeout", timeout)
+            .field("retry", retry)
+            .finish_non_exhaustive()
     }
 }
 
@@ -72,7 +74,8 @@ impl Default for ClientBuilder {
 
 impl ClientBuilder {
     /// Connects with TLS: with authorities to trust, a certificate to show (mutual TLS), or a name that the server's certificate
-    /// must have. Default: as the address's scheme says, `https` with the system's authorities, else plain text.
+    /// must have. Default: as the address's scheme says, `https` with the system's authorities, else plain text. A renewed
+    /// certificate needs a new client.
     pub fn tls(mut self, config: ClientTlsConfig) -> Self {
         self.tls = Some(config);
         self
@@ -94,7 +97,7 @@ impl ClientBuilder {
 
     /// Sends a key with every call. It needs TLS, a loopback address or a Unix socket, lest it travel in clear text.
     pub fn api_key(mut self, key: impl Into<String>) -> Self {
-        self.api_key = Some(Secret(key.into()));
+        self.api_key = Some(key.into());
         self
     }
 
@@ -165,7 +168,7 @@ impl ClientBuilder {
     /// If the key is none.
     pub fn build_with(self, channel: Channel) -> Result<Client, ConfigError> {
         let mut metadata = self.metadata;
-        metadata.authorization = self.api_key.as_ref().map(|key| authorization(&key.0)).transpose()?;
+        metadata.authorization = self.api_key.as_deref().map(authorization).transpose()?;
         Ok(Client::assemble(channel, metadata, self.timeout, self.retry))
     }
 
