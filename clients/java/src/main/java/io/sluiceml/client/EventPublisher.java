@@ -129,7 +129,7 @@ final class EventPublisher implements Flow.Publisher<GenerateStreamResponse> {
       } else if (!status.isOk()) {
         subscriber.onError(new SluiceException(status.asRuntimeException(trailers)));
       } else if (!summarised) {
-        subscriber.onError(new SluiceException(GenerateStream.CUT));
+        subscriber.onError(new SluiceException(GenerateStream.NO_SUMMARY));
       } else {
         subscriber.onComplete();
       }

@@ -44,8 +44,8 @@ import java.util.stream.StreamSupport;
  * <p>One thread at a time reads; {@link #cancel} and {@link #close} may be called from any.
  */
 public final class GenerateStream implements Iterable<Delta>, AutoCloseable {
-  /** What a stream is that ends in good order and without its summary. */
-  static final Status CUT = Status.INTERNAL.withDescription("the stream ended without its summary");
+  /** How a stream fails that ends in good order, but without its summary. */
+  static final Status NO_SUMMARY = Status.INTERNAL.withDescription("the stream ended without its summary");
 
   private final Context.CancellableContext context = Context.current().withCancellation();
   private final Events events;
@@ -209,7 +209,7 @@ public final class GenerateStream implements Iterable<Delta>, AutoCloseable {
       if (next == null) {
         context.cancel(null);
         if (summary == null) {
-          throw new SluiceException(CUT);
+          throw new SluiceException(NO_SUMMARY);
         }
       }
       return next != null;
