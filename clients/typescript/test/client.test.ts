@@ -3,13 +3,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { create } from "@bufbuild/protobuf";
+import { create, equals } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
 
 import { RetryInfoSchema } from "../src/gen/google/rpc/error_details_pb.js";
 import { createClient, type NodeClientOptions, SluiceError } from "../src/node.js";
-import { DeltaSchema, GenerateStreamResponseSchema, SummarySchema } from "../src/v1.js";
+import {
+  DeltaSchema,
+  type GenerateRequest,
+  GenerateRequestSchema,
+  GenerateStreamResponseSchema,
+  SummarySchema,
+} from "../src/v1.js";
+import { createClient as createWebClient } from "../src/web.js";
 import { scripted } from "./server.js";
 
 const delta = (text: string) =>
@@ -170,6 +177,20 @@ test("closing cancels what runs", async () => {
 });
 
 test("nobody there", async () => {
-  const client = createClient("127.0.0.1:1", { retry: fast });
-  await assert.rejects(client.models(), code("UNAVAILABLE"));
+  for (const client of [createClient("127.0.0.1:1", { retry: fast }), createWebClient("http://127.0.0.1:1", { retry: fast })]) {
+    await assert.rejects(client.models(), code("UNAVAILABLE"));
+    await assert.rejects(client.stream("x").read(), code("UNAVAILABLE"));
+    client.close();
+  }
+});
+
+test("a whole message is sent as it is", async () => {
+  let got: GenerateRequest | undefined;
+  const server = await scripted({ generate: (request) => ((got = request), {}) });
+  const client = createClient(server.addr);
+  const request = create(GenerateRequestSchema, { input: { case: "prompt", value: "x" }, requestId: "r" });
+  await client.generate(request);
+  assert(got !== undefined && equals(GenerateRequestSchema, got, request));
+  client.close();
+  server.close();
 });
