@@ -169,6 +169,7 @@ func TestChartRefuses(t *testing.T) {
 		"give exactly one of":                        "replicas=1",
 		"would work against each other":              volume + ",autoscaling.hpa.enabled=true,autoscaling.keda.enabled=true",
 		"tls.clientAuth needs tls.secretName":        volume + ",tls.clientAuth=true",
+		"tls.clientCRL needs tls.clientAuth":         volume + ",tls.secretName=x,tls.clientCRL.configMapName=y",
 		"prefixCache is at most half":                volume + ",memory.kvCache=400",
 		"an InferencePool reaches its pods":          volume + ",inferencePool.enabled=true,tls.secretName=x",
 		"additional properties 'thread' not allowed": volume + ",thread=3",

@@ -149,6 +149,9 @@ func TestPods(t *testing.T) {
 			for _, d := range parse[deployment](t, manifests, "Deployment") {
 				checkPod(t, d.Spec.Template.Spec)
 				checkServer(t, d.main(t), d.Spec.Template.Spec.Grace)
+				if list := d.main(t).flag("tls-client-crl"); filepath.Base(values) == "secure.yaml" && list != "/etc/sluice/crl/clients.crl" {
+					t.Errorf("the revocation lists are %q", list)
+				}
 			}
 		})
 	}

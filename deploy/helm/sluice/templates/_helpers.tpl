@@ -77,6 +77,9 @@ capabilities:
 {{- if and .Values.tls.clientIDs (not .Values.tls.clientAuth) }}
 {{- fail "tls.clientIDs needs tls.clientAuth" }}
 {{- end }}
+{{- if and .Values.tls.clientCRL.configMapName (not .Values.tls.clientAuth) }}
+{{- fail "tls.clientCRL needs tls.clientAuth" }}
+{{- end }}
 {{- if gt (int .Values.prefixCache) (div .Values.memory.kvCache 2) }}
 {{- fail "prefixCache is at most half of memory.kvCache" }}
 {{- end }}
