@@ -81,11 +81,7 @@ func (s *schemas) newText(set []part) expr {
 		return token{&terminal{dfa: s.json.text.dfa, counts: true, min: least, max: most}}
 	}
 	if least > 0 || most >= 0 {
-		// Of a pattern and a length that no answer reaches, the strings that are not as long will do.
-		if states := int32(len(content.accepts)); most > least && states > 0 && int64(states)*int64(most) > maxDFA/2 { //nolint:gosec // bounded by maxDFA
-			most = max(least, min(most, maxCounted/states))
-		}
-		d, err := ofLength(s.budget, content, s.json.text.dfa, least, most)
+		d, err := ofLength(s.budget, content, s.json.text.dfa, least, lengthWithin(content, least, most))
 		if err != nil {
 			s.refuseError(set[0].schema, "maxLength", err)
 			return nothing{}
@@ -100,6 +96,16 @@ func (s *schemas) newText(set []part) expr {
 
 // maxCounted bounds the places in which an automaton counts the characters of what has a pattern too.
 const maxCounted = 8_000
+
+// lengthWithin is a length that bounds the strings of a pattern: most, or what no answer reaches, since each character makes a place
+// of each of the automaton's.
+func lengthWithin(d *dfa, least, most int32) int32 {
+	states := len(d.accepts)
+	if most <= least || states*int(most) <= maxDFA/2 {
+		return most
+	}
+	return max(least, int32(maxCounted/states)) //nolint:gosec // maxCounted is small
+}
 
 // refuseError refuses a keyword for the reason of an error.
 func (s *schemas) refuseError(at *value, keyword string, err error) {
