@@ -41,7 +41,7 @@ type serveCmd struct {
 	DefaultMaxTokens int `help:"max_tokens of a request that sets none, for a model whose generation_config.json has no max_new_tokens." default:"256" placeholder:"N"`
 	MaxOutputs       int `help:"Outputs that one request may ask for (sampling.n)." default:"16" placeholder:"N"`
 
-	ToolCallFormat  []formatFlag `help:"How a model calls tools: hermes, llama3, mistral, json or none; repeatable. By default its chat templates and tokens tell." sep:";" placeholder:"NAME=FORMAT"`
+	ToolCallFormat  []formatFlag `help:"How a model calls tools: a format that docs/chat.md lists (hermes, llama3, mistral, qwen3-coder …) or none; repeatable. By default its chat templates and tokens tell." sep:";" placeholder:"NAME=FORMAT"`
 	ReasoningFormat []formatFlag `help:"How a model reasons before it answers: think, cohere, mistral, seed or none; repeatable. By default its chat templates and tokens tell." sep:";" placeholder:"NAME=FORMAT"`
 
 	QueueTime time.Duration `help:"Longest time that a request may expect to wait for a slot, by the speed at which requests were served lately; one that would wait longer is refused at once. 0: any time." default:"0s" placeholder:"DURATION"`
