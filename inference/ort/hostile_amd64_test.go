@@ -25,7 +25,7 @@ func TestOperatorsRefuseShapes(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	weights := kernels.Weights{Out: 16, In: in, Bits: 4, Codes: make([]byte, 16*in/2), Scales: make([]float32, 16*in/kernels.BlockLength)}
+	weights := kernels.Weights{Out: 16, In: in, Bits: 4, Block: kernels.BlockLength, Codes: make([]byte, 16*in/2), Scales: make([]float32, 16*in/kernels.BlockLength)}
 	room := carve[int8](memory, weights.MaxBytes())
 	matrix, err := kernels.Pack(weights, unsafe.Slice((*byte)(unsafe.Pointer(&room[0])), len(room))) //nolint:gosec // the same bytes
 	if err != nil {
@@ -34,7 +34,7 @@ func TestOperatorsRefuseShapes(t *testing.T) {
 	defer matrix.Close()
 	table := carve[float32](memory, 16*size/2)
 	state, err := kernels.NewState(kernels.StateConfig{
-		Layers: 1, Heads: heads, KVHeads: 1, HeadSize: size, MaxLength: 16, Scale: 1, Cosines: table, Sines: table,
+		Layers: []kernels.Layer{{Cosines: table, Sines: table, Pairs: size / 2, Scale: 1}}, Heads: heads, KVHeads: 1, HeadSize: size, MaxLength: 16,
 		MaxTokens: tokens, MaxIn: in, Threads: 1,
 	})
 	if err != nil {
@@ -45,31 +45,45 @@ func TestOperatorsRefuseShapes(t *testing.T) {
 	product := modelonnx.Node{Op: kernels.BlockMatMul, Attributes: []modelonnx.Attribute{{Name: "matrix", Kind: modelonnx.KindInt, Int: matrix.Address()}}}
 	attention := modelonnx.Node{Op: kernels.SlotAttention, Attributes: []modelonnx.Attribute{modelonnx.Int("layer", 0)}}
 	const wide = (heads + 2) * size
+	program := kernels.NewProgram(in, in, nil, []kernels.Action{kernels.Select{X: kernels.InputBuffer, Y: kernels.OutputBuffer, Width: in}})
+	defer program.Close()
+	decoder := modelonnx.Node{Op: kernels.Decoder, Attributes: []modelonnx.Attribute{{Name: "program", Kind: modelonnx.KindInt, Int: program.Address()}}}
 	for name, c := range map[string]struct {
 		node  modelonnx.Node
 		shape []int64
 		fits  bool
+		index []int64
 	}{
-		"a product":                     {product, []int64{tokens, in}, true},
-		"a product of nothing":          {product, []int64{0, in}, true},
-		"a product of narrow rows":      {product, []int64{1, in / 2}, false},
-		"a product of wide rows":        {product, []int64{1, 2 * in}, false},
-		"a product of too many rows":    {product, []int64{tokens + 1, in}, false},
-		"a product of three dimensions": {product, []int64{1, tokens, in}, false},
-		"attention":                     {attention, []int64{2, wide}, true},
-		"attention of fewer tokens":     {attention, []int64{1, wide}, false},
-		"attention of more tokens":      {attention, []int64{3, wide}, false},
-		"attention of narrow rows":      {attention, []int64{2, wide - size}, false},
-		"attention of three dimensions": {attention, []int64{1, 2, wide}, false},
+		"a product":                          {product, []int64{tokens, in}, true, nil},
+		"a product of nothing":               {product, []int64{0, in}, true, nil},
+		"a product of narrow rows":           {product, []int64{1, in / 2}, false, nil},
+		"a product of wide rows":             {product, []int64{1, 2 * in}, false, nil},
+		"a product of too many rows":         {product, []int64{tokens + 1, in}, false, nil},
+		"a product of three dimensions":      {product, []int64{1, tokens, in}, false, nil},
+		"attention":                          {attention, []int64{2, wide}, true, nil},
+		"attention of fewer tokens":          {attention, []int64{1, wide}, false, nil},
+		"attention of more tokens":           {attention, []int64{3, wide}, false, nil},
+		"attention of narrow rows":           {attention, []int64{2, wide - size}, false, nil},
+		"attention of three dimensions":      {attention, []int64{1, 2, wide}, false, nil},
+		"a decoder":                          {decoder, []int64{2, in}, true, []int64{1}},
+		"a decoder of nothing wanted":        {decoder, []int64{2, in}, true, []int64{}},
+		"a decoder of narrow rows":           {decoder, []int64{2, in / 2}, false, []int64{1}},
+		"a decoder of more tokens":           {decoder, []int64{3, in}, false, []int64{1}},
+		"a token after the last":             {decoder, []int64{2, in}, false, []int64{2}},
+		"a token before the first":           {decoder, []int64{2, in}, false, []int64{-1}},
+		"more tokens than there is room for": {decoder, []int64{2, in}, false, make([]int64, tokens+1)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			state.Reset()
 			state.AddRun(0, 0, 2)
 			width := int64(16)
-			if c.node.Op == kernels.SlotAttention {
+			switch c.node.Op {
+			case kernels.SlotAttention:
 				width = heads * size
+			case kernels.Decoder:
+				width = in
 			}
-			err := runOperator(t, env, memory, c.node, state.Address(), c.shape, width)
+			err := runOperator(t, env, memory, c.node, state.Address(), c.shape, c.index, width)
 			if c.fits != (err == nil) {
 				t.Error(err)
 			}
@@ -77,8 +91,8 @@ func TestOperatorsRefuseShapes(t *testing.T) {
 	}
 }
 
-// runOperator runs a graph of one node on zeros. width is that of its result.
-func runOperator(t *testing.T, env *Environment, memory *region, node modelonnx.Node, state int64, shape []int64, width int64) error {
+// runOperator runs a graph of one node on zeros and, unless it is nil, an index. width is that of its result.
+func runOperator(t *testing.T, env *Environment, memory *region, node modelonnx.Node, state int64, shape, index []int64, width int64) error {
 	t.Helper()
 	api, err := loadedAPI(env.library)
 	if err != nil {
@@ -111,6 +125,13 @@ func runOperator(t *testing.T, env *Environment, memory *region, node modelonnx.
 			Outputs: []modelonnx.Value{{Name: "y", Type: modelonnx.Float, AnyShape: true}},
 		},
 	}
+	rows := shape[0]
+	if index != nil {
+		rows = int64(len(index))
+		raw := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(index))), 8*len(index)) //nolint:gosec // the same bytes
+		graph.Graph.Nodes[0].Inputs = []string{"x", "index"}
+		graph.Graph.Initializers = []modelonnx.Tensor{{Name: "index", Type: modelonnx.Int64, Dims: []int64{rows}, Raw: raw}}
+	}
 	session, err := api.newSessionOf(ortEnv, graph.Marshal(), options)
 	if err != nil {
 		t.Fatal(err)
@@ -133,7 +154,7 @@ func runOperator(t *testing.T, env *Environment, memory *region, node modelonnx.
 	if err := binding.BindInput("x", input); err != nil {
 		t.Fatal(err)
 	}
-	output, err := newTensor(&owner, values[len(values)/2:], shape[0], width)
+	output, err := newTensor(&owner, values[len(values)/2:], rows, width)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package ort
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"unsafe"
 
 	onnx "github.com/yalue/onnxruntime_go"
@@ -16,11 +17,12 @@ import (
 // packed is a fused graph and the matrices of its products, for all sessions of a model.
 type packed struct {
 	fusedGraph
-	matrices       []*kernels.Matrix
-	memory         *region // of the matrices
-	addresses      []int64
-	cosines, sines []float32 // in the mapped file
-	maxIn          int
+	matrices  []*kernels.Matrix
+	memory    *region // of the matrices
+	addresses []int64
+	layers    []kernels.Layer  // whose tables lie in the mapped file
+	program   *kernels.Program // nil: the graph runs node by node
+	maxIn     int
 }
 
 // pack fuses a graph and packs the weights of its products, which lie in data. nil: the processor or the graph is not
@@ -48,7 +50,12 @@ func pack(m *modelonnx.Model, about model.Graph, data []byte) (_ *packed, err er
 			at[t.Name] = data[x.Offset:][:x.Length]
 		}
 	}
-	p.cosines, p.sines = castSlice[float32](at[p.fusedGraph.cosines]), castSlice[float32](at[p.fusedGraph.sines])
+	for _, a := range p.fusedGraph.layers {
+		p.layers = append(p.layers, kernels.Layer{
+			Cosines: castSlice[float32](at[a.cosines]), Sines: castSlice[float32](at[a.sines]), Pairs: about.HeadSize / 2,
+			Scale: a.scale, Cap: a.softcap, Window: max(a.window, 0),
+		})
+	}
 	weights, size := make([]kernels.Weights, len(p.products)), 0
 	for i, f := range p.products {
 		for _, name := range []string{f.codes, f.scales, f.offsets, f.biases} {
@@ -57,7 +64,7 @@ func pack(m *modelonnx.Model, about model.Graph, data []byte) (_ *packed, err er
 			}
 		}
 		weights[i] = kernels.Weights{
-			Out: f.out, In: f.in, Bits: f.bits, Gated: f.gated, Codes: at[f.codes],
+			Out: f.out, In: f.in, Bits: f.bits, Block: f.block, Gate: f.gate, Codes: at[f.codes],
 			Scales: castSlice[float32](at[f.scales]), Offsets: castSlice[float32](at[f.offsets]), Bias: castSlice[float32](at[f.biases]),
 		}
 		size += pages(weights[i].MaxBytes())
@@ -75,12 +82,15 @@ func pack(m *modelonnx.Model, about model.Graph, data []byte) (_ *packed, err er
 		p.memory.used += pages(matrix.Bytes())
 		p.matrices, p.addresses = append(p.matrices, matrix), append(p.addresses, matrix.Address())
 	}
+	if p.decoder != nil {
+		p.program = p.decoder.program(p.matrices, at)
+	}
 	return p, nil
 }
 
 // fits says whether the tables of angles are long enough for a session's slots.
 func (p *packed) fits(c Config) bool {
-	return p != nil && min(len(p.cosines), len(p.sines)) >= c.MaxLength*(c.Graph.HeadSize/2)
+	return p != nil && !slices.ContainsFunc(p.layers, func(l kernels.Layer) bool { return min(len(l.Cosines), len(l.Sines)) < c.MaxLength*l.Pairs })
 }
 
 // close frees the matrices.
@@ -88,10 +98,13 @@ func (p *packed) close() error {
 	if p == nil {
 		return nil
 	}
+	if p.program != nil {
+		p.program.Close()
+	}
 	for _, m := range p.matrices {
 		m.Close()
 	}
-	p.matrices = nil
+	p.matrices, p.program = nil, nil
 	if p.memory == nil {
 		return nil
 	}
@@ -144,8 +157,8 @@ func newNative(s *Session, p *packed) (*native, error) {
 	n := &native{session: s, packed: p}
 	var err error
 	n.state, err = kernels.NewState(kernels.StateConfig{
-		Layers: g.Layers, Heads: p.heads, KVHeads: g.KVHeads, HeadSize: g.HeadSize, MaxLength: n.slotLength(), Scale: p.scale,
-		Cosines: p.cosines, Sines: p.sines, MaxTokens: n.maxTokens(), MaxIn: p.maxIn, Threads: threads,
+		Layers: p.layers, Heads: p.heads, KVHeads: g.KVHeads, HeadSize: g.HeadSize, MaxLength: n.slotLength(),
+		MaxTokens: n.maxTokens(), MaxIn: p.maxIn, Threads: threads, Program: p.program,
 	})
 	return n, err
 }
@@ -190,8 +203,16 @@ func (p *packed) open(s *Session, w *Weights, options *onnx.SessionOptions) (exe
 	if err := w.api.failure(status); err != nil {
 		return n, nil, fmt.Errorf("registering operators: %w", err)
 	}
-	session, err := w.openGraph(options, p.bytes(p.addresses, n.state.Address()))
+	session, err := w.openGraph(options, p.bytes(p.addresses, p.programAddress(), n.state.Address()))
 	return n, session, err
+}
+
+// programAddress is what the graph calls the program by.
+func (p *packed) programAddress() int64 {
+	if p.program == nil {
+		return 0
+	}
+	return p.program.Address()
 }
 
 // reserve takes address space for the session's steps.

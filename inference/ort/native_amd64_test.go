@@ -1,15 +1,11 @@
 package ort
 
 import (
-	"errors"
 	"math"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strings"
 	"testing"
 
-	modelonnx "github.com/sluiceml/sluice/inference/model/onnx"
 	"github.com/sluiceml/sluice/inference/ort/kernels"
 	"github.com/sluiceml/sluice/inference/runner"
 )
@@ -125,147 +121,6 @@ func TestNativeSaveWithinGroup(t *testing.T) {
 	}
 }
 
-// TestFuse: everything of the default model that can be fused is.
-func TestFuse(t *testing.T) {
-	config := realConfig(t)
-	fused, err := fuse(readModel(t, config), config.Graph)
-	if err != nil {
-		t.Fatal(err)
-	}
-	count := map[string]int{}
-	for _, n := range fused.model.Graph.Nodes {
-		count[n.Op]++
-	}
-	layers := config.Graph.Layers
-	if count[kernels.BlockMatMul] != 4*layers+1 || count[kernels.SlotAttention] != layers || count["Gemm"] != 0 || count["Mul"] != 0 ||
-		count["MatMulNBits"] != 0 || count["GroupQueryAttention"] != 0 || len(fused.model.Graph.Inputs) != 2 || len(fused.model.Graph.Outputs) != 1 {
-		t.Errorf("%d inputs, nodes %v", len(fused.model.Graph.Inputs), count)
-	}
-	if len(fused.products) != 4*layers+1 {
-		t.Errorf("%d products", len(fused.products))
-	}
-}
-
-// TestFuseRefuses: a graph that is a little different, or that is made to do harm, stays as it is.
-func TestFuseRefuses(t *testing.T) {
-	config := realConfig(t)
-	// node finds the nth node of an operator.
-	node := func(m *modelonnx.Model, op string, n int) *modelonnx.Node {
-		for i := range m.Graph.Nodes {
-			if m.Graph.Nodes[i].Op == op {
-				if n--; n < 0 {
-					return &m.Graph.Nodes[i]
-				}
-			}
-		}
-		t.Fatalf("there is no such %s", op)
-		return nil
-	}
-	attention := func(m *modelonnx.Model) *modelonnx.Node { return node(m, "GroupQueryAttention", config.Graph.Layers-1) }
-	set := func(n *modelonnx.Node, name string, v int64) {
-		for i := range n.Attributes {
-			if n.Attributes[i].Name == name {
-				n.Attributes[i].Int = v
-				return
-			}
-		}
-		t.Fatalf("%s has no %s", n.Name, name)
-	}
-	for name, change := range map[string]func(m *modelonnx.Model){
-		"a window": func(m *modelonnx.Model) {
-			attention(m).Attributes = append(attention(m).Attributes, modelonnx.Int("local_window_size", 128))
-		},
-		"a window that is no integer": func(m *modelonnx.Model) {
-			attention(m).Attributes = append(attention(m).Attributes, modelonnx.Real("local_window_size", 128))
-		},
-		"a soft cap": func(m *modelonnx.Model) {
-			attention(m).Attributes = append(attention(m).Attributes, modelonnx.Real("softcap", 50))
-		},
-		"another input":     func(m *modelonnx.Model) { attention(m).Inputs = append(attention(m).Inputs, "position_ids") },
-		"another domain":    func(m *modelonnx.Model) { attention(m).Domain = "" },
-		"no results":        func(m *modelonnx.Model) { attention(m).Outputs = nil },
-		"no heads":          func(m *modelonnx.Model) { set(attention(m), "num_heads", 0) },
-		"heads beyond 2^32": func(m *modelonnx.Model) { set(attention(m), "num_heads", 9+3<<32) },
-		"Reshapes of nothing": func(m *modelonnx.Model) {
-			for i := range m.Graph.Nodes {
-				if m.Graph.Nodes[i].Op == "Reshape" {
-					m.Graph.Nodes[i].Inputs = nil
-				}
-			}
-		},
-		"other sines": func(m *modelonnx.Model) {
-			const sines = 8
-			for _, tensor := range m.Graph.Initializers {
-				if tensor.Name == attention(m).Inputs[sines] {
-					tensor.Name = "others"
-					m.Graph.Initializers = append(m.Graph.Initializers, tensor)
-				}
-			}
-			attention(m).Inputs[sines] = "others"
-		},
-		"another shape of results": func(m *modelonnx.Model) {
-			flat := node(m, "Reshape", 0)
-			for i := range m.Graph.Nodes {
-				if n := &m.Graph.Nodes[i]; n.Op == "Reshape" && n.Inputs[0] == attention(m).Outputs[0] {
-					flat = n
-				}
-			}
-			flat.Inputs[1] = "flat"
-		},
-		"keys that are read elsewhere": func(m *modelonnx.Model) {
-			const table = 1
-			gather := node(m, "Gather", 0)
-			gather.Inputs = slices.Clone(gather.Inputs)
-			gather.Inputs[table] = attention(m).Outputs[1]
-		},
-		"addresses of its own": func(m *modelonnx.Model) {
-			node(m, "Gather", 0).Domain = kernels.Domain
-		},
-		"a subgraph": func(m *modelonnx.Model) {
-			const graph = 5
-			node(m, "Gather", 0).Attributes = append(node(m, "Gather", 0).Attributes, modelonnx.Attribute{Name: "body", Kind: graph})
-		},
-		"values in a typed field": func(m *modelonnx.Model) {
-			m.Graph.Initializers = append(m.Graph.Initializers, modelonnx.Tensor{Name: "typed", Type: modelonnx.Float, Dims: []int64{1}})
-		},
-	} {
-		m := readModel(t, config)
-		change(m)
-		if _, err := fuse(m, config.Graph); err == nil {
-			t.Errorf("%s: fused", name)
-		} else if _, ok := errors.AsType[*unfusable](err); !ok {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	products := 4*config.Graph.Layers + 1
-	for name, change := range map[string]func(n *modelonnx.Node){
-		"another domain":       func(n *modelonnx.Node) { n.Domain = "" },
-		"an unknown attribute": func(n *modelonnx.Node) { n.Attributes = append(n.Attributes, modelonnx.Int("weight_prepacked", 1)) },
-		"no inputs":            func(n *modelonnx.Node) { n.Inputs = nil },
-		"sizes that overflow": func(n *modelonnx.Node) {
-			set(n, "N", number(n, "N", 0)+1<<60)
-		},
-	} {
-		m := readModel(t, config)
-		change(node(m, "MatMulNBits", 0))
-		if fused, err := fuse(m, config.Graph); err == nil && len(fused.products) != products-1 {
-			t.Errorf("%s: fused", name)
-		}
-	}
-	// With [batch, sequence] in place of a list of tokens, the residual stream has three dimensions, and all that is made
-	// of it by normalization.
-	m := readModel(t, config)
-	node(m, "GatherBlockQuantized", 0).Inputs[1] = config.Graph.InputIDs
-	fused, err := fuse(m, config.Graph)
-	if err == nil {
-		for _, p := range fused.products {
-			if strings.Contains(p.node.Outputs[0], "qkv_proj") || strings.Contains(p.node.Outputs[0], "gated") {
-				t.Errorf("%s: fused", p.node.Outputs[0])
-			}
-		}
-	}
-}
-
 // TestWeightsPackOnDemand: without the kernels, their copy of the weights is not made.
 func TestWeightsPackOnDemand(t *testing.T) {
 	if !kernels.Supported() {
@@ -291,20 +146,6 @@ func TestWeightsPackOnDemand(t *testing.T) {
 	if p, err := w.kernels(); err != nil || p == nil {
 		t.Errorf("not packed for the kernels: %v", err)
 	}
-}
-
-// readModel reads the graph of a model.
-func readModel(t *testing.T, config Config) *modelonnx.Model {
-	t.Helper()
-	raw, err := os.ReadFile(config.Model)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := modelonnx.Unmarshal(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
 }
 
 // divergence is the KL divergence of the distributions of logits.

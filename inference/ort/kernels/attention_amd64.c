@@ -1,29 +1,29 @@
 // Causal attention over keys and values in binary16, for any number of tokens of any number of sequences. Softmax is
-// computed block by block of keys as in FlashAttention (Dao et al. 2022), on a grid of absolute positions: a token's
-// result depends on its own sequence only, bit by bit, however its prompt was cut.
+// computed block by block of keys as in FlashAttention (Dao et al. 2022), and each span of blocks by itself, as in
+// Flash-Decoding: spans are put together in order, by whoever computed them. Both lie on a grid of absolute positions: a
+// token's result depends on its own sequence only, bit by bit, however its prompt was cut and its keys were divided.
 #include <math.h>
 #include <string.h>
 
-#include "kernels.h"
+#include "span_amd64.h"
 #include "vector.h"
 
 enum {
-	key_group = 16,  // positions that lie together in the keys
-	key_groups = key_block / key_group,
-	most_rows = 6,   // queries that share what is loaded of keys and values
 	group_tokens = 2, // tokens of a run that are taken together
-	most_size = 256, // of a head
+	most_divided = 8, // tokens of a step whose keys may be divided
+	partial_head = 16, // floats before the sum of a partial result: a vector, of which two are used
 };
 
-// rotate turns pairs (i, i + size/2) of x by the angles of a position, and multiplies by scale.
-VECTOR static void rotate(const state *s, int position, const float *restrict x, float *restrict y, float scale) {
-	const int half = s->head_size / 2;
-	const float *restrict c = s->cosines + (size_t)position * half, *restrict n = s->sines + (size_t)position * half;
-	for (int i = 0; i < half; i++) {
-		const float a = x[i], b = x[i + half];
+// rotate turns pairs (i, i + pairs) of x by the angles of a position, and multiplies all of x by scale.
+VECTOR static void rotate(const state *s, const layer *of, int position, const float *restrict x, float *restrict y, float scale) {
+	const int pairs = of->pairs;
+	const float *restrict c = of->cosines + (size_t)position * pairs, *restrict n = of->sines + (size_t)position * pairs;
+	for (int i = 0; i < pairs; i++) {
+		const float a = x[i], b = x[i + pairs];
 		y[i] = (a * c[i] - b * n[i]) * scale;
-		y[i + half] = (b * c[i] + a * n[i]) * scale;
+		y[i + pairs] = (b * c[i] + a * n[i]) * scale;
 	}
+	for (int i = 2 * pairs; i < s->head_size; i++) y[i] = x[i] * scale;
 }
 
 // round_halves rounds 16 values to binary16, without infinities.
@@ -32,16 +32,6 @@ INLINE __m256i round_halves(const float *x) {
 	return _mm512_cvtps_ph(_mm512_max_ps(_mm512_min_ps(most, v), _mm512_sub_ps(_mm512_setzero_ps(), most)), _MM_FROUND_TO_NEAREST_INT);
 }
 
-// One call of sluice_attend.
-typedef struct {
-	const state *s;
-	int layer;
-	const float *qkv;
-	float *y;
-	int tokens;
-	size_t items, parts;
-} attention;
-
 // run_of finds a token's run.
 static const run *run_of(const state *s, int token) {
 	int i = 0;
@@ -49,12 +39,10 @@ static const run *run_of(const state *s, int token) {
 	return &s->runs[i];
 }
 
-// store_part stores the keys and values of one part of the tokens.
-VECTOR static void store_part(void *data, size_t part) {
-	const attention *a = data;
+VECTOR void sluice_store(const attention *a, int first, int end) {
 	const state *s = a->s;
 	const int size = s->head_size, width = (s->heads + 2 * s->kv_heads) * size;
-	for (int t = part * a->tokens / a->parts; t < (int)((part + 1) * a->tokens / a->parts); t++) {
+	for (int t = first; t < end; t++) {
 		const run *r = run_of(s, t);
 		const int position = r->past + t - r->first;
 		for (int h = 0; h < s->kv_heads; h++) {
@@ -62,9 +50,9 @@ VECTOR static void store_part(void *data, size_t part) {
 			const float *key = a->qkv + (size_t)t * width + (s->heads + h) * size, *value = key + s->kv_heads * size;
 			float rotated[most_size];
 			uint16_t rounded[16];
-			rotate(s, position, key, rotated, 1);
-			uint16_t *k = s->keys[a->layer] + head + (size_t)(position / key_group) * key_group * size + position % key_group;
-			uint16_t *v = s->values[a->layer] + head + (size_t)position * size;
+			rotate(s, a->of, position, key, rotated, 1);
+			uint16_t *k = a->of->keys + head + (size_t)(position / key_group) * key_group * size + position % key_group;
+			uint16_t *v = a->of->values + head + (size_t)position * size;
 			for (int i = 0; i < size; i += 16) {
 				_mm256_storeu_si256((__m256i *)(v + i), round_halves(value + i));
 				_mm256_storeu_si256((__m256i *)rounded, round_halves(rotated + i));
@@ -74,160 +62,97 @@ VECTOR static void store_part(void *data, size_t part) {
 	}
 }
 
-// Queries that share a head of keys and values.
+// What the spans of a query's keys came to so far.
 typedef struct {
-	const float *query[most_rows]; // rotated and scaled
-	float *y[most_rows];
-	int length[most_rows]; // keys that each may see
-	const uint16_t *next;  // the first keys of what is computed after them
-} rows;
+	float *y;
+	float most, weight;
+} total;
 
-// multiply_keys gives the products of R queries with G groups of keys. While it works on a block, what is needed next is
-// on its way: the block's values, and the keys that follow.
-INLINE void multiply_keys(const uint16_t *keys, const uint16_t *values, const uint16_t *next, int size, const rows *q,
-                          __m512 score[most_rows][key_groups], const int R, const int G) {
-	for (int i = 0; i < size; i++) {
-		for (int line = 0; line < key_block * 2; line += 64) {
-			_mm_prefetch((const char *)values + (size_t)i * key_block * 2 + line, _MM_HINT_T1);
-			_mm_prefetch((const char *)next + (size_t)i * key_block * 2 + line, _MM_HINT_T1);
-		}
-		__m512 key[key_groups];
-#pragma GCC unroll 4
-		for (int g = 0; g < G; g++) key[g] = halves(keys + (g * size + i) * key_group);
-#pragma GCC unroll 6
-		for (int r = 0; r < R; r++) {
-			const __m512 x = _mm512_set1_ps(q->query[r][i]);
-#pragma GCC unroll 4
-			for (int g = 0; g < G; g++) score[r][g] = _mm512_fmadd_ps(x, key[g], score[r][g]);
-		}
-	}
+static total nothing(float *y, int size) {
+	memset(y, 0, sizeof(float) * size);
+	return (total){.y = y, .most = -INFINITY};
 }
 
-// attend_rows computes R queries. R is a constant where it is called.
-INLINE void attend_rows(const uint16_t *keys, const uint16_t *values, int size, const rows *q, const int R) {
-	float most[most_rows], p[most_rows][key_block];
-	__m512 sum[most_rows];
-	int longest = 0;
-	for (int r = 0; r < R; r++) {
-		most[r] = -INFINITY;
-		sum[r] = _mm512_setzero_ps();
-		memset(q->y[r], 0, sizeof(float) * size);
-		longest = q->length[r] > longest ? q->length[r] : longest;
+// add_span adds what the next span came to. Of no span yet, it is the span.
+VECTOR static void add_span(total *t, const float *sum, float most, float weight, int size) {
+	const float now = most > t->most ? most : t->most;
+	const __m512 old = exponential(_mm512_set1_ps(t->most - now)), new = exponential(_mm512_set1_ps(most - now));
+	for (int d = 0; d < size; d += 16) {
+		_mm512_storeu_ps(t->y + d, _mm512_fmadd_ps(_mm512_loadu_ps(sum + d), new, _mm512_mul_ps(_mm512_loadu_ps(t->y + d), old)));
 	}
-	for (int start = 0; start < longest; start += key_block) {
-		const uint16_t *k = keys + (size_t)start * size, *of = values + (size_t)start * size;
-		const uint16_t *next = start + key_block < longest ? k + key_block * size : q->next;
-		__m512 score[most_rows][key_groups];
-#pragma GCC unroll 6
-		for (int r = 0; r < R; r++)
-#pragma GCC unroll 4
-			for (int g = 0; g < key_groups; g++) score[r][g] = _mm512_setzero_ps();
-		switch ((longest - start + key_group - 1) / key_group) {
-		case 1: multiply_keys(k, of, next, size, q, score, R, 1); break;
-		case 2: multiply_keys(k, of, next, size, q, score, R, 2); break;
-		case 3: multiply_keys(k, of, next, size, q, score, R, 3); break;
-		default: multiply_keys(k, of, next, size, q, score, R, 4);
-		}
-		float old[most_rows];
-#pragma GCC unroll 6
-		for (int r = 0; r < R; r++) {
-			const int left = q->length[r] - start;
-			__mmask16 mask[key_groups];
-			__m512 top = _mm512_set1_ps(-INFINITY);
-#pragma GCC unroll 4
-			for (int g = 0; g < key_groups; g++) {
-				const int n = left - g * key_group;
-				mask[g] = n >= key_group ? 0xffff : n <= 0 ? 0 : (__mmask16)((1 << n) - 1);
-				top = _mm512_mask_max_ps(top, mask[g], top, score[r][g]);
-			}
-			const float block_most = _mm512_reduce_max_ps(top);
-			const float now = block_most > most[r] ? block_most : most[r];
-			old[r] = _mm512_cvtss_f32(exponential(_mm512_set1_ps(most[r] - now)));
-			most[r] = now;
-			sum[r] = _mm512_mul_ps(sum[r], _mm512_set1_ps(old[r]));
-#pragma GCC unroll 4
-			for (int g = 0; g < key_groups; g++) {
-				const __m512 e = _mm512_maskz_mov_ps(mask[g], exponential(_mm512_sub_ps(score[r][g], _mm512_set1_ps(now))));
-				sum[r] = _mm512_add_ps(sum[r], e);
-				_mm512_storeu_ps(p[r] + g * key_group, e);
-			}
-		}
-		const int count = longest - start < key_block ? longest - start : key_block;
-		for (int d = 0; d < size; d += 64) {
-			const int vectors = (size - d) / 16 < 4 ? (size - d) / 16 : 4;
-			const uint16_t *v = values + (size_t)start * size + d;
-			__m512 acc[most_rows][4];
-#pragma GCC unroll 6
-			for (int r = 0; r < R; r++)
-#pragma GCC unroll 4
-				for (int i = 0; i < 4; i++)
-					acc[r][i] = i < vectors ? _mm512_mul_ps(_mm512_loadu_ps(q->y[r] + d + 16 * i), _mm512_set1_ps(old[r])) : _mm512_setzero_ps();
-			if (vectors == 4) {
-				for (int j = 0; j < count; j++, v += size) {
-					__m512 value[4];
-#pragma GCC unroll 4
-					for (int i = 0; i < 4; i++) value[i] = halves(v + 16 * i);
-#pragma GCC unroll 6
-					for (int r = 0; r < R; r++) {
-						const __m512 x = _mm512_set1_ps(p[r][j]);
-#pragma GCC unroll 4
-						for (int i = 0; i < 4; i++) acc[r][i] = _mm512_fmadd_ps(x, value[i], acc[r][i]);
-					}
-				}
-			} else {
-				for (int j = 0; j < count; j++, v += size) {
-					for (int i = 0; i < vectors; i++) {
-						const __m512 value = halves(v + 16 * i);
-#pragma GCC unroll 6
-						for (int r = 0; r < R; r++) acc[r][i] = _mm512_fmadd_ps(_mm512_set1_ps(p[r][j]), value, acc[r][i]);
-					}
-				}
-			}
-#pragma GCC unroll 6
-			for (int r = 0; r < R; r++)
-				for (int i = 0; i < vectors; i++) _mm512_storeu_ps(q->y[r] + d + 16 * i, acc[r][i]);
-		}
-	}
-	for (int r = 0; r < R; r++) {
-		const __m512 inverse = _mm512_set1_ps(1 / _mm512_reduce_add_ps(sum[r]));
-		for (int d = 0; d < size; d += 16) _mm512_storeu_ps(q->y[r] + d, _mm512_mul_ps(_mm512_loadu_ps(q->y[r] + d), inverse));
-	}
+	t->weight = t->weight * _mm512_cvtss_f32(old) + weight * _mm512_cvtss_f32(new);
+	t->most = now;
 }
 
-#define ATTEND(R)                                                                                            \
-	VECTOR static void attend_##R(const uint16_t *keys, const uint16_t *values, int size, const rows *q) { \
-		attend_rows(keys, values, size, q, R);                                                               \
-	}
-ATTEND(1) ATTEND(2) ATTEND(3) ATTEND(4) ATTEND(5) ATTEND(6)
+VECTOR static void finish(const total *t, int size) {
+	const __m512 inverse = _mm512_set1_ps(1 / t->weight);
+	for (int d = 0; d < size; d += 16) _mm512_storeu_ps(t->y + d, _mm512_mul_ps(_mm512_loadu_ps(t->y + d), inverse));
+}
 
-static void (*const attend[most_rows + 1])(const uint16_t *, const uint16_t *, int, const rows *) = {
-	NULL, attend_1, attend_2, attend_3, attend_4, attend_5, attend_6,
-};
+// low_of is the first position that a token sees.
+static int low_of(const layer *of, int position) {
+	return of->window > 0 && position >= of->window ? position - of->window + 1 : 0;
+}
 
-// A few consecutive tokens of a run, for one head of keys and values.
+// A few consecutive tokens of a run, for one head of keys and values, and one span of them, or all.
 typedef struct {
 	const run *run;
 	int first, tokens, kv_head; // first: among the step's tokens
+	int from, to;               // spans
 } item;
 
+static int groups_of(const run *r) { return (r->tokens + group_tokens - 1) / group_tokens; }
+
+// group_of gives the tokens and spans of one of a run's groups of tokens.
+static item group_of(const layer *of, const run *r, int group) {
+	const int first = group * group_tokens, left = r->tokens - first;
+	item it = {.run = r, .first = r->first + first, .tokens = left < group_tokens ? left : group_tokens};
+	it.from = low_of(of, r->past + first) / key_span;
+	it.to = (r->past + first + it.tokens - 1) / key_span + 1;
+	return it;
+}
+
+size_t sluice_attention_items(const state *s, const layer *of, int divided) {
+	size_t n = 0;
+	for (int i = 0; i < s->run_count; i++) {
+		const int groups = groups_of(&s->runs[i]);
+		if (!divided) n += groups;
+		for (int g = 0; divided && g < groups; g++) {
+			const item it = group_of(of, &s->runs[i], g);
+			n += it.to - it.from;
+		}
+	}
+	return n * s->kv_heads;
+}
+
 // item_at finds an item by its place. The tokens of a run that see most come first.
-static item item_at(const attention *a, size_t place) {
+static item item_at(const attention *a, int divided, size_t place) {
 	const state *s = a->s;
-	item it = {.kv_head = place % s->kv_heads};
-	int left = place / s->kv_heads;
 	for (int i = s->run_count - 1; i >= 0; i--) {
 		const run *r = &s->runs[i];
-		const int groups = (r->tokens + group_tokens - 1) / group_tokens;
-		if (left < groups) {
-			const int first = (groups - 1 - left) * group_tokens;
-			it.run = r;
-			it.first = r->first + first;
-			it.tokens = r->tokens - first < group_tokens ? r->tokens - first : group_tokens;
-			break;
+		size_t groups = groups_of(r);
+		if (!divided) {
+			if (place < groups * s->kv_heads) {
+				item it = group_of(a->of, r, groups - 1 - place / s->kv_heads);
+				it.kv_head = place % s->kv_heads;
+				return it;
+			}
+			place -= groups * s->kv_heads;
+			continue;
 		}
-		left -= groups;
+		while (groups-- > 0) {
+			item it = group_of(a->of, r, groups);
+			const size_t spans = it.to - it.from;
+			if (place < spans * s->kv_heads) {
+				it.kv_head = place / spans;
+				it.from += place % spans;
+				it.to = it.from + 1;
+				return it;
+			}
+			place -= spans * s->kv_heads;
+		}
 	}
-	return it;
+	return (item){0}; // there is none
 }
 
 // head_of is where the keys, and the values, of an item begin.
@@ -235,54 +160,97 @@ static size_t head_of(const state *s, const item *it) {
 	return ((size_t)it->run->slot * s->kv_heads + it->kv_head) * s->max_length * s->head_size;
 }
 
-VECTOR static void attend_item(const attention *a, const item *it, const uint16_t *next) {
+// A partial result is [most, weight, …], partial_head floats, and the sum of values: [token, head, span].
+static int spans(const state *s) { return (s->max_length + key_span - 1) / key_span; }
+
+size_t sluice_partials(const state *s) { return (size_t)most_divided * s->heads * spans(s) * (partial_head + s->head_size); }
+
+static float *partial(const state *s, int token, int head, int span) {
+	return s->partials + (((size_t)token * s->heads + head) * spans(s) + span) * (partial_head + s->head_size);
+}
+
+int sluice_attention_divided(const state *s, int tokens) {
+	if (s->threads == 1 || tokens > most_divided) return 0;
+	size_t items = 0;
+	for (int i = 0; i < s->run_count; i++) items += groups_of(&s->runs[i]);
+	return items * s->kv_heads < 8 * (size_t)s->threads;
+}
+
+// attend_queries computes some queries of an item, span by span. heads and tokens are theirs.
+VECTOR static void attend_queries(const attention *a, const item *it, int divided, rows *q, int n, const int *token, const int *head, const uint16_t *next) {
 	const state *s = a->s;
-	const int size = s->head_size, group = s->heads / s->kv_heads, width = (s->heads + 2 * s->kv_heads) * size;
-	const uint16_t *keys = s->keys[a->layer] + head_of(s, it), *values = s->values[a->layer] + head_of(s, it);
+	const int size = s->head_size;
+	const uint16_t *keys = a->of->keys + head_of(s, it), *values = a->of->values + head_of(s, it);
+	float sums[most_rows][most_size];
+	total totals[most_rows];
+	int low = q->low[0], end = 0;
+	for (int r = 0; r < n; r++) {
+		low = q->low[r] < low ? q->low[r] : low;
+		end = q->end[r] > end ? q->end[r] : end;
+		if (!divided) totals[r] = nothing(a->y + ((size_t)token[r] * s->heads + head[r]) * size, size);
+		q->sum[r] = sums[r];
+	}
+	for (int span = it->from; span < it->to; span++) {
+		const int first = span * key_span, last = first + key_span;
+		const int from = low > first ? low / key_block * key_block : first, to = end < last ? end : last;
+		if (from >= to) continue;
+		for (int r = 0; divided && r < n; r++) q->sum[r] = partial(s, token[r], head[r], span) + partial_head;
+		sluice_attend_span(keys, values, span + 1 < it->to ? keys + (size_t)last * size : next, size, from, to, q, n);
+		for (int r = 0; r < n; r++) {
+			if (divided) {
+				q->sum[r][-partial_head] = q->most[r];
+				q->sum[r][1 - partial_head] = q->weight[r];
+			} else if (q->low[r] < last && q->end[r] > first) {
+				add_span(&totals[r], q->sum[r], q->most[r], q->weight[r], size);
+			}
+		}
+	}
+	for (int r = 0; !divided && r < n; r++) finish(&totals[r], size);
+}
+
+VECTOR static void attend_item(const attention *a, const item *it, int divided, const uint16_t *next) {
+	const state *s = a->s;
+	const int size = s->head_size, group = s->heads / s->kv_heads, width = (s->heads + 2 * s->kv_heads) * size, all = it->tokens * group;
 	float queries[most_rows][most_size];
-	rows q;
-	int n = 0;
-	for (int i = 0; i < it->tokens * group; i++) {
-		const int t = it->first + i / group, h = it->kv_head * group + i % group, position = it->run->past + t - it->run->first;
-		rotate(s, position, a->qkv + (size_t)t * width + h * size, queries[n], s->scale);
+	int token[most_rows], head[most_rows], n = 0;
+	rows q = {.cap = a->of->cap};
+	for (int i = 0; i < all; i++) {
+		token[n] = it->first + i / group;
+		head[n] = it->kv_head * group + i % group;
+		const int position = it->run->past + token[n] - it->run->first;
+		rotate(s, a->of, position, a->qkv + (size_t)token[n] * width + head[n] * size, queries[n], a->of->scale);
 		q.query[n] = queries[n];
-		q.y[n] = a->y + ((size_t)t * s->heads + h) * size;
-		q.length[n] = position + 1;
-		if (++n == most_rows || i == it->tokens * group - 1) {
-			q.next = i == it->tokens * group - 1 ? next : keys;
-			attend[n](keys, values, size, &q);
+		q.low[n] = low_of(a->of, position);
+		q.end[n] = position + 1;
+		if (++n == most_rows || i == all - 1) {
+			attend_queries(a, it, divided, &q, n, token, head, i == all - 1 ? next : a->of->keys + head_of(s, it));
 			n = 0;
 		}
 	}
 }
 
-// attend_part computes one part of the items.
-static void attend_part(void *data, size_t part) {
-	const attention *a = data;
-	const size_t last = (part + 1) * a->items / a->parts;
-	item it = item_at(a, part * a->items / a->parts);
-	for (size_t i = part * a->items / a->parts; i < last; i++) {
-		const item following = i + 1 < a->items ? item_at(a, i + 1) : it;
-		attend_item(a, &it, a->s->keys[a->layer] + head_of(a->s, &following));
+void sluice_attend(const attention *a, int divided, size_t first, size_t end) {
+	const size_t items = sluice_attention_items(a->s, a->of, divided);
+	item it = item_at(a, divided, first);
+	for (size_t i = first; i < end; i++) {
+		const item following = i + 1 < items ? item_at(a, divided, i + 1) : it;
+		attend_item(a, &it, divided, a->of->keys + head_of(a->s, &following) + (size_t)following.from * key_span * a->s->head_size);
 		it = following;
 	}
 }
 
-void sluice_attend(const state *s, int layer, const float *qkv, float *y, const parallel *p) {
-	attention a = {.s = s, .layer = layer, .qkv = qkv, .y = y};
-	size_t groups = 0;
-	for (int i = 0; i < s->run_count; i++) {
-		a.tokens += s->runs[i].tokens;
-		groups += (s->runs[i].tokens + group_tokens - 1) / group_tokens;
+void sluice_merge(const attention *a, int first, int end) {
+	const state *s = a->s;
+	for (int t = first; t < end; t++) {
+		const run *r = run_of(s, t);
+		const int position = r->past + t - r->first;
+		for (int h = 0; h < s->heads; h++) {
+			total all = nothing(a->y + ((size_t)t * s->heads + h) * s->head_size, s->head_size);
+			for (int span = low_of(a->of, position) / key_span; span <= position / key_span; span++) {
+				const float *of = partial(s, t, h, span);
+				add_span(&all, of + partial_head, of[0], of[1], s->head_size);
+			}
+			finish(&all, s->head_size);
+		}
 	}
-	a.items = groups * s->kv_heads;
-	a.parts = a.tokens < 32 ? 1 : p->threads;
-	if (a.parts == 1) {
-		store_part(&a, 0);
-	} else {
-		p->call(p->context, store_part, a.parts, &a);
-	}
-	// Parts enough for the threads to end together, though some items see more than others.
-	a.parts = a.items < 16 * (size_t)p->threads ? a.items : 16 * (size_t)p->threads;
-	p->call(p->context, attend_part, a.parts, &a);
 }

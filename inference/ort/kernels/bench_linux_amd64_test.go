@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 
@@ -55,7 +56,7 @@ func BenchmarkMultiply(b *testing.B) {
 	}
 	const out, in = 1536, 576
 	for _, bits := range []int{4, 8} {
-		w := randomWeights(rand.New(rand.NewPCG(1, 2)), out, in, bits, bits == 4, false, false, true)
+		w := randomWeights(rand.New(rand.NewPCG(1, 2)), out, in, bits, bits == 4, false, NoGate, true)
 		for _, rows := range []int{1, 2, 4, 8, 16, 128} {
 			b.Run(fmt.Sprintf("bits=%d/rows=%d", bits, rows), func(b *testing.B) {
 				m, s := pack(b, w), testState(b, 1, in)
@@ -83,8 +84,8 @@ func BenchmarkAttend(b *testing.B) {
 		b.Run(fmt.Sprintf("runs=%d/past=%d/tokens=%d", c.rows, c.past, c.tokens), func(b *testing.B) {
 			table := make([]float32, maxLength*size/2)
 			s := newState(b, StateConfig{
-				Layers: layers, Heads: heads, KVHeads: kvHeads, HeadSize: size, MaxLength: maxLength, Scale: 0.125,
-				Cosines: table, Sines: table, MaxTokens: 512, MaxIn: BlockLength, Threads: 1,
+				Layers: slices.Repeat([]Layer{{Cosines: table, Sines: table, Pairs: size / 2, Scale: 0.125}}, layers), Heads: heads,
+				KVHeads: kvHeads, HeadSize: size, MaxLength: maxLength, MaxTokens: 512, MaxIn: BlockLength, Threads: 1,
 			})
 			var memory [][2][]uint16
 			for layer := range layers {

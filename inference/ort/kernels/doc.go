@@ -1,6 +1,7 @@
 // Package kernels computes what ONNX Runtime's own CPU operators are slow at: products with weights in blocks of 4 or 8
-// bits, and attention of several sequences in one step. They are custom operators, written in C for AVX-512 VNNI; where
-// the processor has none, nothing of this package is used and ONNX Runtime's operators do the work.
+// bits, attention of several sequences in one step, and, as one node, all of a decoder that is made of these. They are
+// custom operators, written in C for AVX-512 VNNI; where the processor has none, nothing of this package is used and ONNX
+// Runtime's operators do the work.
 //
 // Two promises hold them together. A token's result depends on its own sequence only, bit by bit: not on what else is in
 // the step, not on how its prompt was cut into chunks, not on the number of threads. And weights are those of the model:

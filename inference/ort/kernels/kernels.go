@@ -1,7 +1,11 @@
 package kernels
 
-// BlockLength is the number of weights that share a scale and a minimum.
-const BlockLength = 32
+// BlockLength is the most inputs that are rounded with one scale. Weights in longer blocks are taken in blocks of this
+// length, of one scale and minimum; ShortBlock is the length of the only shorter ones.
+const (
+	BlockLength = 32
+	ShortBlock  = 16
+)
 
 // MaxSide bounds the rows and the columns of a matrix, and the width of attention's input: their products stay far below
 // the limits of integers.
@@ -17,10 +21,24 @@ const (
 	MaxHeadSize = 256
 )
 
-// Domain is the domain of the operators, and BlockMatMul and SlotAttention their names. Both take and give one tensor of
-// float32, [tokens, width].
+// Domain is the domain of the operators, and the others are their names. All take and give a tensor of float32,
+// [tokens, width].
 const (
 	Domain        = "ai.sluice"
 	BlockMatMul   = "BlockMatMul"   // attributes "state" and "matrix": addresses
 	SlotAttention = "SlotAttention" // attributes "state", an address, and "layer"
+	Decoder       = "Decoder"       // attributes "state" and "program": addresses; a second input has the places of the tokens that are wanted
 )
+
+// Gate is what a gated product makes of its gates.
+type Gate int
+
+// The activations that a gate may have.
+const (
+	NoGate   Gate = iota // the product is not gated
+	SiLU                 // x·sigmoid(x)
+	GELUTanh             // GELU, approximated by a tanh
+)
+
+// RowUnit is what the width of the rows that actions of a program read and write is a multiple of.
+const RowUnit = 16

@@ -7,20 +7,26 @@
 
 enum {
 	tile_columns = 16, // outputs of a tile: the lanes of a vector
-	block_length = 32, // inputs that share a scale
+	short_block = 16,  // inputs that share a scale: of a matrix with short blocks,
+	long_block = 32,   // and of others
 	key_block = 64,    // keys that attention takes at a time
+	key_span = 128,    // keys whose sum of values is made by itself
 };
 
-// A matrix of weights w = d·q + m, with one d and m for each block_length inputs of an output. It is cut into tiles of
+// What a gated product makes of its gates.
+typedef enum { gate_none, gate_silu, gate_gelu_tanh } gate_kind;
+
+// A matrix of weights w = d·q + m, with one d and m for each block of inputs of an output. It is cut into tiles of
 // tile_columns outputs; a tile is a run of blocks, each the codes q of its weights, the tile's scales d, and, if
 // minima is set, its minima m. Without minima codes are centred: 2^(bits-1) is taken off them.
 typedef struct {
 	int in, out; // out counts what a product gives: half of the rows of a gated matrix
-	int blocks;  // in / block_length
+	int length;  // of a block: short_block or long_block
+	int blocks;  // in / length
 	int bits;    // of a code: 4 or 8
 	int half;    // scales and minima are binary16, else binary32
 	int minima;
-	int gated;         // tiles alternate between gates and what they gate; the product gives silu(gate)·other
+	int gated;         // a gate_kind: tiles alternate between gates and what they gate; the product gives act(gate)·other
 	size_t block_size; // bytes
 	const float *bias; // of each row of weights in the tiles' order, padded to whole tiles; NULL: none
 	uint8_t *tiles;
@@ -41,40 +47,137 @@ typedef union {
 	int32_t centring;
 } block_sum;
 
-// What the operators of a session share: where keys and values lie, what the next step is made of, and room to work in.
-// Keys and values are binary16. A layer's values lie as [slot, kv_head, position, head_size]; its keys likewise, but
+// A layer's attention. Keys and values are binary16. Values lie as [slot, kv_head, position, head_size]; keys likewise, but
 // 16 positions at a time with the positions innermost: [slot, kv_head, position/16, head_size, 16].
+typedef struct {
+	uint16_t *keys, *values;
+	const float *cosines, *sines; // [max_length, pairs]
+	int pairs;                    // of a head's values that are turned
+	float scale;                  // of the products of queries and keys
+	float cap;                    // what bounds them softly; 0: nothing
+	int window;                   // how many positions a token sees, its own among them; 0: all
+} layer;
+
+// Counts the parts of a phase that a thread has taken.
+typedef struct {
+	_Alignas(64) uint64_t next; // the number of the phase in the high half, the next part in the low one
+} counter;
+
+// How a phase is divided into parts.
+typedef enum { by_rows, by_tiles, by_items } division;
+
+// A phase is some actions of a program, in parts. It ends when all its parts are done, and the next one begins.
+typedef struct {
+	int by;       // a division
+	int from, to; // actions
+	int rows, unit; // unit rows stay together
+	int items;      // of attention
+	int parts;
+} phase;
+
+// What the operators of a session share: where keys and values lie, what the next step is made of, and room to work in.
 typedef struct {
 	int heads, kv_heads, head_size, max_length, threads;
 	int max_tokens; // of a step
-	float scale;    // of the products of queries and keys
-	const float *cosines, *sines; // [max_length, head_size/2]
-	uint16_t **keys, **values;    // by layer
+	layer *layers;
 	run *runs;
 	int run_count;
 
-	int8_t *codes; // of a product's inputs, [max_tokens, in]
-	float *scales; // [max_tokens, in/block_length]
+	int max_blocks; // of a product's inputs, were they short
+	int8_t *codes;  // of them, [max_tokens, max_blocks, short_block]: the same rows for all products, some ahead of others
+	float *scales;  // [max_tokens, max_blocks]
 	block_sum *sums;
+	float *partials;   // of attention that is divided by keys: see attention_amd64.c
+	float **buffers;   // of a program
+	phase *phases;     // of its run
+	counter *counters; // by thread
 } state;
+
+// What an action does.
+typedef enum {
+	do_norm,     // y = the RMS norm of x; with a branch, of x + branch, which goes to sum
+	do_add,      // y = x + branch
+	do_select,   // y = the wanted rows of x
+	do_round,    // rounds x to 8 bits
+	do_multiply, // y = what was rounded times the matrix
+	do_store,    // stores the keys and values of x
+	do_attend,   // y = attention
+	do_merge,    // ends attention that is divided by keys
+} action_kind;
+
+// An action of a program, on numbered buffers of [rows, width].
+typedef struct {
+	int kind;
+	int wanted; // whether its results' rows are those that were wanted, else those of all tokens
+	int x, branch, sum, y; // buffers; -1: none
+	int width;             // of a row of x, but for attention
+	const float *weight;   // of a norm
+	float epsilon;
+	const matrix *matrix;
+	int layer;
+} action;
+
+// The buffers that the caller of a program has.
+enum { buffer_input, buffer_output, buffer_own };
+
+// A program takes [tokens, in] and gives [tokens that are wanted, out].
+typedef struct {
+	int in, out;
+	int actions_count;
+	action *actions;
+} program;
 
 // parallel calls f(data, i) for i from 0 to n-1, on several threads.
 typedef struct {
 	void (*call)(void *context, void (*f)(void *, size_t), size_t n, void *data);
 	void *context;
-	int threads;
 } parallel;
 
 int sluice_supported(void);
 
-// Rows of inputs are rounded to 8 bits, block by block, and multiplied. x is [rows, in], y [rows, out].
-void sluice_multiply(const matrix *m, const state *s, const float *x, float *y, int rows, const parallel *p);
+// The actions of a product, and of attention, alone: of all tokens. They give their number.
+int sluice_product_actions(const matrix *m, action *a);
+int sluice_attention_actions(int layer, action *a);
 
-// Rotates queries and keys, stores keys and values, and attends. qkv is [tokens, heads + 2·kv_heads, head_size], y
-// [tokens, heads, head_size].
-void sluice_attend(const state *s, int layer, const float *qkv, float *y, const parallel *p);
+// Runs a program. x is [tokens, width], y the last action's result, and index says which rows do_select takes.
+void sluice_run(const program *p, const state *s, const float *x, float *y, const int64_t *index, int tokens, int wanted, const parallel *by);
 
-// Codes of weights as MatMulNBits has them, [rows, blocks, block_length·bits/8], go to row `to` of the tiles.
+// Rounds rows from first to end-1 of x, [rows, in], to 8 bits, block by block, for a product.
+void sluice_round(const matrix *m, const state *s, const float *x, int first, int end);
+
+// Multiplies rounded rows with tiles: those from the first to before the end. y is [rows, out].
+void sluice_multiply(const matrix *m, const state *s, float *y, int first_row, int end_row, size_t first_tile, size_t end_tile);
+
+// The number of a matrix's tiles; of a gated one, of pairs.
+size_t sluice_tile_count(const matrix *m);
+
+// Attention of the tokens of a step's runs. qkv is [tokens, heads + 2·kv_heads, head_size], y [tokens, heads, head_size].
+typedef struct {
+	const state *s;
+	const layer *of;
+	const float *qkv;
+	float *y;
+} attention;
+
+// Whether the attention of a step is divided by keys, too: then sluice_merge makes the results.
+int sluice_attention_divided(const state *s, int tokens);
+
+// The number of items that a layer's attention is made of.
+size_t sluice_attention_items(const state *s, const layer *of, int divided);
+
+// Stores the keys and values of tokens from first to end-1, keys turned by their positions.
+void sluice_store(const attention *a, int first, int end);
+
+// Computes items from first to end-1.
+void sluice_attend(const attention *a, int divided, size_t first, size_t end);
+
+// Ends the attention of tokens from first to end-1.
+void sluice_merge(const attention *a, int first, int end);
+
+// The floats of room that divided attention takes.
+size_t sluice_partials(const state *s);
+
+// Codes of weights as MatMulNBits has them, [rows, blocks, length·bits/8], go to row `to` of the tiles.
 void sluice_pack_row(matrix *m, int to, const uint8_t *codes, const float *scales, const float *minima);
 
 // The bytes of a matrix's tiles, given everything else.

@@ -11,33 +11,37 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"unsafe"
 )
 
 // Supported says whether this processor has what the kernels are written for.
 func Supported() bool { return C.sluice_supported() != 0 }
 
-// Weights are a matrix as MatMulNBits has them: Codes [Out, In/BlockLength, BlockLength·Bits/8], Scales
-// [Out, In/BlockLength]. A weight is its scale times (code - 2^(Bits-1)), plus its offset if there are Offsets, of
+// Weights are a matrix as MatMulNBits has them: Codes [Out, ⌈In/Block⌉, Block·Bits/8], Scales [Out, ⌈In/Block⌉]. A weight is its scale times (code - 2^(Bits-1)), plus its offset if there are Offsets, of
 // Scales' shape. Gated makes the product silu(gate)·other, [tokens, Out/2]: the first half of the rows are gates.
 type Weights struct {
 	Out, In int
 	Bits    int // 4 or 8
+	Block   int // weights that share a scale: ShortBlock, or a multiple of BlockLength
 	Codes   []byte
 	Scales  []float32
 	Offsets []float32
 	Bias    []float32 // [Out]; nil: none
-	Gated   bool
+	Gate    Gate
 }
 
 // MaxBytes is the most memory that a matrix of the weights takes: less where scales and minima are binary16 numbers.
 func (w Weights) MaxBytes() int {
 	columns := (w.Out + C.tile_columns - 1) / C.tile_columns * C.tile_columns
-	if w.Gated {
+	if w.Gate != NoGate {
 		columns = 2 * ((w.Out/2 + C.tile_columns - 1) / C.tile_columns * C.tile_columns)
 	}
-	return columns * (w.In / BlockLength) * (BlockLength*w.Bits/8 + 2*C.sizeof_float)
+	return columns * (w.In / w.length()) * (w.length()*w.Bits/8 + 2*C.sizeof_float)
 }
+
+// length is that of the blocks that a matrix has of the weights.
+func (w Weights) length() int { return min(w.Block, BlockLength) }
 
 // Matrix is weights in the order in which the kernels read them. It is read only and may be shared.
 type Matrix struct{ c *C.matrix }
@@ -45,20 +49,24 @@ type Matrix struct{ c *C.matrix }
 // Pack makes a matrix, which the caller closes, at the beginning of memory: outside Go's heap, zero, of at least
 // [Weights.MaxBytes], from a multiple of 64 on. It stays the caller's, who frees it after the matrix.
 func Pack(w Weights, memory []byte) (*Matrix, error) {
-	blocks := w.In / BlockLength
-	n := w.Out * blocks
+	if w.Block != ShortBlock && (w.Block < BlockLength || w.Block > MaxSide || w.Block%BlockLength != 0) {
+		return nil, fmt.Errorf("kernels: blocks of %d weights", w.Block)
+	}
+	length, groups := w.length(), (w.In+w.Block-1)/w.Block
+	blocks, per := w.In/length, w.Block/length
+	n := w.Out * groups
 	switch {
-	case w.Out < 1 || w.Out > MaxSide || w.In < 1 || w.In > MaxSide || w.In%BlockLength != 0 || w.Bits != 4 && w.Bits != 8:
+	case w.Out < 1 || w.Out > MaxSide || w.In < 1 || w.In > MaxSide || w.In%length != 0 || w.Bits != 4 && w.Bits != 8:
 		return nil, fmt.Errorf("kernels: a matrix of %d by %d weights of %d bits", w.Out, w.In, w.Bits)
-	case len(w.Codes) != n*BlockLength*w.Bits/8 || len(w.Scales) != n || w.Offsets != nil && len(w.Offsets) != n ||
-		w.Bias != nil && len(w.Bias) != w.Out || w.Gated && w.Out%2 != 0:
+	case len(w.Codes) != n*w.Block*w.Bits/8 || len(w.Scales) != n || w.Offsets != nil && len(w.Offsets) != n ||
+		w.Bias != nil && len(w.Bias) != w.Out || w.Gate != NoGate && w.Out%2 != 0:
 		return nil, errors.New("kernels: parts of a matrix do not have its shape")
 	}
 	minima := minimaOf(w)
 	m := &Matrix{c: (*C.matrix)(C.calloc(1, C.sizeof_matrix))}
-	m.c.in, m.c.out, m.c.blocks, m.c.bits = C.int(w.In), C.int(w.Out), C.int(blocks), C.int(w.Bits)
-	m.c.half, m.c.minima, m.c.gated = flag(allHalf(w.Scales) && allHalf(minima)), flag(minima != nil), flag(w.Gated)
-	if w.Gated {
+	m.c.in, m.c.out, m.c.length, m.c.blocks, m.c.bits = C.int(w.In), C.int(w.Out), C.int(length), C.int(blocks), C.int(w.Bits)
+	m.c.half, m.c.minima, m.c.gated = flag(allHalf(w.Scales) && allHalf(minima)), flag(minima != nil), C.int(w.Gate)
+	if w.Gate != NoGate {
 		m.c.out /= 2
 	}
 	if size := int(C.sluice_tiles_size(m.c)); len(memory) < size {
@@ -67,17 +75,17 @@ func Pack(w Weights, memory []byte) (*Matrix, error) {
 	}
 	// Memory that was not written is zero: no weights, of the columns that fill the last tile up.
 	m.c.tiles = (*C.uint8_t)(&memory[0])
-	rowBytes := blocks * BlockLength * w.Bits / 8
+	rowBytes := groups * w.Block * w.Bits / 8
 	for row := range w.Out {
-		var of *C.float
+		scales, of := repeated(w.Scales[row*groups:][:groups], per), (*C.float)(nil)
 		if minima != nil {
-			of = (*C.float)(&minima[row*blocks])
+			of = (*C.float)(&repeated(minima[row*groups:][:groups], per)[0])
 		}
-		C.sluice_pack_row(m.c, C.int(m.place(row, w)), (*C.uint8_t)(&w.Codes[row*rowBytes]), (*C.float)(&w.Scales[row*blocks]), of)
+		C.sluice_pack_row(m.c, C.int(m.place(row, w)), (*C.uint8_t)(&w.Codes[row*rowBytes]), (*C.float)(&scales[0]), of)
 	}
 	if w.Bias != nil {
 		tiles := (w.Out + C.tile_columns - 1) / C.tile_columns * C.tile_columns
-		if w.Gated {
+		if w.Gate != NoGate {
 			tiles = 2 * ((w.Out/2 + C.tile_columns - 1) / C.tile_columns * C.tile_columns)
 		}
 		m.c.bias = (*C.float)(C.calloc(C.size_t(tiles), C.sizeof_float))
@@ -89,9 +97,23 @@ func Pack(w Weights, memory []byte) (*Matrix, error) {
 	return m, nil
 }
 
+// repeated is each of the values n times.
+func repeated(values []float32, n int) []float32 {
+	if n == 1 {
+		return values
+	}
+	all := make([]float32, 0, n*len(values))
+	for _, v := range values {
+		for range n {
+			all = append(all, v)
+		}
+	}
+	return all
+}
+
 // place is where a row of weights goes: tiles of gates and of what they gate alternate.
 func (m *Matrix) place(row int, w Weights) int {
-	if !w.Gated {
+	if w.Gate == NoGate {
 		return row
 	}
 	half := w.Out / 2
@@ -146,60 +168,99 @@ func (m *Matrix) Close() {
 	C.free(unsafe.Pointer(m.c))
 }
 
-// StateConfig is what the operators of a session share. Cosines and Sines, [MaxLength, HeadSize/2], lie outside Go's
-// heap and outlive the state.
+// StateConfig is what the operators of a session share.
 type StateConfig struct {
-	Layers                   int
+	Layers                   []Layer
 	Heads, KVHeads, HeadSize int
 	MaxLength                int // of a slot, a multiple of PositionUnit
-	Scale                    float32
-	Cosines, Sines           []float32
 	MaxTokens                int // of a step
-	MaxIn                    int // of a matrix, a multiple of BlockLength
+	MaxIn                    int // of a matrix, a multiple of ShortBlock
 	Threads                  int
+	Program                  *Program // nil: the graph has none
+}
+
+// Layer is how a layer attends. Cosines and Sines, [MaxLength, Pairs], lie outside Go's heap and outlive the state.
+type Layer struct {
+	Cosines, Sines []float32
+	Pairs          int     // of a head's values that positions turn; 0: none, and there are no tables
+	Scale          float32 // of the products of queries and keys
+	Cap            float32 // bounds them softly, to Cap·tanh(x/Cap); 0: nothing does
+	Window         int     // how many positions a token sees, its own among them; 0: all
 }
 
 // State is the memory that a session's operators share. It is not safe for concurrent use.
 type State struct {
 	c      *C.state
 	runs   []C.run
-	layers int
+	layers []C.layer
+	memory []unsafe.Pointer
 }
 
 // NewState makes a state, which the caller closes.
-func NewState(c StateConfig) (*State, error) {
-	s := &State{c: (*C.state)(C.calloc(1, C.sizeof_state)), layers: c.Layers}
-	if s.c == nil {
+func NewState(c StateConfig) (_ *State, err error) {
+	s := &State{}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	if s.c = (*C.state)(s.room(1, C.sizeof_state)); s.c == nil {
 		return nil, errMemory
 	}
 	s.c.heads, s.c.kv_heads, s.c.head_size = C.int(c.Heads), C.int(c.KVHeads), C.int(c.HeadSize)
 	s.c.max_length, s.c.threads, s.c.max_tokens = C.int(c.MaxLength), C.int(c.Threads), C.int(c.MaxTokens)
-	s.c.scale = C.float(c.Scale)
-	s.c.cosines, s.c.sines = (*C.float)(&c.Cosines[0]), (*C.float)(&c.Sines[0])
-	tokens, blocks := c.MaxTokens, c.MaxIn/BlockLength
-	s.c.keys, s.c.values = (**C.uint16_t)(room(c.Layers, C.sizeof_uintptr_t)), (**C.uint16_t)(room(c.Layers, C.sizeof_uintptr_t))
-	s.c.runs = (*C.run)(room(tokens, C.sizeof_run))
-	s.c.codes = (*C.int8_t)(room(tokens, c.MaxIn))
-	s.c.scales = (*C.float)(room(tokens, blocks*C.sizeof_float))
-	s.c.sums = (*C.block_sum)(room(tokens, blocks*C.sizeof_block_sum))
-	if s.c.keys == nil || s.c.values == nil || s.c.runs == nil || s.c.codes == nil || s.c.scales == nil || s.c.sums == nil {
-		s.Close()
+	s.c.max_blocks = C.int(c.MaxIn / ShortBlock)
+	tokens, blocks, actions, widths := c.MaxTokens, c.MaxIn/ShortBlock, mostOwnActions, []int(nil)
+	if c.Program != nil {
+		actions, widths = max(actions, len(c.Program.actions)), c.Program.widths
+	}
+	s.c.layers = (*C.layer)(s.room(len(c.Layers), C.sizeof_layer))
+	s.c.runs = (*C.run)(s.room(tokens, C.sizeof_run))
+	s.c.codes = (*C.int8_t)(s.room(tokens, c.MaxIn))
+	s.c.scales = (*C.float)(s.room(tokens, blocks*C.sizeof_float))
+	s.c.sums = (*C.block_sum)(s.room(tokens, blocks*C.sizeof_block_sum))
+	s.c.partials = (*C.float)(s.room(int(C.sluice_partials(s.c)), C.sizeof_float))
+	s.c.phases = (*C.phase)(s.room(actions, C.sizeof_phase))
+	s.c.counters = (*C.counter)(s.room(c.Threads, C.sizeof_counter))
+	s.c.buffers = (**C.float)(s.room(int(C.buffer_own)+len(widths), C.sizeof_uintptr_t))
+	for i, width := range widths {
+		buffers := unsafe.Slice(s.c.buffers, int(C.buffer_own)+len(widths))
+		buffers[int(C.buffer_own)+i] = (*C.float)(s.room(tokens, width*C.sizeof_float))
+	}
+	if slices.Contains(s.memory, nil) {
 		return nil, errMemory
 	}
-	s.runs = unsafe.Slice(s.c.runs, c.MaxTokens)
+	s.runs, s.layers = unsafe.Slice(s.c.runs, tokens), unsafe.Slice(s.c.layers, len(c.Layers))
+	for i, of := range c.Layers {
+		to := &s.layers[i]
+		to.pairs, to.scale, to.cap, to.window = C.int(of.Pairs), C.float(of.Scale), C.float(of.Cap), C.int(of.Window)
+		if of.Pairs > 0 {
+			to.cosines, to.sines = (*C.float)(&of.Cosines[0]), (*C.float)(&of.Sines[0])
+		}
+	}
 	return s, nil
 }
 
 var errMemory = errors.New("kernels: no memory for what the operators of a session share")
 
-// room is zeroed memory for n values, nil if there is none; calloc looks whether their product is too large.
-func room(n, size int) unsafe.Pointer { return C.calloc(C.size_t(n), C.size_t(size)) }
+// mostOwnActions is how many actions a single product, or a single attention, has.
+const mostOwnActions = 3
+
+// room is zeroed memory for n values, freed with the state; nil if there is none. calloc looks whether their product is too
+// large.
+func (s *State) room(n, size int) unsafe.Pointer {
+	if s.c != nil && s.memory[len(s.memory)-1] == nil {
+		return nil // after the first failure, nothing is written to
+	}
+	p := C.calloc(C.size_t(n), C.size_t(size))
+	s.memory = append(s.memory, p)
+	return p
+}
 
 // SetLayer says where a layer's keys and values lie: memory outside Go's heap, for slots of KVHeads · MaxLength · HeadSize
 // halves one after the other.
 func (s *State) SetLayer(layer int, keys, values []uint16) {
-	unsafe.Slice(s.c.keys, s.layers)[layer] = (*C.uint16_t)(&keys[0])
-	unsafe.Slice(s.c.values, s.layers)[layer] = (*C.uint16_t)(&values[0])
+	s.layers[layer].keys, s.layers[layer].values = (*C.uint16_t)(&keys[0]), (*C.uint16_t)(&values[0])
 }
 
 // Reset forgets the runs of the last step.
@@ -222,10 +283,7 @@ func (s *State) Address() int64 { return int64(uintptr(unsafe.Pointer(s.c))) }
 
 // Close frees the state, which no session may use any more.
 func (s *State) Close() {
-	for _, p := range []unsafe.Pointer{
-		unsafe.Pointer(s.c.keys), unsafe.Pointer(s.c.values), unsafe.Pointer(s.c.runs),
-		unsafe.Pointer(s.c.codes), unsafe.Pointer(s.c.scales), unsafe.Pointer(s.c.sums), unsafe.Pointer(s.c),
-	} {
+	for _, p := range s.memory {
 		C.free(p)
 	}
 }

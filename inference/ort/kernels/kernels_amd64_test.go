@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 	"testing"
 
@@ -12,9 +11,14 @@ import (
 )
 
 // randomWeights draws a matrix; exact scales are binary16 numbers.
-func randomWeights(rng *rand.Rand, out, in, bits int, offsets, bias, gated, exact bool) Weights {
-	blocks := in / BlockLength
-	w := Weights{Out: out, In: in, Bits: bits, Gated: gated, Codes: make([]byte, out*in*bits/8), Scales: make([]float32, out*blocks)}
+func randomWeights(rng *rand.Rand, out, in, bits int, offsets, bias bool, gate Gate, exact bool) Weights {
+	return randomBlocks(rng, out, in, BlockLength, bits, offsets, bias, gate, exact)
+}
+
+// randomBlocks draws a matrix with blocks of a length.
+func randomBlocks(rng *rand.Rand, out, in, block, bits int, offsets, bias bool, gate Gate, exact bool) Weights {
+	blocks := (in + block - 1) / block
+	w := Weights{Out: out, In: in, Bits: bits, Block: block, Gate: gate, Codes: make([]byte, out*blocks*block*bits/8), Scales: make([]float32, out*blocks)}
 	for i := range w.Codes {
 		w.Codes[i] = byte(rng.Uint32())
 	}
@@ -39,12 +43,13 @@ func randomWeights(rng *rand.Rand, out, in, bits int, offsets, bias, gated, exac
 
 // weight is one weight, as Weights says.
 func (w *Weights) weight(row, column int) float64 {
-	at := row*w.In + column
+	blocks := (w.In + w.Block - 1) / w.Block
+	at := row*blocks*w.Block + column
 	code := int(w.Codes[at*w.Bits/8])
 	if w.Bits == 4 {
 		code = code >> (at % 2 * 4) & 15
 	}
-	block := at / BlockLength
+	block := at / w.Block
 	v := float64(w.Scales[block]) * float64(code-1<<(w.Bits-1))
 	if w.Offsets != nil {
 		v += float64(w.Offsets[block])
@@ -57,12 +62,12 @@ func reference(w Weights, x []float32, rows int) []float64 {
 	all := make([]float64, rows*w.Out)
 	for r := range rows {
 		rounded := make([]float64, w.In)
-		for b := 0; b < w.In; b += BlockLength {
+		for b := 0; b < w.In; b += w.length() {
 			most := float32(0)
-			for _, v := range x[r*w.In+b:][:BlockLength] {
+			for _, v := range x[r*w.In+b:][:w.length()] {
 				most = max(most, float32(math.Abs(float64(v))))
 			}
-			for i, v := range x[r*w.In+b:][:BlockLength] {
+			for i, v := range x[r*w.In+b:][:w.length()] {
 				if most > 0 {
 					rounded[b+i] = math.RoundToEven(float64(v*(127/most))) * float64(most/127)
 				}
@@ -79,7 +84,7 @@ func reference(w Weights, x []float32, rows int) []float64 {
 			all[r*w.Out+o] = sum
 		}
 	}
-	if !w.Gated {
+	if w.Gate == NoGate {
 		return all
 	}
 	half := w.Out / 2
@@ -87,15 +92,18 @@ func reference(w Weights, x []float32, rows int) []float64 {
 	for r := range rows {
 		for o := range half {
 			g := all[r*w.Out+o]
-			gated = append(gated, g/(1+math.Exp(-g))*all[r*w.Out+half+o])
+			f := g
+			if w.Gate == GELUTanh {
+				f = 2 * math.Sqrt(2/math.Pi) * (g + 0.044715*g*g*g)
+			}
+			gated = append(gated, g/(1+math.Exp(-f))*all[r*w.Out+half+o])
 		}
 	}
 	return gated
 }
 
 func testState(tb testing.TB, threads, maxIn int) *State {
-	table := make([]float32, 4) // which products do not read
-	return newState(tb, StateConfig{Layers: 1, Heads: 1, KVHeads: 1, HeadSize: 16, MaxLength: 16, Cosines: table, Sines: table, MaxTokens: 256, MaxIn: maxIn, Threads: threads})
+	return newState(tb, StateConfig{Heads: 1, KVHeads: 1, HeadSize: 16, MaxLength: 16, MaxTokens: 256, MaxIn: maxIn, Threads: threads})
 }
 
 // newState makes a state for a test.
@@ -135,11 +143,12 @@ func TestMultiply(t *testing.T) {
 		t.Skip("this processor has no AVX-512 VNNI")
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
-	for i := range 64 {
-		bits, offsets, exact, bias, gated := 4+4*(i&1), i&2 != 0, i&4 != 0, i&8 != 0, i&16 != 0
-		out, in, rows := 2*(1+rng.IntN(50)), BlockLength*(1+rng.IntN(5)), 1+rng.IntN(20)
-		name := fmt.Sprintf("%d: %d by %d of %d bits, offsets %t, exact %t, bias %t, gated %t, %d rows", i, out, in, bits, offsets, exact, bias, gated, rows)
-		w := randomWeights(rng, out, in, bits, offsets, bias, gated, exact)
+	for i := range 192 {
+		bits, offsets, exact, bias, gate := 4+4*(i&1), i&2 != 0, i&4 != 0, i&8 != 0, Gate(i/16%3)
+		block := []int{16, 32, 64, 128, 32}[rng.IntN(5)]
+		out, in, rows := 2*(1+rng.IntN(50)), min(block, 32)*(1+rng.IntN(12)), 1+rng.IntN(20)
+		name := fmt.Sprintf("%d: %d by %d of %d bits in blocks of %d, offsets %t, exact %t, bias %t, gate %d, %d rows", i, out, in, bits, block, offsets, exact, bias, gate, rows)
+		w := randomBlocks(rng, out, in, block, bits, offsets, bias, gate, exact)
 		m := pack(t, w)
 		// The minimum of 8-bit codes is 128 scales from the offset, and often no binary16 number any more.
 		if got := m.c.half != 0; got != exact && (bits == 4 || !offsets) {
@@ -150,7 +159,7 @@ func TestMultiply(t *testing.T) {
 		for j := range x {
 			x[j] = rng.Float32() - 0.5
 		}
-		clear(x[:min(len(x), BlockLength)]) // a block of zeros
+		clear(x[:min(len(x), block)]) // a block of zeros
 		got, want := s.multiply(m, x, rows), reference(w, x, rows)
 		for j := range want {
 			if d := math.Abs(float64(got[j]) - want[j]); !(d <= 1e-3*(1+math.Abs(want[j]))) {
@@ -173,16 +182,22 @@ func TestPackRefuses(t *testing.T) {
 	for name, change := range map[string]func(w *Weights){
 		"inputs": func(w *Weights) { w.In++ },
 		"sides": func(w *Weights) { // of one block, in 64 bits
-			*w = Weights{Out: 4427218533709827277, In: BlockLength * (1<<40 + 5), Bits: 4, Codes: w.Codes[:16], Scales: w.Scales[:1]}
+			*w = Weights{Out: 4427218533709827277, In: BlockLength * (1<<40 + 5), Bits: 4, Block: BlockLength, Codes: w.Codes[:16], Scales: w.Scales[:1]}
 		},
-		"bits":    func(w *Weights) { w.Bits = 5 },
+		"bits":     func(w *Weights) { w.Bits = 5 },
+		"blocks":   func(w *Weights) { w.Block = 48 },
+		"block":    func(w *Weights) { w.Block = 8 },
+		"no block": func(w *Weights) { w.Block = 0 },
+		"long blocks": func(w *Weights) { // whose codes have 2^64 bits
+			*w = Weights{Out: 1, In: BlockLength, Bits: 4, Block: 1 << 62, Scales: w.Scales[:1]}
+		},
 		"codes":   func(w *Weights) { w.Codes = w.Codes[1:] },
 		"scales":  func(w *Weights) { w.Scales = w.Scales[1:] },
 		"offsets": func(w *Weights) { w.Offsets = w.Offsets[1:] },
 		"bias":    func(w *Weights) { w.Bias = append(w.Bias, 0) },
-		"gated":   func(w *Weights) { *w = randomWeights(rng, 3, 32, 4, false, false, true, false) },
+		"gated":   func(w *Weights) { *w = randomWeights(rng, 3, 32, 4, false, false, SiLU, false) },
 	} {
-		w := randomWeights(rng, 4, 64, 4, true, true, false, false)
+		w := randomWeights(rng, 4, 64, 4, true, true, NoGate, false)
 		change(&w)
 		if m, err := Pack(w, make([]byte, 4096)); err == nil {
 			t.Errorf("%s: packed", name)
@@ -193,7 +208,7 @@ func TestPackRefuses(t *testing.T) {
 
 // TestPackNeedsRoom: a matrix is not written behind its memory.
 func TestPackNeedsRoom(t *testing.T) {
-	w := randomWeights(rand.New(rand.NewPCG(7, 8)), 20, 64, 4, true, false, false, false)
+	w := randomWeights(rand.New(rand.NewPCG(7, 8)), 20, 64, 4, true, false, NoGate, false)
 	if m, err := Pack(w, make([]byte, w.MaxBytes()-1)); err == nil {
 		t.Error("packed")
 		m.Close()
@@ -202,106 +217,9 @@ func TestPackNeedsRoom(t *testing.T) {
 
 // TestStateNeedsMemory: a state that does not fit into memory is an error.
 func TestStateNeedsMemory(t *testing.T) {
-	table := make([]float32, 1)
-	s, err := NewState(StateConfig{Layers: 1, MaxLength: PositionUnit, Cosines: table, Sines: table, MaxTokens: math.MaxInt32, MaxIn: math.MaxInt32 / BlockLength * BlockLength})
+	s, err := NewState(StateConfig{Heads: 1, KVHeads: 1, HeadSize: 16, MaxLength: PositionUnit, Threads: 1, MaxTokens: math.MaxInt32, MaxIn: math.MaxInt32 / BlockLength * BlockLength})
 	if err == nil {
 		t.Error("made")
 		s.Close()
 	}
-}
-
-// TestAttend compares attention with float64 for heads of several sizes, and every cut of a sequence into runs with the
-// whole, bit by bit.
-func TestAttend(t *testing.T) {
-	if !Supported() {
-		t.Skip("this processor has no AVX-512 VNNI")
-	}
-	rng := rand.New(rand.NewPCG(5, 6))
-	for _, c := range []struct{ heads, kvHeads, size, length int }{
-		{9, 3, 64, 150}, {4, 4, 16, 70}, {8, 1, 128, 90}, {2, 1, 96, 65}, {7, 1, 32, 33}, {2, 2, 256, 20},
-	} {
-		name := fmt.Sprintf("%d heads, %d of keys, of %d values, %d tokens", c.heads, c.kvHeads, c.size, c.length)
-		maxLength := (c.length + PositionUnit - 1) / PositionUnit * PositionUnit
-		cosines, sines := make([]float32, maxLength*c.size/2), make([]float32, maxLength*c.size/2)
-		for i := range cosines {
-			angle := float64(i/(c.size/2)) * math.Pow(10000, -2*float64(i%(c.size/2))/float64(c.size))
-			cosines[i], sines[i] = float32(math.Cos(angle)), float32(math.Sin(angle))
-		}
-		s := newState(t, StateConfig{
-			Layers: 1, Heads: c.heads, KVHeads: c.kvHeads, HeadSize: c.size, MaxLength: maxLength, Scale: 0.125,
-			Cosines: cosines, Sines: sines, MaxTokens: 2 * c.length, MaxIn: BlockLength, Threads: 3,
-		})
-		keys, values := make([]uint16, 2*c.kvHeads*maxLength*c.size), make([]uint16, 2*c.kvHeads*maxLength*c.size)
-		for i := range keys {
-			keys[i], values[i] = 0x7e00, 0x7e00 // no numbers, until they are written
-		}
-		s.SetLayer(0, keys, values)
-		width := (c.heads + 2*c.kvHeads) * c.size
-		qkv := make([]float32, c.length*width)
-		for i := range qkv {
-			qkv[i] = 2 * (rng.Float32() - 0.5)
-		}
-		s.Reset()
-		s.AddRun(0, 0, c.length)
-		whole := s.attend(0, qkv)
-		want := attendExactly(c.heads, c.kvHeads, c.size, c.length, cosines, sines, qkv)
-		for i := range want {
-			if d := math.Abs(float64(whole[i]) - want[i]); !(d < 2e-3) {
-				t.Errorf("%s: value %d is %v, want %v", name, i, whole[i], want[i])
-				break
-			}
-		}
-		// The same tokens in slot 1, in runs of random lengths, each beside a token of slot 0 that is decoded again.
-		for past := 0; past < c.length; {
-			n := min(1+rng.IntN(20), c.length-past)
-			s.Reset()
-			s.AddRun(0, c.length-1, 1)
-			s.AddRun(1, past, n)
-			step := append(slices.Clone(qkv[(c.length-1)*width:]), qkv[past*width:(past+n)*width]...)
-			got, row := s.attend(0, step), c.heads*c.size
-			if !slices.Equal(got[:row], whole[(c.length-1)*row:]) || !slices.Equal(got[row:], whole[past*row:(past+n)*row]) {
-				t.Errorf("%s: %d tokens from %d on differ from the whole", name, n, past)
-			}
-			past += n
-		}
-		runtime.KeepAlive([]any{cosines, sines, keys, values}) // the state has only their addresses
-	}
-}
-
-// attendExactly is causal attention in float64.
-func attendExactly(heads, kvHeads, size, length int, cosines, sines, qkv []float32) []float64 {
-	width := (heads + 2*kvHeads) * size
-	at := func(token, head int, rotated bool) []float64 {
-		x := qkv[token*width+head*size:][:size]
-		y := make([]float64, size)
-		for i := range size / 2 {
-			c, n := float64(cosines[token*size/2+i]), float64(sines[token*size/2+i])
-			if !rotated {
-				c, n = 1, 0
-			}
-			a, b := float64(x[i]), float64(x[i+size/2])
-			y[i], y[i+size/2] = a*c-b*n, b*c+a*n
-		}
-		return y
-	}
-	out := make([]float64, length*heads*size)
-	for t := range length {
-		for h := range heads {
-			kv := h / (heads / kvHeads)
-			query, scores, sum := at(t, h, true), make([]float64, t+1), 0.0
-			for j := range scores {
-				for i, k := range at(j, heads+kv, true) {
-					scores[j] += 0.125 * query[i] * k
-				}
-				scores[j] = math.Exp(scores[j])
-				sum += scores[j]
-			}
-			for j, p := range scores {
-				for i, v := range at(j, heads+kvHeads+kv, false) {
-					out[(t*heads+h)*size+i] += p / sum * v
-				}
-			}
-		}
-	}
-	return out
 }

@@ -21,7 +21,7 @@ enum {
 	place_parallel_for = 274,
 };
 
-enum { custom_op_version = 24, float_type = 1, required = 0, default_memory = 0, invalid_argument = 2 };
+enum { custom_op_version = 24, float_type = 1, int64_type = 7, required = 0, default_memory = 0, invalid_argument = 2 };
 
 typedef const void *const *table_pointer;
 typedef void status;
@@ -56,12 +56,17 @@ typedef struct custom_op {
 	void (*release_alias_map)(int *, int *);
 } custom_op;
 
-// A node of either operator.
+// A node of any of the operators. Those of a single product or attention are programs of their own.
 typedef struct {
 	table_pointer table;
 	const state *state;
-	const matrix *matrix; // of a product
-	int layer;            // of attention
+	const program *program;
+	int64_t width;       // of the input
+	int64_t out;         // of the output
+	int attends;         // whether the input's rows are the tokens of the step's runs
+	int selects;         // whether a second input says which rows are wanted
+	program own;         // of a single product or attention
+	action actions[3];
 } node;
 
 #define CALL(node, place, type) ((type)(node)->table[place])
@@ -77,6 +82,10 @@ static void pool_loop(void *context, void (*f)(void *, size_t), size_t n, void *
 	typedef status *(*loop)(const void *, void (*)(void *, size_t), size_t, size_t, void *);
 	// It fails for a context that is none only.
 	(void)CALL(p->node, place_parallel_for, loop)(p->context, f, n, n, data);
+}
+
+static status *refuse(const node *n, const char *why) {
+	return CALL(n, place_create_status, status * (*)(int, const char *))(invalid_argument, why);
 }
 
 // input gives a tensor's floats and the number of its rows. The graph is whoever made the model's: a tensor that is not
@@ -96,7 +105,7 @@ static status *input(const node *n, const void *context, int64_t width, const fl
 	CALL(n, place_release_shape, void (*)(void *))(shape);
 	if (s) return s;
 	if (rank != 2 || dimensions[1] != width || dimensions[0] > n->state->max_tokens) {
-		return CALL(n, place_create_status, status * (*)(int, const char *))(invalid_argument, "the input has another shape than its operator");
+		return refuse(n, "the input has another shape than its operator");
 	}
 	*rows = dimensions[0];
 	return NULL;
@@ -119,31 +128,43 @@ static status *output(const node *n, void *context, int64_t rows, int64_t width,
 	return s;
 }
 
+// index gives the second input: which rows are wanted.
+static status *index_of(const node *n, const void *context, int64_t rows, const int64_t **data, int64_t *count) {
+	const void *value;
+	void *shape, *mutable;
+	size_t rank;
+	status *s = CALL(n, place_input, status * (*)(const void *, size_t, const void **))(context, 1, &value);
+	if (s) return s;
+	if ((s = CALL(n, place_mutable_data, status * (*)(const void *, void **))(value, &mutable))) return s;
+	*data = mutable;
+	if ((s = CALL(n, place_shape, status * (*)(const void *, void **))(value, &shape))) return s;
+	s = CALL(n, place_dimensions_count, status * (*)(const void *, size_t *))(shape, &rank);
+	if (!s && rank == 1) s = CALL(n, place_dimensions, status * (*)(const void *, int64_t *, size_t))(shape, count, rank);
+	CALL(n, place_release_shape, void (*)(void *))(shape);
+	if (s) return s;
+	int wrong = rank != 1 || *count > n->state->max_tokens;
+	for (int64_t i = 0; !wrong && i < *count; i++) wrong = (*data)[i] < 0 || (*data)[i] >= rows;
+	return wrong ? refuse(n, "rows are wanted that there are not") : NULL;
+}
+
 static status *compute(void *kernel, void *context) {
 	const node *n = kernel;
 	const float *x;
+	const int64_t *index = NULL;
 	float *y;
-	int64_t rows;
-	const state *of = n->state;
-	const int64_t width = n->matrix ? n->matrix->in : ((int64_t)of->heads + 2 * (int64_t)of->kv_heads) * of->head_size;
-	status *s = input(n, context, width, &x, &rows);
+	int64_t rows, wanted = 0;
+	status *s = input(n, context, n->width, &x, &rows);
 	if (s) return s;
-	if (!n->matrix && rows != attended(of)) {
-		return CALL(n, place_create_status, status * (*)(int, const char *))(invalid_argument, "attention of other tokens than the step's");
-	}
+	if (n->attends && rows != attended(n->state)) return refuse(n, "attention of other tokens than the step's");
+	if (n->selects && (s = index_of(n, context, rows, &index, &wanted))) return s;
+	if ((s = output(n, context, n->selects ? wanted : rows, n->out, &y))) return s;
 	pool pool = {.node = n, .context = context};
-	parallel p = {.call = pool_loop, .context = &pool, .threads = n->state->threads};
-	if (n->matrix) {
-		if ((s = output(n, context, rows, n->matrix->out, &y))) return s;
-		sluice_multiply(n->matrix, n->state, x, y, (int)rows, &p);
-	} else {
-		if ((s = output(n, context, rows, (int64_t)n->state->heads * n->state->head_size, &y))) return s;
-		sluice_attend(n->state, n->layer, x, y, &p);
-	}
+	const parallel p = {.call = pool_loop, .context = &pool};
+	sluice_run(n->program, n->state, x, y, index, (int)rows, (int)wanted, &p);
 	return NULL;
 }
 
-static status *create(table_pointer table, const void *info, const char *second, void **kernel, int64_t *value) {
+static status *create(table_pointer table, const void *info, const char *second, node **made, int64_t *value) {
 	typedef status *(*get)(const void *, const char *, int64_t *);
 	int64_t address;
 	status *s = ((get)table[place_attribute_int])(info, "state", &address);
@@ -153,43 +174,78 @@ static status *create(table_pointer table, const void *info, const char *second,
 	if (!n) abort(); // as Go does
 	n->table = table;
 	n->state = (const state *)(intptr_t)address;
-	*kernel = n;
+	n->program = &n->own;
+	n->own.actions = n->actions;
+	*made = n;
 	return NULL;
 }
 
 static status *create_product(const custom_op *op, table_pointer table, const void *info, void **kernel) {
 	(void)op;
 	int64_t address;
-	status *s = create(table, info, "matrix", kernel, &address);
-	if (!s) ((node *)*kernel)->matrix = (const matrix *)(intptr_t)address;
-	return s;
+	node *n;
+	status *s = create(table, info, "matrix", &n, &address);
+	if (s) return s;
+	const matrix *m = (const matrix *)(intptr_t)address;
+	n->own.actions_count = sluice_product_actions(m, n->actions);
+	n->width = m->in;
+	n->out = m->out;
+	*kernel = n;
+	return NULL;
 }
 
 static status *create_attention(const custom_op *op, table_pointer table, const void *info, void **kernel) {
 	(void)op;
 	int64_t layer;
-	status *s = create(table, info, "layer", kernel, &layer);
-	if (!s) ((node *)*kernel)->layer = (int)layer;
-	return s;
+	node *n;
+	status *s = create(table, info, "layer", &n, &layer);
+	if (s) return s;
+	n->own.actions_count = sluice_attention_actions((int)layer, n->actions);
+	n->attends = 1;
+	n->width = ((int64_t)n->state->heads + 2 * (int64_t)n->state->kv_heads) * n->state->head_size;
+	n->out = (int64_t)n->state->heads * n->state->head_size;
+	*kernel = n;
+	return NULL;
+}
+
+static status *create_program(const custom_op *op, table_pointer table, const void *info, void **kernel) {
+	(void)op;
+	int64_t address;
+	node *n;
+	status *s = create(table, info, "program", &n, &address);
+	if (s) return s;
+	n->program = (const program *)(intptr_t)address;
+	n->attends = n->selects = 1;
+	n->width = n->program->in;
+	n->out = n->program->out;
+	*kernel = n;
+	return NULL;
 }
 
 static const char *product_name(const custom_op *op) { (void)op; return "BlockMatMul"; }
 static const char *attention_name(const custom_op *op) { (void)op; return "SlotAttention"; }
+static const char *program_name(const custom_op *op) { (void)op; return "Decoder"; }
 static const char *no_provider(const custom_op *op) { (void)op; return NULL; }
-static int type(const custom_op *op, size_t i) { (void)op; (void)i; return float_type; }
+static int input_type(const custom_op *op, size_t i) { (void)op; return i == 0 ? float_type : int64_type; }
+static int output_type(const custom_op *op, size_t i) { (void)op; (void)i; return float_type; }
 static size_t one(const custom_op *op) { (void)op; return 1; }
+static size_t two(const custom_op *op) { (void)op; return 2; }
 static int characteristic(const custom_op *op, size_t i) { (void)op; (void)i; return required; }
 static int memory(const custom_op *op, size_t i) { (void)op; (void)i; return default_memory; }
 
-#define OPERATOR(operator_name, creator)                                                                             \
+#define OPERATOR(operator_name, inputs, creator)                                                                     \
 	{                                                                                                                  \
-		.version = custom_op_version, .name = operator_name, .provider = no_provider, .input_type = type,               \
-		.input_count = one, .output_type = type, .output_count = one, .destroy = free,                                   \
+		.version = custom_op_version, .name = operator_name, .provider = no_provider, .input_type = input_type,         \
+		.input_count = inputs, .output_type = output_type, .output_count = one, .destroy = free,                         \
 		.input_characteristic = characteristic, .output_characteristic = characteristic, .input_memory = memory,        \
 		.create_kernel_v2 = creator, .compute_v2 = compute,                                                              \
 	}
 
-static const custom_op operators[] = {OPERATOR(product_name, create_product), OPERATOR(attention_name, create_attention)};
+static const custom_op operators[] = {
+	OPERATOR(product_name, one, create_product),
+	OPERATOR(attention_name, one, create_attention),
+	OPERATOR(program_name, two, create_program),
+};
 
 void *sluice_register(const void *const *table, void *options, void **domain) {
 	status *s = ((status * (*)(const char *, void **)) table[place_create_domain])("ai.sluice", domain);

@@ -3,7 +3,6 @@ package ort
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/sluiceml/sluice/inference/model"
 	modelonnx "github.com/sluiceml/sluice/inference/model/onnx"
@@ -14,19 +13,25 @@ import (
 type fusedGraph struct {
 	model    *modelonnx.Model
 	products []fusedProduct
-	layers   []*modelonnx.Node // of the attention, by layer
+	layers   []fusedAttention // by layer
+	heads    int
+	decoder  *decoder // nil: the graph runs node by node
+}
 
-	heads          int
-	scale          float32
+// fusedAttention is a node that attends, and how.
+type fusedAttention struct {
+	node           *modelonnx.Node
+	scale, softcap float32
+	window         int
 	cosines, sines string // initializers
 }
 
 // fusedProduct is a node that multiplies, and the initializers of its weights.
 type fusedProduct struct {
 	node                           *modelonnx.Node
-	out, in, bits                  int
+	out, in, bits, block           int
 	codes, scales, offsets, biases string // offsets and biases: "" for none
-	gated                          bool
+	gate                           kernels.Gate
 }
 
 // fuser rewrites one graph.
@@ -48,7 +53,7 @@ func (e *unfusable) Error() string { return "the graph cannot be fused: " + e.re
 
 // fuse puts nodes of package kernels in the places of
 //
-//   - MatMulNBits of [tokens, width] with blocks of 32, with the Gemm that adds what a block's offset brings, and with the
+//   - MatMulNBits of [tokens, width] with blocks of 16 or of a multiple of 32, with the Gemm that adds what a block's offset brings, and with the
 //     Split, QuickGelu and Mul of a gated product, where nothing else reads what is between them;
 //   - GroupQueryAttention on one tensor of queries, keys and values, with the Reshapes around it.
 //
@@ -63,7 +68,7 @@ func fuse(m *modelonnx.Model, about model.Graph) (*fusedGraph, error) {
 	if err := knownWhole(m); err != nil {
 		return nil, err
 	}
-	f.fused.layers = make([]*modelonnx.Node, about.Layers)
+	f.fused.layers = make([]fusedAttention, about.Layers)
 	for i := range m.Graph.Initializers {
 		f.initializers[m.Graph.Initializers[i].Name] = &m.Graph.Initializers[i]
 	}
@@ -89,7 +94,7 @@ func fuse(m *modelonnx.Model, about model.Graph) (*fusedGraph, error) {
 			}
 		}
 	}
-	if slices.Contains(f.fused.layers, nil) {
+	if slices.ContainsFunc(f.fused.layers, func(a fusedAttention) bool { return a.node == nil }) {
 		return nil, &unfusable{"it has layers without attention"}
 	}
 	if len(f.fused.products) == 0 {
@@ -107,8 +112,10 @@ func fuse(m *modelonnx.Model, about model.Graph) (*fusedGraph, error) {
 // is says whether a node is of an operator, in the domain that has it.
 func is(n *modelonnx.Node, op string) bool {
 	switch op {
-	case "MatMulNBits", "GroupQueryAttention", "QuickGelu":
+	case "MatMulNBits", "GroupQueryAttention", "QuickGelu", "SkipSimplifiedLayerNormalization":
 		return n.Op == op && n.Domain == "com.microsoft"
+	case kernels.BlockMatMul, kernels.SlotAttention:
+		return n.Op == op && n.Domain == kernels.Domain
 	}
 	return n.Op == op && n.Domain == ""
 }
@@ -176,6 +183,16 @@ func fraction(n *modelonnx.Node, name string, otherwise float32) float32 {
 	return otherwise
 }
 
+// text is a node's attribute that is a string.
+func text(n *modelonnx.Node, name string) string {
+	for _, a := range n.Attributes {
+		if a.Name == name && a.Kind == modelonnx.KindString {
+			return a.Text
+		}
+	}
+	return ""
+}
+
 // input is the name of a node's input, "" if it is left out.
 func input(n *modelonnx.Node, i int) string {
 	if i < len(n.Inputs) {
@@ -188,16 +205,17 @@ func input(n *modelonnx.Node, i int) string {
 func (f *fuser) product(at int, n *modelonnx.Node) {
 	const codes, scales, zeros, groups, biases = 1, 2, 3, 4, 5
 	p := fusedProduct{
-		out: int(number(n, "N", 0)), in: int(number(n, "K", 0)), bits: int(number(n, "bits", 4)),
+		out: int(number(n, "N", 0)), in: int(number(n, "K", 0)), bits: int(number(n, "bits", 4)), block: int(number(n, "block_size", 0)),
 		codes: input(n, codes), scales: input(n, scales), biases: input(n, biases),
 	}
-	if number(n, "block_size", 0) != kernels.BlockLength || p.bits != 4 && p.bits != 8 || p.in < 1 || p.in > kernels.MaxSide || p.in%kernels.BlockLength != 0 || p.out < 1 || p.out > kernels.MaxSide ||
+	if p.block != kernels.ShortBlock && (p.block < kernels.BlockLength || p.block > kernels.MaxSide || p.block%kernels.BlockLength != 0) || p.bits != 4 && p.bits != 8 ||
+		p.in < 1 || p.in > kernels.MaxSide || p.in%min(p.block, kernels.BlockLength) != 0 || p.out < 1 || p.out > kernels.MaxSide ||
 		input(n, zeros) != "" || input(n, groups) != "" || number(n, "accuracy_level", 0) != roundsInputs ||
 		slices.ContainsFunc(n.Attributes, unknownOfProduct) {
 		return
 	}
-	blocks := int64(p.in / kernels.BlockLength)
-	if f.ranks[input(n, 0)] != 2 || !f.lies(p.codes, modelonnx.Uint8, int64(p.out)*blocks*int64(kernels.BlockLength*p.bits/8)) ||
+	blocks := int64((p.in + p.block - 1) / p.block)
+	if f.ranks[input(n, 0)] != 2 || !f.lies(p.codes, modelonnx.Uint8, int64(p.out)*blocks*int64(p.block*p.bits/8)) ||
 		!f.lies(p.scales, modelonnx.Float, int64(p.out)*blocks) || p.biases != "" && !f.lies(p.biases, modelonnx.Float, int64(p.out)) {
 		return
 	}
@@ -205,8 +223,8 @@ func (f *fuser) product(at int, n *modelonnx.Node) {
 	if i, gemm := f.only(result, "Gemm"); gemm != nil && p.biases == "" && f.addsOffsets(gemm, x, result, p) {
 		p.offsets, result, at = gemm.Inputs[1], gemm.Outputs[0], i
 	}
-	if i, mul := f.gate(result, p.out); mul != nil {
-		p.gated, result, at = true, mul.Outputs[0], i
+	if i, mul, gate := f.gate(result, p.out); mul != nil {
+		p.gate, result, at = gate, mul.Outputs[0], i
 	}
 	p.node = &modelonnx.Node{
 		Name: result, Domain: kernels.Domain, Op: kernels.BlockMatMul, Inputs: []string{x}, Outputs: []string{result},
@@ -232,13 +250,13 @@ const roundsInputs = 4
 // addsOffsets says whether a Gemm adds, to the product of x with centred blocks, offsets times the sums of x by block.
 func (f *fuser) addsOffsets(gemm *modelonnx.Node, x, scaled string, p fusedProduct) bool {
 	sums := f.of(input(gemm, 0), "ReduceSum")
-	if sums == nil || input(gemm, 2) != scaled || !f.lies(input(gemm, 1), modelonnx.Float, int64(p.out)*int64(p.in/kernels.BlockLength)) || number(gemm, "transB", 0) != 1 ||
+	if sums == nil || p.in%p.block != 0 || input(gemm, 2) != scaled || !f.lies(input(gemm, 1), modelonnx.Float, int64(p.out)*int64(p.in/p.block)) || number(gemm, "transB", 0) != 1 ||
 		number(gemm, "transA", 0) != 0 || fraction(gemm, "alpha", 1) != 1 || fraction(gemm, "beta", 1) != 1 ||
 		number(sums, "keepdims", 1) != 0 || !f.holds(input(sums, 1), 2) {
 		return false
 	}
 	blocks := f.of(input(sums, 0), "Reshape")
-	return blocks != nil && input(blocks, 0) == x && f.holds(input(blocks, 1), -1, int64(p.in/kernels.BlockLength), kernels.BlockLength)
+	return blocks != nil && input(blocks, 0) == x && f.holds(input(blocks, 1), -1, int64(p.in/p.block), int64(p.block))
 }
 
 // holds says whether an initializer within the graph holds these numbers.
@@ -250,82 +268,33 @@ func (f *fuser) holds(name string, values ...int64) bool {
 	return slices.Equal(castSlice[int64](t.Raw), values)
 }
 
-// gate finds what makes silu(gate)·other of the halves of a product.
-func (f *fuser) gate(result string, out int) (int, *modelonnx.Node) {
+// gate finds what makes act(gate)·other of the halves of a product.
+func (f *fuser) gate(result string, out int) (int, *modelonnx.Node, kernels.Gate) {
 	_, split := f.only(result, "Split")
 	if split == nil || out%2 != 0 || number(split, "axis", 0) != 1 || number(split, "num_outputs", 0) != 2 || input(split, 1) != "" || len(split.Outputs) != 2 {
-		return 0, nil
+		return 0, nil, kernels.NoGate
 	}
-	_, silu := f.only(split.Outputs[0], "QuickGelu")
-	if silu == nil || fraction(silu, "alpha", 1.702) != 1 {
-		return 0, nil
+	act, kind := f.activation(split.Outputs[0])
+	if act == nil {
+		return 0, nil, kernels.NoGate
 	}
-	i, mul := f.only(silu.Outputs[0], "Mul")
+	i, mul := f.only(act.Outputs[0], "Mul")
 	j, other := f.only(split.Outputs[1], "Mul")
 	if mul == nil || other == nil || i != j {
-		return 0, nil
+		return 0, nil, kernels.NoGate
 	}
-	return i, mul
+	return i, mul, kind
 }
 
-// unknownAttribute says whether attention does not look at an attribute of a GroupQueryAttention.
-func unknownAttribute(a modelonnx.Attribute) bool {
-	switch a.Name {
-	case "num_heads", "kv_num_heads", "do_rotary", "rotary_interleaved", "local_window_size", "smooth_softmax":
-		return a.Kind != modelonnx.KindInt
-	case "scale", "softcap":
-		return a.Kind != modelonnx.KindFloat
+// activation is the node that alone reads a value, if it is an activation that the kernels know.
+func (f *fuser) activation(value string) (*modelonnx.Node, kernels.Gate) {
+	if _, silu := f.only(value, "QuickGelu"); silu != nil && fraction(silu, "alpha", 1.702) == 1 {
+		return silu, kernels.SiLU
 	}
-	return true
-}
-
-// turnsWhole says whether a table in the data file holds an angle for each pair of a head's values.
-func (f *fuser) turnsWhole(table string) bool {
-	t := f.initializers[table]
-	return t != nil && t.Type == modelonnx.Float && t.External != nil && len(t.Dims) == 2 && t.Dims[1] == int64(f.about.HeadSize/2)
-}
-
-// attention replaces a GroupQueryAttention.
-func (f *fuser) attention(n *modelonnx.Node) error {
-	const keys, values, pastKey, cosines, sines = 1, 2, 3, 7, 8
-	layer := -1
-	for i := range f.about.Layers {
-		if input(n, pastKey) == fmt.Sprintf(f.about.PastKey, i) {
-			layer = i
-		}
+	if _, gelu := f.only(value, "Gelu"); gelu != nil && text(gelu, "approximate") == "tanh" {
+		return gelu, kernels.GELUTanh
 	}
-	heads, scale := int(number(n, "num_heads", 0)), fraction(n, "scale", 0)
-	switch {
-	case layer < 0 || f.fused.layers[layer] != nil:
-		return &unfusable{"attention " + n.Name + " is not of a layer of its own"}
-	case input(n, keys) != "" || input(n, values) != "" || number(n, "do_rotary", 0) != 1 || number(n, "rotary_interleaved", 0) != 0 ||
-		number(n, "local_window_size", -1) != -1 || fraction(n, "softcap", 0) != 0 || number(n, "smooth_softmax", 0) != 0 || scale <= 0:
-		return &unfusable{"attention " + n.Name + " is of another kind"}
-	case !f.turnsWhole(input(n, cosines)) || !f.turnsWhole(input(n, sines)):
-		return &unfusable{"attention " + n.Name + " turns a part of each head"}
-	case slices.ContainsFunc(n.Attributes, unknownAttribute):
-		return &unfusable{"attention " + n.Name + " has attributes that are not known"}
-	case len(n.Inputs) > sines+1 && strings.Join(n.Inputs[sines+1:], "") != "":
-		return &unfusable{"attention " + n.Name + " has inputs that are not known"}
-	case int(number(n, "kv_num_heads", 0)) != f.about.KVHeads || heads < 1 || heads > kernels.MaxSide || heads%f.about.KVHeads != 0 ||
-		(heads+2*f.about.KVHeads)*f.about.HeadSize > kernels.MaxSide:
-		return &unfusable{"attention " + n.Name + " has other heads than its cache"}
-	case f.fused.heads != 0 && (f.fused.heads != heads || f.fused.scale != scale || f.fused.cosines != input(n, cosines) || f.fused.sines != input(n, sines)):
-		return &unfusable{"its layers' attention differs"}
-	}
-	rows := f.of(n.Inputs[0], "Reshape")
-	at, flat := f.only(n.Outputs[0], "Reshape")
-	if rows == nil || f.ranks[input(rows, 0)] != 2 || flat == nil || !f.holds(input(flat, 1), -1, int64(heads*f.about.HeadSize)) {
-		return &unfusable{"attention " + n.Name + " stands between other nodes"}
-	}
-	f.fused.heads, f.fused.scale = heads, scale
-	f.fused.cosines, f.fused.sines = input(n, cosines), input(n, sines)
-	node := &modelonnx.Node{
-		Name: n.Name, Domain: kernels.Domain, Op: kernels.SlotAttention, Inputs: rows.Inputs[:1], Outputs: flat.Outputs,
-	}
-	f.fused.layers[layer] = node
-	f.replaced[at] = node
-	return nil
+	return nil, kernels.NoGate
 }
 
 // finish makes the model of what is left.
@@ -356,19 +325,28 @@ func (f *fuser) finish(m *modelonnx.Model) {
 	g.Inputs = slices.DeleteFunc(slices.Clone(g.Inputs), func(v modelonnx.Value) bool { return !needed[v.Name] })
 	g.Initializers = slices.DeleteFunc(slices.Clone(g.Initializers), func(t modelonnx.Tensor) bool { return !needed[t.Name] })
 	f.fused.model = &fused
+	f.fused.decoder = f.decode()
 }
 
-// bytes is the graph for a session: its nodes work on the matrices, in the order of the products, and on the state.
-func (f *fusedGraph) bytes(matrices []int64, state int64) []byte {
+// bytes is the graph for a session: its nodes work on the matrices, in the order of the products, on the program, if there is
+// one, and on the state.
+func (f *fusedGraph) bytes(matrices []int64, program, state int64) []byte {
 	of := map[string][]modelonnx.Attribute{}
-	shared := modelonnx.Attribute{Name: "state", Kind: modelonnx.KindInt, Int: state}
-	for i, p := range f.products {
-		of[p.node.Outputs[0]] = []modelonnx.Attribute{shared, {Name: "matrix", Kind: modelonnx.KindInt, Int: matrices[i]}}
+	address := func(name string, of int64) modelonnx.Attribute {
+		return modelonnx.Attribute{Name: name, Kind: modelonnx.KindInt, Int: of}
 	}
-	for i, n := range f.layers {
-		of[n.Outputs[0]] = []modelonnx.Attribute{shared, modelonnx.Int("layer", i)}
+	shared := address("state", state)
+	for i, p := range f.products {
+		of[p.node.Outputs[0]] = []modelonnx.Attribute{shared, address("matrix", matrices[i])}
+	}
+	for i, a := range f.layers {
+		of[a.node.Outputs[0]] = []modelonnx.Attribute{shared, modelonnx.Int("layer", i)}
 	}
 	m := *f.model
+	if f.decoder != nil {
+		m.Graph.Nodes, m.Graph.Initializers = f.decoder.nodes, f.decoder.initializers
+		of[f.decoder.node.Outputs[0]] = []modelonnx.Attribute{shared, address("program", program)}
+	}
 	m.Graph.Nodes = slices.Clone(m.Graph.Nodes)
 	for i := range m.Graph.Nodes {
 		if n := &m.Graph.Nodes[i]; n.Domain == kernels.Domain {

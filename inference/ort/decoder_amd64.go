@@ -1,0 +1,274 @@
+package ort
+
+import (
+	"slices"
+
+	modelonnx "github.com/sluiceml/sluice/inference/model/onnx"
+	"github.com/sluiceml/sluice/inference/ort/kernels"
+)
+
+// decoder is what lies between a fused graph's embeddings and its logits, or its hidden states where it gives these too, as one
+// node. Nodes of their own cost a step of
+// one row a third of its time: each is called, given memory and waited for by all threads.
+type decoder struct {
+	nodes        []modelonnx.Node // of the graph, the one among them
+	node         *modelonnx.Node
+	initializers []modelonnx.Tensor // that the nodes read
+
+	in, out int
+	widths  []int // of buffers
+	actions []decoderAction
+}
+
+// decoderAction is an action of a program, but for what it reads of the model.
+type decoderAction struct {
+	action  kernels.Action
+	weight  string // initializer of a norm
+	product int    // of the graph's, of a multiplication
+}
+
+// decoded is a value within a decoder.
+type decoded struct {
+	width  int
+	wanted bool // its rows are those of the tokens that are wanted
+	buffer int
+}
+
+// decode makes one node of all nodes from the first that has a norm's weight on, as far as it knows them. nil if that leaves out
+// some layer, or if more than one result is read by what is left.
+func (f *fuser) decode() *decoder {
+	g := &f.fused.model.Graph
+	first := slices.IndexFunc(g.Nodes, func(n modelonnx.Node) bool { return is(&n, "SimplifiedLayerNormalization") })
+	if first < 0 {
+		return nil
+	}
+	width := f.normWidth(input(&g.Nodes[first], 1))
+	t := &translation{fuser: f, values: map[string]*decoded{input(&g.Nodes[first], 0): {width: width, buffer: kernels.InputBuffer}}, used: map[string]int{}}
+	end := first
+	for ; end < len(g.Nodes) && t.knows(&g.Nodes[end]); end++ {
+		for _, name := range g.Nodes[end].Inputs {
+			t.used[name] = end
+		}
+	}
+	out := liveOut(g, first, end)
+	if v := t.values[out]; width == 0 || t.layers != len(f.fused.layers) || v == nil || !v.wanted {
+		return nil
+	}
+	d := &decoder{in: width, out: t.values[out].width}
+	t.values[out].buffer = kernels.OutputBuffer
+	for i := first; i < end; i++ {
+		t.translate(d, i, &g.Nodes[i])
+	}
+	d.nodes = slices.Concat(g.Nodes[:first], []modelonnx.Node{{
+		Name: "decoder", Domain: kernels.Domain, Op: kernels.Decoder,
+		Inputs: []string{input(&g.Nodes[first], 0), f.about.LogitsIndices}, Outputs: []string{out},
+	}}, g.Nodes[end:])
+	d.node = &d.nodes[first]
+	needed := map[string]bool{}
+	for i := range d.nodes {
+		for _, name := range d.nodes[i].Inputs {
+			needed[name] = true
+		}
+	}
+	d.initializers = slices.DeleteFunc(slices.Clone(g.Initializers), func(t modelonnx.Tensor) bool { return !needed[t.Name] })
+	return d
+}
+
+// liveOut is the value that nodes from first to before end make and that is read elsewhere, "" unless it is one.
+func liveOut(g *modelonnx.Graph, first, end int) string {
+	outside := map[string]bool{}
+	for i := range g.Nodes {
+		for _, name := range g.Nodes[i].Inputs {
+			outside[name] = outside[name] || i < first || i >= end
+		}
+	}
+	for _, o := range g.Outputs {
+		outside[o.Name] = true
+	}
+	found := ""
+	for i := first; i < end; i++ {
+		for _, name := range g.Nodes[i].Outputs {
+			if !outside[name] || name == "" {
+				continue
+			}
+			if found != "" {
+				return ""
+			}
+			found = name
+		}
+	}
+	return found
+}
+
+// translation makes a decoder's actions.
+type translation struct {
+	*fuser
+	values map[string]*decoded
+	used   map[string]int // the last node that reads a value
+	layers int
+	free   []freeBuffer
+}
+
+// freeBuffer is a buffer that nothing reads any more.
+type freeBuffer struct {
+	buffer, width int
+	wanted        bool
+}
+
+// normWidth is the length of a norm's weight in the data file, 0 if it is none.
+func (f *fuser) normWidth(name string) int {
+	t := f.initializers[name]
+	if t == nil || len(t.Dims) != 1 || t.Dims[0] < 1 || t.Dims[0] > kernels.MaxSide || t.Dims[0]%kernels.RowUnit != 0 || !f.lies(name, modelonnx.Float, t.Dims[0]) {
+		return 0
+	}
+	return int(t.Dims[0])
+}
+
+// unknownOfNorm says whether a norm has an attribute that decoders do not look at.
+func unknownOfNorm(a modelonnx.Attribute) bool {
+	switch a.Name {
+	case "epsilon":
+		return a.Kind != modelonnx.KindFloat
+	case "axis":
+		return a.Kind != modelonnx.KindInt || a.Int != -1
+	case "stash_type":
+		return a.Kind != modelonnx.KindInt || a.Int != 1
+	}
+	return true
+}
+
+// knows says whether a node can be an action, and notes what it makes.
+func (t *translation) knows(n *modelonnx.Node) bool {
+	x := t.values[input(n, 0)]
+	if x == nil {
+		return false
+	}
+	makes := func(i, width int, wanted bool) bool {
+		if i < len(n.Outputs) && n.Outputs[i] != "" {
+			t.values[n.Outputs[i]] = &decoded{width: width, wanted: wanted}
+		}
+		return true
+	}
+	alike := func(i int) bool {
+		y := t.values[input(n, i)]
+		return y != nil && y.width == x.width && y.wanted == x.wanted
+	}
+	switch {
+	case is(n, "SimplifiedLayerNormalization"):
+		return len(n.Inputs) == 2 && len(n.Outputs) == 1 && t.normWidth(n.Inputs[1]) == x.width &&
+			!slices.ContainsFunc(n.Attributes, unknownOfNorm) && makes(0, x.width, x.wanted)
+	case is(n, "SkipSimplifiedLayerNormalization"):
+		const sum = 3
+		return len(n.Inputs) == 3 && alike(1) && t.normWidth(n.Inputs[2]) == x.width && !slices.ContainsFunc(n.Attributes, unknownOfNorm) &&
+			!slices.ContainsFunc(n.Outputs[1:min(sum, len(n.Outputs))], func(name string) bool { return name != "" }) &&
+			makes(0, x.width, x.wanted) && makes(sum, x.width, x.wanted)
+	case is(n, "Add"):
+		return alike(1) && makes(0, x.width, x.wanted)
+	case is(n, "Gather"):
+		return !x.wanted && input(n, 1) == t.about.LogitsIndices && number(n, "axis", 0) == 0 && makes(0, x.width, true)
+	case is(n, kernels.BlockMatMul):
+		p := &t.fused.products[t.product(n)]
+		width := p.out
+		if p.gate != kernels.NoGate {
+			width /= 2
+		}
+		return p.in == x.width && makes(0, width, x.wanted)
+	case is(n, kernels.SlotAttention):
+		t.layers++
+		queries := t.fused.heads * t.about.HeadSize
+		return !x.wanted && x.width == queries+2*t.about.KVHeads*t.about.HeadSize && makes(0, queries, false)
+	}
+	return false
+}
+
+// product is the place of a node's product among the graph's.
+func (t *translation) product(n *modelonnx.Node) int {
+	return slices.IndexFunc(t.fused.products, func(p fusedProduct) bool { return p.node.Outputs[0] == n.Outputs[0] })
+}
+
+// translate adds a node's action. Actions that read no other row than they write may write over what they read.
+func (t *translation) translate(d *decoder, at int, n *modelonnx.Node) {
+	x := t.values[n.Inputs[0]]
+	of := func(i int) int { return t.values[n.Inputs[i]].buffer }
+	makes := func(i int) int {
+		if i >= len(n.Outputs) || n.Outputs[i] == "" {
+			return kernels.NoBuffer
+		}
+		v := t.values[n.Outputs[i]]
+		if v.buffer == kernels.InputBuffer {
+			v.buffer = t.allocate(d, v)
+		}
+		return v.buffer
+	}
+	var a decoderAction
+	switch {
+	case is(n, "SimplifiedLayerNormalization"):
+		t.release(at, n)
+		a.weight = n.Inputs[1]
+		a.action = kernels.Norm{Wanted: x.wanted, X: x.buffer, Branch: kernels.NoBuffer, Sum: kernels.NoBuffer, Y: makes(0), Epsilon: fraction(n, "epsilon", defaultEpsilon)}
+	case is(n, "SkipSimplifiedLayerNormalization"):
+		t.release(at, n)
+		a.weight = n.Inputs[2]
+		a.action = kernels.Norm{Wanted: x.wanted, X: x.buffer, Branch: of(1), Sum: makes(3), Y: makes(0), Epsilon: fraction(n, "epsilon", defaultSkipEpsilon)}
+	case is(n, "Add"):
+		t.release(at, n)
+		a.action = kernels.Add{Wanted: x.wanted, X: x.buffer, Branch: of(1), Y: makes(0), Width: x.width}
+	case is(n, "Gather"):
+		a.action = kernels.Select{X: x.buffer, Y: makes(0), Width: x.width}
+		t.release(at, n)
+	case is(n, kernels.BlockMatMul):
+		a.product = t.product(n)
+		a.action = kernels.Multiply{Wanted: x.wanted, X: x.buffer, Y: makes(0)}
+		t.release(at, n)
+	default:
+		layer := slices.IndexFunc(t.fused.layers, func(a fusedAttention) bool { return a.node.Outputs[0] == n.Outputs[0] })
+		a.action = kernels.Attend{X: x.buffer, Y: makes(0), Layer: layer}
+		t.release(at, n)
+	}
+	d.actions = append(d.actions, a)
+}
+
+// What norms without an epsilon have, by the definitions of their operators.
+const (
+	defaultEpsilon     = 1e-5
+	defaultSkipEpsilon = 1e-12
+)
+
+// allocate gives a value a buffer: one of its width and of its kind of rows, as the actions of a program want it.
+func (t *translation) allocate(d *decoder, v *decoded) int {
+	for i, b := range t.free {
+		if b.width == v.width && b.wanted == v.wanted {
+			t.free = slices.Delete(t.free, i, i+1)
+			return b.buffer
+		}
+	}
+	d.widths = append(d.widths, v.width)
+	return kernels.OwnBuffer + len(d.widths) - 1
+}
+
+// release frees the buffers of what a node is the last to read.
+func (t *translation) release(at int, n *modelonnx.Node) {
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(n.Inputs))) {
+		if v := t.values[name]; v != nil && v.buffer >= kernels.OwnBuffer && t.used[name] == at {
+			t.free = append(t.free, freeBuffer{v.buffer, v.width, v.wanted})
+		}
+	}
+}
+
+// program is the decoder's program, on the model's matrices and what lies in its data file.
+func (d *decoder) program(matrices []*kernels.Matrix, file map[string][]byte) *kernels.Program {
+	actions := make([]kernels.Action, len(d.actions))
+	for i, a := range d.actions {
+		switch action := a.action.(type) {
+		case kernels.Norm:
+			action.Weight = castSlice[float32](file[a.weight])
+			actions[i] = action
+		case kernels.Multiply:
+			action.Matrix = matrices[a.product]
+			actions[i] = action
+		default:
+			actions[i] = action
+		}
+	}
+	return kernels.NewProgram(d.in, d.out, d.widths, actions)
+}

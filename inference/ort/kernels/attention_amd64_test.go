@@ -1,0 +1,150 @@
+package kernels
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"testing"
+)
+
+// attended is a layer's attention in a test.
+type attended struct {
+	heads, kvHeads, size, length int
+	pairs, window                int
+	cap                          float32
+	cosines, sines               []float32
+}
+
+// newAttended has random angles.
+func newAttended(rng *rand.Rand, heads, kvHeads, size, length int) attended {
+	c := attended{heads: heads, kvHeads: kvHeads, size: size, length: length, pairs: size / 2}
+	c.cosines, c.sines = make([]float32, length*c.pairs), make([]float32, length*c.pairs)
+	for i := range c.cosines {
+		angle := 2 * math.Pi * rng.Float64()
+		c.cosines[i], c.sines[i] = float32(math.Cos(angle)), float32(math.Sin(angle))
+	}
+	return c
+}
+
+// state is a state of one layer, two slots and three threads.
+func (c attended) state(tb testing.TB) *State {
+	maxLength := (c.length + PositionUnit - 1) / PositionUnit * PositionUnit
+	s := newState(tb, StateConfig{
+		Layers: []Layer{{Cosines: c.cosines, Sines: c.sines, Pairs: c.pairs, Scale: 0.125, Cap: c.cap, Window: c.window}},
+		Heads:  c.heads, KVHeads: c.kvHeads, HeadSize: c.size, MaxLength: maxLength, MaxTokens: 2 * c.length, MaxIn: BlockLength, Threads: 3,
+	})
+	keys, values := make([]uint16, 2*c.kvHeads*maxLength*c.size), make([]uint16, 2*c.kvHeads*maxLength*c.size)
+	for i := range keys {
+		keys[i], values[i] = 0x7e00, 0x7e00 // no numbers, until they are written
+	}
+	s.SetLayer(0, keys, values)
+	tb.Cleanup(func() { runtime.KeepAlive([]any{c, keys, values}) }) // the state has only their addresses
+	return s
+}
+
+// TestAttend compares attention with float64 for heads of several sizes, windows and soft caps, and every cut of a sequence
+// into runs with the whole, bit by bit: with its keys divided between threads and without.
+func TestAttend(t *testing.T) {
+	if !Supported() {
+		t.Skip("this processor has no AVX-512 VNNI")
+	}
+	rng := rand.New(rand.NewPCG(5, 6))
+	cases := []attended{
+		newAttended(rng, 9, 3, 64, 400), newAttended(rng, 4, 4, 16, 70), newAttended(rng, 8, 1, 128, 290), newAttended(rng, 2, 1, 96, 129),
+		newAttended(rng, 7, 1, 32, 33), newAttended(rng, 2, 2, 256, 20),
+	}
+	for _, window := range []int{1, 16, 100, 128, 200} {
+		c := newAttended(rng, 4, 2, 32, 350)
+		c.window, c.cap = window, float32(window%3)
+		cases = append(cases, c)
+	}
+	part := newAttended(rng, 4, 2, 64, 40)
+	part.pairs = 8
+	cases = append(cases, part)
+	plain := newAttended(rng, 4, 2, 32, 40)
+	plain.pairs = 0
+	cases = append(cases, plain)
+	for _, c := range cases {
+		name := fmt.Sprintf("%d heads, %d of keys, of %d values, %d turned, %d tokens, window %d, cap %v", c.heads, c.kvHeads, c.size, 2*c.pairs, c.length, c.window, c.cap)
+		t.Run(name, func(t *testing.T) {
+			s, width := c.state(t), (c.heads+2*c.kvHeads)*c.size
+			qkv := make([]float32, c.length*width)
+			for i := range qkv {
+				qkv[i] = 4 * (rng.Float32() - 0.5)
+			}
+			s.Reset()
+			s.AddRun(0, 0, c.length)
+			whole := s.attend(0, qkv)
+			for i, want := range c.exactly(qkv) {
+				if d := math.Abs(float64(whole[i]) - want); !(d < 4e-3) {
+					t.Fatalf("value %d is %v, want %v", i, whole[i], want)
+				}
+			}
+			// The same tokens in slot 1, in runs of random lengths, each beside a token of slot 0 that is decoded again.
+			for past := 0; past < c.length; {
+				n := min(1+rng.IntN(20), c.length-past)
+				s.Reset()
+				s.AddRun(0, c.length-1, 1)
+				s.AddRun(1, past, n)
+				step := append(slices.Clone(qkv[(c.length-1)*width:]), qkv[past*width:(past+n)*width]...)
+				got, row := s.attend(0, step), c.heads*c.size
+				if !slices.Equal(got[:row], whole[(c.length-1)*row:]) || !slices.Equal(got[row:], whole[past*row:(past+n)*row]) {
+					t.Errorf("%d tokens from %d on differ from the whole", n, past)
+				}
+				past += n
+			}
+		})
+	}
+}
+
+// exactly is causal attention in float64.
+func (c attended) exactly(qkv []float32) []float64 {
+	width := (c.heads + 2*c.kvHeads) * c.size
+	at := func(token, head, pairs int) []float64 {
+		x := qkv[token*width+head*c.size:][:c.size]
+		y := make([]float64, c.size)
+		for i := range y {
+			y[i] = float64(x[i])
+		}
+		for i := range pairs {
+			cos, sin := float64(c.cosines[token*pairs+i]), float64(c.sines[token*pairs+i])
+			a, b := y[i], y[i+pairs]
+			y[i], y[i+pairs] = a*cos-b*sin, b*cos+a*sin
+		}
+		return y
+	}
+	out := make([]float64, c.length*c.heads*c.size)
+	keys, values := make([][]float64, c.length*c.kvHeads), make([][]float64, c.length*c.kvHeads)
+	for i := range keys {
+		token, head := i/c.kvHeads, i%c.kvHeads
+		keys[i], values[i] = at(token, c.heads+head, c.pairs), at(token, c.heads+c.kvHeads+head, 0)
+	}
+	for t := range c.length {
+		first := 0
+		if c.window > 0 {
+			first = max(0, t+1-c.window)
+		}
+		for h := range c.heads {
+			kv := h / (c.heads / c.kvHeads)
+			query, scores, sum := at(t, h, c.pairs), make([]float64, t+1), 0.0
+			for j := first; j <= t; j++ {
+				for i, k := range keys[j*c.kvHeads+kv] {
+					scores[j] += 0.125 * query[i] * k
+				}
+				if c.cap > 0 {
+					scores[j] = float64(c.cap) * math.Tanh(scores[j]/float64(c.cap))
+				}
+				scores[j] = math.Exp(scores[j])
+				sum += scores[j]
+			}
+			for j := first; j <= t; j++ {
+				for i, v := range values[j*c.kvHeads+kv] {
+					out[(t*c.heads+h)*c.size+i] += scores[j] / sum * v
+				}
+			}
+		}
+	}
+	return out
+}

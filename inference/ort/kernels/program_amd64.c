@@ -1,0 +1,157 @@
+// Programs: what lies between a model's embeddings and its logits, action by action.
+//
+// Actions that make a row from the same row of others need not wait for each other. Of many rows, a thread takes its own
+// through all of them up to the next attention, each product with all weights: what it makes stays in its cache. Of few rows,
+// it takes its own tiles of a product through all rows: then each of the weights is read by one thread only.
+#include "kernels.h"
+#include "team_amd64.h"
+#include "vector.h"
+
+enum {
+	divided_rows = 8, // of a thread; from these on, rows are divided. Each thread reads all weights for that
+	part_rows = 128,  // at most, of a part
+	large = 1 << 22,  // multiplications of a product that is worth several parts for each thread
+};
+
+// One run of a program.
+typedef struct {
+	const program *p;
+	const state *s;
+	const float *x;
+	float *y;
+	const int64_t *index;
+	int tokens, wanted, divided;
+} call;
+
+static const float *from_buffer(const call *c, int buffer) { return buffer == buffer_input ? c->x : buffer == buffer_output ? c->y : c->s->buffers[buffer]; }
+
+static float *to_buffer(const call *c, int buffer) { return buffer == buffer_output ? c->y : c->s->buffers[buffer]; }
+
+static attention attention_of(const call *c, const action *a) {
+	return (attention){.s = c->s, .of = &c->s->layers[a->layer], .qkv = from_buffer(c, a->x), .y = a->y < 0 ? NULL : to_buffer(c, a->y)};
+}
+
+// norm writes x/sqrt(mean(x²) + epsilon)·weight, of x plus a branch if there is one.
+VECTOR static void norm(const action *a, const float *x, const float *branch, float *sum, float *y) {
+	__m512 square = _mm512_setzero_ps();
+	for (int i = 0; i < a->width; i += 16) {
+		__m512 v = _mm512_loadu_ps(x + i);
+		if (branch) v = _mm512_add_ps(v, _mm512_loadu_ps(branch + i));
+		if (sum) _mm512_storeu_ps(sum + i, v);
+		square = _mm512_fmadd_ps(v, v, square);
+		_mm512_storeu_ps(y + i, v);
+	}
+	const float mean = _mm512_reduce_add_ps(square) / (float)a->width + a->epsilon;
+	const __m512 scale = _mm512_div_ps(_mm512_set1_ps(1), _mm512_sqrt_ps(_mm512_set1_ps(mean)));
+	for (int i = 0; i < a->width; i += 16) {
+		_mm512_storeu_ps(y + i, _mm512_mul_ps(_mm512_mul_ps(_mm512_loadu_ps(y + i), scale), _mm512_loadu_ps(a->weight + i)));
+	}
+}
+
+VECTOR static void add(const float *x, const float *branch, float *y, size_t n) {
+	for (size_t i = 0; i < n; i += 16) _mm512_storeu_ps(y + i, _mm512_add_ps(_mm512_loadu_ps(x + i), _mm512_loadu_ps(branch + i)));
+}
+
+// act does an action for rows from first to end-1.
+VECTOR static void act(const call *c, const action *a, int first, int end) {
+	const size_t at = (size_t)first * a->width, n = (size_t)(end - first) * a->width;
+	switch (a->kind) {
+	case do_norm:
+		for (size_t r = at; r < at + n; r += a->width) {
+			norm(a, from_buffer(c, a->x) + r, a->branch < 0 ? NULL : from_buffer(c, a->branch) + r,
+			     a->sum < 0 ? NULL : to_buffer(c, a->sum) + r, to_buffer(c, a->y) + r);
+		}
+		break;
+	case do_add: add(from_buffer(c, a->x) + at, from_buffer(c, a->branch) + at, to_buffer(c, a->y) + at, n); break;
+	case do_select:
+		for (size_t r = first; r < (size_t)end; r++) {
+			const float *x = from_buffer(c, a->x) + c->index[r] * a->width;
+			float *y = to_buffer(c, a->y) + r * a->width;
+			for (int i = 0; i < a->width; i += 16) _mm512_storeu_ps(y + i, _mm512_loadu_ps(x + i));
+		}
+		break;
+	case do_round: sluice_round(a->matrix, c->s, from_buffer(c, a->x), first, end); break;
+	case do_multiply: sluice_multiply(a->matrix, c->s, to_buffer(c, a->y), first, end, 0, sluice_tile_count(a->matrix)); break;
+	case do_store: {
+		const attention of = attention_of(c, a);
+		sluice_store(&of, first, end);
+		break;
+	}
+	case do_merge: {
+		const attention of = attention_of(c, a);
+		if (c->divided) sluice_merge(&of, first, end);
+		break;
+	}
+	}
+}
+
+// run_part does one part of a phase.
+static void run_part(const void *context, const phase *p, int part) {
+	const call *c = context;
+	const action *a = &c->p->actions[p->from];
+	if (p->by == by_rows) {
+		const int units = (p->rows + p->unit - 1) / p->unit;
+		const int first = (int)((int64_t)units * part / p->parts) * p->unit, last = (int)((int64_t)units * (part + 1) / p->parts) * p->unit;
+		const int end = last < p->rows ? last : p->rows;
+		for (int i = p->from; i < p->to; i++, a++) act(c, a, first, end);
+	} else if (p->by == by_tiles) {
+		const int64_t tiles = sluice_tile_count(a->matrix);
+		sluice_multiply(a->matrix, c->s, to_buffer(c, a->y), 0, p->rows, tiles * part / p->parts, tiles * (part + 1) / p->parts);
+	} else {
+		const attention of = attention_of(c, a);
+		sluice_attend(&of, c->divided, (int64_t)p->items * part / p->parts, (int64_t)p->items * (part + 1) / p->parts);
+	}
+}
+
+static int least(int64_t a, int64_t b) { return (int)(a < b ? a : b); }
+
+// plan divides a program into phases. It gives their number.
+static int plan(const call *c, phase *phases) {
+	const int threads = c->s->threads, count = c->p->actions_count;
+	int n = 0;
+	phase *open = NULL; // of rows, to which actions are added
+	for (int i = 0; i < count; i++) {
+		const action *a = &c->p->actions[i];
+		const int rows = a->wanted ? c->wanted : c->tokens, many = threads > 1 && rows >= divided_rows * threads;
+		if (rows == 0) continue;
+		if (a->kind == do_attend) {
+			const size_t items = sluice_attention_items(c->s, &c->s->layers[a->layer], c->divided);
+			// Parts enough for the threads to end together, though some items see more than others.
+			phases[n++] = (phase){.by = by_items, .from = i, .to = i + 1, .items = (int)items, .parts = least(items, 16 * (int64_t)threads)};
+			open = NULL;
+		} else if (a->kind == do_multiply && !many) {
+			const int64_t work = (int64_t)a->matrix->in * a->matrix->out * rows, tiles = sluice_tile_count(a->matrix);
+			phases[n++] = (phase){.by = by_tiles, .from = i, .to = i + 1, .rows = rows, .parts = least(tiles, threads * (work < large ? 1 : 4))};
+			open = NULL;
+		} else if (open && c->p->actions[open->from].wanted == a->wanted) {
+			open->to = i + 1;
+		} else {
+			open = &phases[n++];
+			*open = (phase){.by = by_rows, .from = i, .to = i + 1, .rows = rows, .unit = many ? divided_rows : 1};
+			open->parts = many ? threads * ((rows + threads * part_rows - 1) / (threads * part_rows)) : least(rows, threads);
+		}
+	}
+	return n;
+}
+
+void sluice_run(const program *p, const state *s, const float *x, float *y, const int64_t *index, int tokens, int wanted, const parallel *by) {
+	call c = {.p = p, .s = s, .x = x, .y = y, .index = index, .tokens = tokens, .wanted = wanted};
+	if (tokens == 0) return;
+	c.divided = sluice_attention_divided(s, tokens);
+	work w = {.phases = s->phases, .counters = s->counters, .threads = s->threads, .run = run_part, .context = &c};
+	w.count = plan(&c, s->phases);
+	sluice_work(&w, by);
+}
+
+int sluice_product_actions(const matrix *m, action *a) {
+	a[0] = (action){.kind = do_round, .x = buffer_input, .branch = -1, .sum = -1, .y = -1, .width = m->in, .matrix = m};
+	a[1] = (action){.kind = do_multiply, .x = -1, .branch = -1, .sum = -1, .y = buffer_output, .width = m->in, .matrix = m};
+	return 2;
+}
+
+int sluice_attention_actions(int layer, action *a) {
+	a[0] = (action){.kind = do_store, .x = buffer_input, .branch = -1, .sum = -1, .y = -1, .layer = layer};
+	a[1] = (action){.kind = do_attend, .x = buffer_input, .branch = -1, .sum = -1, .y = buffer_output, .layer = layer};
+	a[2] = (action){.kind = do_merge, .x = buffer_input, .branch = -1, .sum = -1, .y = buffer_output, .layer = layer};
+	return 3;
+}

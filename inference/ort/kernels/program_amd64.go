@@ -1,0 +1,133 @@
+package kernels
+
+/*
+#include <stdlib.h>
+#include "kernels.h"
+*/
+import "C"
+
+import (
+	"slices"
+	"unsafe"
+)
+
+// The buffers that the operator's caller has: its input and its output. A program's own follow.
+const (
+	InputBuffer  = C.buffer_input
+	OutputBuffer = C.buffer_output
+	OwnBuffer    = C.buffer_own
+	NoBuffer     = -1
+)
+
+// Action is a step of a program: one of [Norm], [Add], [Select], [Multiply] and [Attend]. It reads and writes buffers by
+// number, whose rows are those of all tokens or, of an action that is Wanted, of the tokens that are wanted.
+//
+// Rows are worked on in any order, and some may be several actions ahead of others: a buffer may be written again only with
+// rows of the same width, and those of all tokens and those that are wanted must not share one.
+type Action interface{ add(p *Program) }
+
+// Norm makes Y the RMS norm of X: x/sqrt(mean(x²) + Epsilon)·Weight. With a Branch it is the norm of X + Branch, which goes
+// to Sum unless that is NoBuffer. Weight lies outside Go's heap, and outlives the program.
+type Norm struct {
+	Wanted            bool
+	X, Branch, Sum, Y int
+	Weight            []float32
+	Epsilon           float32
+}
+
+// Add makes Y the sum of X and Branch.
+type Add struct {
+	Wanted       bool
+	X, Branch, Y int
+	Width        int
+}
+
+// Select makes Y the wanted rows of X, which has those of all tokens.
+type Select struct{ X, Y, Width int }
+
+// Multiply makes Y the product of X with a matrix, which outlives the program.
+type Multiply struct {
+	Wanted bool
+	X, Y   int
+	Matrix *Matrix
+}
+
+// Attend makes Y a layer's attention, of queries, keys and values in X.
+type Attend struct{ X, Y, Layer int }
+
+// Program is what the operator Decoder does. It is read only and may be shared.
+type Program struct {
+	c       *C.program
+	actions []C.action
+	widths  []int // of its own buffers
+}
+
+// NewProgram makes a program, which the caller closes: from [tokens, in] to [tokens that are wanted, out], with buffers of
+// its own of some widths. All widths of rows are multiples of RowUnit.
+func NewProgram(in, out int, widths []int, actions []Action) *Program {
+	p := &Program{widths: slices.Clone(widths)}
+	for _, a := range actions {
+		a.add(p)
+	}
+	// One block of C memory: the program and its actions.
+	p.c = (*C.program)(C.calloc(1, C.sizeof_program))
+	p.c.actions = (*C.action)(C.calloc(C.size_t(len(p.actions)), C.sizeof_action))
+	copy(unsafe.Slice(p.c.actions, len(p.actions)), p.actions)
+	p.c.in, p.c.out, p.c.actions_count = C.int(in), C.int(out), C.int(len(p.actions))
+	return p
+}
+
+// Address is the attribute "program" of nodes.
+func (p *Program) Address() int64 { return int64(uintptr(unsafe.Pointer(p.c))) }
+
+// Close frees the program. No session may use it any more.
+func (p *Program) Close() {
+	C.free(unsafe.Pointer(p.c.actions))
+	C.free(unsafe.Pointer(p.c))
+}
+
+func (n Norm) add(p *Program) {
+	p.actions = append(p.actions, C.action{
+		kind: C.do_norm, wanted: flag(n.Wanted), x: C.int(n.X), branch: C.int(n.Branch), sum: C.int(n.Sum), y: C.int(n.Y),
+		width: C.int(len(n.Weight)), weight: (*C.float)(&n.Weight[0]), epsilon: C.float(n.Epsilon),
+	})
+}
+
+func (a Add) add(p *Program) {
+	p.actions = append(p.actions, C.action{
+		kind: C.do_add, wanted: flag(a.Wanted), x: C.int(a.X), branch: C.int(a.Branch), sum: NoBuffer, y: C.int(a.Y), width: C.int(a.Width),
+	})
+}
+
+func (s Select) add(p *Program) {
+	p.actions = append(p.actions, C.action{
+		kind: C.do_select, wanted: 1, x: C.int(s.X), branch: NoBuffer, sum: NoBuffer, y: C.int(s.Y), width: C.int(s.Width),
+	})
+}
+
+func (m Multiply) add(p *Program) {
+	actions := make([]C.action, mostOwnActions)
+	actions = actions[:C.sluice_product_actions(m.Matrix.c, unsafe.SliceData(actions))]
+	for i := range actions {
+		a := &actions[i]
+		a.wanted = flag(m.Wanted)
+		if a.kind == C.do_round {
+			a.x = C.int(m.X)
+		} else {
+			a.y = C.int(m.Y)
+		}
+	}
+	p.actions = append(p.actions, actions...)
+}
+
+func (a Attend) add(p *Program) {
+	actions := make([]C.action, mostOwnActions)
+	actions = actions[:C.sluice_attention_actions(C.int(a.Layer), unsafe.SliceData(actions))]
+	for i := range actions {
+		actions[i].x = C.int(a.X)
+		if actions[i].y != NoBuffer {
+			actions[i].y = C.int(a.Y)
+		}
+	}
+	p.actions = append(p.actions, actions...)
+}

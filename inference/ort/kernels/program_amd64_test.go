@@ -1,0 +1,235 @@
+package kernels
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// testDecoder is a small model: two layers of attention and a gated product, and a head.
+type testDecoder struct {
+	attended
+	norms    [][]float32
+	matrices []*Matrix
+	program  *Program
+}
+
+const testHidden, testInner, testVocabulary, testEpsilon = 64, 96, 50, 1e-5
+
+// newTestDecoder makes a decoder of random weights. Layers have four matrices and two norms.
+func newTestDecoder(t *testing.T, rng *rand.Rand) *testDecoder {
+	t.Helper()
+	d := &testDecoder{attended: newAttended(rng, 4, 2, 16, 300)}
+	matrix := func(out, in int, gate Gate) {
+		w := randomWeights(rng, out, in, 4, true, false, gate, true)
+		for i := range w.Scales {
+			w.Scales[i], w.Offsets[i] = w.Scales[i]/32, w.Offsets[i]/8
+		}
+		d.matrices = append(d.matrices, pack(t, w))
+	}
+	norm := func() {
+		weight := make([]float32, testHidden)
+		for i := range weight {
+			weight[i] = 0.5 + rng.Float32()
+		}
+		d.norms = append(d.norms, weight)
+	}
+	for range 2 {
+		norm()
+		matrix((4+2*2)*16, testHidden, NoGate)
+		matrix(testHidden, 4*16, NoGate)
+		norm()
+		matrix(2*testInner, testHidden, SiLU)
+		matrix(testHidden, testInner, NoGate)
+	}
+	norm()
+	matrix(testVocabulary, testHidden, NoGate)
+	const normed, qkv, result, branch, sum, inner, wantedResult, wantedSum, wantedBranch, wantedNormed, wantedInner = OwnBuffer, OwnBuffer + 1,
+		OwnBuffer + 2, OwnBuffer + 3, OwnBuffer + 4, OwnBuffer + 5, OwnBuffer + 6, OwnBuffer + 7, OwnBuffer + 8, OwnBuffer + 9, OwnBuffer + 10
+	widths := []int{testHidden, (4 + 2*2) * 16, 4 * 16, testHidden, testHidden, testInner, 4 * 16, testHidden, testHidden, testHidden, testInner}
+	of := func(i, x, branch, sum, y int, wanted bool) Norm {
+		return Norm{Wanted: wanted, X: x, Branch: branch, Sum: sum, Y: y, Weight: d.norms[i], Epsilon: testEpsilon}
+	}
+	d.program = NewProgram(testHidden, testVocabulary, widths, []Action{
+		of(0, InputBuffer, NoBuffer, NoBuffer, normed, false),
+		Multiply{X: normed, Y: qkv, Matrix: d.matrices[0]},
+		Attend{X: qkv, Y: result, Layer: 0},
+		Multiply{X: result, Y: branch, Matrix: d.matrices[1]},
+		of(1, InputBuffer, branch, sum, normed, false),
+		Multiply{X: normed, Y: inner, Matrix: d.matrices[2]},
+		Multiply{X: inner, Y: branch, Matrix: d.matrices[3]},
+		Add{X: sum, Branch: branch, Y: sum, Width: testHidden},
+		of(2, sum, NoBuffer, NoBuffer, normed, false),
+		Multiply{X: normed, Y: qkv, Matrix: d.matrices[4]},
+		Attend{X: qkv, Y: result, Layer: 1},
+		Select{X: result, Y: wantedResult, Width: 4 * 16},
+		Select{X: sum, Y: wantedSum, Width: testHidden},
+		Multiply{Wanted: true, X: wantedResult, Y: wantedBranch, Matrix: d.matrices[5]},
+		of(3, wantedSum, wantedBranch, wantedSum, wantedNormed, true),
+		Multiply{Wanted: true, X: wantedNormed, Y: wantedInner, Matrix: d.matrices[6]},
+		Multiply{Wanted: true, X: wantedInner, Y: wantedBranch, Matrix: d.matrices[7]},
+		of(4, wantedSum, wantedBranch, NoBuffer, wantedNormed, true),
+		Multiply{Wanted: true, X: wantedNormed, Y: OutputBuffer, Matrix: d.matrices[8]},
+	})
+	t.Cleanup(d.program.Close)
+	return d
+}
+
+// state is a state for the decoder, of two slots.
+func (d *testDecoder) state(t *testing.T, threads int) *State {
+	t.Helper()
+	layer := Layer{Cosines: d.cosines, Sines: d.sines, Pairs: 8, Scale: 0.25}
+	length := (d.length + PositionUnit - 1) / PositionUnit * PositionUnit
+	s := newState(t, StateConfig{
+		Layers: []Layer{layer, layer}, Heads: 4, KVHeads: 2, HeadSize: 16, MaxLength: length,
+		MaxTokens: d.length + 1, MaxIn: testInner, Threads: threads, Program: d.program,
+	})
+	for i := range 2 {
+		memory := make([][]uint16, 2)
+		for j := range memory {
+			memory[j] = make([]uint16, 2*2*length*16)
+		}
+		s.SetLayer(i, memory[0], memory[1])
+		t.Cleanup(func() { clear(memory[0]) }) // the state has only its address
+	}
+	return s
+}
+
+// expected are the logits of a sequence of embeddings, action by action: norms in float64, and products and attention alone.
+func (d *testDecoder) expected(t *testing.T, x []float32) []float32 {
+	t.Helper()
+	tokens := len(x) / testHidden
+	s := d.state(t, 1)
+	s.Reset()
+	s.AddRun(0, 0, tokens)
+	add := func(a, b []float32) []float32 {
+		sum := slices.Clone(a)
+		for i, v := range b {
+			sum[i] += v
+		}
+		return sum
+	}
+	for layer := range 2 {
+		of := d.matrices[4*layer:]
+		qkv := s.multiply(of[0], normExactly(x, d.norms[2*layer]), tokens)
+		x = add(x, s.multiply(of[1], s.attend(layer, qkv), tokens))
+		inner := s.multiply(of[2], normExactly(x, d.norms[2*layer+1]), tokens)
+		x = add(x, s.multiply(of[3], inner, tokens))
+	}
+	return s.multiply(d.matrices[8], normExactly(x, d.norms[4]), tokens)
+}
+
+func normExactly(x, weight []float32) []float32 {
+	y := make([]float32, 0, len(x))
+	for row := range slices.Chunk(x, len(weight)) {
+		sum := 0.0
+		for _, v := range row {
+			sum += float64(v) * float64(v)
+		}
+		scale := 1 / math.Sqrt(sum/float64(len(weight))+testEpsilon)
+		for i, v := range row {
+			y = append(y, float32(float64(v)*scale*float64(weight[i])))
+		}
+	}
+	return y
+}
+
+// TestProgram compares a decoder's logits with those of its parts one by one, and, bit by bit, with themselves for every
+// number of threads and every cut of a sequence, beside others or alone.
+func TestProgram(t *testing.T) {
+	if !Supported() {
+		t.Skip("this processor has no AVX-512 VNNI")
+	}
+	rng := rand.New(rand.NewPCG(9, 10))
+	d := newTestDecoder(t, rng)
+	x := make([]float32, d.length*testHidden)
+	for i := range x {
+		x[i] = 2 * (rng.Float32() - 0.5)
+	}
+	want := d.expected(t, x)
+	var whole []float32
+	for threads := 1; threads <= 4; threads++ {
+		t.Run(fmt.Sprintf("%d threads", threads), func(t *testing.T) {
+			s := d.state(t, threads)
+			s.Reset()
+			s.AddRun(0, 0, d.length)
+			got := s.run(d.program, x, places(0, d.length))
+			if whole == nil {
+				whole = got
+				for i, v := range want {
+					if e := math.Abs(float64(v - got[i])); !(e < 0.05*(1+math.Abs(float64(v)))) {
+						t.Fatalf("value %d is %v, want %v", i, got[i], v)
+					}
+				}
+			}
+			if !slices.Equal(got, whole) {
+				t.Error("differs from one thread")
+			}
+			row := func(token int) []float32 { return whole[token*testVocabulary:][:testVocabulary] }
+			for past := 0; past < d.length; {
+				// A part of the sequence in slot 1, beside a token of slot 0: of some, only the last logits are wanted.
+				n := min(1+rng.IntN(12)*rng.IntN(8), d.length-past)
+				s.Reset()
+				s.AddRun(0, d.length-1, 1)
+				s.AddRun(1, past, n)
+				step := append(slices.Clone(x[(d.length-1)*testHidden:]), x[past*testHidden:(past+n)*testHidden]...)
+				wanted := places(0, n+1)
+				if past%2 == 0 {
+					wanted = []int64{0, int64(n)}
+				}
+				logits := s.run(d.program, step, wanted)
+				for i, place := range wanted {
+					token := d.length - 1
+					if place > 0 {
+						token = past + int(place) - 1
+					}
+					if !slices.Equal(logits[i*testVocabulary:][:testVocabulary], row(token)) {
+						t.Fatalf("%d tokens from %d on: the logits of token %d differ", n, past, token)
+					}
+				}
+				past += n
+			}
+			// None are wanted: keys and values are stored all the same.
+			s.Reset()
+			s.AddRun(1, 0, d.length)
+			if got := s.run(d.program, x, nil); len(got) != 0 {
+				t.Errorf("%d values that were not wanted", len(got))
+			}
+		})
+	}
+}
+
+// TestProgramManyThreads: threads that come late, or have nothing to do, do no harm.
+func TestProgramManyThreads(t *testing.T) {
+	if !Supported() {
+		t.Skip("this processor has no AVX-512 VNNI")
+	}
+	rng := rand.New(rand.NewPCG(11, 12))
+	d := newTestDecoder(t, rng)
+	x := make([]float32, 3*testHidden)
+	for i := range x {
+		x[i] = rng.Float32()
+	}
+	one, many := d.state(t, 1), d.state(t, 9)
+	for _, s := range []*State{one, many} {
+		s.Reset()
+		s.AddRun(0, 0, 3)
+	}
+	want := one.run(d.program, x, places(0, 3))
+	for range 200 {
+		if !slices.Equal(many.run(d.program, x, places(0, 3)), want) {
+			t.Fatal("differs from one thread")
+		}
+	}
+}
+
+// places are the numbers from first to before end.
+func places(first, end int) []int64 {
+	var all []int64
+	for i := first; i < end; i++ {
+		all = append(all, int64(i))
+	}
+	return all
+}

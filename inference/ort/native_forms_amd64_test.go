@@ -1,0 +1,143 @@
+package ort
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/sluiceml/sluice/inference/model"
+	"github.com/sluiceml/sluice/inference/model/builder"
+	modelonnx "github.com/sluiceml/sluice/inference/model/onnx"
+	"github.com/sluiceml/sluice/inference/runner"
+)
+
+// TestNativeAttention: windows and soft caps mean what they mean to ONNX Runtime's operator. One position more or less shows
+// in a window of three.
+func TestNativeAttention(t *testing.T) {
+	const layer = 12 // one of 30: with windows in all of them nothing is left of the model but noise
+	env := openEnvironment(t)
+	for name, attributes := range map[string][]modelonnx.Attribute{
+		"a window of 3":      {modelonnx.Int("local_window_size", 3)},
+		"a window of 40":     {modelonnx.Int("local_window_size", 40)},
+		"a soft cap":         {modelonnx.Real("softcap", 5)},
+		"a window and a cap": {modelonnx.Int("local_window_size", 30), modelonnx.Real("softcap", 20)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := realConfig(t)
+			m := readModel(t, config)
+			for i := range m.Graph.Nodes {
+				if n := &m.Graph.Nodes[i]; n.Op == "GroupQueryAttention" && input(n, 3) == fmt.Sprintf(config.Graph.PastKey, layer) {
+					n.Attributes = append(n.Attributes, attributes...)
+				}
+			}
+			config = writeModel(t, config, m)
+			s, _ := openNative(t, env, config)
+			config.NoKernels = true
+			plain := openSession(t, env, config)
+			tokens := benchmarkPrompt(config)[:64]
+			sum := 0.0
+			for past := 0; past < len(tokens); past += runner.MaxRows {
+				st := runner.Step{Chunks: []runner.Chunk{{Tokens: tokens[past : past+runner.MaxRows], Past: past, Rows: true}}}
+				got, want := step(t, s, st).Rows, step(t, plain, st).Rows
+				for i := range got {
+					sum += divergence(want[i], got[i])
+				}
+			}
+			if mean := sum / float64(len(tokens)); !(mean < 0.04) {
+				t.Errorf("a mean KL divergence of %v", mean)
+			}
+		})
+	}
+}
+
+// TestNodeByNode: a graph that is not one node gives the logits that it gives as one, but for how norms round.
+func TestNodeByNode(t *testing.T) {
+	config := realConfig(t)
+	env := openEnvironment(t)
+	whole, _ := openNative(t, env, config)
+	w, err := env.ShareWeights(config.Model, config.Graph)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	for i := range w.graph.Graph.Nodes { // which decoders do not know
+		if n := &w.graph.Graph.Nodes[i]; n.Op == "SkipSimplifiedLayerNormalization" {
+			n.Outputs[1] = "mean" + n.Name
+			break
+		}
+	}
+	config.Weights = w
+	nodes, n := openNative(t, env, config)
+	if n.packed.program != nil {
+		t.Fatal("the graph is one node")
+	}
+	st := runner.Step{Chunks: []runner.Chunk{{Tokens: benchmarkPrompt(config)[:runner.MaxRows], Rows: true}}}
+	got, want := step(t, nodes, st).Rows, step(t, whole, st).Rows
+	for i := range got {
+		if d := divergence(want[i], got[i]); !(d < 0.05) {
+			t.Errorf("row %d: a KL divergence of %v", i, d)
+		}
+	}
+}
+
+// TestNativeBlocks: weights in blocks of other lengths than 32 run on the kernels, and mean what they mean to ONNX Runtime's
+// operator.
+func TestNativeBlocks(t *testing.T) {
+	env := openEnvironment(t)
+	for _, options := range []builder.Options{
+		{Quantize: builder.FormInt4, BlockSize: 16}, {Quantize: builder.FormInt8, BlockSize: 64},
+	} {
+		t.Run(fmt.Sprintf("%s in blocks of %d", options.Quantize, options.BlockSize), func(t *testing.T) {
+			source, err := model.OpenSource(filepath.Join(cacheHome(t), "downloads", "smollm2-135m-instruct", "SmolLM2-135M-Instruct.Q4_1.gguf"))
+			if err != nil {
+				t.Fatalf("%v: run `make setup`", err)
+			}
+			defer source.Close() //nolint:errcheck // read only
+			dir := t.TempDir()
+			m, err := builder.Build(t.Context(), source, dir, options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			config := realConfig(t)
+			config.Model, config.Graph = filepath.Join(dir, m.Graph.File), m.Graph
+			s, n := openNative(t, env, config)
+			if products := 4*config.Graph.Layers + 1; len(n.packed.products) != products || n.packed.program == nil {
+				t.Errorf("%d of %d products", len(n.packed.products), products)
+			}
+			config.NoKernels = true
+			plain := openSession(t, env, config)
+			st := runner.Step{Chunks: []runner.Chunk{{Tokens: benchmarkPrompt(config)[:runner.MaxRows], Rows: true}}}
+			got, want, sum := step(t, s, st).Rows, step(t, plain, st).Rows, 0.0
+			for i := range got {
+				sum += divergence(want[i], got[i])
+			}
+			if mean := sum / float64(len(got)); !(mean < 0.05) {
+				t.Errorf("a mean KL divergence of %v", mean)
+			}
+		})
+	}
+}
+
+// writeModel writes a changed graph of a model into a folder of its own, beside a copy of the weights: ONNX Runtime follows no
+// links out of a folder.
+func writeModel(t *testing.T, config Config, m *modelonnx.Model) Config {
+	t.Helper()
+	dir := t.TempDir()
+	data, err := os.ReadFile(filepath.Join(filepath.Dir(config.Model), config.Graph.Data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, config.Graph.Data), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config.Model = filepath.Join(dir, "model.onnx")
+	if err := os.WriteFile(config.Model, m.Marshal(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
