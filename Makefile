@@ -79,7 +79,7 @@ test-rust: setup ## Test the Rust client against the real server, that its gener
 	cd clients/rust && cargo fmt --all --check
 	cd clients/rust && if cargo clippy --version >/dev/null 2>&1; then cargo clippy -q --locked --workspace --all-targets --all-features -- -D warnings; \
 	else echo 'this toolchain has no clippy: the code is compiled and tested, and not linted'; fi
-	cd clients/rust && cargo test --locked --workspace --all-features
+	cd clients/rust && cargo test --locked --workspace --all-features -- --test-threads=1
 	cd clients/rust && RUSTDOCFLAGS='-D warnings' cargo doc -q --locked --no-deps --all-features
 	cd clients/rust && cargo package --locked --allow-dirty
 
