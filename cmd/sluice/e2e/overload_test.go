@@ -236,7 +236,7 @@ func (l *load) measure(window time.Duration, begin func(start time.Time), end fu
 	edge := make(chan float64, 1)
 	var used, steady time.Duration
 	timer := time.AfterFunc(window/5, func() {
-		used, steady = processorTime(l.t), time.Since(started)
+		used, steady = clientTime(l.t), time.Since(started)
 		edge <- l.s.counts().tokens
 	})
 	defer timer.Stop()
@@ -244,7 +244,7 @@ func (l *load) measure(window time.Duration, begin func(start time.Time), end fu
 	time.Sleep(time.Until(started.Add(window))) //nolint:forbidigo // as long as it takes
 	tokens := l.s.counts().tokens - <-edge
 	took := time.Since(started) - steady
-	used = processorTime(l.t) - used
+	used = clientTime(l.t) - used
 	end()
 	l.s.idle(deadline(l.t))
 	for { // the last ends are on their way
@@ -307,8 +307,8 @@ func (l *load) ended(status string, first float64) {
 	}
 }
 
-// processorTime is what this process has had.
-func processorTime(t *testing.T) time.Duration {
+// clientTime is the processor time that this process has had.
+func clientTime(t *testing.T) time.Duration {
 	t.Helper()
 	var usage unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
