@@ -7,8 +7,8 @@ import (
 	"github.com/sluiceml/sluice/inference/ort/kernels"
 )
 
-// decoder is what lies between a fused graph's embeddings and its logits, or its hidden states where it gives these too, as one
-// node. Nodes of their own cost a step of
+// decoder is what lies between a fused graph's embeddings and its logits, or its hidden states where it gives these too, as
+// one node. Nodes of their own cost a step of
 // one row a third of its time: each is called, given memory and waited for by all threads.
 type decoder struct {
 	nodes        []modelonnx.Node // of the graph, the one among them
@@ -34,8 +34,8 @@ type decoded struct {
 	buffer int
 }
 
-// decode makes one node of all nodes from the first that has a norm's weight on, as far as it knows them. nil if that leaves out
-// some layer, or if more than one result is read by what is left.
+// decode makes one node of all nodes from the first that has a norm's weight on, as far as it knows them. nil if that leaves
+// out some layer, or if more than one result is read by what is left.
 func (f *fuser) decode() *decoder {
 	g := &f.fused.model.Graph
 	first := slices.IndexFunc(g.Nodes, func(n modelonnx.Node) bool { return is(&n, "SimplifiedLayerNormalization") })
