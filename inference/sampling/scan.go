@@ -26,6 +26,7 @@ func (e *LogitError) Error() string {
 // not safe for concurrent use.
 type Scratch struct {
 	maxima   []float32 // per block: its greatest logit; later, its greatest weight
+	checks   []float32 // per block: the sum of its logits, which is no number if one of them is none
 	sums     []float64 // per block: the sum of its weights
 	ids      []uint32  // candidates, in ascending order
 	weights  []float32 // of the candidates
@@ -46,6 +47,7 @@ func NewScratch(vocab int) *Scratch {
 func (s *Scratch) grow(vocab int) {
 	blocks := (vocab + blockSize - 1) / blockSize
 	s.maxima = make([]float32, blocks)
+	s.checks = make([]float32, blocks)
 	s.sums = make([]float64, blocks)
 	s.ids = make([]uint32, 0, vocab)
 	s.weights = make([]float32, 0, vocab)
@@ -59,24 +61,21 @@ func (s *Scratch) scan(row []float32) (uint32, error) {
 		s.grow(len(row))
 	}
 	blocks := (len(row) + blockSize - 1) / blockSize
-	s.maxima = s.maxima[:blocks]
+	s.maxima, s.checks = s.maxima[:blocks], s.checks[:blocks]
+	whole := len(row) / blockSize
+	scanBlocks(row[:whole*blockSize], s.maxima[:whole], s.checks[:whole])
+	if whole < blocks {
+		s.maxima[whole], s.checks[whole] = scanRest(row[whole*blockSize:])
+	}
 	best, at := float32(math.Inf(-1)), -1
-	for b := range s.maxima {
-		lo := b * blockSize
-		var m, sum float32
-		if lo+blockSize <= len(row) {
-			m, sum = scanBlock((*[blockSize]float32)(row[lo:]))
-		} else {
-			m, sum = scanRest(row[lo:])
-		}
-		s.maxima[b] = m
-		if sum-sum != 0 { // NaN or an infinity somewhere in the block, or an overflow of its sum
-			if err := checkBlock(row, lo); err != nil {
+	for b, m := range s.maxima {
+		if sum := s.checks[b]; sum-sum != 0 { // NaN or an infinity somewhere in the block, or an overflow of its sum
+			if err := checkBlock(row, b*blockSize); err != nil {
 				return 0, err
 			}
 		}
 		if m > best {
-			best, at = m, lo
+			best, at = m, b*blockSize
 		}
 	}
 	if at < 0 {
@@ -86,6 +85,13 @@ func (s *Scratch) scan(row []float32) (uint32, error) {
 		at++
 	}
 	return uint32(at), nil
+}
+
+// scanBlocksGo is scanBlocks for any processor.
+func scanBlocksGo(row, maxima, sums []float32) {
+	for b := range maxima {
+		maxima[b], sums[b] = scanBlock((*[blockSize]float32)(row[b*blockSize:]))
+	}
 }
 
 // scanBlock is the maximum and the sum of a block, by four lanes each so that no addition waits for the last one.
