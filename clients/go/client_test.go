@@ -48,7 +48,7 @@ func (s *scripted) GenerateStream(
 func dial(t *testing.T, s *scripted, opts ...sluice.Option) *sluice.Client {
 	t.Helper()
 	listener := bufconn.Listen(1 << 16)
-	server := grpc.NewServer()
+	server := grpc.NewServer(grpc.MaxRecvMsgSize(16 << 20)) // as the real one
 	sluicev1.RegisterInferenceServiceServer(server, s)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()

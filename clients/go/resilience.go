@@ -27,6 +27,10 @@ const serviceConfig = `{"methodConfig": [{
 // least 10 s between them.
 var pings = keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 15 * time.Second} //nolint:gochecknoglobals // a constant
 
+// retryBufferSize is the largest request that is tried again, in bytes: the server's own limit, with the five bytes that go
+// before a message. gRPC's default of 256 KiB is less than what a long context takes.
+const retryBufferSize = maxMessageSize + 5
+
 // WithoutRetry has no call tried again. By default what is Unavailable is, up to three times, after about 0.2, 0.4 and 0.8
 // seconds, unless an answer has begun.
 func WithoutRetry() Option {
@@ -35,7 +39,10 @@ func WithoutRetry() Option {
 
 // resilience are gRPC's options for that.
 func (o *options) resilience() []grpc.DialOption {
-	dial := []grpc.DialOption{grpc.WithKeepaliveParams(pings)}
+	dial := []grpc.DialOption{
+		grpc.WithKeepaliveParams(pings),
+		grpc.WithDefaultCallOptions(grpc.MaxRetryRPCBufferSize(retryBufferSize)),
+	}
 	if o.noRetry {
 		return append(dial, grpc.WithDisableRetry())
 	}

@@ -2,11 +2,13 @@ package sluice_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	sluice "github.com/sluiceml/sluice/clients/go"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
@@ -66,6 +68,29 @@ func TestRetry(t *testing.T) {
 				t.Errorf("stream: %v after %d calls, want %v after %d", err, calls, c.want, c.calls)
 			}
 		})
+	}
+}
+
+// TestRetryOfLargeRequests checks that what the server takes is tried again, however large: gRPC's own limit is 256 KiB.
+func TestRetryOfLargeRequests(t *testing.T) {
+	t.Parallel()
+	const limit = 16 << 20 // the server's
+	text := strings.Repeat("x", limit)
+	over := proto.Size(sluice.Prompt(text)) - limit // what the message has besides its text
+	largest := sluice.Prompt(text[over:])
+	calls := 0
+	client := dial(t, refusing(1, codes.Unavailable, &calls))
+	if _, err := client.Generate(t.Context(), largest); err != nil || calls != 2 {
+		t.Errorf("unary: %v after %d calls, want success after 2", err, calls)
+	}
+	calls = 0
+	for _, err := range client.Stream(t.Context(), largest).Events() {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if calls != 2 {
+		t.Errorf("stream: %d calls, want 2", calls)
 	}
 }
 
