@@ -8,12 +8,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
 	sluice "github.com/sluiceml/sluice/clients/go"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
 )
+
+// stopTimeout is how long the servers may take to stop before they are killed.
+const stopTimeout = 2 * time.Minute
 
 // server is where one server of ./servers is.
 type server struct {
@@ -28,6 +32,7 @@ type server struct {
 func startServers(t *testing.T) map[string]server {
 	t.Helper()
 	cmd := exec.Command("go", "run", "./servers")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // which killing takes: `go run` has the servers for a child
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -41,6 +46,8 @@ func startServers(t *testing.T) map[string]server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		late := time.AfterFunc(stopTimeout, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+		defer late.Stop()
 		if err := errors.Join(in.Close(), cmd.Wait()); err != nil {
 			t.Errorf("stop the servers: %v", err)
 		}

@@ -21,6 +21,7 @@ import (
 type draining struct {
 	binary     string
 	grpc, http net.Listener
+	cancel     context.CancelFunc // ends a start that takes place
 	tasks      sync.WaitGroup
 
 	mu    sync.Mutex
@@ -43,6 +44,7 @@ func newDraining(ctx context.Context, binary string) (_ *draining, err error) {
 	if d.http, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
 		return nil, errors.Join(err, d.grpc.Close())
 	}
+	ctx, d.cancel = context.WithCancel(context.WithoutCancel(ctx)) // it ends by stop
 	d.forward(ctx, d.grpc, func(p *process) string { return p.addr })
 	d.forward(ctx, d.http, func(p *process) string { return p.http })
 	return d, nil
@@ -50,7 +52,6 @@ func newDraining(ctx context.Context, binary string) (_ *draining, err error) {
 
 // forward passes the connections of a listener on to an address of the server, until it is closed.
 func (d *draining) forward(ctx context.Context, listener net.Listener, addr func(*process) string) {
-	ctx = context.WithoutCancel(ctx)
 	d.tasks.Go(func() {
 		for {
 			conn, err := listener.Accept()
@@ -65,6 +66,7 @@ func (d *draining) forward(ctx context.Context, listener net.Listener, addr func
 // stop ends the server, and with it the connections that clients have not closed.
 func (d *draining) stop() error {
 	err := errors.Join(d.grpc.Close(), d.http.Close())
+	d.cancel()
 	d.mu.Lock()
 	d.let()
 	d.mu.Unlock()
@@ -102,6 +104,9 @@ func (d *draining) enter(ctx context.Context) (_ *process, err error) {
 	d.users++
 	if d.now == nil {
 		if d.now, err = leave(ctx, d.binary); err != nil {
+			if ctx.Err() != nil {
+				return nil, err // stopped: nobody is to be served any more
+			}
 			fmt.Fprintln(os.Stderr, "servers: draining:", err)
 			d.err = errors.Join(d.err, err)
 			return nil, err
@@ -126,14 +131,17 @@ func (d *draining) let() {
 	}
 }
 
-// leave starts a server, has it work on a long answer, and tells it to go. When it returns, the server refuses calls.
+// leave starts a server, has it work on a long answer, and tells it to go. When it returns, the server refuses calls, or the
+// context or startTimeout has ended what kept it from that.
 func leave(ctx context.Context, binary string) (*leaving, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
 	server, err := start(ctx, binary, []string{"--drain-timeout", "1h"})
 	if err != nil {
 		return nil, err
 	}
-	held := exec.CommandContext(ctx, binary, "generate", "--addr", server.addr, //nolint:gosec // the developer's own binary
-		"--raw", "--max-tokens", "8000", "--ignore-eos", "The capital of France is")
+	held := exec.CommandContext(context.WithoutCancel(ctx), binary, //nolint:gosec // the developer's own binary
+		"generate", "--addr", server.addr, "--raw", "--max-tokens", "8000", "--ignore-eos", "The capital of France is")
 	text, err := held.StdoutPipe()
 	if err == nil {
 		err = held.Start()
@@ -143,18 +151,36 @@ func leave(ctx context.Context, binary string) (*leaving, error) {
 	}
 	l := &leaving{server: server, held: held}
 	first := bufio.NewReader(text)
+	begun := context.AfterFunc(ctx, func() { _ = held.Process.Kill() })
 	if _, err := first.ReadByte(); err != nil {
 		return nil, errors.Join(fmt.Errorf("the stream to be held does not begin: %w", err), held.Wait(), server.stop())
 	}
+	begun()
 	go func() { _, _ = first.WriteTo(io.Discard) }()
 	if err := server.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return nil, errors.Join(err, l.end())
 	}
-	for tick := time.NewTicker(5 * time.Millisecond); ; <-tick.C {
-		said, err := exec.CommandContext(ctx, binary, "models", "--addr", server.addr).CombinedOutput() //nolint:gosec // as above
+	if err := server.untilItRefuses(ctx, binary); err != nil {
+		return nil, errors.Join(err, l.end())
+	}
+	return l, nil
+}
+
+// untilItRefuses waits until a server that was told to go refuses calls.
+func (p *process) untilItRefuses(ctx context.Context, binary string) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		said, err := exec.CommandContext(ctx, binary, "models", "--addr", p.addr).CombinedOutput() //nolint:gosec // as above
 		if err != nil && strings.Contains(string(said), "drain") {
-			tick.Stop()
-			return l, nil
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-p.drained:
+			return fmt.Errorf("the server has not drained but ended: %s", said)
+		case <-ctx.Done():
+			return fmt.Errorf("the server refuses no call: %w: %s", context.Cause(ctx), said)
 		}
 	}
 }

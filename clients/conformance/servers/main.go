@@ -27,8 +27,10 @@ import (
 	"time"
 )
 
-// stopTimeout is how long a server may take to drain before it is killed.
-const stopTimeout = time.Minute
+const (
+	startTimeout = 2 * time.Minute // how long a server may take to start before it is killed
+	stopTimeout  = time.Minute     // how long one may take to drain before it is killed
+)
 
 // server is where one server is, as runners read it.
 type server struct {
@@ -150,7 +152,7 @@ type process struct {
 	drained chan struct{} // closed when all of its log is read
 }
 
-// start starts a server and waits until it serves: its log says where. It ends by stop, not with the context.
+// start starts a server and waits until it serves: its log says where. Once it serves, it ends by stop, not with the context.
 func start(ctx context.Context, binary string, flags []string) (*process, error) {
 	args := append([]string{
 		"serve", "--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--drain-delay", "0s", "--log-format", "json",
@@ -163,6 +165,9 @@ func start(ctx context.Context, binary string, flags []string) (*process, error)
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })()
 	p := &process{cmd: cmd, drained: make(chan struct{})}
 	var said strings.Builder
 	lines := bufio.NewScanner(stderr)
