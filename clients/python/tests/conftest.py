@@ -46,7 +46,7 @@ def scripted() -> Scripted:
 
 @pytest.fixture
 def scripted_addr(scripted: Scripted) -> Iterator[str]:
-    server = grpc.server(ThreadPoolExecutor(4))
+    server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", 16 << 20)])  # as the real one
     add_InferenceServiceServicer_to_server(scripted, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,20 +24,27 @@ from sluice_client.v1.models_pb2 import Model
 
 CASES: list[dict[str, Any]] = json.loads((ROOT / "clients" / "conformance" / "cases.json").read_text(encoding="utf-8"))
 TIMEOUT = 120  # seconds that a case may take; only a call that hangs takes so long
+STOP_TIMEOUT = 120  # seconds that the servers may take to stop before they are killed
 
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[dict[str, Any]]:
     """Where the suite's servers are."""
     command = ["go", "run", "./clients/conformance/servers"]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE
+    # A session of its own is what killing takes: `go run` has the servers for a child.
+    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True, start_new_session=True) as process:
         assert process.stdin is not None and process.stdout is not None
         line = process.stdout.readline()
         if not line:
             pytest.fail("the servers do not start")
         yield json.loads(line)
         process.stdin.close()
-        assert process.wait() == 0
+        try:
+            assert process.wait(STOP_TIMEOUT) == 0
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
 
 
 @pytest.fixture(scope="session")

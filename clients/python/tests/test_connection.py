@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 import pytest
@@ -15,6 +19,7 @@ from sluice_client import AsyncClient, Client, Unavailable
 from sluice_client._connection import connection
 from sluice_client.v1 import inference_pb2 as pb
 
+SOURCES = Path(__file__).resolve().parents[1] / "src"
 ANSWER = pb.GenerateResponse(outputs=[pb.Output(text="ok")], usage=pb.Usage(completion_tokens=1))
 SUMMARY = pb.GenerateStreamResponse(summary=pb.Summary(usage=pb.Usage(completion_tokens=1)))
 
@@ -53,6 +58,16 @@ def test_what_is_unavailable_is_tried_again(scripted: Scripted, fake: Client) ->
     server.calls = 0
     assert fake.stream("x").read() == "ok"
     assert server.calls == 3
+
+
+def test_large_requests_are_tried_again(scripted: Scripted, fake: Client) -> None:
+    prompt = "x" * ((16 << 20) - 1000)  # nearly what the server takes; gRPC's own limit is 256 KiB
+    server = Refusing(scripted, 1)
+    assert fake.generate(prompt).text == "ok"
+    assert server.calls == 2
+    server.calls = 0
+    assert fake.stream(prompt).read() == "ok"
+    assert server.calls == 2
 
 
 def test_asyncio_tries_again(scripted: Scripted, scripted_addr: str) -> None:
@@ -97,6 +112,16 @@ def test_channel_options_of_the_caller_win() -> None:
     assert options(**{"grpc.keepalive_time_ms": 60_000})["grpc.keepalive_time_ms"] == 60_000
     retried = json.loads(str(options()["grpc.service_config"]))["methodConfig"][0]["name"]
     assert {"service": "sluice.v1.ModelService", "method": "LoadModel"} not in retried
+
+
+@pytest.mark.parametrize("propagators", ["b3", "tracecontext,nothing-of-that-name"])
+def test_a_propagator_that_is_not_installed(propagators: str, scripted: Scripted, scripted_addr: str) -> None:
+    scripted.generate = lambda request, rpc: ANSWER
+    program = f"from sluice_client import Client\nprint(Client({scripted_addr!r}).generate('x').text)"
+    environ = os.environ | {"OTEL_PROPAGATORS": propagators, "PYTHONPATH": str(SOURCES)}
+    ran = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (0, "ok\n"), ran.stderr
+    assert "RuntimeWarning: calls continue no trace" in ran.stderr and propagators.split(",")[-1] in ran.stderr
 
 
 def test_the_active_trace_goes_on(scripted: Scripted, fake: Client, scripted_addr: str) -> None:

@@ -231,12 +231,8 @@ class AsyncStream(Progress, AsyncIterator[Delta]):
     """
 
     def __init__(self, call: Any, deadline: float | None = None) -> None:
-        super().__init__()
-        self._call = call
+        super().__init__(call, deadline)
         self._events = aiter(call)
-        self._deadline = deadline
-        self._closed = False
-        self._done = False
 
     def __aiter__(self) -> AsyncStream:
         return self
@@ -270,15 +266,6 @@ class AsyncStream(Progress, AsyncIterator[Delta]):
     async def read(self) -> str:
         """Reads the stream to its end and returns the joined text of the first output."""
         return "".join([delta.text async for delta in self if delta.index == 0])
-
-    def cancel(self) -> None:
-        """Cancels the request; whoever iterates gets Cancelled. Does nothing once the stream has ended."""
-        self._call.cancel()
-
-    def close(self) -> None:
-        """Cancels the request if it still runs, and ends the iteration without an error."""
-        self._closed = True
-        self._call.cancel()
 
     async def __aenter__(self) -> AsyncStream:
         return self

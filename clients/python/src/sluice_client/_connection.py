@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,15 @@ try:
     from opentelemetry import propagate
 except ImportError:  # it is optional: see trace_context
     propagate = None  # type: ignore[assignment]
+except Exception as error:  # of a propagator in OTEL_PROPAGATORS that is not installed or does not load
+    warnings.warn(f"calls continue no trace, since OpenTelemetry does not load: {error}", RuntimeWarning, stacklevel=1)
+    propagate = None  # type: ignore[assignment]
 
 _MAX_MESSAGE: Final = 16 << 20
 """Largest response, in bytes: the server's own limit. gRPC's default of 4 MiB is too small for some answers."""
+_RETRY_BUFFER: Final = _MAX_MESSAGE + (64 << 10)
+"""Largest request that is tried again, in bytes, with its metadata: the server's limit. gRPC's default of 256 KiB is less than
+what a long context takes."""
 _RETRY: Final = {
     "maxAttempts": 4,
     "initialBackoff": "0.2s",
@@ -46,6 +53,7 @@ _SERVICE_CONFIG: Final = json.dumps(
 _CHANNEL_OPTIONS: Final[dict[str, Any]] = {
     "grpc.max_receive_message_length": _MAX_MESSAGE,
     "grpc.service_config": _SERVICE_CONFIG,
+    "grpc.per_rpc_retry_buffer_size": _RETRY_BUFFER,
     # Pings while calls run, for routers that forget silent connections and to notice dead ones. The server wants at least
     # 10 s between them.
     "grpc.keepalive_time_ms": 30_000,

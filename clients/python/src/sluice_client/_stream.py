@@ -14,9 +14,9 @@ from sluice_client.v1.inference_pb2 import GenerateStreamResponse, TokenLogprobs
 
 
 class Progress:
-    """What is known of an answer while it is read: what Stream and AsyncStream have in common."""
+    """A running request and what is known of its answer while it is read: what Stream and AsyncStream have in common."""
 
-    def __init__(self) -> None:
+    def __init__(self, call: Any, deadline: float | None = None) -> None:
         self.id = ""
         """The request's id, once it is admitted: from the first delta on."""
         self.model = ""
@@ -30,6 +30,19 @@ class Progress:
         """Tokens counted; None until the end."""
         self.timings: Timings | None = None
         """Where the time went; None until the end."""
+        self._call = call
+        self._deadline = deadline
+        self._closed = False
+        self._done = False
+
+    def cancel(self) -> None:
+        """Cancels the request; whoever iterates gets Cancelled. Does nothing once the stream has ended."""
+        self._call.cancel()
+
+    def close(self) -> None:
+        """Cancels the request if it still runs, and ends the iteration without an error."""
+        self._closed = True
+        self._call.cancel()
 
     def _note(self, event: GenerateStreamResponse) -> Delta | None:
         """Keeps what an event says; returns the delta if it is one. Events of a newer server are ignored."""
@@ -59,13 +72,6 @@ class Stream(Progress, Iterator[Delta]):
     One thread may iterate; `cancel` and `close` may be called from another.
     """
 
-    def __init__(self, call: Any, deadline: float | None = None) -> None:
-        super().__init__()
-        self._call = call
-        self._deadline = deadline
-        self._closed = False
-        self._done = False
-
     def __iter__(self) -> Stream:
         return self
 
@@ -90,15 +96,6 @@ class Stream(Progress, Iterator[Delta]):
     def read(self) -> str:
         """Reads the stream to its end and returns the joined text of the first output."""
         return "".join(delta.text for delta in self if delta.index == 0)
-
-    def cancel(self) -> None:
-        """Cancels the request; whoever iterates gets Cancelled. Does nothing once the stream has ended."""
-        self._call.cancel()
-
-    def close(self) -> None:
-        """Cancels the request if it still runs, and ends the iteration without an error."""
-        self._closed = True
-        self._call.cancel()
 
     def __enter__(self) -> Stream:
         return self
