@@ -150,7 +150,7 @@ func (a *app) newGateway(undo *closers) (http.Handler, error) {
 	a.loopback = server.NewLoopback()
 	api, err := gateway.New(gateway.Config{
 		Dial: a.loopback.Dial, Identity: verifiedIdentity, Authorize: a.security.authorize, NoPlayground: a.options.NoPlayground,
-		Origins: a.options.CORSOrigin,
+		NoReflection: a.options.NoReflection, Origins: a.options.CORSOrigin,
 	})
 	if err != nil {
 		return nil, err //nolint:wrapcheck // says what it is

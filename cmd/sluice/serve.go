@@ -60,7 +60,7 @@ type serveCmd struct {
 	ReaderTimeout         time.Duration `help:"How long a client may leave output unread before its request loses its slot." default:"30s" placeholder:"DURATION"`
 	MaxConnectionAge      time.Duration `help:"Age at which a connection is told to go elsewhere, so that load spreads; 0: never." default:"0s" placeholder:"DURATION"`
 	MaxConnectionAgeGrace time.Duration `help:"How long the calls of such a connection may then take; 0: any time." default:"0s" placeholder:"DURATION"`
-	NoReflection          bool          `help:"Leave out gRPC reflection."`
+	NoReflection          bool          `help:"Leave out what describes the services: gRPC reflection and, by HTTP, /openapi.json."`
 
 	securityFlags
 

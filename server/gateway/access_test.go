@@ -225,6 +225,23 @@ func TestManyBodies(t *testing.T) {
 	if !overloaded {
 		t.Error("there is no bound")
 	}
+	// Each API says so in the form of its errors.
+	const generate, stream = "/sluice.v1.InferenceService/Generate", "/sluice.v1.InferenceService/GenerateStream"
+	for _, c := range []struct{ path, kind, accept, want string }{
+		{"/v1/chat/completions", "application/json", "", `{"error":{"message":"too many large requests come in at once","type":"server_error","param":null,"code":"overloaded"}}`},
+		{"/generate_text", "application/json", "", `{"error":"too many large requests come in at once"}`},
+		{generate, "application/json", "", `{"code":"unavailable","message":"too many large requests come in at once","details":[{"type":"google.rpc.ErrorInfo",`},
+		{stream, "application/json", "text/event-stream", `{"code":"unavailable",`},
+	} {
+		res, text := d.do(t, http.MethodPost, c.path, completionBody, "Content-Type", c.kind, "Accept", c.accept)
+		if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") != "1" || !strings.HasPrefix(text, c.want) {
+			t.Errorf("%s: %s, %v: %s", c.path, res.Status, res.Header, text)
+		}
+	}
+	res, text := d.do(t, http.MethodPost, generate, "\x00\x00\x00\x00\x00", "Content-Type", "application/grpc-web+proto")
+	if res.StatusCode != http.StatusOK || res.Header.Get("Grpc-Status") != "14" { // UNAVAILABLE
+		t.Errorf("gRPC-Web: %s, %v: %q", res.Status, res.Header, text)
+	}
 	for _, writer := range bodies {
 		_, _ = io.WriteString(writer, `"max_tokens":1}`)
 		_ = writer.Close()

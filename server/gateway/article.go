@@ -9,6 +9,8 @@ import (
 // The article's defaults: those of model.generate(max_length=100), which counts the prompt and takes the likeliest token.
 const articleMaxLength = 100
 
+const articlePath = "/generate_text"
+
 // generateText serves the route that articles about Flask and transformers show: POST /generate_text {"prompt": "…"} gives
 // {"generated_text": "…"}, the prompt included.
 func (g *Gateway) generateText(w http.ResponseWriter, r *http.Request) {

@@ -7,11 +7,13 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	grpcstatus "google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/sluiceml/sluice/server/status"
 )
@@ -80,6 +82,37 @@ func (p *problem) advise(w http.ResponseWriter) {
 	if p.status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
+}
+
+// failAny answers with the error of a call in the form of the route that the request is for. It is for what every route may
+// be refused for.
+func failAny(w http.ResponseWriter, r *http.Request, err error) {
+	switch path := r.URL.Path; {
+	case strings.HasPrefix(path, nativePrefix):
+		failNative(w, r, err)
+	case path == articlePath:
+		failArticle(w, translate(err, nil))
+	default:
+		fail(w, translate(err, nil))
+	}
+}
+
+// reasonOverloaded is the reason of errOverloaded, beside those of package status.
+const reasonOverloaded = "OVERLOADED"
+
+// errOverloaded refuses a request because the bodies of others, maxBodies bytes, come in.
+var errOverloaded = overloaded()
+
+func overloaded() error {
+	st := grpcstatus.New(codes.Unavailable, "too many large requests come in at once")
+	detailed, err := st.WithDetails(
+		&errdetails.ErrorInfo{Reason: reasonOverloaded, Domain: status.Domain},
+		&errdetails.RetryInfo{RetryDelay: durationpb.New(time.Second)},
+	)
+	if err != nil { // the code matters more
+		detailed = st
+	}
+	return detailed.Err()
 }
 
 func notFound(w http.ResponseWriter, _ *http.Request) {

@@ -36,6 +36,8 @@ type Config struct {
 	Authorize func(r *http.Request, method string) error
 	// NoPlayground leaves out the page at "/".
 	NoPlayground bool
+	// NoReflection leaves out /openapi.json, which describes the services as gRPC's reflection does.
+	NoReflection bool
 	// Origins are those whose pages may call from a browser: see CheckOrigin. None: those of the gateway's own origin alone.
 	Origins []string
 	// Now is the clock of the answers' creation times. Nil: time.Now.
@@ -90,6 +92,9 @@ func New(config Config) (*Gateway, error) {
 		g.now = time.Now
 	}
 	err = g.route()
+	if !config.NoReflection {
+		g.routes.HandleFunc("GET /openapi.json", describe)
+	}
 	if err == nil && !config.NoPlayground {
 		err = g.routePlayground()
 	}
@@ -102,7 +107,7 @@ func New(config Config) (*Gateway, error) {
 	return g, nil
 }
 
-// route adds every route but the playground's.
+// route adds the routes of calls.
 func (g *Gateway) route() error {
 	native, err := g.native()
 	if err != nil {
@@ -112,13 +117,12 @@ func (g *Gateway) route() error {
 	g.routes.Handle("/sluice.v1.ModelService/", native)
 	g.routes.Handle("/sluice.v1.TokenizerService/", native)
 	generate := sluicev1.InferenceService_Generate_FullMethodName
-	g.routes.Handle("POST /generate_text", g.allowed(generate, failArticle, asJSONElse(failArticle, g.generateText)))
+	g.routes.Handle("POST "+articlePath, g.allowed(generate, failArticle, asJSONElse(failArticle, g.generateText)))
 	g.routes.Handle("POST /v1/completions", g.allowed(generate, fail, asJSON(g.completions)))
 	g.routes.Handle("POST /v1/chat/completions", g.allowed(generate, fail, asJSON(g.chatCompletions)))
 	g.routes.Handle("POST /v1/embeddings", g.allowed(sluicev1.InferenceService_Embed_FullMethodName, fail, asJSON(g.embeddings)))
 	g.routes.HandleFunc("GET /v1/models", g.listModels)
 	g.routes.HandleFunc("GET /v1/models/{name...}", g.getModel)
-	g.routes.HandleFunc("GET /openapi.json", describe)
 	return nil
 }
 
@@ -145,9 +149,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	if !g.bodies.TryAcquire(size) {
 		leaveBody(w, r)
-		fail(w, &problem{
-			status: http.StatusServiceUnavailable, kind: kindServer, message: "too many large requests come in at once", code: "overloaded", retry: 1,
-		})
+		failAny(w, r, errOverloaded)
 		return
 	}
 	release := sync.OnceFunc(func() { g.bodies.Release(size) })

@@ -24,6 +24,9 @@ import (
 	"github.com/sluiceml/sluice/server/status"
 )
 
+// nativePrefix begins the paths of the native API.
+const nativePrefix = "/sluice.v1."
+
 // native serves sluice.v1 to clients that speak gRPC, gRPC-Web or Connect, whose unary calls are plain JSON posts; a
 // stream is also there as server-sent events for whoever asks for them.
 func (g *Gateway) native() (http.Handler, error) {

@@ -1,8 +1,13 @@
 package gateway_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"math"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
+	"github.com/sluiceml/sluice/server/gateway"
 	"github.com/sluiceml/sluice/server/servertest"
 )
 
@@ -56,6 +62,48 @@ func TestOpenAPI(t *testing.T) {
 	slices.Sort(want)
 	if got := operations(t, d); !slices.Equal(got, want) {
 		t.Errorf("the document has\n%s\nand the gateway\n%s\n(openapi.base.json, make generate)", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// Who turns reflection off does not want the services described by HTTP either.
+func TestNoReflection(t *testing.T) {
+	t.Parallel()
+	g, err := gateway.New(gateway.Config{
+		Dial:         func(context.Context) (net.Conn, error) { return nil, errors.ErrUnsupported },
+		NoReflection: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close() //nolint:errcheck // it has no connections
+	for path, want := range map[string]int{"/openapi.json": http.StatusNotFound, "/": http.StatusOK} {
+		w := httptest.NewRecorder()
+		g.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+		if w.Code != want {
+			t.Errorf("%s: %d: %.80s", path, w.Code, w.Body)
+		}
+	}
+}
+
+// The bounds of a seed are those of int64, to the last digit.
+func TestOpenAPISeed(t *testing.T) {
+	t.Parallel()
+	_, body := open(t, servertest.Toy{}, "").do(t, http.MethodGet, "/openapi.json", "")
+	var document struct {
+		Components struct {
+			Schemas map[string]struct {
+				Properties struct {
+					Seed struct{ Minimum, Maximum *int64 }
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(body), &document); err != nil {
+		t.Fatal(err)
+	}
+	seed := document.Components.Schemas["RequestFields"].Properties.Seed
+	if seed.Minimum == nil || seed.Maximum == nil || *seed.Minimum != math.MinInt64 || *seed.Maximum != math.MaxInt64 {
+		t.Errorf("%v", seed)
 	}
 }
 

@@ -47,6 +47,18 @@ func TestPlayground(t *testing.T) {
 	}
 }
 
+// A copy of a file that is kept depends on who asks for it, and on how he takes it.
+func TestPlaygroundVaries(t *testing.T) {
+	t.Parallel()
+	d := openTo(t, []string{"https://example.org"}, servertest.Toy{}, "")
+	for _, path := range []string{"/", "/playground/app.js"} {
+		res, _ := d.do(t, http.MethodGet, path, "", "Origin", "https://example.org")
+		if got := strings.Join(res.Header.Values("Vary"), ", "); !strings.Contains(got, "Origin") || !strings.Contains(got, "Accept-Encoding") {
+			t.Errorf("%s varies by %q", path, got)
+		}
+	}
+}
+
 // A gateway without the playground has nothing at its paths.
 func TestNoPlayground(t *testing.T) {
 	t.Parallel()

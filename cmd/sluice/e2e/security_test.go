@@ -110,14 +110,14 @@ func (f *fortress) dial(t *testing.T, config *tls.Config) *grpc.ClientConn {
 	return conn
 }
 
-// scrape reads /metrics as a client that may, and returns the refusals by reason.
-func (f *fortress) scrape(t *testing.T) (refusals map[string]int, text string) {
+// get reads a path of the HTTP address as a client that may read the metrics.
+func (f *fortress) get(t *testing.T, path string) (code int, text string) {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{
 		TLSClientConfig: f.tls(issue(t, f.authority, certtest.Options{URIs: []string{clientID}})),
 	}}
 	defer client.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(deadline(t), http.MethodGet, "https://"+f.http+"/metrics", nil)
+	request, err := http.NewRequestWithContext(deadline(t), http.MethodGet, "https://"+f.http+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,14 +128,24 @@ func (f *fortress) scrape(t *testing.T) (refusals map[string]int, text string) {
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != http.StatusOK {
-		t.Fatalf("metrics: %d, %v\n%s", response.StatusCode, err, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}
+
+// scrape reads /metrics, and returns the refusals by reason.
+func (f *fortress) scrape(t *testing.T) (refusals map[string]int, text string) {
+	t.Helper()
+	code, text := f.get(t, "/metrics")
+	if code != http.StatusOK {
+		t.Fatalf("metrics: %d\n%s", code, text)
 	}
 	refusals = map[string]int{}
-	for _, m := range regexp.MustCompile(`(?m)^sluice_auth_refusals_total\{.*reason="(\w+)"\} (\d+)`).FindAllStringSubmatch(string(body), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^sluice_auth_refusals_total\{.*reason="(\w+)"\} (\d+)`).FindAllStringSubmatch(text, -1) {
 		refusals[m[1]], _ = strconv.Atoi(m[2])
 	}
-	return refusals, string(body)
+	return refusals, text
 }
 
 // generate calls Generate and returns the error.
@@ -241,6 +251,9 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("%s: %d before, %d after", reason, before[reason], after[reason])
 			}
 		})
+	}
+	if code, text := f.get(t, "/openapi.json"); code != http.StatusNotFound {
+		t.Errorf("what describes the services by HTTP: %d: %.80s", code, text)
 	}
 	refusals, metrics := f.scrape(t)
 	documented := string(deployed(t, "../docs/security.md"))

@@ -16,19 +16,16 @@ type object = map[string]any
 
 // addSchemas adds the paths of the unary methods and the schemas of the messages to an OpenAPI document.
 func addSchemas(document []byte, files []*protogen.File) ([]byte, error) {
-	var out struct {
-		Paths      object `json:"paths"`
-		Components struct {
-			Schemas object `json:"schemas"`
-		} `json:"components"`
-	}
 	whole := object{}
-	if err := errors.Join(json.Unmarshal(document, &whole), json.Unmarshal(document, &out)); err != nil {
+	decoder := json.NewDecoder(bytes.NewReader(document))
+	decoder.UseNumber() // a float64 does not hold the bounds of an int64
+	if err := decoder.Decode(&whole); err != nil {
 		return nil, fmt.Errorf("the document's base: %w", err)
 	}
-	paths, schemas := out.Paths, out.Components.Schemas
-	components, ok := whole["components"].(object)
-	if paths == nil || schemas == nil || !ok {
+	paths, _ := whole["paths"].(object)
+	components, _ := whole["components"].(object)
+	schemas, _ := components["schemas"].(object)
+	if paths == nil || schemas == nil {
 		return nil, errors.New("the document's base has no paths or no schemas")
 	}
 	maps.Copy(schemas, scalars())
@@ -47,7 +44,6 @@ func addSchemas(document []byte, files []*protogen.File) ([]byte, error) {
 			addMessage(schemas, message)
 		}
 	}
-	whole["paths"], components["schemas"] = paths, schemas
 	var written bytes.Buffer
 	encoder := json.NewEncoder(&written)
 	encoder.SetEscapeHTML(false)

@@ -103,7 +103,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("Content-Type", f.kind)
 	// A file may be kept, and is asked for anew each time, which costs a 304: a new server's page is never one of old parts.
 	header.Set("Cache-Control", "no-cache")
-	header.Set("Vary", "Accept-Encoding")
+	header.Add("Vary", "Accept-Encoding") // to what the gateway says of origins
 	body, tag := f.plain, f.tag
 	if takesGzip(r) {
 		header.Set("Content-Encoding", "gzip")
