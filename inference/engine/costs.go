@@ -13,6 +13,8 @@ import (
 type costs struct {
 	rows  []cost  // of a step that feeds so many tokens of decode rows and nothing else, by the number
 	chunk float64 // of a token of a chunk beside rows; until one was seen, of one in a long chunk; 0: not seen yet
+	// drafted is how many guesses steps with rows have lately had.
+	drafted float64
 	since int     // steps with rows and chunks since the last one with rows alone
 	steps int
 }
@@ -46,6 +48,9 @@ const (
 func (c *costs) see(step runner.Step, took time.Duration) {
 	rows, prompted, seconds := len(step.Decode)+step.Drafted(), step.Prompted(), took.Seconds()
 	c.steps++
+	if rows > 0 {
+		c.drafted += fresh * (float64(step.Drafted()) - c.drafted)
+	}
 	switch {
 	case prompted == 0:
 		c.since = 0

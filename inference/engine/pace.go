@@ -3,7 +3,7 @@ package engine
 import "github.com/sluiceml/sluice/inference/sched"
 
 // A prompt that rides along with sequences that decode may make a step longer by a share of what the step takes without
-// it. The share is such that the streams' tokens come less than 1.5 times as far apart, and the prompt, which gets a third
+// it, guesses included. The share is such that the streams' tokens come less than 1.5 times as far apart, and the prompt, which gets a third
 // of the time, has its first token after about three times as long as alone. Few streams give it more: among them a
 // new one counts for more.
 const (
@@ -21,7 +21,7 @@ func (e *Engine) pace() sched.Pace {
 		return sched.Pace{Each: e.cfg.RidingSize}
 	}
 	c := &e.costs
-	alone := c.of(rows)
+	alone := c.of(rows + int(c.drafted+0.5))
 	if alone == 0 || c.chunk == 0 {
 		return sched.Pace{Each: mixedRiding}
 	}

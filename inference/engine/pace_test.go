@@ -21,12 +21,12 @@ func (m machine) took(s runner.Step) time.Duration {
 
 // ride lets a prompt arrive beside streams and says how long the steps took before it came and while it ran, and how many
 // times as long its first token took as it takes alone.
-func ride(t *testing.T, m machine, cfg engine.Config, limits runner.Limits, streams int) (before, beside []time.Duration, slower float64) {
+func ride(t *testing.T, m machine, cfg engine.Config, limits runner.Limits, streams int, script func([]uint32) (uint32, bool)) (before, beside []time.Duration, slower float64) {
 	t.Helper()
 	const prompt = 2000
 	var mu sync.Mutex
 	synctest.Test(t, func(t *testing.T) {
-		h := start(t, inferencetest.ToyConfig{Limits: limits, BeforeStep: func(s runner.Step) error {
+		h := start(t, inferencetest.ToyConfig{Limits: limits, Script: script, BeforeStep: func(s runner.Step) error {
 			took := m.took(s)
 			elapse(took)
 			mu.Lock()
@@ -72,7 +72,7 @@ func TestPace(t *testing.T) {
 			{step: 5 * time.Millisecond, row: 800 * time.Microsecond, prompted: 200 * time.Microsecond},
 			{step: 20 * time.Millisecond, row: 100 * time.Microsecond, prompted: 100 * time.Microsecond},
 		} {
-			before, beside, slower := ride(t, m, engine.Config{}, limits, 8)
+			before, beside, slower := ride(t, m, engine.Config{}, limits, 8, nil)
 			slices.Sort(beside)
 			p95 := beside[len(beside)*95/100]
 			t.Logf("%+v, uniform %t: %v beside streams of %v, %.2f times as long", m, uniform, p95, before[0], slower)
@@ -80,6 +80,23 @@ func TestPace(t *testing.T) {
 				t.Errorf("%+v: %v beside streams of %v, %.2f times as long", m, p95, before[0], slower)
 			}
 		}
+	}
+}
+
+// TestPaceBesideGuesses: steps with guesses take longer, and a prompt rides along as in TestPace.
+func TestPaceBesideGuesses(t *testing.T) {
+	limits := runner.Limits{Slots: 10, MaxLength: 2100, MaxChunk: 128, MaxDraft: 8, Mixes: true, Uniform: true}
+	m := machine{step: 5 * time.Millisecond, row: 400 * time.Microsecond, prompted: 400 * time.Microsecond}
+	before, beside, slower := ride(t, m, engine.Config{}, limits, 8, repeating)
+	slices.Sort(before)
+	slices.Sort(beside)
+	p95, was := beside[len(beside)*95/100], before[len(before)*95/100]
+	t.Logf("%v beside streams of %v, %.2f times as long", p95, was, slower)
+	if was < m.step+12*m.row {
+		t.Error("nothing was guessed")
+	}
+	if p95 > was*3/2+m.prompted/2 || slower > 3.3 {
+		t.Errorf("%v beside streams of %v, %.2f times as long", p95, was, slower)
 	}
 }
 
@@ -92,7 +109,7 @@ func TestMaxStep(t *testing.T) {
 		40 * time.Millisecond: 40 * time.Millisecond,
 		time.Millisecond:      13*time.Millisecond + 4*500*time.Microsecond,
 	} {
-		_, beside, _ := ride(t, m, engine.Config{MaxStep: most}, limits, 8)
+		_, beside, _ := ride(t, m, engine.Config{MaxStep: most}, limits, 8, nil)
 		slices.Sort(beside)
 		if got := beside[len(beside)/2]; got > want || got < want-time.Millisecond {
 			t.Errorf("at most %v: a step takes %v, want %v", most, got, want)
