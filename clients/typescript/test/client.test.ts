@@ -6,9 +6,13 @@ import { test } from "node:test";
 import { create, equals } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
+import { context, propagation, trace, TraceFlags } from "@opentelemetry/api";
+import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
+import { W3CTraceContextPropagator } from "@opentelemetry/core";
 
 import { RetryInfoSchema } from "../src/gen/google/rpc/error_details_pb.js";
 import { createClient, type NodeClientOptions, SluiceError } from "../src/node.js";
+import { opentelemetry } from "../src/opentelemetry.js";
 import {
   DeltaSchema,
   type GenerateRequest,
@@ -150,6 +154,28 @@ test("headers and deadlines reach the server", async () => {
   await client.generate("x", { traceparent: "00-a-b-01", headers: { "x-more": "1" } });
   assert.deepEqual(seen, ["Bearer secret", "00-a-b-01", "1"]);
   assert(left! > 0 && left! <= 30_000);
+  client.close();
+  server.close();
+});
+
+test("the trace of a call wins", async () => {
+  context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
+  propagation.setGlobalPropagator(new W3CTraceContextPropagator());
+  const seen: (string | null)[] = [];
+  const server = await scripted({
+    generate: (_, { requestHeader }: HandlerContext) => {
+      seen.push(requestHeader.get("traceparent"));
+      return {};
+    },
+  });
+  const client = createClient(server.addr, { interceptors: [opentelemetry()] });
+  const traceId = "0af7651916cd43dd8448eb211c80319c";
+  const active = trace.setSpanContext(context.active(), { traceId, spanId: "b7ad6b7169203331", traceFlags: TraceFlags.SAMPLED });
+  await context.with(active, async () => {
+    await client.generate("x");
+    await client.generate("x", { traceparent: "00-a-b-01" });
+  });
+  assert.deepEqual(seen, [`00-${traceId}-b7ad6b7169203331-01`, "00-a-b-01"]);
   client.close();
   server.close();
 });

@@ -42,12 +42,15 @@ interface Place {
 
 const cases = JSON.parse(readFileSync(`${root}clients/conformance/cases.json`, "utf8")) as Case[];
 const timeout = 120_000; // milliseconds that a case may take; only a call that hangs takes so long
+const stopTimeout = 120_000; // milliseconds that the servers may take to stop before they are killed
 
 let process_: ChildProcess;
 let places: Record<string, Place>;
 
 before(async () => {
-  process_ = spawn("go", ["run", "./clients/conformance/servers"], { cwd: root, stdio: ["pipe", "pipe", "inherit"] });
+  // Detached is a process group of its own, which killing takes: `go run` has the servers for a child.
+  const command = ["run", "./clients/conformance/servers"];
+  process_ = spawn("go", command, { cwd: root, detached: true, stdio: ["pipe", "pipe", "inherit"] });
   for await (const line of createInterface(process_.stdout!)) {
     places = JSON.parse(line) as Record<string, Place>;
     break;
@@ -57,7 +60,9 @@ before(async () => {
 after(async () => {
   const exited = once(process_, "exit");
   process_.stdin!.end();
+  const late = setTimeout(() => process.kill(-process_.pid!, "SIGKILL"), stopTimeout);
   assert.deepEqual(await exited, [0, null]);
+  clearTimeout(late);
 });
 
 /** HTTP answers where gRPC finds no connection: to plain text on a port for TLS, and to who shows no certificate. */
