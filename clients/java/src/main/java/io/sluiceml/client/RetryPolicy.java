@@ -6,12 +6,13 @@ import io.sluiceml.v1.ModelServiceGrpc;
 import io.sluiceml.v1.TokenizerServiceGrpc;
 import java.time.Duration;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 
 /**
  * How often and when a call that is {@code UNAVAILABLE} is tried again: the server cannot be reached, drains or loads. The
  * names are those of gRPC's service config, of which this becomes a part. Generating the same once more does no harm; what
- * has begun to answer, and a request above 1 MiB, is never tried again, nor is loading or unloading a model.
+ * has begun to answer is never tried again, nor is loading or unloading a model.
  *
  * @param maxAttempts tries in all, the first one included; 1: never again
  * @param initialBackoff wait before the second try, give or take a fifth so that clients do not come back together
@@ -59,8 +60,8 @@ public record RetryPolicy(int maxAttempts, Duration initialBackoff, Duration max
     return Map.of("service", ModelServiceGrpc.SERVICE_NAME, "method", ofModels);
   }
 
-  /** A duration as JSON has it. */
+  /** A duration as JSON has it, whatever digits the locale has. */
   private static String seconds(Duration duration) {
-    return "%d.%09ds".formatted(duration.toSeconds(), duration.getNano());
+    return String.format(Locale.ROOT, "%d.%09ds", duration.toSeconds(), duration.getNano());
   }
 }

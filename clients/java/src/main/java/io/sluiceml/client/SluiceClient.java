@@ -37,6 +37,12 @@ public final class SluiceClient extends Calls implements AutoCloseable {
    */
   private static final int MAX_MESSAGE_BYTES = 16 << 20;
 
+  /**
+   * Largest request that is tried again, in bytes, with what goes before it: the server's limit. gRPC's default of 1 MiB is
+   * less than that.
+   */
+  private static final long RETRY_BUFFER_BYTES = MAX_MESSAGE_BYTES + (64 << 10);
+
   /** How long {@link #close} waits for gRPC to end its work, which takes some milliseconds. */
   private static final Duration CLOSE_TIMEOUT = Duration.ofSeconds(5);
 
@@ -202,7 +208,8 @@ public final class SluiceClient extends Calls implements AutoCloseable {
           .keepAliveTime(keepAliveInterval.toNanos(), TimeUnit.NANOSECONDS)
           .keepAliveTimeout(keepAliveTimeout.toNanos(), TimeUnit.NANOSECONDS);
       if (retry.maxAttempts() > 1) {
-        builder.enableRetry().maxRetryAttempts(retry.maxAttempts()).defaultServiceConfig(retry.serviceConfig());
+        builder.enableRetry().maxRetryAttempts(retry.maxAttempts()).defaultServiceConfig(retry.serviceConfig())
+            .perRpcBufferLimit(RETRY_BUFFER_BYTES).retryBufferSize(Long.MAX_VALUE); // the calls bound it
       } else {
         builder.disableRetry();
       }

@@ -29,6 +29,7 @@ import io.opentelemetry.context.propagation.ContextPropagators;
 import io.sluiceml.v1.GenerateRequest;
 import io.sluiceml.v1.GenerateStreamResponse;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
@@ -142,6 +143,32 @@ class CallsTest {
     assertEquals(1, attempts(RetryPolicy.NONE, Status.Code.UNAVAILABLE));
     for (var code : List.of(Status.Code.INVALID_ARGUMENT, Status.Code.INTERNAL, Status.Code.ABORTED)) {
       assertEquals(1, attempts(FAST, code));
+    }
+  }
+
+  @Test
+  void waitsAreTheSameInEveryLocale() {
+    Locale before = Locale.getDefault();
+    Locale.setDefault(Locale.forLanguageTag("fa-IR"));
+    try {
+      assertEquals("۱", "%d".formatted(1), "the locale has no digits of its own");
+      assertEquals(4, attempts(FAST, Status.Code.UNAVAILABLE));
+    } finally {
+      Locale.setDefault(before);
+    }
+  }
+
+  @Test
+  void largeRequestsAreTriedAgain() throws Exception {
+    // Nearly what the server takes; gRPC's own limit is 1 MiB of a call and 16 MiB of a channel.
+    var large = Requests.prompt("x".repeat((16 << 20) - 1000)).build();
+    try (var server = refusing(attempt -> attempt <= 2 ? refusal(Status.Code.UNAVAILABLE) : null);
+        var client = server.builder().retry(FAST).build()) {
+      var both = List.of(client.generateAsync(large), client.generateAsync(large));
+      for (var answer : both) {
+        assertEquals("ok", answer.get().getOutputs(0).getText());
+      }
+      assertEquals(4, server.headers.size());
     }
   }
 

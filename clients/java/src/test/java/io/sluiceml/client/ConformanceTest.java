@@ -27,6 +27,7 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
 import org.junit.jupiter.api.AfterAll;
@@ -41,6 +42,9 @@ class ConformanceTest {
   private static final Path SUITE = SluiceServer.ROOT.resolve("clients/conformance");
   private static final Set<String> FIELDS = Set.of("name", "about", "call", "request", "before", "server", "key", "tls",
       "promptRepeat", "parallel", "occupy", "cancelAfter", "leaveAfter", "deadlineMs", "expect");
+
+  /** How long the servers may take to stop before they are killed. */
+  private static final Duration STOP_TIMEOUT = Duration.ofMinutes(2);
 
   private static final List<String> passed = new ArrayList<>();
   private static Process process;
@@ -58,7 +62,11 @@ class ConformanceTest {
   @AfterAll
   static void stop() throws IOException, InterruptedException {
     process.getOutputStream().close();
-    assertEquals(0, process.waitFor());
+    if (!process.waitFor(STOP_TIMEOUT.toSeconds(), TimeUnit.SECONDS)) {
+      process.descendants().forEach(ProcessHandle::destroyForcibly); // `go run` has the servers for a child
+      process.destroyForcibly();
+    }
+    assertEquals(0, process.waitFor(), "the servers do not stop well");
     String results = System.getenv("CONFORMANCE_RESULTS");
     if (results != null && !results.isEmpty()) {
       Files.writeString(Path.of(results, "java.json"), new Gson().toJson(Map.of("client", "Java", "passed", passed)));
