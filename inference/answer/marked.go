@@ -46,17 +46,24 @@ func (d *marked) add(p *Parser, c byte) verdict {
 		}
 		return more
 	case behindArguments:
-		d.held = append(d.held, c)
-		rest := strings.TrimLeft(string(d.held), " \t\r\n`")
-		switch {
-		case rest == d.callEnd:
-			d.at, d.held = betweenMarks, d.held[:0]
-		case !strings.HasPrefix(d.callEnd, rest):
-			return broken
-		}
-		return more
+		return d.addBehind(c)
 	}
 	return broken
+}
+
+// addBehind takes a byte of what ends a call. Of the blanks and the fence before the mark nothing is kept.
+func (d *marked) addBehind(c byte) verdict {
+	if len(d.held) == 0 && strings.IndexByte(" \t\r\n`", c) >= 0 {
+		return more
+	}
+	d.held = append(d.held, c)
+	switch held := string(d.held); {
+	case held == d.callEnd:
+		d.at, d.held = betweenMarks, d.held[:0]
+	case !strings.HasPrefix(d.callEnd, held):
+		return broken
+	}
+	return more
 }
 
 // addMark takes a byte of the mark that begins a call or ends all.

@@ -3,6 +3,7 @@ package answer_test
 import (
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -296,4 +297,21 @@ func FuzzParser(f *testing.F) {
 			t.Errorf("%q became %q", s, at.Text)
 		}
 	})
+}
+
+// TestBlanksBehindArguments: blanks and back-ticks before the mark that ends a call are not kept: reading them takes memory by their
+// number, not by its square. Nothing else may run meanwhile.
+func TestBlanksBehindArguments(t *testing.T) {
+	const blanks = 20_000
+	text := "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>add<｜tool▁sep｜>{}" + strings.Repeat("\n `", blanks/3) + "<｜tool▁call▁end｜><｜tool▁calls▁end｜>"
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	got := parse(t, config(answer.DeepSeek), text)
+	runtime.ReadMemStats(&after)
+	if bytes := after.TotalAlloc - before.TotalAlloc; bytes > 100*blanks {
+		t.Errorf("%d bytes for %d blanks", bytes, blanks)
+	}
+	if diff := cmp.Diff(whole{Calls: []string{"add({})"}}, got); diff != "" {
+		t.Error(diff)
+	}
 }
