@@ -58,6 +58,12 @@ func TestCompileIsBounded(t *testing.T) {
 	for i := range 1_000 {
 		typed = append(typed, fmt.Sprintf(`"p%d":{"$ref":"#/$defs/p","type":"string","maxLength":%d}`, i, 100+i))
 	}
+	var counted []string
+	for i := range 141 {
+		counted = append(counted, fmt.Sprintf(`"a%d":{}`, i))
+	}
+	const demand = `{"not":{"propertyNames":{"pattern":"^a%d"}}},`
+	demands := fmt.Sprintf(demand, 1) + fmt.Sprintf(demand, 2) + fmt.Sprintf(demand, 3)
 	for name, c := range map[string]struct {
 		constraint Constraint
 		compiles   bool
@@ -76,7 +82,11 @@ func TestCompileIsBounded(t *testing.T) {
 		"references to a list":        {Constraint{Kind: KindJSONSchema, Text: references(5_000, `{"enum":[`+strings.Join(listed, ",")+`]}`)}, true, 400},
 		"many patterns":               {Constraint{Kind: KindJSONSchema, Text: `{"type":"object","properties":{` + strings.Join(distinct, ",") + `}}`}, false, 1000},
 		"many combined lists":         {Constraint{Kind: KindJSONSchema, Text: `{"$defs":{"p":{"enum":[` + strings.Join(listed, ",") + `]}},"type":"object","properties":{` + strings.Join(typed, ",") + `}}`}, false, 1000},
-		"names in oneOf":              {Constraint{Kind: KindJSONSchema, Text: `{"oneOf":[` + tagged(1) + "," + tagged(2) + `]}`}, true, 400},
+		"counted properties that must fail": {Constraint{Kind: KindJSONSchema, Text: `{"type":"object","additionalProperties":false,"properties":{` + strings.Join(counted, ",") +
+			`},"maxProperties":141,"allOf":[` + demands + strings.Repeat(`{"minProperties":0},`, 15_000) + `{}]}`}, false, 400},
+		"first items that must fail": {Constraint{Kind: KindJSONSchema, Text: `{"type":"array","not":{"prefixItems":[{"const":1}` + strings.Repeat(`,{"const":1}`, 15_000) + `]}}`}, false, 300},
+		"many schemas in a grammar":  {Constraint{Kind: KindGrammar, Text: "start: " + strings.Repeat("%json {} ", 100_000)}, false, 400},
+		"names in oneOf":             {Constraint{Kind: KindJSONSchema, Text: `{"oneOf":[` + tagged(1) + "," + tagged(2) + `]}`}, true, 400},
 	} {
 		_, bytes, err := allocated(t, c.constraint, v)
 		if (err == nil) != c.compiles {

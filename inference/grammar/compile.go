@@ -29,8 +29,8 @@ func Compile(stop func() error, c Constraint, v *Vocabulary) (*Grammar, error) {
 	if stop == nil {
 		stop = func() error { return nil }
 	}
-	if len(c.Text) > maxSource {
-		return nil, errorf("it has more than %d bytes", maxSource)
+	if len(c.Text) > MaxSource {
+		return nil, errorf("it has more than %d bytes", MaxSource)
 	}
 	limit := &budget{stop: stop, polled: pollSteps}
 	var start *rule
@@ -101,8 +101,8 @@ func compileChoice(texts []string) (*rule, error) {
 			return nil, errorf("a choice is empty")
 		}
 	}
-	if total > maxSource {
-		return nil, errorf("the choices have more than %d bytes together", maxSource)
+	if total > MaxSource {
+		return nil, errorf("the choices have more than %d bytes together", MaxSource)
 	}
 	return &rule{name: "choice", body: oneOfTexts(texts)}, nil
 }

@@ -14,9 +14,12 @@ type dfa struct {
 	next    []int32 // state × class; -1: none
 	accepts []bool
 
-	// Of the automaton of JSON strings: where a character begins, and the state behind the closing quote. What leaves
-	// loop, but for the closing quote, is one character more. -1 of others.
-	loop, close int32
+	// Of an automaton that counts characters: the states where one begins, and the state behind the closing quote. What leaves
+	// one of begins, but for the closing quote, is one character more. nil and -1 of others.
+	begins []bool
+	close  int32
+	// How many characters more are needed at least from each state until a text is accepted; nil: none.
+	needs []int32
 
 	shared bool      // among the grammars of a vocabulary
 	firsts []byteSet // by state: the bytes that lead on
@@ -177,16 +180,17 @@ func (w *subsets) reachesEnd(set []int32, to int32, start bool) bool {
 	return slices.Contains(w.close(set, start, true), to)
 }
 
-// finish drops the states from which nothing is accepted, and merges those that accept the same.
+// finish drops the states from which nothing is accepted, and merges those that accept the same. Of one that counts, a state where a
+// character begins stays apart from those within one.
 func (d *dfa) finish() (*dfa, error) {
-	d.loop, d.close = -1, -1
+	d.close = -1
 	d.follow = *allBytes()
 	n := len(d.accepts)
 	alive := d.alive()
 	number := make([]int32, n) // of the part that a state is in; -1: dead
 	parts := d.partition(alive, number)
 	if n == 0 || !alive[0] {
-		return &dfa{class: d.class, classes: d.classes, loop: -1, close: -1}, d.budget.poll(n)
+		return &dfa{class: d.class, classes: d.classes, close: -1}, d.budget.poll(n)
 	}
 	// The start's part comes first.
 	swap := number[0]
@@ -200,12 +204,19 @@ func (d *dfa) finish() (*dfa, error) {
 	}
 	next := make([]int32, parts*d.classes)
 	accepts := make([]bool, parts)
+	var begins []bool
+	if d.begins != nil {
+		begins = make([]bool, parts)
+	}
 	for s := range n {
 		p := number[s]
 		if p < 0 {
 			continue
 		}
 		accepts[p] = d.accepts[s]
+		if begins != nil {
+			begins[p] = d.begins[s]
+		}
 		for c := range d.classes {
 			t := d.next[s*d.classes+c]
 			if t >= 0 {
@@ -214,7 +225,7 @@ func (d *dfa) finish() (*dfa, error) {
 			next[int(p)*d.classes+c] = t
 		}
 	}
-	d.next, d.accepts = next, accepts
+	d.next, d.accepts, d.begins = next, accepts, begins
 	d.join()
 	d.locals = make([]atomic.Pointer[local], parts)
 	d.finishFirsts()
@@ -227,7 +238,9 @@ func (d *dfa) finish() (*dfa, error) {
 }
 
 // size is about how many bytes an automaton takes, what it knows of a vocabulary not counted.
-func (d *dfa) size() int { return 400 + 4*len(d.next) + 41*len(d.accepts) }
+func (d *dfa) size() int {
+	return 400 + 4*len(d.next) + 41*len(d.accepts) + len(d.begins) + 4*len(d.needs)
+}
 
 // join gives bytes one class that lead to the same states.
 func (d *dfa) join() {
@@ -272,11 +285,10 @@ func (d *dfa) finishFirsts() {
 	}
 }
 
-// alive says of each state whether something is accepted from it.
-func (d *dfa) alive() []bool {
-	n := len(d.accepts)
-	into := make([][]int32, n)
-	for s := range n {
+// sources has of each state those that lead to it.
+func (d *dfa) sources() [][]int32 {
+	into := make([][]int32, len(d.accepts))
+	for s := range into {
 		last := int32(dead)
 		for _, t := range d.next[s*d.classes : (s+1)*d.classes] {
 			if t >= 0 && t != last {
@@ -285,6 +297,13 @@ func (d *dfa) alive() []bool {
 			}
 		}
 	}
+	return into
+}
+
+// alive says of each state whether something is accepted from it.
+func (d *dfa) alive() []bool {
+	n := len(d.accepts)
+	into := d.sources()
 	alive := make([]bool, n)
 	var stack []int32
 	for s, ok := range d.accepts {
@@ -329,6 +348,9 @@ func (d *dfa) partition(alive []bool, number []int32) int {
 			number[s] = 1
 		default:
 			number[s] = 0
+		}
+		if alive[s] && d.begins != nil && d.begins[s] {
+			number[s] += 2
 		}
 	}
 	next := make([]int32, len(number))

@@ -65,6 +65,7 @@ func FuzzSchema(f *testing.F) {
 		`{"anyOf":[{"type":"string","pattern":"a|b\\S+","maxLength":9},{"type":"array","prefixItems":[true],"items":{"enum":[1,"é",null]},"minItems":1,"maxItems":70}]}`,
 		`{"allOf":[{"$ref":"#/$defs/a"}],"oneOf":[{"const":1},{"const":2}],"$defs":{"a":{"type":["number","null"],"exclusiveMaximum":1.5e1}}}`,
 		`{"type":"string","format":"date-time","minLength":3}`,
+		`{"anyOf":[{"type":"string","format":"email","maxLength":25},{"type":"string","pattern":"^(\\n|xn\\\\|ab\")*$","minLength":2,"maxLength":7}]}`,
 		`{"not":{"enum":[1,"a",{"b":[2]}],"type":["integer","string","object"],"pattern":"^\\d","required":["x"]},"if":{"multipleOf":0.5},"then":{"maximum":9},"else":{"oneOf":[{"minLength":2},{"maxLength":5},{"properties":{"y":false},"additionalProperties":false}]}}`,
 		`{"type":"array","contains":{"type":"null"},"minContains":2,"maxContains":3,"items":{"enum":[null,1]},"uniqueItems":false,"maxItems":6}`,
 		`{"type":"array","items":{"enum":[1,2,3,4,5,6,7,8,9,10]},"uniqueItems":true,"minItems":2}`,
@@ -93,6 +94,7 @@ func FuzzGrammar(f *testing.F) {
 		"start: sum\n?sum: product | sum \"+\" product -> add\nproduct: atom\n  | product \"*\" atom\natom: NUMBER | \"(\" sum \")\"\nNUMBER: /[0-9]+/i\n%ignore \" \"\n",
 		"start: (A ~ 2..3 \"x\"..\"z\")* [B]\nA: \"a\" | \"b\"\nB.2: A A+ /c?/ // three\n%import common.WS -> B2\n%ignore B2",
 		"root ::= a b\na ::= b? a \"x\" | b\nb ::= a | \"b\" | \"\"", //nolint:dupword // not words
+		"%json s {\"a\": [{\"type\": \"null\"}, {\"$ref\": \"#/b~1\"}], \"b/\": {\"const\": 1}}\nstart: %json s#\"/a/1\" %json s#\"/a/0\" | %json s\n",
 		"start: \"a\" %json {\"enum\": [1, \"b\"]} x?\nx: \"<\" %json {\"type\": \"array\"}\n%ignore \" \"",
 	} {
 		f.Add(s, uint64(1))
@@ -131,7 +133,7 @@ func TestBounds(t *testing.T) {
 		"nested quantifiers":   {Constraint{Kind: KindRegex, Text: `((((a{0,30}b?){0,30})c?){0,30}d?){0,30}`}, false},
 		"many states":          {Constraint{Kind: KindRegex, Text: `(a|b)*a(a|b){25}`}, false},
 		"Unicode classes":      {Constraint{Kind: KindRegex, Text: `(\pL\pN?\pS*){1,20}`}, true},
-		"long":                 {Constraint{Kind: KindRegex, Text: strings.Repeat("a", maxSource+1)}, false},
+		"long":                 {Constraint{Kind: KindRegex, Text: strings.Repeat("a", MaxSource+1)}, false},
 		"deep parentheses":     {Constraint{Kind: KindGrammar, Text: "root ::= " + strings.Repeat("(", 5000) + `"a"` + strings.Repeat(")", 5000)}, false},
 		"counts of counts":     {Constraint{Kind: KindGrammar, Text: `root ::= ((("a" b){1,1000000}){1,1000000}){1,1000000}` + "\nb ::= \"b\" | \"(\" b \")\""}, true},
 		"empty repetitions":    {Constraint{Kind: KindGrammar, Text: `root ::= (("a"? b){1,5000}){1,5000} "c"` + "\nb ::= \"(\" b \")\" | \"\""}, false}, //nolint:dupword // not words

@@ -36,7 +36,7 @@ func (v *Vocabulary) terminals() *jsonDFAs {
 		}
 		v.jsonDFAs.space = share(compileRegexp(nil, ` |(?:\n[ \t]*)?`))
 		v.jsonDFAs.space.share("\"{[]}-0123456789tfn")
-		v.jsonDFAs.space.loop = v.jsonDFAs.space.step(0, '\n')
+		v.jsonDFAs.space.countFrom(v.jsonDFAs.space.step(0, '\n'))
 		v.jsonDFAs.text = share(jsonText())
 		v.jsonDFAs.number = share(compileRegexp(nil, numberPattern))
 		v.jsonDFAs.integer = share(compileRegexp(nil, integerPattern))
@@ -63,8 +63,9 @@ func jsonText() (*dfa, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.loop = d.step(0, '"')
-	d.close = d.step(d.loop, '"')
+	loop := d.step(0, '"')
+	d.countFrom(loop)
+	d.close = d.step(loop, '"')
 	return d, nil
 }
 

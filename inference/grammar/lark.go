@@ -14,6 +14,7 @@ type lark struct {
 	ignored    []string
 	budget     *budget
 	vocabulary *Vocabulary // of the schemas behind %json
+	schemas    map[string]*schemas
 }
 
 // larkCommon are the terminals of Lark's own library, common.lark.
@@ -30,7 +31,7 @@ var larkCommon = map[string]string{ //nolint:gochecknoglobals // a constant in a
 
 // parseLark makes the rule "start" of a grammar in Lark's notation.
 func parseLark(limit *budget, text string, v *Vocabulary) (*rule, error) {
-	p := &lark{symbols: newSymbols(), budget: limit, vocabulary: v}
+	p := &lark{symbols: newSymbols(), budget: limit, vocabulary: v, schemas: map[string]*schemas{}}
 	p.text = text
 	p.lines()
 	for p.at < len(p.text) {
@@ -214,8 +215,10 @@ func (p *lark) directive(name string) error {
 		return p.ignore()
 	case "import":
 		return p.imports()
+	case "json":
+		return p.named()
 	}
-	return p.fail("this directive is not supported: only %%ignore and %%import common are")
+	return p.fail("this directive is not supported: only %%ignore, %%import common and %%json are")
 }
 
 // ignore reads what may stand between any two terminals.

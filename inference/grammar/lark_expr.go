@@ -1,7 +1,6 @@
 package grammar
 
 import (
-	"encoding/json"
 	"regexp/syntax"
 	"strings"
 )
@@ -121,21 +120,6 @@ func (p *lark) atom() (expr, error) {
 		return nil, p.fail("templates are not supported")
 	}
 	return reference{p.symbols.rule(name)}, nil
-}
-
-// schema reads a JSON Schema, which stands for the JSON texts that conform to it. What is ignored is not ignored within.
-func (p *lark) schema() (expr, error) {
-	decoder := json.NewDecoder(strings.NewReader(p.text[p.at:]))
-	var text json.RawMessage
-	if err := decoder.Decode(&text); err != nil {
-		return nil, p.fail("%%json must be followed by a JSON Schema")
-	}
-	p.at += int(decoder.InputOffset())
-	start, err := compileSchema(p.budget, string(text), p.vocabulary)
-	if err != nil {
-		return nil, err
-	}
-	return reference{start}, nil
 }
 
 // text1 reads a text, or a range of characters.

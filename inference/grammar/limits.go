@@ -5,9 +5,11 @@ import (
 	"fmt"
 )
 
+// MaxSource is the longest schema, expression or grammar that Compile takes, in bytes.
+const MaxSource = 1 << 20
+
 // The bounds of a constraint. What exceeds one is refused with an *Error that names it.
 const (
-	maxSource      = 1 << 20   // bytes of a schema, an expression or a grammar
 	maxNesting     = 200       // of parentheses, of a schema's objects, and of references that resolve to references
 	maxRules       = 20_000    // rules and schemas
 	maxNodes       = 400_000   // places of all rules

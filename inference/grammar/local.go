@@ -8,7 +8,7 @@ import (
 // local is what the tokens do that are read from one state of a terminal, whoever called the terminal.
 type local struct {
 	inside   tokenSet    // those that end inside, however many characters they add
-	counts   []int32     // of a terminal that counts: how many characters each token of order adds, ascending
+	counts   []int32     // of a terminal that counts: how many characters each token of order adds and then needs, ascending
 	order    []uint32    // its tokens by that number
 	upTo     [][]uint64  // the masks of those that add at most so many
 	leaving  []leaving   // by rests: where a token may leave the terminal, those that end there first
@@ -108,8 +108,12 @@ func (d *dfa) walk(v *Vocabulary, state int32) (l *local, work int) {
 	w := &walker{dfa: d, vocabulary: v, trie: d.classed, mask: make([]uint64, v.words())}
 	w.below(0, state, 0)
 	l = &local{}
-	if d.loop >= 0 {
-		l.count(w.tokens, w.added, v.words())
+	if d.begins != nil {
+		w.work += len(w.tokens) / 8
+		l.count(w.tokens, w.added)
+		if d.needs == nil { // of the others there are many states, and seldom little room
+			l.countMasks(v.words())
+		}
 	}
 	l.inside = packed(w.mask)
 	l.leave(w.rests)
@@ -122,7 +126,7 @@ type walker struct {
 	vocabulary *Vocabulary
 	trie       *classTrie
 	mask       []uint64 // of the tokens that end inside
-	tokens     []uint32 // and they, with the characters that each adds, of a terminal that counts
+	tokens     []uint32 // and they, with the characters that each adds and then needs, of a terminal that counts
 	added      []int32
 	rests      []rest
 	work       int
@@ -140,13 +144,13 @@ func (w *walker) below(node, state, count int32) {
 		}
 		to := row[n.class]
 		count := count
-		if state == d.loop && to != d.close {
+		if d.counted(state, to) {
 			count++
 		}
 		tokens := w.trie.tokens[n.from:n.to]
 		w.work += len(tokens) / 16
 		switch {
-		case d.loop < 0:
+		case d.begins == nil:
 			for _, id := range tokens {
 				w.mask[id>>6] |= 1 << (id & 63)
 			}
@@ -157,7 +161,7 @@ func (w *walker) below(node, state, count int32) {
 		default:
 			for _, id := range tokens {
 				w.mask[id>>6] |= 1 << (id & 63)
-				w.tokens, w.added = append(w.tokens, id), append(w.added, count)
+				w.tokens, w.added = append(w.tokens, id), append(w.added, count+d.need(to))
 			}
 		}
 		if d.accepts[to] {
@@ -184,18 +188,28 @@ func (w *walker) leave(node int32, depth int, count int32) {
 // smallCounts is up to how many characters the masks of a counting terminal are kept: few tokens have more.
 const smallCounts = 16
 
-// count orders the tokens inside by how many characters they add.
-func (l *local) count(tokens []uint32, counts []int32, words int) {
-	index := make([]int32, len(tokens))
-	for i := range index {
-		index[i] = int32(i)
+// count orders the tokens inside by how many characters they take.
+func (l *local) count(tokens []uint32, counts []int32) {
+	if len(tokens) == 0 {
+		return
 	}
-	slices.SortStableFunc(index, func(a, b int32) int { return int(counts[a] - counts[b]) })
-	for _, i := range index {
-		l.order = append(l.order, tokens[i])
-		l.counts = append(l.counts, counts[i])
+	from := make([]int32, slices.Max(counts)+2) // by count: where its tokens begin
+	for _, c := range counts {
+		from[c+1]++
 	}
-	if len(tokens) <= words {
+	for c := 1; c < len(from); c++ {
+		from[c] += from[c-1]
+	}
+	l.order, l.counts = make([]uint32, len(tokens)), make([]int32, len(tokens))
+	for i, c := range counts {
+		l.order[from[c]], l.counts[from[c]] = tokens[i], c
+		from[c]++
+	}
+}
+
+// countMasks keeps the masks of the tokens that add few characters.
+func (l *local) countMasks(words int) {
+	if len(l.order) <= words {
 		return // short enough to list
 	}
 	at := 0
@@ -209,7 +223,7 @@ func (l *local) count(tokens []uint32, counts []int32, words int) {
 	}
 }
 
-// addUpTo adds the tokens inside that add at most room characters.
+// addUpTo adds the tokens inside that take at most room characters.
 func (l *local) addUpTo(dst []uint64, room int32) {
 	last := len(l.counts) - 1
 	if last < 0 {

@@ -42,6 +42,11 @@ func TestGrammars(t *testing.T) {
 			[]string{`a10b`, `ab`, `{"x":"}"}`},
 		},
 		{
+			"lark with parts of a schema", "%json s {\"$defs\": {\"n\": {\"type\": \"integer\", \"minimum\": 0}},\n \"a/b\": [{\"$ref\": \"#/$defs/n\"}], \"c%25\": {\"enum\": [null, \"x\"]}}\nstart: \"a\" %json s#\"/a~1b/0\" \"b\" | %json s#\"/c%25\" \"!\" | \"s\" %json s\n",
+			[]string{`a5b`, `null!`, `"x"!`, `s[1]`},
+			[]string{`a-5b`, `1!`, `s`},
+		},
+		{
 			"lark arithmetic", "start: sum\n?sum: product | sum \"+\" product -> add\nproduct: atom\n  | product \"*\" atom\natom: NUMBER | \"(\" sum \")\"\nNUMBER: /[0-9]+/\n%ignore \" \"\n",
 			[]string{`1`, `1 + 2`, `(1+2 )* 3 `, ` 12`},
 			[]string{``, `1 2`, `1+`},
@@ -87,6 +92,8 @@ func TestGrammarsRefused(t *testing.T) {
 		"root ::= e root \"x\" | \"y\"\ne ::= \"z\"?", "root ::= \"a\"{3,2}", "root ::= \"a\"{1,99999999}", "x ::= \"a\"",
 		"root ::= \"a\"\nroot ::= \"b\"", "start: a", "start: \"a\" /(?=a)/", "start: X\nX: \"a\" X | \"b\"", "%declare X\nstart: X",
 		"start: a{b}\n", "start: \"a\" ~ 2..1", "start: <|im_end|>",
+		"start: %json s", "start: %json s#\"/a\"\n%json s {\"a\": true}", "%json s {\"a\": true}\nstart: %json s#\"/b\"", "%json s {}\n%json s {}\nstart: %json s",
+		"%json s {\"a\": true}\nstart: %json s#\"a\"", "%json s {\"a\": true}\nstart: %json s#/a/", "%json 5 {}\nstart: %json 5", "%json s {\nstart: \"a\"",
 	} {
 		_, err := Compile(nil, Constraint{Kind: KindGrammar, Text: source}, v)
 		if _, ok := errors.AsType[*Error](err); !ok {

@@ -308,8 +308,8 @@ func folded(r rune, flags syntax.Flags) []rune {
 
 // parseRegexp parses RE2's syntax.
 func parseRegexp(source string) (*syntax.Regexp, error) {
-	if len(source) > maxSource {
-		return nil, errorf("the expression has more than %d bytes", maxSource)
+	if len(source) > MaxSource {
+		return nil, errorf("the expression has more than %d bytes", MaxSource)
 	}
 	e, err := syntax.Parse(source, syntax.Perl)
 	if err != nil {

@@ -53,7 +53,19 @@ const (
 
 // compileSchema makes the rule of the JSON texts that conform to a schema.
 func compileSchema(limit *budget, text string, v *Vocabulary) (*rule, error) {
+	s, err := newSchemas(limit, text, v)
+	if err != nil {
+		return nil, err
+	}
+	return s.compile(s.root)
+}
+
+// newSchemas reads a schema, of which nothing is compiled yet.
+func newSchemas(limit *budget, text string, v *Vocabulary) (*schemas, error) {
 	root, err := parseJSON(text)
+	if err == nil { // a grammar may have many
+		err = limit.keep(4_000)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +76,12 @@ func compileSchema(limit *budget, text string, v *Vocabulary) (*rule, error) {
 	}
 	s.lastID = root.index
 	s.findResources(root, nil, false)
-	start := s.rule([]part{{schema: root}})
+	return s, s.err
+}
+
+// compile makes the rule of the JSON texts that conform to a part of the schema, which shares what was made for other parts.
+func (s *schemas) compile(of *value) (*rule, error) {
+	start := s.rule([]part{{schema: of}})
 	for len(s.pending) > 0 && s.err == nil {
 		p := s.pending[len(s.pending)-1]
 		s.pending = s.pending[:len(s.pending)-1]

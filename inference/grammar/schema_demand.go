@@ -1,5 +1,7 @@
 package grammar
 
+import "slices"
+
 // A schema fails for an object where one of its properties does not satisfy what all of some names must: the object has a property
 // of such a name with another value. That is a demand.
 
@@ -17,18 +19,19 @@ func (s *schemas) some(of, names, schema *value) *value {
 	return s.oneType(of, "object", member{keySome, s.makeObject(of, member{"names", names}, member{"value", schema})})
 }
 
-// demand reads what an object must have, and makes the ways in which it may.
-func (s *schemas) demand(o *objects, set []part, patterns []namePattern, names *dfa) {
+// demand reads what an object must have, and makes the ways in which it may. asked is what the values of its named properties must
+// satisfy without that.
+func (s *schemas) demand(o *objects, set []part, patterns []namePattern, names *dfa, asked map[string][]part) {
 	for _, p := range set {
-		asked := p.schema.get(keySome)
-		if asked == nil {
+		some := p.schema.get(keySome)
+		if some == nil {
 			continue
 		}
 		if len(o.demands) == maxDemands {
 			s.refuse(p.schema, "", "more than "+itoa(maxDemands)+" keywords of properties cannot fail at once")
 			return
 		}
-		d, err := s.strings(asked.get("names"), false, 0)
+		d, err := s.strings(some.get("names"), false, 0)
 		if err == nil && names != nil {
 			d, err = intersect(s.budget, d, names)
 		}
@@ -36,10 +39,20 @@ func (s *schemas) demand(o *objects, set []part, patterns []namePattern, names *
 			s.fail(err)
 			return
 		}
-		o.demands = append(o.demands, demand{d, asked.get("value")})
+		o.demands = append(o.demands, demand{d, some.get("value")})
 	}
+	type way struct {
+		name  string
+		which uint8
+	}
+	named := map[way]*rule{}
 	o.witness = func(name string, which uint8) *rule {
-		return s.namedWitness(o, s.propertyOf(set, patterns, name), name, which)
+		r, known := named[way{name, which}]
+		if !known {
+			r = s.namedWitness(o, slices.Clone(asked[name]), name, which)
+			named[way{name, which}] = r
+		}
+		return r
 	}
 	var sets []namesOf
 	if len(o.demands) > 0 {
@@ -58,6 +71,9 @@ func (s *schemas) demand(o *objects, set []part, patterns []namePattern, names *
 
 // namedWitness is the value of a named property that meets some demands and what else is asked of it; nil: there is none.
 func (s *schemas) namedWitness(o *objects, of []part, name string, which uint8) *rule {
+	if s.fail(s.budget.spend(len(of) + len(name))); s.err != nil {
+		return nil
+	}
 	for i, d := range o.demands {
 		if which>>i&1 == 0 {
 			continue

@@ -26,7 +26,7 @@ func (s *schemas) makeOnce(of *value, how string, build func() *value) *value {
 	}
 	s.fail(s.budget.keep(400))
 	v := build()
-	if v.origin == nil {
+	if v.origin == nil && s.isMade(v) { // what was parsed has a place of its own
 		v.origin = of
 	}
 	s.made[key] = v
@@ -40,6 +40,9 @@ func (s *schemas) newValue(kind valueKind) *value {
 	s.fail(s.budget.keep(250))
 	return &value{kind: kind, id: s.lastID}
 }
+
+// isMade says whether newValue made a value: those that were parsed have the numbers before.
+func (s *schemas) isMade(v *value) bool { return v.id > s.root.index }
 
 // makeObject makes an object of names and values in turn.
 func (s *schemas) makeObject(of *value, members ...member) *value {

@@ -28,7 +28,7 @@ const maxNameDepth = 32
 // strings is the automaton of the strings that satisfy a schema, as far as it is one of strings: what it says of strings can be
 // combined as sets can. Within a negation, negated, it holds at least these; elsewhere at most.
 func (s *schemas) strings(of *value, negated bool, depth int) (*dfa, error) {
-	d, none := s.shared.name, &dfa{loop: -1, close: -1}
+	d, none := s.shared.name, &dfa{close: -1}
 	if s.err != nil {
 		return nil, s.err
 	}

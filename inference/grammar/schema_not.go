@@ -218,12 +218,16 @@ func (s *schemas) failsItems(of *value, m member) []*value {
 func (s *schemas) failsPrefix(of *value, prefix []*value) []*value {
 	var out []*value
 	for i, item := range prefix {
-		first := s.makeArray(of)
-		for range i {
-			first.items = append(first.items, s.always())
-		}
-		first.items = append(first.items, s.not(item))
 		s.fail(s.budget.spend(i))
+		if s.fail(s.budget.keep(8 * (i + 1))); s.err != nil { // which is the square of their number together
+			return nil
+		}
+		first := s.makeArray(of)
+		first.items = make([]*value, i+1)
+		for j := range i {
+			first.items[j] = s.always()
+		}
+		first.items[i] = s.not(item)
 		out = append(out, s.oneType(of, "array", member{"minItems", s.makeCount(int32(i + 1))}, member{"prefixItems", first}))
 	}
 	return out

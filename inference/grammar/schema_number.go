@@ -265,7 +265,7 @@ func (n *numbers) automaton(limit *budget) (*dfa, error) {
 		}
 		return d, false
 	}
-	return explore(limit, []byte("-.0123456789"), digits{}, step, func(d digits) bool {
+	return explore(limit, []byte("-.0123456789"), digits{}, nil, step, func(d digits) bool {
 		return (d.phase == '0' || d.phase == '1' || d.phase == 'f') && within(d)
 	})
 }

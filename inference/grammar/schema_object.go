@@ -1,5 +1,10 @@
 package grammar
 
+import (
+	"math/bits"
+	"slices"
+)
+
 // objects is the objects that satisfy schemas. Their properties come in the order in which the schemas name them, those
 // that are only required behind them, and then those that no schema names.
 type objects struct {
@@ -14,8 +19,9 @@ type objects struct {
 	witness      func(name string, which uint8) *rule // the value of a property that meets some demands; nil: it cannot
 	otherWitness func(which uint8) *rule              // the pair of a property that no schema names, likewise
 
-	tails map[tail]*rule
-	json  *jsonRules
+	tails  map[tail]*rule
+	json   *jsonRules
+	budget *budget
 }
 
 // others are properties that no schema names, by their names' automaton.
@@ -46,7 +52,9 @@ func (s *schemas) object(set []part) expr {
 	if !restrictsType(set, typeObject) {
 		return reference{s.json.object}
 	}
-	o := &objects{required: map[string]bool{}, values: map[string]*rule{}, most: -1, tails: map[tail]*rule{}, json: s.json}
+	o := &objects{
+		required: map[string]bool{}, values: map[string]*rule{}, most: -1, tails: map[tail]*rule{}, json: s.json, budget: s.budget,
+	}
 	patterns, err := s.namePatterns(set)
 	if err != nil {
 		s.fail(err)
@@ -91,18 +99,9 @@ func (s *schemas) object(set []part) expr {
 		s.fail(err)
 		return nothing{}
 	}
-	for _, n := range o.names {
-		if s.fail(s.budget.spend(len(set) + len(patterns)*len(n))); s.err != nil {
-			return nothing{}
-		}
-		of := []part{{schema: s.never()}}
-		if names == nil || names.accepted(jsonString(n)) {
-			of = s.propertyOf(set, patterns, n)
-		}
-		o.values[n] = s.rule(of)
-	}
+	asked := s.named(o, set, patterns, names)
 	s.others(o, set, patterns, names)
-	s.demand(o, set, patterns, names)
+	s.demand(o, set, patterns, names, asked)
 	s.bounds(o, set)
 	if s.err != nil {
 		return nothing{}
@@ -111,7 +110,31 @@ func (s *schemas) object(set []part) expr {
 		s.refuse(set[0].schema, "minProperties", "with so many properties it exceeds the limit of "+itoa(maxTails)+" places")
 		return nothing{}
 	}
-	return sequence{literal("{"), token{s.json.space}, reference{o.tail(tail{first: true})}}
+	first := o.tail(tail{first: true})
+	s.fail(s.budget.poll(0)) // tail has spent of it
+	return sequence{literal("{"), token{s.json.space}, reference{first}}
+}
+
+// named makes the rules of the values of the named properties. What it returns is what these must satisfy, if there are demands.
+func (s *schemas) named(o *objects, set []part, patterns []namePattern, names *dfa) (asked map[string][]part) {
+	if slices.ContainsFunc(set, func(p part) bool { return p.schema.get(keySome) != nil }) {
+		asked = make(map[string][]part, len(o.names))
+	}
+	for _, n := range o.names {
+		if s.fail(s.budget.spend(len(set) + len(patterns)*len(n))); s.err != nil {
+			return nil
+		}
+		of := []part{{schema: s.never()}}
+		if names == nil || names.accepted(jsonString(n)) {
+			of = s.propertyOf(set, patterns, n)
+		}
+		if asked != nil {
+			s.fail(s.budget.keep(100 + 32*len(of)))
+			asked[n] = slices.Clone(of) // rule orders it
+		}
+		o.values[n] = s.rule(of)
+	}
+	return asked
 }
 
 // bounds reads minProperties and maxProperties.
@@ -149,7 +172,11 @@ func (o *objects) tail(t tail) *rule {
 	if r := o.tails[t]; r != nil {
 		return r
 	}
-	r := &rule{name: "properties"}
+	r := &rule{name: "properties", body: nothing{}}
+	// A property that is not there, and one that meets each set of the demands that are left: of each alternative some bytes stay.
+	if n := 1 + 1<<bits.OnesCount8(o.allMet()&^t.met); o.budget.spend(4*n) != nil || o.budget.keep(200*n) != nil {
+		return r
+	}
 	o.tails[t] = r
 	space := token{o.json.space}
 	var body choice

@@ -117,21 +117,24 @@ func (s *schemas) resolve(at *value, keyword string, ref *value) *value {
 		return to
 	}
 	for name := range strings.SplitSeq(fragment[1:], "/") {
-		name = unescapePointer(unescapePercent(name))
-		switch to.kind {
-		case isObject:
-			to = to.get(name)
-		case isArray:
-			to = index(to.items, name)
-		default:
-			to = nil
-		}
-		if to == nil {
+		if to = to.step(unescapePointer(unescapePercent(name))); to == nil {
 			s.refuse(at, keyword, "it leads nowhere")
 			return nil
 		}
 	}
 	return to
+}
+
+// step is where a part of a pointer leads from a value; nil: nowhere.
+func (v *value) step(name string) *value {
+	switch v.kind {
+	case isObject:
+		return v.get(name)
+	case isArray:
+		return index(v.items, name)
+	case isNull, isBool, isNumber, isString:
+	}
+	return nil
 }
 
 func index(items []*value, name string) *value {

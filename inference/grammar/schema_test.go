@@ -92,10 +92,12 @@ func TestSchemasRefused(t *testing.T) {
 		`{"type":"array","items":[{"not":5}]}`:                                                           "#/items/0/not",
 		`{"not":{"not":{"not":{}}},"$recursiveRef":"#"}`:                                                 "#/$recursiveRef",
 		`{"$ref":"#/$defs/a","$defs":{"a":{"$ref":"#/$defs/b"},"b":{"$ref":"#x"}}}`:                      "#/$defs/b/$ref",
-		`{`:     "",
-		`{} {}`: "",
-		`5`:     "#",
-		`{"type":"integer","minimum":5,"maximum":4}`: "",
+		`{"type":"array","uniqueItems":true,"items":{"enum":[0` + manyNumbers(100_000) + `]}}`:           "#/uniqueItems",
+		`{"not":{"not":{"format":"color"}}}`:                                                             "#/not/not/format",
+		`{`:                                                                                              "",
+		`{} {}`:                                                                                          "",
+		`5`:                                                                                              "#",
+		`{"type":"integer","minimum":5,"maximum":4}`:                                                     "",
 	} {
 		_, err := Compile(nil, Constraint{Kind: KindJSONSchema, Text: schema}, v)
 		e, ok := errors.AsType[*Error](err)
@@ -104,6 +106,28 @@ func TestSchemasRefused(t *testing.T) {
 		} else if e.Where != want {
 			t.Errorf("%s: at %q, want %q (%v)", schema, e.Where, want, e)
 		}
+	}
+}
+
+// manyNumbers is the numbers from 1 up to below n, each behind a comma.
+func manyNumbers(n int) string {
+	var b strings.Builder
+	for i := 1; i < n; i++ {
+		b.WriteString("," + itoa(i))
+	}
+	return b.String()
+}
+
+// TestListing: of too many values no more are kept than the limit.
+func TestListing(t *testing.T) {
+	t.Parallel()
+	l := listing{known: map[string]bool{}}
+	texts := strings.Split(manyNumbers(10_000), ",")
+	if !l.add([]string{"1", "2", "1"}) || len(l.texts) != 2 {
+		t.Error(l.texts)
+	}
+	if l.add(texts) || len(l.texts) != maxListed || len(l.known) != maxListed {
+		t.Errorf("%d of %d values are kept", len(l.texts), len(texts))
 	}
 }
 

@@ -80,31 +80,39 @@ func (s *schemas) newText(set []part) expr {
 	if content == nil {
 		return token{&terminal{dfa: s.json.text.dfa, counts: true, min: least, max: most}}
 	}
-	if least > 0 || most >= 0 {
-		d, err := ofLength(s.budget, content, s.json.text.dfa, least, lengthWithin(content, least, most))
-		if err != nil {
-			s.refuseError(set[0].schema, "maxLength", err)
-			return nothing{}
-		}
-		content = d
-	}
 	if content.empty() {
 		return nothing{}
 	}
-	return token{&terminal{dfa: content}}
+	return s.ofLengths(set[0].schema, content, least, most)
 }
 
-// maxCounted bounds the places in which an automaton counts the characters of what has a pattern too.
-const maxCounted = 8_000
-
-// lengthWithin is a length that bounds the strings of a pattern: most, or what no answer reaches, since each character makes a place
-// of each of the automaton's.
-func lengthWithin(d *dfa, least, most int32) int32 {
-	states := len(d.accepts)
-	if most <= least || states*int(most) <= maxDFA/2 {
-		return most
+// ofLengths is the expression of the strings of an automaton that have least to most characters; most -1: or more.
+func (s *schemas) ofLengths(at *value, content *dfa, least, most int32) expr {
+	if least == 0 && most < 0 {
+		return token{&terminal{dfa: content}}
 	}
-	return max(least, int32(maxCounted/states)) //nolint:gosec // maxCounted is small
+	keyword := "minLength"
+	if least == 0 {
+		keyword = "maxLength"
+	}
+	d, err := measured(s.budget, content, s.json.text.dfa, least)
+	switch {
+	case err != nil:
+		s.refuseError(at, keyword, err)
+		return nothing{}
+	case d.empty() || most >= 0 && d.needs[0] > most:
+		return nothing{}
+	}
+	if most >= 0 {
+		if longest := d.longest(); longest < 0 || longest > most {
+			return token{&terminal{dfa: d, counts: true, max: most}}
+		}
+	}
+	if least == 0 { // and the strings are never longer than most
+		return token{&terminal{dfa: content}}
+	}
+	d.begins, d.needs, d.close = nil, nil, -1
+	return token{&terminal{dfa: d}}
 }
 
 // refuseError refuses a keyword for the reason of an error.
@@ -274,77 +282,4 @@ func isHex(text string) bool {
 		}
 	}
 	return true
-}
-
-// ofLength is the automaton of those strings of d that have least to most characters; most -1: or more.
-func ofLength(limit *budget, d, text *dfa, least, most int32) (*dfa, error) {
-	if d.empty() {
-		return d, nil
-	}
-	top := least
-	if most >= 0 {
-		top = most
-	}
-	joint, sample := jointClasses(d, text)
-	type place struct{ d, text, count int32 }
-	made, err := explore(limit, sample, place{}, func(p place, b byte) (place, bool) {
-		to := place{d.step(p.d, b), text.step(p.text, b), p.count}
-		if to.d == dead || to.text == dead {
-			return to, false
-		}
-		if p.text == text.loop {
-			if to.text == text.close {
-				return place{to.d, to.text, 0}, p.count >= least
-			}
-			if most >= 0 && p.count == most {
-				return to, false
-			}
-			to.count = min(p.count+1, top)
-		}
-		return to, true
-	}, func(p place) bool { return d.accepts[p.d] && text.accepts[p.text] })
-	if err != nil {
-		return nil, err
-	}
-	for b := range joint { // each byte does what the one of its class does that explore has seen
-		joint[b] = made.class[sample[joint[b]]]
-	}
-	made.class = joint
-	made.finishFirsts()
-	return made, nil
-}
-
-// explore makes the automaton of an abstract machine that reads bytes of an alphabet, by all places that it can come to.
-func explore[P comparable](limit *budget, alphabet []byte, start P, step func(P, byte) (P, bool), accepts func(P) bool) (*dfa, error) {
-	d := &dfa{classes: len(alphabet) + 1, budget: limit} // class 0 is that of all other bytes
-	for i, b := range alphabet {
-		d.class[b] = uint8(i + 1)
-	}
-	ids := map[P]int32{start: 0}
-	list := []P{start}
-	for i := 0; i < len(list); i++ { //nolint:intrange // the list grows
-		if len(list) > maxDFA {
-			return nil, errorf("it needs more than %d states", maxDFA)
-		}
-		if err := limit.spend(d.classes); err != nil {
-			return nil, err
-		}
-		d.accepts = append(d.accepts, accepts(list[i]))
-		d.next = append(d.next, dead)
-		for _, b := range alphabet {
-			to, ok := step(list[i], b)
-			if !ok {
-				d.next = append(d.next, dead)
-				continue
-			}
-			id, known := ids[to]
-			if !known {
-				id = int32(len(list))
-				ids[to] = id
-				list = append(list, to)
-			}
-			d.next = append(d.next, id)
-		}
-	}
-	return d.finish()
 }

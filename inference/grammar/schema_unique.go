@@ -18,36 +18,58 @@ func (s *schemas) distinct(a *arrays) expr {
 		s.refuse(a.set[0].schema, "uniqueItems", "cannot be enforced beside contains")
 		return nothing{}
 	}
-	var all []string // the values of all places
+	all := listing{known: map[string]bool{}} // the values of all places
 	at := make([]map[string]bool, a.length+1)
 	for i := range at {
 		texts, finite := s.finite(s.itemOf(a, i), 0)
-		if !finite {
+		switch {
+		case s.err != nil:
+			return nothing{}
+		case !finite:
 			s.refuse(a.set[0].schema, "uniqueItems", "can be enforced only where the items are listed by enum or const, or are true, false or null")
 			return nothing{}
-		}
-		at[i] = map[string]bool{}
-		for _, text := range texts {
-			at[i][text] = true
-			if !slices.Contains(all, text) {
-				all = append(all, text)
-			}
-		}
-		if len(all) > maxListed {
+		case !all.add(texts):
 			s.refuse(a.set[0].schema, "uniqueItems", "of more than "+itoa(maxListed)+" values cannot be enforced")
 			return nothing{}
+		}
+		s.fail(s.budget.spend(4 * len(texts)))
+		s.fail(s.budget.keep(48 * len(texts)))
+		at[i] = make(map[string]bool, len(texts))
+		for _, text := range texts {
+			at[i][text] = true
 		}
 	}
 	switch {
 	case s.err != nil:
 		return nothing{}
-	case len(all) <= maxOrders:
-		return s.anyOrder(a, all, at)
+	case len(all.texts) <= maxOrders:
+		return s.anyOrder(a, all.texts, at)
 	case a.length > 0:
 		s.refuse(a.set[0].schema, "uniqueItems", "of more than "+itoa(maxOrders)+" values cannot be enforced beside prefixItems")
 		return nothing{}
 	}
-	return s.listedOrder(a, all)
+	return s.listedOrder(a, all.texts)
+}
+
+// listing is distinct texts, in the order in which they came.
+type listing struct {
+	texts []string
+	known map[string]bool
+}
+
+// add adds those texts that are not there. It stops, and says false, where there are more than maxListed.
+func (l *listing) add(texts []string) bool {
+	for _, text := range texts {
+		if l.known[text] {
+			continue
+		}
+		if len(l.texts) == maxListed {
+			return false
+		}
+		l.known[text] = true
+		l.texts = append(l.texts, text)
+	}
+	return true
 }
 
 // anyOrder is the expression of arrays of distinct values in all their orders.

@@ -327,7 +327,7 @@ func (t *terminal) accepts(text string) bool {
 		if to == dead || !c.takes(to) {
 			return false
 		}
-		if t.counts && c.state == t.dfa.loop && to != t.dfa.close {
+		if t.counts && t.dfa.counted(c.state, to) {
 			c.count++
 		}
 		c.state = to

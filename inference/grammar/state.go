@@ -272,7 +272,7 @@ func (c *config) addFirst(set *byteSet) {
 		return
 	}
 	t := c.term
-	if !t.counts || c.state != t.dfa.loop {
+	if !t.counts || !t.dfa.begins[c.state] && t.dfa.needs == nil {
 		set.union(&t.dfa.firsts[c.state])
 		return
 	}
@@ -286,13 +286,17 @@ func (c *config) addFirst(set *byteSet) {
 // takes says whether a terminal's bounds let it go on to a state.
 func (c *config) takes(to int32) bool {
 	t := c.term
-	if !t.counts || c.state != t.dfa.loop {
+	switch {
+	case !t.counts:
 		return true
-	}
-	if to == t.dfa.close {
+	case to == t.dfa.close:
 		return c.count >= t.min
 	}
-	return t.max < 0 || c.count < t.max
+	count := c.count + t.dfa.need(to)
+	if t.dfa.counted(c.state, to) {
+		count++
+	}
+	return t.max < 0 || count <= t.max
 }
 
 // rank is the index in next of a byte that first has.
@@ -343,7 +347,7 @@ func (m *machine) read(c *config, b byte) {
 		return
 	}
 	count := c.count
-	if t.counts && c.state == t.dfa.loop && to != t.dfa.close {
+	if t.counts && t.dfa.counted(c.state, to) {
 		if count++; t.max < 0 {
 			count = min(count, t.min)
 		}
