@@ -3,8 +3,6 @@ package inference
 import (
 	"encoding/json"
 	"encoding/json/jsontext"
-	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/sluiceml/sluice/inference/answer"
@@ -59,9 +57,9 @@ func isText(tools []Tool) func(tool, name string) bool {
 	return func(tool, name string) bool { return texts[tool][name] }
 }
 
-// arguments is what a grammar of calls says of a tool's arguments, in the order in which the schema has them. moved is the schema
-// with its references as they are below $defs. What it asks and the form cannot be held to is refused.
-func arguments(schema, moved string) ([]answer.Argument, error) {
+// arguments is what a grammar of calls says of a tool's arguments, in the order in which the schema has them. What it asks and the
+// form cannot be held to is refused.
+func arguments(schema string) ([]answer.Argument, error) {
 	var p parameters
 	var keywords map[string]jsontext.Value
 	if json.Unmarshal([]byte(schema), &p) != nil || json.Unmarshal([]byte(schema), &keywords) != nil {
@@ -74,10 +72,12 @@ func arguments(schema, moved string) ([]answer.Argument, error) {
 			return nil, cannotHold(keyword)
 		}
 	}
+	required := make(map[string]bool, len(p.Required))
 	for _, name := range p.Required {
 		if p.Properties[name] == nil {
 			return nil, cannotHold("required")
 		}
+		required[name] = true
 	}
 	var out []answer.Argument
 	for _, name := range propertyNames(keywords["properties"]) {
@@ -85,14 +85,8 @@ func arguments(schema, moved string) ([]answer.Argument, error) {
 		if json.Unmarshal(p.Properties[name], &a) != nil && string(p.Properties[name]) != "true" {
 			return nil, Invalid(callsField, "the parameters of one are no JSON Schema of an object")
 		}
-		argument := answer.Argument{Name: name, Required: slices.Contains(p.Required, name)}
+		argument := answer.Argument{Name: name, Required: required[name]}
 		argument.Choices, argument.Text = a.text()
-		pointer := strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
-		ref, err := json.Marshal("#/$defs/0/properties/" + pointer)
-		if err != nil {
-			return nil, fmt.Errorf("name an argument: %w", err)
-		}
-		argument.Schema = fmt.Sprintf(`{"$ref": %s, "$defs": {"0": %s}}`, ref, moved)
 		if argument.Text && argument.Choices == nil {
 			for _, keyword := range []string{"pattern", "format", "minLength", "maxLength"} {
 				if strings.Contains(string(p.Properties[name]), `"`+keyword+`"`) {

@@ -1,7 +1,10 @@
 package inference
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -18,11 +21,7 @@ func TestCallGrammar(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var tokens [][]byte
-	for b := range 256 {
-		tokens = append(tokens, []byte{byte(b)})
-	}
-	g, err := grammar.Compile(nil, c, grammar.NewVocabulary(append(tokens, nil), []uint32{256}))
+	g, err := grammar.Compile(nil, c, byteVocabulary())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,6 +55,99 @@ func TestCallGrammar(t *testing.T) {
 		invalid, ok := errors.AsType[*InvalidError](err)
 		if !ok || invalid.Violations[0].Quote != quote {
 			t.Errorf("%s: %v", parameters, err)
+		}
+	}
+}
+
+// byteVocabulary has a token of each byte, and an end token.
+func byteVocabulary() *grammar.Vocabulary {
+	var tokens [][]byte
+	for b := range 256 {
+		tokens = append(tokens, []byte{byte(b)})
+	}
+	return grammar.NewVocabulary(append(tokens, nil), []uint32{256})
+}
+
+// oneByOne are the forms of calls that write arguments one by one.
+func oneByOne() []answer.CallFormat {
+	return []answer.CallFormat{answer.Qwen3Coder, answer.Seed, answer.GLM, answer.MiniMax, answer.DeepSeek32}
+}
+
+// TestCallGrammarIsBounded: it has each tool's schema once at most, however many arguments there are, and too large ones are refused
+// before any is made.
+func TestCallGrammarIsBounded(t *testing.T) {
+	t.Parallel()
+	properties := make([]string, 20_000)
+	for i := range properties {
+		properties[i] = fmt.Sprintf(`"property%d": {"type": %q}`, i, []string{"string", "integer"}[i%2])
+	}
+	many := Tool{Name: "f", Parameters: `{"type": "object", "properties": {` + strings.Join(properties, ", ") + `}}`}
+	large := Tool{Name: "f", Parameters: `{"type": "object", "description": "` + strings.Repeat("x", grammar.MaxSource/2) + `", "properties": {"n": {"type": "integer"}}}`}
+	for _, form := range oneByOne() {
+		c, err := callGrammar(form, []Tool{many})
+		if err != nil || len(c.Text) > 8*len(many.Parameters) {
+			t.Errorf("%v: %d bytes of %d: %v", form, len(c.Text), len(many.Parameters), err)
+		}
+		if _, err = callGrammar(form, []Tool{large, large}); err == nil {
+			t.Errorf("%v: tools beyond the limit are taken", form)
+		} else if _, ok := errors.AsType[*InvalidError](err); !ok {
+			t.Errorf("%v: %v", form, err)
+		}
+	}
+}
+
+// TestCallGrammarOfManyTools: as many as agents declare, with descriptions.
+func TestCallGrammarOfManyTools(t *testing.T) {
+	t.Parallel()
+	var tools []Tool
+	for i := range 40 {
+		var properties []string
+		for j := range 5 {
+			properties = append(properties, fmt.Sprintf(`"a%d": {"$ref": "#/$defs/n", "description": %q}`, j, strings.Repeat("Why and how. ", 120)))
+		}
+		tools = append(tools, Tool{
+			Name:       fmt.Sprintf("tool_%d", i),
+			Parameters: `{"type": "object", "$defs": {"n": {"type": "integer", "minimum": 0}}, "properties": {` + strings.Join(properties, ", ") + `}, "required": ["a4"]}`,
+		})
+	}
+	v := byteVocabulary()
+	for _, form := range oneByOne() {
+		c, err := callGrammar(form, tools)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := grammar.Compile(nil, c, v); err != nil {
+			t.Errorf("%v: %d bytes: %v", form, len(c.Text), err)
+		}
+	}
+}
+
+// TestArgumentNames: whatever they are, the schema of the argument is found.
+func TestArgumentNames(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"a%41", "%", "a/b", "a~1b", "#", "é", `x\"y`} {
+		quoted, err := json.Marshal(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := callGrammar(answer.GLM, []Tool{{Name: "f", Parameters: fmt.Sprintf(`{"properties": {%s: {"type": "integer"}}}`, quoted)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := grammar.Compile(nil, c, byteVocabulary())
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		for value, want := range map[string]bool{"5": true, "x": false} {
+			m, err := g.NewMatcher()
+			if err != nil {
+				t.Fatal(err)
+			}
+			ok, err := m.AcceptBytes([]byte("f<arg_key>" + name + "</arg_key><arg_value>" + value + "</arg_value></tool_call>"))
+			if ok = ok && m.MayEnd(); ok != want || err != nil {
+				t.Errorf("%s of %s: %t, %v; the grammar is %s", value, name, ok, err, c.Text)
+			}
 		}
 	}
 }

@@ -68,21 +68,29 @@ func callGrammar(form answer.CallFormat, tools []Tool) (grammar.Constraint, erro
 			{Field: callsField, Description: "the parameters of one are no JSON Schema", Quote: err.Error()}, // it may name a member
 		}}
 	}
+	size := 0
+	for _, tool := range tools { // before anything is made of them
+		if size += len(tool.Name) + len(tool.Parameters); size > grammar.MaxSource {
+			return grammar.Constraint{}, Invalid(callsField, "a required call needs tools of at most %d bytes together", grammar.MaxSource)
+		}
+	}
 	known := make([]answer.Tool, len(tools))
 	for i, tool := range tools {
 		known[i] = answer.Tool{Name: tool.Name, Schema: `{"type": "object"}`}
-		if tool.Parameters == "" {
-			continue
-		}
-		moved, err := moveRefs(tool.Parameters, "#/$defs/0")
-		if err != nil {
-			return grammar.Constraint{}, invalid(err)
-		}
-		known[i].Schema = fmt.Sprintf(`{"type": "object", "$ref": "#/$defs/0", "$defs": {"0": %s}}`, moved)
-		if answer.OneByOne(form) {
-			if known[i].Arguments, err = arguments(tool.Parameters, moved); err != nil {
+		switch {
+		case tool.Parameters == "":
+		case answer.OneByOne(form):
+			arguments, err := arguments(tool.Parameters)
+			if err != nil {
 				return grammar.Constraint{}, err
 			}
+			known[i].Schema, known[i].Arguments = tool.Parameters, arguments
+		default:
+			moved, err := moveRefs(tool.Parameters, "#/$defs/0")
+			if err != nil {
+				return grammar.Constraint{}, invalid(err)
+			}
+			known[i].Schema = fmt.Sprintf(`{"type": "object", "$ref": "#/$defs/0", "$defs": {"0": %s}}`, moved)
 		}
 	}
 	if text := answer.Grammar(form, known); text != "" {

@@ -2,23 +2,23 @@ package answer
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
 // Tool is what a call's grammar knows of a tool.
 type Tool struct {
 	Name      string
-	Schema    string // of all arguments together: a JSON Schema
-	Arguments []Argument
+	Schema    string     // of all arguments together: a JSON Schema
+	Arguments []Argument // properties of it, in the forms that write them one by one
 }
 
-// Argument is one argument of a tool, in the forms that write them one by one.
+// Argument is one argument of a tool: a property of its schema.
 type Argument struct {
 	Name     string
 	Required bool
 	Text     bool     // it is written as it is, not as JSON
 	Choices  []string // of a text; none: any
-	Schema   string   // of what is no text: a JSON Schema
 }
 
 // OneByOne says whether a form writes the arguments of a call one by one, between tags.
@@ -35,6 +35,11 @@ func Grammar(format CallFormat, tools []Tool) string {
 		return ""
 	}
 	var b strings.Builder
+	for i, tool := range tools {
+		if f.tags != nil && slices.ContainsFunc(tool.Arguments, func(a Argument) bool { return !a.Text }) {
+			fmt.Fprintf(&b, "%%json tool%d %s\n", i, oneLine(tool.Schema))
+		}
+	}
 	b.WriteString("start: ")
 	for i := range tools {
 		if i > 0 {
@@ -49,7 +54,7 @@ func Grammar(format CallFormat, tools []Tool) string {
 			fmt.Fprintf(&b, "%s %%json %s\n", quoted(f.marks.before+tool.Name+f.marks.behind+f.marks.separator), oneLine(tool.Schema))
 			continue
 		}
-		b.WriteString(f.tags.call(tool))
+		b.WriteString(f.tags.call(tool, fmt.Sprintf("tool%d", i)))
 	}
 	if f.tags != nil {
 		b.WriteString("TEXT: /([^<]|<[^\\/<])*/\n")
@@ -57,8 +62,8 @@ func Grammar(format CallFormat, tools []Tool) string {
 	return b.String()
 }
 
-// call is a rule's body of a call between tags.
-func (s *syntax) call(tool Tool) string {
+// call is a rule's body of a call between tags. schema is the name of the tool's schema in the grammar.
+func (s *syntax) call(tool Tool, schema string) string {
 	var b strings.Builder
 	line := ""
 	if s.nameOpen != "" {
@@ -73,7 +78,7 @@ func (s *syntax) call(tool Tool) string {
 		if s.lines {
 			edge = "\n"
 		}
-		value := "%json " + oneLine(a.Schema)
+		var value string
 		switch {
 		case len(a.Choices) > 0:
 			choices := make([]string, len(a.Choices))
@@ -83,6 +88,8 @@ func (s *syntax) call(tool Tool) string {
 			value = "(" + strings.Join(choices, " | ") + ")"
 		case a.Text:
 			value = "TEXT"
+		default:
+			value = "%json " + schema + "#" + quoted("/properties/"+strings.NewReplacer("~", "~0", "/", "~1").Replace(a.Name))
 		}
 		argument := fmt.Sprintf("%s %s %s", quoted(s.keyOpen+key+s.keyClose+s.valueOpen+edge), value, quoted(edge+s.valueClose+line))
 		if !a.Required {
