@@ -1,4 +1,4 @@
-//go:build docs
+//go:build docs && unix
 
 package docs_test
 
@@ -9,9 +9,11 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -19,17 +21,16 @@ import (
 // blocksTimeout bounds the blocks of one document.
 const blocksTimeout = 15 * time.Minute
 
-// A shell block runs, unless a comment stands before it that says why not: <!-- not run: it needs a cluster -->. One at the
-// head of a document is for all its blocks: <!-- blocks not run here: `make test-guide` runs them -->.
 var (
-	shellBlock = regexp.MustCompile("(?ms)^(?:<!-- not run: ([^>]+) -->\n+)?```sh\n(.*?)^```")
-	allBlocks  = regexp.MustCompile(`<!-- blocks not run here: ([^>]+) -->`)
-	ports      = regexp.MustCompile(`:(50051|8080|6060)\b`)
+	allBlocks = regexp.MustCompile(`<!-- blocks not run here: ([^>]+) -->`)
+	ports     = regexp.MustCompile(`:(50051|8080|6060)\b`)
 )
 
 // TestBlocks runs the shell blocks of README.md and docs, those of a document in order and in one shell, in a copy of the
 // checkout of its own. SLUICE_BIN is the binary, PYTHON the interpreter. What the documents say of ports becomes free ones.
 func TestBlocks(t *testing.T) {
+	ctx, stop := signal.NotifyContext(t.Context(), os.Interrupt, syscall.SIGTERM) // servers go with whoever gives up
+	defer stop()
 	binary, python := required(t, "SLUICE_BIN"), required(t, "PYTHON")
 	ran, left := 0, 0
 	for _, document := range documents(t) {
@@ -54,7 +55,7 @@ func TestBlocks(t *testing.T) {
 			}
 		}
 		if script.Len() > 0 {
-			t.Run(document, func(t *testing.T) { runBlocks(t, script.String(), binary, python) })
+			t.Run(document, func(t *testing.T) { runBlocks(ctx, t, script.String(), binary, python) })
 		}
 	}
 	t.Logf("%d blocks ran, %d did not", ran, left)
@@ -76,7 +77,7 @@ func required(t *testing.T, name string) string {
 	return path
 }
 
-func runBlocks(t *testing.T, script, binary, python string) {
+func runBlocks(ctx context.Context, t *testing.T, script, binary, python string) {
 	t.Helper()
 	dir := t.TempDir()
 	checkout(t, dir)
@@ -89,7 +90,7 @@ func runBlocks(t *testing.T, script, binary, python string) {
 	}
 	// The interpreter of a virtual environment has to be called by its own name.
 	wrapper := fmt.Sprintf("#!/bin/sh\nexec '%s' \"$@\"\n", python)
-	if err := os.WriteFile(filepath.Join(tools, "python"), []byte(wrapper), 0o700); err != nil {
+	if err := os.WriteFile(filepath.Join(tools, "python3"), []byte(wrapper), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	taken := map[string]string{}
@@ -104,22 +105,13 @@ func runBlocks(t *testing.T, script, binary, python string) {
 			taken[port] = freePort(t)
 		}
 	}
-	// Servers are left running by the blocks that started them. They drain at the end, and must do so well.
-	file := filepath.Join(dir, ".blocks.sh")
-	prologue := "set -euo pipefail\ntrap 'code=$?; kill $(jobs -p) 2>/dev/null || true; wait; exit $code' EXIT\n"
-	if err := os.WriteFile(file, []byte(prologue+script), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), blocksTimeout)
+	ctx, cancel := context.WithTimeout(ctx, blocksTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "bash", file)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "PATH="+tools+":"+os.Getenv("PATH"), "SLUICE_DRAIN_DELAY=0s",
-		"SLUICE_GRPC_ADDR=127.0.0.1"+taken[":50051"], "SLUICE_HTTP_ADDR=127.0.0.1"+taken[":8080"], "SLUICE_ADDR=127.0.0.1"+taken[":50051"])
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // so that the trap ends what it started
-	cmd.WaitDelay = 30 * time.Second
-	said, err := cmd.CombinedOutput()
-	if err != nil {
+	bash := shell{dir: dir, patience: 30 * time.Second, environment: []string{
+		"PATH=" + tools + ":" + os.Getenv("PATH"), "SLUICE_DRAIN_DELAY=0s",
+		"SLUICE_GRPC_ADDR=127.0.0.1" + taken[":50051"], "SLUICE_HTTP_ADDR=127.0.0.1" + taken[":8080"], "SLUICE_ADDR=127.0.0.1" + taken[":50051"],
+	}}
+	if said, err := bash.run(ctx, script); err != nil {
 		t.Errorf("%v\n%s", err, said)
 	}
 }
