@@ -49,32 +49,35 @@ func (r replicas) running() int { return r.Models[0].Replicas[0].Running }
 // keys makes a file of two clients' keys: one may do what clients may, the other metrics too.
 func keys(t *testing.T) (file, client, operator string) {
 	t.Helper()
-	var out bytes.Buffer
-	out.WriteString("clients:\n")
-	made := map[string]string{}
-	for _, name := range []string{"client", "operator"} {
-		key, err := exec.Command(binary, "keys", "new").Output()
-		if err != nil {
-			t.Fatal(err)
-		}
-		arguments := []string{"keys", "hash", name}
-		if name == "operator" {
-			arguments = append(arguments, "--allow", "inference,tokenizer,models,metrics")
-		}
-		hash := exec.Command(binary, arguments...)
-		hash.Stdin = bytes.NewReader(key)
-		entry, err := hash.Output()
-		if err != nil {
-			t.Fatal(err)
-		}
-		out.Write(entry)
-		made[name] = strings.TrimSpace(string(key))
-	}
-	file = filepath.Join(t.TempDir(), "keys.yaml")
-	if err := os.WriteFile(file, out.Bytes(), 0o600); err != nil {
+	client, first := newKey(t, "client")
+	operator, second := newKey(t, "operator", "--allow", "inference,tokenizer,models,metrics")
+	return keyFile(t, first, second), client, operator
+}
+
+// newKey makes a key and its entry in the file of keys.
+func newKey(t *testing.T, name string, options ...string) (key, entry string) {
+	t.Helper()
+	made, err := exec.Command(binary, "keys", "new").Output()
+	if err != nil {
 		t.Fatal(err)
 	}
-	return file, made["client"], made["operator"]
+	hash := exec.Command(binary, append([]string{"keys", "hash", name}, options...)...)
+	hash.Stdin = bytes.NewReader(made)
+	hashed, err := hash.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(made)), string(hashed)
+}
+
+// keyFile writes entries into a file of keys.
+func keyFile(t *testing.T, entries ...string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "keys.yaml")
+	if err := os.WriteFile(file, []byte("clients:\n"+strings.Join(entries, "")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // quoted is a text as JSON, and so as JavaScript.

@@ -179,7 +179,8 @@ func open(t *testing.T, address string, screen size) *page {
 	return p
 }
 
-// witness runs in the page before its own programs: it complains of violations of the policy, and keeps what was fetched.
+// witness runs in the page before its own programs: it complains of violations of the policy, and keeps what was fetched and
+// for how long timers were set.
 const witness = `
 addEventListener('securitypolicyviolation', (e) => console.error('policy: ' + e.violatedDirective + ' ' + e.blockedURI + ' ' + e.sample));
 window.fetched = [];
@@ -187,6 +188,12 @@ const original = window.fetch;
 window.fetch = (path, options) => {
   window.fetched.push({ path, headers: options.headers, body: options.body && JSON.parse(options.body) });
   return original(path, options);
+};
+window.delays = []; // of timers, in milliseconds
+const timer = window.setTimeout;
+window.setTimeout = (then, delay, ...rest) => {
+  window.delays.push(delay);
+  return timer(then, delay, ...rest);
 };
 // generated is the last request for an answer.
 Object.defineProperty(window, 'generated', { get: () => window.fetched.findLast(({ path }) => path.endsWith('/GenerateStream')) });

@@ -132,11 +132,7 @@ func TestKeys(t *testing.T) {
 	if got := p.text("#banner"); !strings.Contains(got, "asks for an API key") {
 		t.Errorf("the banner says %q", got)
 	}
-	use := func(key string) {
-		p.click("#key-button")
-		p.fill("#key", key)
-		p.enter()
-	}
+	use := p.useKey
 	use("sk-wrong")
 	p.await(`document.querySelector('#banner').textContent.includes('does not take this API key')`)
 	p.fill("#chat-input", "x")
@@ -171,6 +167,44 @@ func TestKeys(t *testing.T) {
 	p.click("#key-button")
 	p.click("#key-forget")
 	p.await(`!document.querySelector('#banner').hidden && sessionStorage.length === 0`)
+}
+
+// useKey gives the page a key.
+func (p *page) useKey(key string) {
+	p.t.Helper()
+	p.click("#key-button")
+	p.fill("#key", key)
+	p.enter()
+}
+
+// The quota of a key is for its user: once it is spent the page waits until there is room.
+func TestQuota(t *testing.T) {
+	key, entry := newKey(t, "scarce", "--requests", "0.01:1")
+	guarded, stop, err := start("--api-keys", keyFile(t, entry))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	p := open(t, guarded, desktop)
+	for _, status := range []string{"401", "403", "429"} { // without the key; /metrics; the second look
+		p.expect(status)
+	}
+	p.await(`!document.querySelector('#banner').hidden`)
+	p.useKey(key)
+	p.ready()
+	p.await(`delays.some((delay) => delay > 60_000)`) // a call takes 100 s to come back
+	if got := value[[]float64](p, `(delays.length = 0, document.dispatchEvent(new Event('visibilitychange')), delays)`); len(got) != 1 || got[0] < 60_000 {
+		t.Errorf("a page that is shown again looks after %v ms", got)
+	}
+	if value[bool](p, `!document.querySelector('#banner').hidden`) || p.text("#gauge-slots strong") != "0 / 32" {
+		t.Errorf("the page says %q and shows %q slots", p.text("#banner"), p.text("#gauge-slots strong"))
+	}
+	p.fill("#chat-input", "x")
+	p.enter()
+	p.await(`document.querySelector('.answer .error')`)
+	if got := p.text(".answer .error"); !strings.Contains(got, "REQUEST_QUOTA_SPENT") {
+		t.Errorf("the error is %q", got)
+	}
 }
 
 // A server that goes away is said to be away; what had come of an answer stays.
@@ -210,6 +244,7 @@ func TestGauges(t *testing.T) {
 		&& parseFloat(document.querySelector('#gauge-cache strong').textContent) > 0 && document.querySelector('#gauge-speed polyline')`)
 	p.key(kb.Escape)
 	p.await(`document.querySelector('#gauge-slots strong').textContent === '0 / 32' && document.querySelector('#gauge-speed strong').textContent === '0'`)
+	p.await(`delays.some((delay) => delay > 9000)`) // where nothing runs it looks less often
 	if got := p.text("#models"); !strings.Contains(got, "smollm2-135m-instruct") || !strings.Contains(got, "ready") || !strings.Contains(got, "8,192") {
 		t.Errorf("the models are %q", got)
 	}

@@ -97,7 +97,6 @@ export class Api {
     } catch {
       // plain text, such as that of /metrics
     }
-    if (body.error) body = body.error; // what refuses every protocol alike answers in OpenAI's form
     throw new ApiError(response.status, body, response.headers.get('Retry-After'));
   }
 }

@@ -20,6 +20,7 @@ async function begin(answer, prefix) {
   settings.mark();
   running = answer;
   const ended = answer.run(prefix);
+  server.hurry();
   busy();
   await ended;
   busy();
@@ -48,6 +49,7 @@ for (const button of document.querySelectorAll('[data-run]')) {
 function failed(error) {
   settings.mark(error.fields);
   if (error.status === 401) unauthenticated();
+  if (error.reason === 'REQUEST_QUOTA_SPENT') server.spare(error);
 }
 
 const page = { api, settings, model, begin, idle: () => !running?.running, onerror: failed };

@@ -3,7 +3,10 @@
 // asks for keys. Gauges that the key may not see say so.
 import { el, svg } from './dom.js';
 
-const period = 2000; // milliseconds between two looks, while the page is visible
+// Milliseconds between two looks, while the page is visible. A look takes a call from the quota of the key.
+const quickest = 2000; // while something runs
+const idle = 10_000; // while nothing does
+const slowest = 120_000; // where the quota is small
 const remembered = 40; // looks that the curve shows
 
 // Server watches the server for the page. onmodels is called when the list changes, onerror when it cannot be read.
@@ -16,7 +19,8 @@ export class Server {
       gauges.append(el('div', { class: 'gauge', id: 'gauge-' + key }, el('span', {}, label), value, picture ?? ''));
       return [key, { value, picture }];
     }));
-    document.addEventListener('visibilitychange', () => !this.ended && this.#schedule(0));
+    this.#restart();
+    document.addEventListener('visibilitychange', () => this.#plan());
     this.#look();
   }
 
@@ -24,33 +28,71 @@ export class Server {
   retry() {
     this.refused = this.last = undefined;
     this.stale = this.looking; // with the key of before
-    this.#schedule(0);
+    this.#restart();
+    this.#plan();
   }
 
-  #schedule(delay) {
+  // hurry has the next looks follow quickly, because an answer begins.
+  hurry() {
+    this.period = this.floor;
+    this.#plan();
+  }
+
+  // spare has no look until the quota of the key has room again, and fewer from then on: what is left is for its user. retry
+  // is the server's advice in seconds.
+  spare({ retry }) {
+    this.floor = Math.min(2 * Math.max(this.floor, this.period), slowest);
+    this.period = this.floor;
+    this.rest = performance.now() + Math.max(this.period, 1000 * retry);
+    this.#plan();
+  }
+
+  // #restart forgets what was learnt of a key's quota.
+  #restart() {
+    this.floor = this.period = quickest; // the least there may be and what there is between two looks
+    this.looked = this.rest = -Infinity; // when the last one ended, and before when there must be none
+    this.ended = false;
+  }
+
+  // #plan sets the time of the next look.
+  #plan() {
     clearTimeout(this.timer);
-    if (!document.hidden && !this.looking) this.timer = setTimeout(() => this.#look(), delay);
+    if (document.hidden || this.looking || this.ended) return;
+    const due = Math.max(this.looked + this.period, this.rest);
+    this.timer = setTimeout(() => this.#look(), Math.max(0, due - performance.now()));
   }
 
   async #look() {
     this.looking = true;
-    this.stale = this.ended = false;
+    this.stale = false;
     try {
       this.#take(await this.api.listModels());
       if (!this.refused) await this.#measure();
       this.onerror(undefined);
+      this.period = this.busy ? this.floor : Math.min(2 * this.period, Math.max(idle, this.floor));
     } catch (error) {
-      this.#clear();
-      if (!this.stale) this.onerror(error);
-      this.ended = error.status === 401 || error.status === 403; // only another key helps, and refusals are counted
+      if (!this.stale) this.#fail(error);
     }
     this.looking = false;
-    if (this.stale) this.#schedule(0);
-    else if (!this.ended) this.#schedule(period);
+    if (!this.stale) this.looked = performance.now();
+    this.#plan();
+  }
+
+  #fail(error) {
+    if (error.status === 429) {
+      this.spare(error);
+      if (this.shown) return; // what is shown is old, and no worse
+    } else {
+      this.period = this.floor;
+      this.ended = error.status === 401 || error.status === 403; // only another key helps, and refusals are counted
+    }
+    this.#clear();
+    this.onerror(error);
   }
 
   #take(models) {
     const sum = (field) => models.flatMap((m) => m.replicas ?? []).reduce((n, r) => n + (r[field] ?? 0), 0);
+    this.busy = sum('running') + sum('waiting') > 0;
     this.#set('slots', `${sum('running')} / ${sum('slots')}`, sum('running') / sum('slots'));
     this.#set('waiting', String(sum('waiting')));
     const fresh = JSON.stringify(models.map(({ replicas, ...rest }) => rest));
