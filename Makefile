@@ -20,6 +20,8 @@ MINUTES  ?= 60
 SCHEMAS  ?= 24
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -X main.version=$(VERSION)
+# Of the tests that have targets of their own, whatever tags there are.
+TAGS      = $(shell git grep -h '^//go:build' -- '*_test.go' | grep -oE '[a-z]+' | grep -vxE 'go|build|cgo|unix|linux|race' | sort -u | paste -sd, -)
 
 .PHONY: help
 help: ## Show this list.
@@ -191,11 +193,14 @@ checkgenerate: generate ## Fail if generated code is not up to date.
 	echo 'generated code is not what is committed: run make generate'; exit 1; fi
 
 .PHONY: lint
-lint: $(TOOLS)/buf $(TOOLS)/golangci-lint ## Run buf lint, go vet and golangci-lint.
+lint: $(TOOLS)/buf $(TOOLS)/golangci-lint ## Run buf lint, go vet and golangci-lint, vet with every build tag and in every module.
 	$(TOOLS)/buf lint
 	$(TOOLS)/buf format -d --exit-code
 	go vet ./...
+	go vet -tags $(TAGS) ./...
 	$(TOOLS)/golangci-lint run ./...
+	cd server/gateway/playground/browsertest && go vet ./...
+	cd deploy/schemacheck && go vet ./...
 
 .PHONY: lintfix
 lintfix: $(TOOLS)/buf $(TOOLS)/golangci-lint ## Fix what the linters can.
