@@ -42,8 +42,11 @@ func (f *fuser) decode() *decoder {
 	if first < 0 {
 		return nil
 	}
-	width := f.normWidth(input(&g.Nodes[first], 1))
-	t := &translation{fuser: f, values: map[string]*decoded{input(&g.Nodes[first], 0): {width: width, buffer: kernels.InputBuffer}}, used: map[string]int{}}
+	from, width := input(&g.Nodes[first], 0), f.normWidth(input(&g.Nodes[first], 1))
+	if from == "" || width == 0 {
+		return nil
+	}
+	t := &translation{fuser: f, values: map[string]*decoded{from: {width: width, buffer: kernels.InputBuffer}}, used: map[string]int{}}
 	end := first
 	for ; end < len(g.Nodes) && t.knows(&g.Nodes[end]); end++ {
 		for _, name := range g.Nodes[end].Inputs {
@@ -51,7 +54,7 @@ func (f *fuser) decode() *decoder {
 		}
 	}
 	out := liveOut(g, first, end)
-	if v := t.values[out]; width == 0 || t.layers != len(f.fused.layers) || v == nil || !v.wanted {
+	if v := t.values[out]; t.layers != len(f.fused.layers) || v == nil || !v.wanted {
 		return nil
 	}
 	d := &decoder{in: width, out: t.values[out].width}
@@ -61,7 +64,7 @@ func (f *fuser) decode() *decoder {
 	}
 	d.nodes = slices.Concat(g.Nodes[:first], []modelonnx.Node{{
 		Name: "decoder", Domain: kernels.Domain, Op: kernels.Decoder,
-		Inputs: []string{input(&g.Nodes[first], 0), f.about.LogitsIndices}, Outputs: []string{out},
+		Inputs: []string{from, f.about.LogitsIndices}, Outputs: []string{out},
 	}}, g.Nodes[end:])
 	d.node = &d.nodes[first]
 	needed := map[string]bool{}
@@ -137,35 +140,45 @@ func unknownOfNorm(a modelonnx.Attribute) bool {
 	return true
 }
 
-// knows says whether a node can be an action, and notes what it makes.
+// knows says whether a node can be an action, and notes what it makes. A node that it does not know may leave notes too: nothing
+// is made of the nodes from there on.
 func (t *translation) knows(n *modelonnx.Node) bool {
 	x := t.values[input(n, 0)]
 	if x == nil {
 		return false
 	}
 	makes := func(i, width int, wanted bool) bool {
-		if i < len(n.Outputs) && n.Outputs[i] != "" {
-			t.values[n.Outputs[i]] = &decoded{width: width, wanted: wanted}
+		name := ""
+		if i < len(n.Outputs) {
+			name = n.Outputs[i]
 		}
+		if name == "" {
+			return i > 0 // actions have a result
+		}
+		if t.values[name] != nil {
+			return false // the buffer of the one would be of the other's size
+		}
+		t.values[name] = &decoded{width: width, wanted: wanted}
 		return true
 	}
+	whole := x.width%kernels.RowUnit == 0 // products give rows of any width, sums and norms take whole vectors
 	alike := func(i int) bool {
 		y := t.values[input(n, i)]
 		return y != nil && y.width == x.width && y.wanted == x.wanted
 	}
 	switch {
 	case is(n, "SimplifiedLayerNormalization"):
-		return len(n.Inputs) == 2 && len(n.Outputs) == 1 && t.normWidth(n.Inputs[1]) == x.width &&
+		return whole && len(n.Inputs) == 2 && len(n.Outputs) == 1 && t.normWidth(n.Inputs[1]) == x.width &&
 			!slices.ContainsFunc(n.Attributes, unknownOfNorm) && makes(0, x.width, x.wanted)
 	case is(n, "SkipSimplifiedLayerNormalization"):
 		const sum = 3
-		return len(n.Inputs) == 3 && alike(1) && t.normWidth(n.Inputs[2]) == x.width && !slices.ContainsFunc(n.Attributes, unknownOfNorm) &&
+		return whole && len(n.Inputs) == 3 && alike(1) && t.normWidth(n.Inputs[2]) == x.width && !slices.ContainsFunc(n.Attributes, unknownOfNorm) &&
 			!slices.ContainsFunc(n.Outputs[1:min(sum, len(n.Outputs))], func(name string) bool { return name != "" }) &&
 			makes(0, x.width, x.wanted) && makes(sum, x.width, x.wanted)
 	case is(n, "Add"):
-		return alike(1) && makes(0, x.width, x.wanted)
+		return whole && len(n.Inputs) == 2 && len(n.Attributes) == 0 && alike(1) && makes(0, x.width, x.wanted)
 	case is(n, "Gather"):
-		return !x.wanted && input(n, 1) == t.about.LogitsIndices && number(n, "axis", 0) == 0 && makes(0, x.width, true)
+		return whole && !x.wanted && reads(n, n.Inputs[0], t.about.LogitsIndices) && number(n, "axis", 0) == 0 && makes(0, x.width, true)
 	case is(n, kernels.BlockMatMul):
 		p := &t.fused.products[t.product(n)]
 		width := p.out
@@ -174,9 +187,12 @@ func (t *translation) knows(n *modelonnx.Node) bool {
 		}
 		return p.in == x.width && makes(0, width, x.wanted)
 	case is(n, kernels.SlotAttention):
-		t.layers++
 		queries := t.fused.heads * t.about.HeadSize
-		return !x.wanted && x.width == queries+2*t.about.KVHeads*t.about.HeadSize && makes(0, queries, false)
+		known := !x.wanted && x.width == queries+2*t.about.KVHeads*t.about.HeadSize && makes(0, queries, false)
+		if known {
+			t.layers++
+		}
+		return known
 	}
 	return false
 }
@@ -255,8 +271,13 @@ func (t *translation) release(at int, n *modelonnx.Node) {
 	}
 }
 
+// lies says whether all that the decoder's norms read is in a data file.
+func (d *decoder) lies(file map[string][]byte) bool {
+	return !slices.ContainsFunc(d.actions, func(a decoderAction) bool { return a.weight != "" && len(file[a.weight]) == 0 })
+}
+
 // program is the decoder's program, on the model's matrices and what lies in its data file.
-func (d *decoder) program(matrices []*kernels.Matrix, file map[string][]byte) *kernels.Program {
+func (d *decoder) program(matrices []*kernels.Matrix, file map[string][]byte) (*kernels.Program, error) {
 	actions := make([]kernels.Action, len(d.actions))
 	for i, a := range d.actions {
 		switch action := a.action.(type) {

@@ -1,7 +1,6 @@
 package ort
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/sluiceml/sluice/inference/model"
@@ -46,11 +45,6 @@ type fuser struct {
 	fused        fusedGraph
 }
 
-// unfusable says why a graph stays as it is.
-type unfusable struct{ reason string }
-
-func (e *unfusable) Error() string { return "the graph cannot be fused: " + e.reason }
-
 // fuse puts nodes of package kernels in the places of
 //
 //   - MatMulNBits of [tokens, width] with blocks of 16 or of a multiple of 32, with the Gemm that adds what a block's offset brings, and with the
@@ -60,13 +54,16 @@ func (e *unfusable) Error() string { return "the graph cannot be fused: " + e.re
 // The graph then takes a list of tokens, of any sequences, and the places of those whose logits are wanted; what gives it
 // hidden states stays. All else stays ONNX Runtime's. An [unfusable] graph is no error of the model.
 func fuse(m *modelonnx.Model, about model.Graph) (*fusedGraph, error) {
+	if err := knownWhole(m); err != nil {
+		return nil, err
+	}
+	if err := madeOnce(&m.Graph); err != nil {
+		return nil, err
+	}
 	f := &fuser{
 		graph: &m.Graph, about: about,
 		initializers: map[string]*modelonnx.Tensor{}, producer: map[string]int{}, users: map[string][]int{},
 		replaced: map[int]*modelonnx.Node{}, ranks: ranks(&m.Graph),
-	}
-	if err := knownWhole(m); err != nil {
-		return nil, err
 	}
 	f.fused.layers = make([]fusedAttention, about.Layers)
 	for i := range m.Graph.Initializers {
@@ -118,31 +115,6 @@ func is(n *modelonnx.Node, op string) bool {
 		return n.Op == op && n.Domain == kernels.Domain
 	}
 	return n.Op == op && n.Domain == ""
-}
-
-// knownWhole refuses a graph of which a [modelonnx.Model] does not hold everything, because it would be lost in writing:
-// subgraphs and tensors in attributes, functions of the model's own, values in typed fields. A node of the kernels' own
-// domain would name memory of its author's choice.
-func knownWhole(m *modelonnx.Model) error {
-	for i := range m.Graph.Nodes {
-		n := &m.Graph.Nodes[i]
-		if len(n.Outputs) == 0 || n.Domain != "" && n.Domain != "com.microsoft" {
-			return &unfusable{fmt.Sprintf("node %s is of the domain %q, or has no results", n.Name, n.Domain)}
-		}
-		for _, a := range n.Attributes {
-			switch a.Kind {
-			case modelonnx.KindFloat, modelonnx.KindInt, modelonnx.KindString, modelonnx.KindFloats, modelonnx.KindInts, modelonnx.KindStrings:
-			default:
-				return &unfusable{fmt.Sprintf("attribute %s of node %s is not known", a.Name, n.Name)}
-			}
-		}
-	}
-	for _, t := range m.Graph.Initializers {
-		if t.External == nil && len(t.Raw) == 0 && !slices.Contains(t.Dims, 0) {
-			return &unfusable{"the values of " + t.Name + " are in a typed field"}
-		}
-	}
-	return nil
 }
 
 // only is the node that alone reads a value, if it is of an operator.
@@ -201,6 +173,16 @@ func input(n *modelonnx.Node, i int) string {
 	return ""
 }
 
+// reads says whether a node has these inputs, and no others.
+func reads(n *modelonnx.Node, names ...string) bool {
+	for i := range max(len(names), len(n.Inputs)) {
+		if i >= len(names) && n.Inputs[i] != "" || i < len(names) && input(n, i) != names[i] {
+			return false
+		}
+	}
+	return true
+}
+
 // product replaces a MatMulNBits, unless it is of another kind than the kernels take.
 func (f *fuser) product(at int, n *modelonnx.Node) {
 	const codes, scales, zeros, groups, biases = 1, 2, 3, 4, 5
@@ -250,7 +232,7 @@ const roundsInputs = 4
 // addsOffsets says whether a Gemm adds, to the product of x with centred blocks, offsets times the sums of x by block.
 func (f *fuser) addsOffsets(gemm *modelonnx.Node, x, scaled string, p fusedProduct) bool {
 	sums := f.of(input(gemm, 0), "ReduceSum")
-	if sums == nil || p.in%p.block != 0 || input(gemm, 2) != scaled || !f.lies(input(gemm, 1), modelonnx.Float, int64(p.out)*int64(p.in/p.block)) || number(gemm, "transB", 0) != 1 ||
+	if sums == nil || p.in%p.block != 0 || len(gemm.Inputs) != 3 || gemm.Inputs[2] != scaled || !f.lies(input(gemm, 1), modelonnx.Float, int64(p.out)*int64(p.in/p.block)) || number(gemm, "transB", 0) != 1 ||
 		number(gemm, "transA", 0) != 0 || fraction(gemm, "alpha", 1) != 1 || fraction(gemm, "beta", 1) != 1 ||
 		number(sums, "keepdims", 1) != 0 || !f.holds(input(sums, 1), 2) {
 		return false
@@ -262,7 +244,7 @@ func (f *fuser) addsOffsets(gemm *modelonnx.Node, x, scaled string, p fusedProdu
 // holds says whether an initializer within the graph holds these numbers.
 func (f *fuser) holds(name string, values ...int64) bool {
 	t := f.initializers[name]
-	if t == nil || t.Type != modelonnx.Int64 || len(t.Raw) != 8*len(values) {
+	if t == nil || t.Type != modelonnx.Int64 || t.External != nil || len(t.Raw) != 8*len(values) {
 		return false
 	}
 	return slices.Equal(castSlice[int64](t.Raw), values)
@@ -271,7 +253,7 @@ func (f *fuser) holds(name string, values ...int64) bool {
 // gate finds what makes act(gate)·other of the halves of a product.
 func (f *fuser) gate(result string, out int) (int, *modelonnx.Node, kernels.Gate) {
 	_, split := f.only(result, "Split")
-	if split == nil || out%2 != 0 || number(split, "axis", 0) != 1 || number(split, "num_outputs", 0) != 2 || input(split, 1) != "" || len(split.Outputs) != 2 {
+	if split == nil || out%2 != 0 || number(split, "axis", 0) != 1 || number(split, "num_outputs", 0) != 2 || !reads(split, result) || len(split.Outputs) != 2 {
 		return 0, nil, kernels.NoGate
 	}
 	act, kind := f.activation(split.Outputs[0])
@@ -280,7 +262,7 @@ func (f *fuser) gate(result string, out int) (int, *modelonnx.Node, kernels.Gate
 	}
 	i, mul := f.only(act.Outputs[0], "Mul")
 	j, other := f.only(split.Outputs[1], "Mul")
-	if mul == nil || other == nil || i != j {
+	if mul == nil || other == nil || i != j || !reads(mul, act.Outputs[0], split.Outputs[1]) && !reads(mul, split.Outputs[1], act.Outputs[0]) {
 		return 0, nil, kernels.NoGate
 	}
 	return i, mul, kind
@@ -288,10 +270,10 @@ func (f *fuser) gate(result string, out int) (int, *modelonnx.Node, kernels.Gate
 
 // activation is the node that alone reads a value, if it is an activation that the kernels know.
 func (f *fuser) activation(value string) (*modelonnx.Node, kernels.Gate) {
-	if _, silu := f.only(value, "QuickGelu"); silu != nil && fraction(silu, "alpha", 1.702) == 1 {
+	if _, silu := f.only(value, "QuickGelu"); silu != nil && reads(silu, value) && fraction(silu, "alpha", 1.702) == 1 {
 		return silu, kernels.SiLU
 	}
-	if _, gelu := f.only(value, "Gelu"); gelu != nil && text(gelu, "approximate") == "tanh" {
+	if _, gelu := f.only(value, "Gelu"); gelu != nil && reads(gelu, value) && text(gelu, "approximate") == "tanh" {
 		return gelu, kernels.GELUTanh
 	}
 	return nil, kernels.NoGate

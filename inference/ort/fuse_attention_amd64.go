@@ -60,7 +60,7 @@ func (f *fuser) attention(n *modelonnx.Node) error {
 	}
 	rows := f.of(n.Inputs[0], "Reshape")
 	at, flat := f.only(n.Outputs[0], "Reshape")
-	if rows == nil || f.ranks[input(rows, 0)] != 2 || flat == nil || !f.holds(input(flat, 1), -1, int64(heads*f.about.HeadSize)) {
+	if rows == nil || f.ranks[input(rows, 0)] != 2 || flat == nil || !reads(flat, n.Outputs[0], input(flat, 1)) || !f.holds(input(flat, 1), -1, int64(heads*f.about.HeadSize)) {
 		return &unfusable{"attention " + n.Name + " stands between other nodes"}
 	}
 	f.fused.heads = heads

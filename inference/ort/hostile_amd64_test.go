@@ -45,7 +45,10 @@ func TestOperatorsRefuseShapes(t *testing.T) {
 	product := modelonnx.Node{Op: kernels.BlockMatMul, Attributes: []modelonnx.Attribute{{Name: "matrix", Kind: modelonnx.KindInt, Int: matrix.Address()}}}
 	attention := modelonnx.Node{Op: kernels.SlotAttention, Attributes: []modelonnx.Attribute{modelonnx.Int("layer", 0)}}
 	const wide = (heads + 2) * size
-	program := kernels.NewProgram(in, in, nil, []kernels.Action{kernels.Select{X: kernels.InputBuffer, Y: kernels.OutputBuffer, Width: in}})
+	program, err := kernels.NewProgram(in, in, nil, []kernels.Action{kernels.Select{X: kernels.InputBuffer, Y: kernels.OutputBuffer, Width: in}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer program.Close()
 	decoder := modelonnx.Node{Op: kernels.Decoder, Attributes: []modelonnx.Attribute{{Name: "program", Kind: modelonnx.KindInt, Int: program.Address()}}}
 	for name, c := range map[string]struct {

@@ -67,6 +67,9 @@ func pack(m *modelonnx.Model, about model.Graph, data []byte) (_ *packed, err er
 		size += pages(weights[i].MaxBytes())
 		p.maxIn = max(p.maxIn, f.in)
 	}
+	if p.decoder != nil && !p.decoder.lies(at) {
+		p.decoder = nil // some norm's weight lies elsewhere: the graph runs node by node
+	}
 	// One mapping of huge pages: a step reads all of it, and on pages of 4 KB a third of its time is the search for them.
 	if p.memory, err = reserveDense(size); err != nil {
 		return nil, err
@@ -80,14 +83,17 @@ func pack(m *modelonnx.Model, about model.Graph, data []byte) (_ *packed, err er
 		p.matrices, p.addresses = append(p.matrices, matrix), append(p.addresses, matrix.Address())
 	}
 	if p.decoder != nil {
-		p.program = p.decoder.program(p.matrices, at)
+		if p.program, err = p.decoder.program(p.matrices, at); err != nil {
+			return nil, err
+		}
 	}
 	return p, nil
 }
 
-// fits says whether the tables of angles are long enough for a session's slots.
+// fits says whether the tables of angles are long enough for a session's slots, and the slots short enough for the kernels.
 func (p *packed) fits(c Config) bool {
-	return p != nil && !slices.ContainsFunc(p.layers, func(l kernels.Layer) bool { return min(len(l.Cosines), len(l.Sines)) < c.MaxLength*l.Pairs })
+	const most = kernels.MaxSide / 2 // a step has as many tokens, and a few more
+	return p != nil && c.MaxLength <= most && !slices.ContainsFunc(p.layers, func(l kernels.Layer) bool { return min(len(l.Cosines), len(l.Sines)) < c.MaxLength*l.Pairs })
 }
 
 // close frees the matrices.

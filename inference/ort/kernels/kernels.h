@@ -71,7 +71,7 @@ typedef struct {
 	int by;       // a division
 	int from, to; // actions
 	int rows, unit; // unit rows stay together
-	int items;      // of attention
+	int64_t items;  // of attention
 	int parts;
 } phase;
 

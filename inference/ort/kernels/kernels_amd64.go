@@ -63,14 +63,17 @@ func Pack(w Weights, memory []byte) (*Matrix, error) {
 		return nil, errors.New("kernels: parts of a matrix do not have its shape")
 	}
 	minima := minimaOf(w)
-	m := &Matrix{c: (*C.matrix)(C.calloc(1, C.sizeof_matrix))}
+	m := &Matrix{c: (*C.matrix)(allocate(1, C.sizeof_matrix))}
+	if m.c == nil {
+		return nil, errMemory
+	}
 	m.c.in, m.c.out, m.c.length, m.c.blocks, m.c.bits = C.int(w.In), C.int(w.Out), C.int(length), C.int(blocks), C.int(w.Bits)
 	m.c.half, m.c.minima, m.c.gated = flag(allHalf(w.Scales) && allHalf(minima)), flag(minima != nil), C.int(w.Gate)
 	if w.Gate != NoGate {
 		m.c.out /= 2
 	}
 	if size := int(C.sluice_tiles_size(m.c)); len(memory) < size {
-		C.free(unsafe.Pointer(m.c))
+		m.Close()
 		return nil, fmt.Errorf("kernels: a matrix of %d bytes in %d bytes of memory", size, len(memory))
 	}
 	// Memory that was not written is zero: no weights, of the columns that fill the last tile up.
@@ -88,7 +91,10 @@ func Pack(w Weights, memory []byte) (*Matrix, error) {
 		if w.Gate != NoGate {
 			tiles = 2 * ((w.Out/2 + C.tile_columns - 1) / C.tile_columns * C.tile_columns)
 		}
-		m.c.bias = (*C.float)(C.calloc(C.size_t(tiles), C.sizeof_float))
+		if m.c.bias = (*C.float)(allocate(tiles, C.sizeof_float)); m.c.bias == nil {
+			m.Close()
+			return nil, errMemory
+		}
 		bias := unsafe.Slice((*float32)(m.c.bias), tiles)
 		for row, b := range w.Bias {
 			bias[m.place(row, w)] = b
@@ -196,8 +202,11 @@ type State struct {
 	memory []unsafe.Pointer
 }
 
-// NewState makes a state, which the caller closes.
+// NewState makes a state, which the caller closes. A configuration that the operators cannot work with is an error.
 func NewState(c StateConfig) (_ *State, err error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
 	s := &State{}
 	defer func() {
 		if err != nil {
@@ -222,10 +231,13 @@ func NewState(c StateConfig) (_ *State, err error) {
 	s.c.partials = (*C.float)(s.room(int(C.sluice_partials(s.c)), C.sizeof_float))
 	s.c.phases = (*C.phase)(s.room(actions, C.sizeof_phase))
 	s.c.counters = (*C.counter)(s.room(c.Threads, C.sizeof_counter))
-	s.c.buffers = (**C.float)(s.room(int(C.buffer_own)+len(widths), C.sizeof_uintptr_t))
+	s.c.buffers = (**C.float)(s.room(OwnBuffer+len(widths), C.sizeof_uintptr_t))
 	for i, width := range widths {
-		buffers := unsafe.Slice(s.c.buffers, int(C.buffer_own)+len(widths))
-		buffers[int(C.buffer_own)+i] = (*C.float)(s.room(tokens, width*C.sizeof_float))
+		memory := (*C.float)(s.room(tokens, width*C.sizeof_float))
+		if memory == nil {
+			return nil, errMemory // maybe of the list itself
+		}
+		unsafe.Slice(s.c.buffers, OwnBuffer+len(widths))[OwnBuffer+i] = memory
 	}
 	if slices.Contains(s.memory, nil) {
 		return nil, errMemory
@@ -241,18 +253,22 @@ func NewState(c StateConfig) (_ *State, err error) {
 	return s, nil
 }
 
-var errMemory = errors.New("kernels: no memory for what the operators of a session share")
+var errMemory = errors.New("kernels: no memory for what the operators work with")
+
+// allocate is zeroed memory for n values, nil if there is none: calloc looks whether their product is too large.
+//
+//nolint:gochecknoglobals // tests let it fail
+var allocate = func(n, size int) unsafe.Pointer { return C.calloc(C.size_t(n), C.size_t(size)) }
 
 // mostOwnActions is how many actions a single product, or a single attention, has.
 const mostOwnActions = 3
 
-// room is zeroed memory for n values, freed with the state; nil if there is none. calloc looks whether their product is too
-// large.
+// room is zeroed memory for n values, freed with the state; nil if there is none.
 func (s *State) room(n, size int) unsafe.Pointer {
 	if s.c != nil && s.memory[len(s.memory)-1] == nil {
 		return nil // after the first failure, nothing is written to
 	}
-	p := C.calloc(C.size_t(n), C.size_t(size))
+	p := allocate(n, size)
 	s.memory = append(s.memory, p)
 	return p
 }

@@ -217,7 +217,7 @@ func TestPackNeedsRoom(t *testing.T) {
 
 // TestStateNeedsMemory: a state that does not fit into memory is an error.
 func TestStateNeedsMemory(t *testing.T) {
-	s, err := NewState(StateConfig{Heads: 1, KVHeads: 1, HeadSize: 16, MaxLength: PositionUnit, Threads: 1, MaxTokens: math.MaxInt32, MaxIn: math.MaxInt32 / BlockLength * BlockLength})
+	s, err := NewState(StateConfig{Heads: 1, KVHeads: 1, HeadSize: 16, MaxLength: PositionUnit, Threads: 1, MaxTokens: MaxSide, MaxIn: MaxSide})
 	if err == nil {
 		t.Error("made")
 		s.Close()

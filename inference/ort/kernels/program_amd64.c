@@ -99,7 +99,7 @@ static void run_part(const void *context, const phase *p, int part) {
 		sluice_multiply(a->matrix, c->s, to_buffer(c, a->y), 0, p->rows, tiles * part / p->parts, tiles * (part + 1) / p->parts);
 	} else {
 		const attention of = attention_of(c, a);
-		sluice_attend(&of, c->divided, (int64_t)p->items * part / p->parts, (int64_t)p->items * (part + 1) / p->parts);
+		sluice_attend(&of, c->divided, p->items * part / p->parts, p->items * (part + 1) / p->parts);
 	}
 }
 
@@ -117,7 +117,7 @@ static int plan(const call *c, phase *phases) {
 		if (a->kind == do_attend) {
 			const size_t items = sluice_attention_items(c->s, &c->s->layers[a->layer], c->divided);
 			// Parts enough for the threads to end together, though some items see more than others.
-			phases[n++] = (phase){.by = by_items, .from = i, .to = i + 1, .items = (int)items, .parts = least(items, 16 * (int64_t)threads)};
+			phases[n++] = (phase){.by = by_items, .from = i, .to = i + 1, .items = (int64_t)items, .parts = least((int64_t)items, 16 * (int64_t)threads)};
 			open = NULL;
 		} else if (a->kind == do_multiply && !many) {
 			const int64_t work = (int64_t)a->matrix->in * a->matrix->out * rows, tiles = sluice_tile_count(a->matrix);

@@ -7,6 +7,9 @@ package kernels
 import "C"
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
 	"slices"
 	"unsafe"
 )
@@ -24,7 +27,7 @@ const (
 //
 // Rows are worked on in any order, and some may be several actions ahead of others: a buffer may be written again only with
 // rows of the same width, and those of all tokens and those that are wanted must not share one.
-type Action interface{ add(p *Program) }
+type Action interface{ add(p *Program) error }
 
 // Norm makes Y the RMS norm of X: x/sqrt(mean(x²) + Epsilon)·Weight. With a Branch it is the norm of X + Branch, which goes
 // to Sum unless that is NoBuffer. Weight lies outside Go's heap, and outlives the program.
@@ -57,24 +60,38 @@ type Attend struct{ X, Y, Layer int }
 
 // Program is what the operator Decoder does. It is read only and may be shared.
 type Program struct {
-	c       *C.program
-	actions []C.action
-	widths  []int // of its own buffers
+	c          *C.program
+	actions    []C.action
+	widths     []int // of its own buffers
+	buffers    []buffer
+	attentions []attention
+	maxIn      int // of its matrices
 }
 
 // NewProgram makes a program, which the caller closes: from [tokens, in] to [tokens that are wanted, out], with buffers of
-// its own of some widths. All widths of rows are multiples of RowUnit.
-func NewProgram(in, out int, widths []int, actions []Action) *Program {
-	p := &Program{widths: slices.Clone(widths)}
+// its own of some widths. An action that would read or write beside a buffer's rows, or read what no action before it has
+// written, is an error; so is a program that leaves its output out, and one that there is no memory for.
+func NewProgram(in, out int, widths []int, actions []Action) (*Program, error) {
+	p := &Program{widths: slices.Clone(widths), buffers: buffersOf(in, out, widths)}
 	for _, a := range actions {
-		a.add(p)
+		if err := a.add(p); err != nil {
+			return nil, err
+		}
 	}
-	// One block of C memory: the program and its actions.
-	p.c = (*C.program)(C.calloc(1, C.sizeof_program))
-	p.c.actions = (*C.action)(C.calloc(C.size_t(len(p.actions)), C.sizeof_action))
+	if p.buffers[OutputBuffer].rows == noRows {
+		return nil, errors.New("kernels: a program without a result")
+	}
+	p.c = (*C.program)(allocate(1, C.sizeof_program))
+	if p.c == nil {
+		return nil, errMemory
+	}
+	if p.c.actions = (*C.action)(allocate(len(p.actions), C.sizeof_action)); p.c.actions == nil {
+		p.Close()
+		return nil, errMemory
+	}
 	copy(unsafe.Slice(p.c.actions, len(p.actions)), p.actions)
 	p.c.in, p.c.out, p.c.actions_count = C.int(in), C.int(out), C.int(len(p.actions))
-	return p
+	return p, nil
 }
 
 // Address is the attribute "program" of nodes.
@@ -86,26 +103,53 @@ func (p *Program) Close() {
 	C.free(unsafe.Pointer(p.c))
 }
 
-func (n Norm) add(p *Program) {
+func (n Norm) add(p *Program) error {
+	reads, writes := []int{n.X}, []int{n.Y}
+	if n.Branch != NoBuffer {
+		reads = append(reads, n.Branch)
+	}
+	if n.Sum != NoBuffer {
+		if n.Sum == n.Y {
+			return fmt.Errorf("kernels: a norm and the sum that it is of go to buffer %d both", n.Y)
+		}
+		writes = append(writes, n.Sum)
+	}
+	if err := p.vectors(len(n.Weight), n.Wanted, reads, writes); err != nil {
+		return err
+	}
 	p.actions = append(p.actions, C.action{
 		kind: C.do_norm, wanted: flag(n.Wanted), x: C.int(n.X), branch: C.int(n.Branch), sum: C.int(n.Sum), y: C.int(n.Y),
 		width: C.int(len(n.Weight)), weight: (*C.float)(&n.Weight[0]), epsilon: C.float(n.Epsilon),
 	})
+	return nil
 }
 
-func (a Add) add(p *Program) {
+func (a Add) add(p *Program) error {
+	if err := p.vectors(a.Width, a.Wanted, []int{a.X, a.Branch}, []int{a.Y}); err != nil {
+		return err
+	}
 	p.actions = append(p.actions, C.action{
 		kind: C.do_add, wanted: flag(a.Wanted), x: C.int(a.X), branch: C.int(a.Branch), sum: NoBuffer, y: C.int(a.Y), width: C.int(a.Width),
 	})
+	return nil
 }
 
-func (s Select) add(p *Program) {
+func (s Select) add(p *Program) error {
+	if err := cmp.Or(p.vectors(s.Width, false, []int{s.X}, nil), p.write(s.Y, s.Width, true)); err != nil {
+		return err
+	}
 	p.actions = append(p.actions, C.action{
 		kind: C.do_select, wanted: 1, x: C.int(s.X), branch: NoBuffer, sum: NoBuffer, y: C.int(s.Y), width: C.int(s.Width),
 	})
+	return nil
 }
 
-func (m Multiply) add(p *Program) {
+func (m Multiply) add(p *Program) error {
+	in := int(m.Matrix.c.in)
+	if err := cmp.Or(p.read(m.X, in, m.Wanted), p.write(m.Y, m.Matrix.Out(), m.Wanted)); err != nil {
+		return err
+	}
+	p.maxIn = max(p.maxIn, in)
 	actions := make([]C.action, mostOwnActions)
 	actions = actions[:C.sluice_product_actions(m.Matrix.c, unsafe.SliceData(actions))]
 	for i := range actions {
@@ -118,9 +162,16 @@ func (m Multiply) add(p *Program) {
 		}
 	}
 	p.actions = append(p.actions, actions...)
+	return nil
 }
 
-func (a Attend) add(p *Program) {
+func (a Attend) add(p *Program) error {
+	// How wide the rows are, only a state knows: it looks at them.
+	of := attention{layer: a.Layer, in: p.width(a.X), out: p.width(a.Y)}
+	if err := cmp.Or(p.read(a.X, of.in, false), p.write(a.Y, of.out, false)); err != nil {
+		return err
+	}
+	p.attentions = append(p.attentions, of)
 	actions := make([]C.action, mostOwnActions)
 	actions = actions[:C.sluice_attention_actions(C.int(a.Layer), unsafe.SliceData(actions))]
 	for i := range actions {
@@ -130,4 +181,5 @@ func (a Attend) add(p *Program) {
 		}
 	}
 	p.actions = append(p.actions, actions...)
+	return nil
 }

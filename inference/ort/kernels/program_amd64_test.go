@@ -52,7 +52,8 @@ func newTestDecoder(t *testing.T, rng *rand.Rand) *testDecoder {
 	of := func(i, x, branch, sum, y int, wanted bool) Norm {
 		return Norm{Wanted: wanted, X: x, Branch: branch, Sum: sum, Y: y, Weight: d.norms[i], Epsilon: testEpsilon}
 	}
-	d.program = NewProgram(testHidden, testVocabulary, widths, []Action{
+	var err error
+	d.program, err = NewProgram(testHidden, testVocabulary, widths, []Action{
 		of(0, InputBuffer, NoBuffer, NoBuffer, normed, false),
 		Multiply{X: normed, Y: qkv, Matrix: d.matrices[0]},
 		Attend{X: qkv, Y: result, Layer: 0},
@@ -73,19 +74,27 @@ func newTestDecoder(t *testing.T, rng *rand.Rand) *testDecoder {
 		of(4, wantedSum, wantedBranch, NoBuffer, wantedNormed, true),
 		Multiply{Wanted: true, X: wantedNormed, Y: OutputBuffer, Matrix: d.matrices[8]},
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(d.program.Close)
 	return d
+}
+
+// config is a state's for the decoder.
+func (d *testDecoder) config(threads int) StateConfig {
+	layer := Layer{Cosines: d.cosines, Sines: d.sines, Pairs: 8, Scale: 0.25}
+	return StateConfig{
+		Layers: []Layer{layer, layer}, Heads: 4, KVHeads: 2, HeadSize: 16, MaxLength: (d.length + PositionUnit - 1) / PositionUnit * PositionUnit,
+		MaxTokens: d.length + 1, MaxIn: testInner, Threads: threads, Program: d.program,
+	}
 }
 
 // state is a state for the decoder, of two slots.
 func (d *testDecoder) state(t *testing.T, threads int) *State {
 	t.Helper()
-	layer := Layer{Cosines: d.cosines, Sines: d.sines, Pairs: 8, Scale: 0.25}
-	length := (d.length + PositionUnit - 1) / PositionUnit * PositionUnit
-	s := newState(t, StateConfig{
-		Layers: []Layer{layer, layer}, Heads: 4, KVHeads: 2, HeadSize: 16, MaxLength: length,
-		MaxTokens: d.length + 1, MaxIn: testInner, Threads: threads, Program: d.program,
-	})
+	c := d.config(threads)
+	s, length := newState(t, c), c.MaxLength
 	for i := range 2 {
 		memory := make([][]uint16, 2)
 		for j := range memory {

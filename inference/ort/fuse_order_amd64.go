@@ -1,0 +1,51 @@
+package ort
+
+import (
+	"fmt"
+
+	modelonnx "github.com/sluiceml/sluice/inference/model/onnx"
+)
+
+// madeOnce refuses a graph, of nodes with results, in which a name stands for two values, or is read before there is a value. ONNX forbids both, and
+// ONNX Runtime checks it, but never sees the nodes that are fused, which are known by the names of what they make: sizes would be
+// those of one value, and the rows another's.
+func madeOnce(g *modelonnx.Graph) error {
+	made := map[string]bool{}
+	again := func(name string) error {
+		if made[name] {
+			return &unfusable{fmt.Sprintf("it has two values %q", name)}
+		}
+		made[name] = true
+		return nil
+	}
+	for _, v := range g.Inputs {
+		if err := again(v.Name); err != nil {
+			return err
+		}
+	}
+	for _, t := range g.Initializers {
+		if err := again(t.Name); err != nil {
+			return err
+		}
+	}
+	for i := range g.Nodes {
+		n := &g.Nodes[i]
+		for _, name := range n.Inputs {
+			if name != "" && !made[name] {
+				return &unfusable{fmt.Sprintf("node %s reads %q, which nothing before it makes", n.Name, name)}
+			}
+		}
+		if n.Outputs[0] == "" {
+			return &unfusable{fmt.Sprintf("the first result of node %s has no name", n.Name)} // which the fused nodes go by
+		}
+		for _, name := range n.Outputs {
+			if name == "" {
+				continue // it is left out
+			}
+			if err := again(name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
