@@ -22,7 +22,8 @@ type drafter struct {
 	session runner.Session
 	limits  runner.Limits
 	costs   costs
-	// vocabulary is the size of the one that the other model knows: no other token is guessed.
+	// vocabulary is how many tokens both models know, from 0 on: no other is guessed. Graphs pad the size of the one that
+	// their tokenizers share, each to another multiple, so that neither needs to have all ids of the other.
 	vocabulary int
 	rate       speculate.Rate // of all sequences: what a new one begins with
 	unpaid     int            // steps since it paid last
@@ -56,12 +57,11 @@ func newDrafter(session runner.Session, l runner.Limits) (*drafter, error) {
 		return nil, errors.New("engine: the draft model's session is not uniform")
 	case d.Slots < l.Slots:
 		return nil, fmt.Errorf("engine: the draft model has %d slots for %d", d.Slots, l.Slots)
-	case d.VocabSize < l.VocabSize:
-		return nil, fmt.Errorf("engine: the draft model knows %d tokens of %d", d.VocabSize, l.VocabSize)
 	}
+	vocabulary := min(d.VocabSize, l.VocabSize)
 	return &drafter{
-		session: session, limits: d, vocabulary: l.VocabSize, costs: newCosts(d), rate: speculate.StartRate, slots: make([]heldDraft, d.Slots),
-		greedy: sampling.New(sampling.Greedy(), 0, nil, 0), scratch: sampling.NewScratch(l.VocabSize),
+		session: session, limits: d, vocabulary: vocabulary, costs: newCosts(d), rate: speculate.StartRate, slots: make([]heldDraft, d.Slots),
+		greedy: sampling.New(sampling.Greedy(), 0, nil, 0), scratch: sampling.NewScratch(vocabulary),
 	}, nil
 }
 
@@ -120,7 +120,7 @@ func (e *Engine) guess(plan *sched.Plan, room int) error {
 // mostGuesses is how many tokens the draft model may guess for a sequence.
 func (e *Engine) mostGuesses(q *sched.Sequence) int {
 	j := jobOf(q)
-	if j.lookup == nil || q.Replaying() {
+	if j.lookup == nil || j.unguessable || q.Replaying() {
 		return 0
 	}
 	return min(e.limits.MaxDraft, min(e.limits.MaxLength, e.drafter.limits.MaxLength)-q.Past()-1, j.limit-j.count-1)
@@ -151,13 +151,15 @@ func (d *drafter) follow(saves float64) (ready []*sched.Sequence, err error) {
 		h.length, h.fed = min(h.length, q.Past()), 0
 		lacks := q.Past() - h.length
 		if lacks <= 1 && h.length > 0 {
-			ready = append(ready, q)
+			if d.knows(q, h.length, lacks+1) {
+				ready = append(ready, q)
+			}
 			continue
 		}
 		if float64(lacks)*d.costs.chunk > saves*float64(j.limit-j.count)/2 {
 			continue
 		}
-		if n := min(lacks, left); n > 0 {
+		if n := min(lacks, left); n > 0 && d.knows(q, h.length, n) {
 			first := len(d.tokens)
 			for i := range n {
 				d.tokens = append(d.tokens, q.At(h.length+i))
@@ -171,6 +173,18 @@ func (d *drafter) follow(saves float64) (ready []*sched.Sequence, err error) {
 	}
 	_, err = d.run()
 	return ready, err
+}
+
+// knows says whether the draft model has n tokens of a sequence from a position on, which it is about to take in. A sequence
+// with another token is not guessed for again.
+func (d *drafter) knows(q *sched.Sequence, from, n int) bool {
+	for i := range n {
+		if int64(q.At(from+i)) >= int64(d.limits.VocabSize) {
+			jobOf(q).unguessable = true
+			return false
+		}
+	}
+	return true
 }
 
 // ask has the draft model guess so many tokens for each of the sequences, or as many as they may have.
@@ -196,9 +210,7 @@ func (e *Engine) ask(rows []*sched.Sequence, length int) error {
 		if err != nil {
 			return err
 		}
-		if err := d.read(rows, logits); err != nil {
-			return err
-		}
+		d.read(rows, logits)
 	}
 	return nil
 }
@@ -221,8 +233,9 @@ func (d *drafter) feed(q *sched.Sequence, n int) {
 	h.length = q.Past() + 1
 }
 
-// read adds the likeliest tokens to the guesses.
-func (d *drafter) read(rows []*sched.Sequence, logits runner.Logits) error {
+// read adds the likeliest tokens to the guesses. Where the draft model's numbers are none, as NaN, there is no guess for
+// that sequence, now or later: what it would have saved is no reason to end a request, let alone all.
+func (d *drafter) read(rows []*sched.Sequence, logits runner.Logits) {
 	drafted := logits.Draft
 	for i, q := range rows {
 		j, row := jobOf(q), logits.Decode[i]
@@ -230,12 +243,13 @@ func (d *drafter) read(rows []*sched.Sequence, logits runner.Logits) error {
 			row, drafted = drafted[n-1], drafted[n:]
 		}
 		id, err := d.greedy.Sample(row[:d.vocabulary], d.scratch, 0)
-		if err != nil {
-			return fmt.Errorf("the draft model: %w", err)
+		if err != nil { // a *sampling.LogitError
+			j.draft, j.unguessable = j.draft[:0], true
+			d.rate.See(0, true)
+			continue
 		}
 		j.draft = append(j.draft, id)
 	}
-	return nil
 }
 
 // run runs the prepared step.

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -152,7 +153,6 @@ func TestDraftModelFails(t *testing.T) {
 	for name, change := range map[string]func(*runner.Limits){
 		"not uniform":       func(l *runner.Limits) { l.Uniform = false },
 		"fewer slots":       func(l *runner.Limits) { l.Slots = 1 },
-		"fewer tokens":      func(l *runner.Limits) { l.VocabSize = 200 },
 		"without any draft": func(l *runner.Limits) { l.MaxDraft = 0 },
 	} {
 		cfg := draftable(0, 0, nil)
@@ -160,5 +160,104 @@ func TestDraftModelFails(t *testing.T) {
 		if _, err := engine.New(inferencetest.NewToy(draftable(0, 0, nil)), engine.Config{Draft: inferencetest.NewToy(cfg)}); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
+	}
+}
+
+// numberless is a draft model that has NaN for the slot that it sees first, once it was asked so often for it.
+type numberless struct {
+	*inferencetest.Toy
+
+	after int
+	slot  int         // -1: none yet
+	asked map[int]int // guesses, by slot
+}
+
+func (s *numberless) Step(step runner.Step) (runner.Logits, error) {
+	logits, err := s.Toy.Step(step)
+	drafted := logits.Draft
+	for i, r := range step.Decode {
+		row := logits.Decode[i]
+		if n := len(r.Draft); n > 0 {
+			row, drafted = drafted[n-1], drafted[n:]
+		}
+		if s.slot < 0 {
+			s.slot = r.Slot
+		}
+		if s.asked[r.Slot]++; r.Slot == s.slot && s.asked[r.Slot] > s.after {
+			row[5] = float32(math.NaN())
+		}
+	}
+	return logits, err
+}
+
+// TestDraftModelWithoutNumbers: a NaN of the draft model ends no request. It is not asked again for the sequence, and is for
+// others.
+func TestDraftModelWithoutNumbers(t *testing.T) {
+	model := draftable(20*time.Millisecond, time.Millisecond, nil)
+	for _, after := range []int{0, 2} { // at the first guess, and within a draft
+		synctest.Test(t, func(t *testing.T) {
+			plain := start(t, model, engine.Config{NoSpeculation: true})
+			draft := &numberless{Toy: inferencetest.NewToy(draftable(time.Millisecond, 0, nil)), after: after, slot: -1, asked: map[int]int{}}
+			h := start(t, model, engine.Config{Draft: draft})
+			outs := [...]*engine.Output{submit(t, h.Engine, greedy(100, counting(1, 10)...)), submit(t, h.Engine, greedy(100, counting(2, 10)...))}
+			for i, out := range outs {
+				want, got := read(t, submit(t, plain.Engine, greedy(100, counting(1+i, 10)...))), read(t, out)
+				if diff := cmp.Diff(want.ids, got.ids); got.err != nil || diff != "" {
+					t.Errorf("request %d: %v, without a draft model (-) and with it (+):\n%s", i, got.err, diff)
+				}
+			}
+			bad := draft.asked[draft.slot]
+			delete(draft.asked, draft.slot)
+			for slot, n := range draft.asked {
+				if n < 20 {
+					t.Errorf("%d guesses for the other sequence, in slot %d", n, slot)
+				}
+			}
+			if bad != after+1 || len(draft.asked) != 1 {
+				t.Errorf("asked %d times for the sequence of the NaN, want %d, and for %d others", bad, after+1, len(draft.asked))
+			}
+		})
+	}
+}
+
+// TestDraftModelOfAnotherSize: graphs pad their vocabularies. A draft model with fewer tokens guesses for the sequences whose
+// tokens it knows, and one with more guesses none that the model does not have.
+func TestDraftModelOfAnotherSize(t *testing.T) {
+	script := func(h []uint32) (uint32, bool) { // no token comes twice
+		if h[0] == 2 && len(h) == 30 {
+			return 255, true
+		}
+		return uint32(len(h) * 37 % 200), true
+	}
+	for _, test := range []struct {
+		size   int
+		script func([]uint32) (uint32, bool)
+	}{
+		{200, func(h []uint32) (uint32, bool) { id, ok := script(h); return min(id, 199), ok }},
+		{300, func(h []uint32) (uint32, bool) {
+			if len(h)%4 == 0 {
+				return 299, true
+			}
+			return script(h)
+		}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			draft := draftable(time.Millisecond, 0, test.script)
+			draft.Limits.VocabSize = test.size
+			model := draftable(20*time.Millisecond, time.Millisecond, script)
+			h, plain := start(t, model, engine.Config{Draft: inferencetest.NewToy(draft)}), start(t, model, engine.Config{NoSpeculation: true})
+			// Known tokens only; one in the output; one at the prompt's start; one at its end.
+			for i, prompt := range [][]uint32{counting(1, 10), counting(2, 10), {250, 3, 4}, {3, 4, 250}} {
+				before := h.Stats().ModelAcceptedTokens
+				want, got := read(t, submit(t, plain.Engine, greedy(100, prompt...))), read(t, submit(t, h.Engine, greedy(100, prompt...)))
+				if diff := cmp.Diff(want.ids, got.ids); got.err != nil || diff != "" {
+					t.Fatalf("%d tokens, request %d: %v, without a draft model (-) and with it (+):\n%s", test.size, i, got.err, diff)
+				}
+				accepted := h.Stats().ModelAcceptedTokens - before
+				if mayGuess := i < 2 || test.size > 256; mayGuess != (accepted > 0) {
+					t.Errorf("%d tokens, request %d: %d guesses were right", test.size, i, accepted)
+				}
+			}
+		})
 	}
 }

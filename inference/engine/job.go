@@ -41,6 +41,8 @@ type job struct {
 	draft  []uint32          // of this step
 	asked  bool              // the draft is the draft model's
 	rate   speculate.Rate    // of its guesses
+	// unguessable: the draft model does not know its tokens, or had no numbers for it, and is not asked again.
+	unguessable bool
 
 	entries []sampling.Logprob // of the latest token, if they are wanted; used again
 
