@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/sluiceml/sluice/inference/engine"
@@ -78,7 +79,8 @@ type EmbedRequest struct {
 	Arrival   time.Time
 }
 
-// Bounds of one EmbedRequest: those of its work, and of its answer, which a message must hold.
+// Bounds of one EmbedRequest: those of its work, and of its vectors, which memory must hold whole, however few of their
+// values are kept, until they are read, and then a message.
 const (
 	MaxEmbedInputs = 2048
 	maxEmbedTokens = 1 << 18
@@ -141,11 +143,11 @@ func (m *Model) Embed(ctx context.Context, request EmbedRequest) ([]Embedding, S
 		if request.Dimensions > size {
 			return nil, Summary{}, Invalid("dimensions", "%d is more than the model's %d", request.Dimensions, size)
 		}
+		if n := len(request.Inputs) * size; n > maxEmbedValues {
+			return nil, Summary{}, Invalid("inputs", "%d vectors of %d values are more than the %d values of a request", len(request.Inputs), size, maxEmbedValues)
+		}
 		if request.Dimensions > 0 {
 			size = request.Dimensions
-		}
-		if n := len(request.Inputs) * size; n > maxEmbedValues {
-			return nil, Summary{}, Invalid("inputs", "%d vectors of %d values are more than an answer holds, which is %d values", len(request.Inputs), size, maxEmbedValues)
 		}
 		prompts, err := m.embedPrompts(ctx, request.Inputs)
 		if err != nil {
@@ -218,7 +220,10 @@ func (m *Model) vectors(ctx context.Context, request *EmbedRequest, shared *Scor
 		case err != nil:
 			return nil, scoreSummary(outputs.Summary()), fromEngine(err)
 		case update.Vector != nil:
-			embeddings[i].Vector = update.Vector[:size:size]
+			embeddings[i].Vector = update.Vector
+			if size < len(update.Vector) {
+				embeddings[i].Vector = slices.Clone(update.Vector[:size]) // which lets the rest go
+			}
 			if request.Normalize {
 				normalize(embeddings[i].Vector)
 			}

@@ -64,11 +64,14 @@ func (p *pool) add(c sched.Chunk, states []float32, size int) {
 	}
 }
 
-// vector is the result. The error says that the model's numbers are none.
+// vector is the result, after which the pool is empty: a vector may wait long for its reader, with the job that made it. The
+// error says that the model's numbers are none.
 func (p *pool) vector() ([]float32, error) {
-	vector := make([]float32, len(p.sum))
-	for i, v := range p.sum {
-		v /= float64(p.count)
+	sum, count := p.sum, float64(p.count)
+	p.sum, p.count = nil, 0
+	vector := make([]float32, len(sum))
+	for i, v := range sum {
+		v /= count
 		if math.IsNaN(v) || math.Abs(v) > math.MaxFloat32 {
 			return nil, fmt.Errorf("value %d of the vector is %v", i, v)
 		}
