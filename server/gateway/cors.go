@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 )
 
 // anyOrigin lets the pages of every site call.
@@ -13,8 +14,20 @@ const anyOrigin = "*"
 // exposed are the headers of an answer that a page may read: those of Connect's, gRPC-Web's and our own errors.
 const exposed = "Retry-After, WWW-Authenticate, Grpc-Status, Grpc-Message, Grpc-Status-Details-Bin"
 
+// defaultPort is the port that browsers leave out of an origin with the scheme; "": they write every one.
+func defaultPort(scheme string) string {
+	switch scheme {
+	case "http":
+		return "80"
+	case "https":
+		return "443"
+	}
+	return ""
+}
+
 // CheckOrigin says what is wrong with an origin whose pages may call: it is "*", for any, or a scheme, a host and perhaps a
-// port, exactly as browsers send them.
+// port, exactly as browsers send them: in lower case, and without the scheme's own port (the origin of WHATWG's URL and
+// HTML standards). One in another form would allow nobody, as origins are compared byte by byte.
 func CheckOrigin(origin string) error {
 	if origin == anyOrigin {
 		return nil
@@ -22,6 +35,13 @@ func CheckOrigin(origin string) error {
 	parsed, err := url.Parse(origin)
 	if err != nil || parsed.Scheme == "" || parsed.Host == "" || origin != parsed.Scheme+"://"+parsed.Host {
 		return fmt.Errorf("%q is no origin, which is * or like https://example.org:8443", origin)
+	}
+	if strings.ToLower(parsed.Host) != parsed.Host {
+		return fmt.Errorf("%q has letters of upper case, and browsers send %q", origin, strings.ToLower(origin))
+	}
+	port := parsed.Port()
+	if bare, found := strings.CutSuffix(origin, ":"+port); found && (port == "" || port == defaultPort(parsed.Scheme)) {
+		return fmt.Errorf("%q needs no port, and browsers send %q", origin, bare)
 	}
 	return nil
 }

@@ -89,12 +89,16 @@ func TestOriginsNative(t *testing.T) {
 
 func TestCheckOrigin(t *testing.T) {
 	t.Parallel()
-	for _, good := range []string{"*", "https://example.org", "http://localhost:3000", "https://[::1]:8443"} {
+	for _, good := range []string{"*", "https://example.org", "http://localhost:3000", "https://[::1]:8443", "http://[::1]", "http://example.org:443", "https://example.org:80"} {
 		if err := gateway.CheckOrigin(good); err != nil {
 			t.Error(err)
 		}
 	}
-	for _, bad := range []string{"", "example.org", "https://", "https://example.org/", "https://example.org/app", "https://*.example.org?", "null"} {
+	for _, bad := range []string{
+		"", "example.org", "https://", "https://example.org/", "https://example.org/app", "https://*.example.org?", "null",
+		"https://Example.org", "HTTPS://example.org", "https://[::A]:8443", // what no browser sends
+		"https://example.org:443", "http://localhost:80", "http://[::1]:80", "https://example.org:",
+	} {
 		if gateway.CheckOrigin(bad) == nil {
 			t.Errorf("%q is an origin", bad)
 		}
