@@ -110,7 +110,7 @@ test-templates: $(VENV)/.templates.stamp ## Compare 70 published chat templates 
 	GOLDEN=$(CURDIR)/$(VENV)/templates.jsonl go test -count=1 -tags templates -run TestPublished -v ./inference/chat ./inference/answer
 
 .PHONY: test-architectures
-test-architectures: build $(VENV)/.architectures.stamp ## Compare small random models of every architecture with transformers (fetches some GB of PyTorch once).
+test-architectures: setup $(VENV)/.architectures.stamp ## Compare small random models of every architecture with transformers (fetches some GB of PyTorch once).
 	$(VENV)/bin/python scripts/parity/architectures.py --sluice $(BIN) --llama-cpp $(VENV)/llama-cpp --out bin/architectures.md
 
 .PHONY: test-grammar
