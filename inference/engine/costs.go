@@ -15,8 +15,8 @@ type costs struct {
 	chunk float64 // of a token of a chunk beside rows; until one was seen, of one in a long chunk; 0: not seen yet
 	// drafted is how many guesses steps with rows have lately had.
 	drafted float64
-	since int     // steps with rows and chunks since the last one with rows alone
-	steps int
+	since   int // steps with rows and chunks since the last one with rows alone
+	steps   int
 }
 
 // cost is a measurement.
