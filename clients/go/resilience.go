@@ -9,7 +9,7 @@ import (
 
 // serviceConfig has calls tried again where the server cannot be reached, drains or loads, unless an answer has begun:
 // generating the same once more does no harm. Loading and unloading models is left out. What is ResourceExhausted is left to
-// the caller, since gRPC's own policy does not read when the server asks to come back ([Error.RetryAfter]).
+// the caller, who knows whether to wait as long as the server asks ([Error.RetryAfter]): a quota may ask for hours.
 const serviceConfig = `{"methodConfig": [{
 	"name": [
 		{"service": "sluice.v1.InferenceService"},
