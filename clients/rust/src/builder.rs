@@ -127,7 +127,8 @@ impl ClientBuilder {
     }
 
     /// Sends OpenTelemetry's current context with every call, by the propagator that the application has set with
-    /// `opentelemetry::global::set_text_map_propagator`: the server's spans become children of the current one.
+    /// `opentelemetry::global::set_text_map_propagator`: the server's spans become children of the current one. A call with a
+    /// [`traceparent`](crate::Call::traceparent) of its own keeps that.
     #[cfg(feature = "opentelemetry")]
     pub fn opentelemetry(self) -> Self {
         self.metadata_with(crate::metadata::opentelemetry)

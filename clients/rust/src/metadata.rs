@@ -43,10 +43,14 @@ impl fmt::Debug for CallMetadata {
     }
 }
 
-/// Adds OpenTelemetry's current context, by the propagator that the application has set.
+/// Adds OpenTelemetry's current context, by the propagator that the application has set, unless the call has one of its own.
 #[cfg(feature = "opentelemetry")]
 pub(crate) fn opentelemetry(metadata: &mut MetadataMap) {
     use tonic::metadata::MetadataKey;
+
+    if metadata.contains_key("traceparent") {
+        return;
+    }
 
     struct Injector<'a>(&'a mut MetadataMap);
 

@@ -19,12 +19,13 @@ use crate::v1::{Delta, Finished, GenerateStreamResponse, Timings, TokenLogprobs,
 /// Dropping it cancels the request: the server stops the work at its next step. To leave the loop and keep the stream for
 /// what it has noted, [`cancel`](Self::cancel) it.
 pub struct GenerateStream {
-    /// None once the stream has ended.
+    /// None once the stream has ended or is cancelled.
     responses: Option<Streaming<GenerateStreamResponse>>,
     /// The response that came with the admission.
     first: Option<GenerateStreamResponse>,
     limits: Limits,
     deadline: Option<Pin<Box<Sleep>>>,
+    /// The error of [`cancel`](Self::cancel) is still to be read.
     cancelled: bool,
 
     id: String,
@@ -114,19 +115,20 @@ impl GenerateStream {
         Ok(joined)
     }
 
-    /// Cancels the request; what is read next is an error with the code `CANCELLED`. It does nothing once the stream has
-    /// ended. From elsewhere, cancel by dropping the stream or the future that reads it.
+    /// Cancels the request, at once: nothing need be read for it. What is read next is an error with the code `CANCELLED`. It
+    /// does nothing once the stream has ended. From elsewhere, cancel by dropping the stream or the future that reads it.
     pub fn cancel(&mut self) {
-        self.cancelled |= self.responses.is_some();
+        // Dropping what holds the call is what tells the server.
+        self.cancelled |= self.responses.take().is_some();
     }
 
     /// The next known event.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Event, Error>>> {
+        if std::mem::take(&mut self.cancelled) {
+            return Poll::Ready(Some(Err(Status::cancelled("the call was cancelled").into())));
+        }
         loop {
             let Some(responses) = &mut self.responses else { return Poll::Ready(None) };
-            if self.cancelled {
-                return self.fail(Status::cancelled("the call was cancelled").into());
-            }
             let response = match self.first.take() {
                 Some(response) => response,
                 None => match Pin::new(responses).poll_next(cx) {

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use futures::{TryStreamExt, future::join_all};
 use prost_reflect::{DescriptorPool, DynamicMessage, prost::Message as _};
@@ -19,6 +21,9 @@ use crate::servers::{root, until_busy};
 
 /// How long a case may take; only a call that hangs takes so long.
 const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How long the servers may take to stop before they are killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// An entry of cases.json. A field that it does not know is an error, for what nobody checks shows nothing.
 #[derive(Clone, Debug, Deserialize)]
@@ -103,6 +108,7 @@ impl Servers {
             .current_dir(root())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .process_group(0) // which killing it takes: `go run` has them for a child
             .spawn()
             .expect("the servers need Go");
         let mut line = String::new();
@@ -115,7 +121,16 @@ impl Servers {
 impl Drop for Servers {
     fn drop(&mut self) {
         drop(self.process.stdin.take());
-        let _ = self.process.wait();
+        let late = Instant::now() + STOP_TIMEOUT;
+        while matches!(self.process.try_wait(), Ok(None)) {
+            if Instant::now() > late {
+                eprintln!("the servers do not stop, and are killed");
+                let group = format!("-{}", self.process.id());
+                let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+                let _ = self.process.wait();
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 

@@ -180,6 +180,15 @@ async fn cancelling(client: &Client) {
     assert_eq!(stream.try_next().await.unwrap_err().code(), Code::Cancelled);
     assert!(stream.next().await.is_none() && stream.usage().is_none());
     until_busy(client, 0).await;
+
+    // By its method, with nothing read afterwards.
+    let mut stream = client.stream(endless()).await.unwrap();
+    stream.try_next().await.unwrap().unwrap();
+    stream.cancel();
+    until_busy(client, 0).await;
+    assert!(stream.finished().is_empty());
+
+    // One that has ended.
     let mut stream = client.stream(greedy(1)).await.unwrap();
     stream.read().await.unwrap();
     stream.cancel();

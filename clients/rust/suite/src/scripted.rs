@@ -4,21 +4,27 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
+use opentelemetry::trace::FutureExt;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
 use sluice_client::v1::{
     Delta, GenerateRequest, GenerateResponse, GenerateStreamResponse, LoadModelRequest, Output, Started, Summary,
 };
 use sluice_client::{Client, ClientBuilder, Code, Event, RetryPolicy};
+use tokio::time::{sleep, timeout};
 use tonic::codegen::{Service, http};
 use tonic::metadata::MetadataMap;
 use tonic::server::NamedService;
 use tonic::{Request, Response, Status, body::Body};
 use tonic_prost::ProstCodec;
 use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::secure::parent;
 
 type Events = Vec<Result<GenerateStreamResponse, Status>>;
 type EventStream = Pin<Box<dyn futures::Stream<Item = Result<GenerateStreamResponse, Status>> + Send>>;
@@ -28,6 +34,7 @@ type EventStream = Pin<Box<dyn futures::Stream<Item = Result<GenerateStreamRespo
 struct Script {
     answers: Arc<Mutex<VecDeque<Result<Events, Status>>>>,
     calls: Arc<Mutex<Vec<MetadataMap>>>,
+    streams: Arc<AtomicUsize>,
 }
 
 impl Script {
@@ -39,6 +46,27 @@ impl Script {
 
     fn calls(&self) -> usize {
         self.calls.lock().unwrap().len()
+    }
+
+    /// Number of streams that are not through, nor given up.
+    fn streams(&self) -> usize {
+        self.streams.load(Ordering::SeqCst)
+    }
+}
+
+/// Counts a stream for as long as it is held.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(streams: &Arc<AtomicUsize>) -> Self {
+        streams.fetch_add(1, Ordering::SeqCst);
+        Self(streams.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -72,7 +100,8 @@ impl tonic::server::ServerStreamingService<GenerateRequest> for Streaming {
                 events.last().is_some_and(|last| matches!(last, Ok(GenerateStreamResponse { event: Some(Event::Delta(_)) })));
             let events = stream::iter(events);
             let all: EventStream = if hangs { events.chain(stream::pending()).boxed() } else { events.boxed() };
-            Response::new(all)
+            let counted = Counted::new(&self.0.streams);
+            Response::new(all.inspect(move |_| _ = &counted).boxed())
         }))
     }
 }
@@ -259,6 +288,37 @@ async fn a_server_that_hangs() {
     assert_eq!(stream.try_next().await.unwrap().unwrap().text, "a");
     assert_eq!(stream.try_next().await.unwrap_err().code(), Code::DeadlineExceeded);
     assert!(stream.next().await.is_none());
+}
+
+#[tokio::test]
+async fn cancelling_needs_no_further_read() {
+    let (client, script) = scripted(fast(), [Ok(vec![started(), delta("a")])]).await;
+    let mut stream = client.stream("x").await.unwrap();
+    assert_eq!(stream.try_next().await.unwrap().unwrap().text, "a");
+    assert_eq!(script.streams(), 1);
+    stream.cancel();
+    let left = async {
+        while script.streams() > 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), left).await.expect("the server still works for a stream that is cancelled");
+    assert!(stream.finished().is_empty() && stream.usage().is_none());
+    stream.cancel();
+    assert_eq!(stream.try_next().await.unwrap_err().code(), Code::Cancelled);
+    stream.cancel();
+    assert!(stream.next().await.is_none());
+}
+
+#[tokio::test]
+async fn the_trace_of_a_call_wins() {
+    opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
+    let current = "0af7651916cd43dd8448eb211c80319c";
+    let (client, script) = scripted(fast().opentelemetry(), [answer()]).await;
+    client.generate("x").into_future().with_context(parent(current)).await.unwrap();
+    client.generate("x").traceparent("00-a-b-01").into_future().with_context(parent(current)).await.unwrap();
+    let sent = script.calls.lock().unwrap().iter().map(|call| call.get("traceparent").unwrap().clone()).collect::<Vec<_>>();
+    assert_eq!(sent, [format!("00-{current}-b7ad6b7169203331-01").as_str(), "00-a-b-01"]);
 }
 
 #[tokio::test]

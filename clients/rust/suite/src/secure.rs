@@ -148,15 +148,17 @@ async fn full_queue(address: &str, builder: impl Fn() -> ClientBuilder) {
     assert_eq!(answer.await.unwrap().unwrap().usage().completion_tokens, 1);
 }
 
+/// The context within a trace.
+pub fn parent(id: &str) -> opentelemetry::Context {
+    let (trace, span) = (TraceId::from_hex(id).unwrap(), SpanId::from_hex("b7ad6b7169203331").unwrap());
+    let context = SpanContext::new(trace, span, TraceFlags::SAMPLED, true, TraceState::default());
+    opentelemetry::Context::new().with_remote_span_context(context)
+}
+
 /// Makes calls with trace contexts and gives their ids.
 async fn traces(builder: ClientBuilder, address: &str) -> [String; 3] {
     opentelemetry::global::set_text_map_propagator(opentelemetry_sdk::propagation::TraceContextPropagator::new());
     let ids = ["0af7651916cd43dd8448eb211c80319c", "4bf92f3577b34da6a3ce929d0e0e4736", "5b8efff798038103d269b633813fc60c"];
-    let parent = |id: &str| {
-        let (trace, span) = (TraceId::from_hex(id).unwrap(), SpanId::from_hex("b7ad6b7169203331").unwrap());
-        let context = SpanContext::new(trace, span, TraceFlags::SAMPLED, true, TraceState::default());
-        opentelemetry::Context::new().with_remote_span_context(context)
-    };
     let request = || GenerateRequest::new("x").with_max_tokens(1);
     let client = builder.opentelemetry().build(address).unwrap();
     client.generate(request()).traceparent(&format!("00-{}-b7ad6b7169203331-01", ids[0])).await.unwrap();
