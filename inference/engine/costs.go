@@ -13,7 +13,7 @@ import (
 type costs struct {
 	rows  []cost  // of a step that feeds so many tokens of decode rows and nothing else, by the number
 	chunk float64 // of a token of a chunk beside rows; until one was seen, of one in a long chunk; 0: not seen yet
-	// drafted is how many guesses steps with rows have lately had.
+	// drafted is how many guesses steps with rows and without chunks have lately had.
 	drafted float64
 	since   int // steps with rows and chunks since the last one with rows alone
 	steps   int
@@ -48,12 +48,10 @@ const (
 func (c *costs) see(step runner.Step, took time.Duration) {
 	rows, prompted, seconds := len(step.Decode)+step.Drafted(), step.Prompted(), took.Seconds()
 	c.steps++
-	if rows > 0 {
-		c.drafted += fresh * (float64(step.Drafted()) - c.drafted)
-	}
 	switch {
 	case prompted == 0:
 		c.since = 0
+		c.drafted += fresh * (float64(step.Drafted()) - c.drafted)
 		if !c.known(rows) {
 			c.rows[rows].seconds = 0
 		}
@@ -68,6 +66,9 @@ func (c *costs) see(step runner.Step, took time.Duration) {
 		c.chunk = seconds / float64(prompted)
 	}
 }
+
+// guesses is a whole number of drafted.
+func (c *costs) guesses() int { return int(c.drafted + 0.5) }
 
 // blend brings a measurement into what is known.
 func blend(known *float64, seconds float64) {

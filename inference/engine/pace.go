@@ -21,7 +21,7 @@ func (e *Engine) pace() sched.Pace {
 		return sched.Pace{Each: e.cfg.RidingSize}
 	}
 	c := &e.costs
-	alone := c.of(rows + int(c.drafted+0.5))
+	alone := c.of(rows + c.guesses())
 	if alone == 0 || c.chunk == 0 {
 		return sched.Pace{Each: mixedRiding}
 	}

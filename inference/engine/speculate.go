@@ -53,7 +53,11 @@ func (e *Engine) speculate(plan *sched.Plan) error {
 		prompted += len(c.Tokens)
 	}
 	e.with = e.costs.with(e.with[:0], len(plan.Decode), prompted)
-	speculate.Choose(e.drafts, len(plan.Decode), min(len(e.with)-1, room), e.with)
+	total := min(len(e.with)-1, room)
+	if prompted > 0 { // a longer step would make more guesses pay, and they it longer
+		total = min(total, e.costs.guesses())
+	}
+	speculate.Choose(e.drafts, len(plan.Decode), total, e.with)
 	for i, q := range plan.Decode {
 		if n := e.drafts[i].Take; n > 0 {
 			q.Draft = jobOf(q).draft[:n]
