@@ -1351,7 +1351,7 @@ pub struct Model {
     /// Names of its chat templates, "default" first.
     #[prost(string, repeated, tag = "12")]
     pub chat_templates: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// The form in which it calls tools: "hermes", "llama3", "mistral" or "json"; empty for one that has none.
+    /// The form in which it calls tools, such as "hermes", "llama3" or "mistral" (docs/chat.md lists them); empty for one that has none.
     #[prost(string, tag = "13")]
     pub tool_call_format: ::prost::alloc::string::String,
     /// The form in which it reasons: "think", "cohere", "mistral" or "seed"; empty for one that has none.

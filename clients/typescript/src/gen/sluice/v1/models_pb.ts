@@ -281,7 +281,7 @@ export type Model = Message<"sluice.v1.Model"> & {
   chatTemplates: string[];
 
   /**
-   * The form in which it calls tools: "hermes", "llama3", "mistral" or "json"; empty for one that has none.
+   * The form in which it calls tools, such as "hermes", "llama3" or "mistral" (docs/chat.md lists them); empty for one that has none.
    *
    * @generated from field: string tool_call_format = 13;
    */
