@@ -4,7 +4,7 @@
 #   scripts/openapi.sh SLUICE SCHEMATHESIS [OPTIONS…]
 # EXAMPLES (10) is how many requests are drawn for each operation, beside those that cover its schema.
 set -euo pipefail
-sluice=$1 schemathesis=$2
+sluice=$(realpath -s "$1") schemathesis=$(realpath -s "$2") # the folder changes
 shift 2
 work=$(mktemp -d)
 : >"$work/log"
