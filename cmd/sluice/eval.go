@@ -71,6 +71,9 @@ func (c *evalCmd) Run(ctx context.Context, p *process) (err error) {
 	if c.Reference != "" && c.Text == "" {
 		return usagef("--reference is compared over a --text")
 	}
+	if err := c.exist(); err != nil {
+		return err
+	}
 	e, err := c.open()
 	if err != nil {
 		return err
@@ -88,11 +91,28 @@ func (c *evalCmd) Run(ctx context.Context, p *process) (err error) {
 		p.log.Info("measuring", "model", dir)
 		result, err := e.measure(ctx, dir, c.Reference)
 		if err != nil {
-			return fmt.Errorf("%s: %w", dir, err)
+			err = fmt.Errorf("%s: %w", dir, err)
+			if len(e.report.Models) > 0 { // what took hours is not lost
+				err = errors.Join(err, c.print(p.stdout, &e.report))
+			}
+			return err
 		}
 		e.report.Models = append(e.report.Models, result)
 	}
 	return c.print(p.stdout, &e.report)
+}
+
+// exist finds folders that are not there before anything is measured.
+func (c *evalCmd) exist() error {
+	for _, dir := range append(c.Folders[:len(c.Folders):len(c.Folders)], c.Reference) {
+		if dir == "" {
+			continue
+		}
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			return usagef("there is no folder %s", dir)
+		}
+	}
+	return nil
 }
 
 // print writes the report to where it was asked for.
