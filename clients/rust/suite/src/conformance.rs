@@ -13,7 +13,7 @@ use prost_reflect::{DescriptorPool, DynamicMessage, prost::Message as _};
 use serde::Deserialize;
 use sluice_client::v1::generate_request::Input;
 use sluice_client::v1::{ExplainRequest, ScoreRequest};
-use sluice_client::{Call, Certificate, Client, ClientTlsConfig, Delta, Error, GenerateRequest, Identity};
+use sluice_client::{Call, Certificate, Client, ClientTlsConfig, Delta, Error, GenerateRequest, Identity, RetryPolicy};
 use tokio::time::timeout;
 
 use crate::expect::{Answer, Expectation};
@@ -192,7 +192,7 @@ fn message<M: prost::Message + Default>(name: &str, json: &serde_json::Value) ->
 impl Case {
     /// The client that the case calls with.
     fn client(&self, at: &At) -> Client {
-        let mut builder = Client::builder();
+        let mut builder = Client::builder().retry(RetryPolicy::never()); // what the server says is what is looked at
         let mut scheme = "http";
         if let Some(ca) = &at.ca {
             let ca = || ClientTlsConfig::new().ca_certificate(Certificate::from_pem(fs::read(ca).unwrap()));
