@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/sluiceml/sluice/cmd/sluice/internal/eval"
 	"github.com/sluiceml/sluice/inference/model"
@@ -104,7 +105,7 @@ func (c *evalCmd) Run(ctx context.Context, p *process) (err error) {
 
 // exist finds folders that are not there before anything is measured.
 func (c *evalCmd) exist() error {
-	for _, dir := range append(c.Folders[:len(c.Folders):len(c.Folders)], c.Reference) {
+	for _, dir := range slices.Concat(c.Folders, []string{c.Reference}) {
 		if dir == "" {
 			continue
 		}
