@@ -163,6 +163,9 @@ func printReport(w io.Writer, r model.Report, vectors embeddings, ignored []stri
 		row("sizes", "%d layers, hidden %d, %d heads (%d for keys), vocabulary %d", s.Layers, s.HiddenSize, s.Heads, s.KVHeads, s.VocabSize)
 		row("context", "%d tokens", s.ContextLength)
 	}
+	if r.Caveat != "" {
+		row("note", "%s", r.Caveat)
+	}
 	if m := r.Manifest; m != nil {
 		row("sizes", "%d layers, hidden %d, %d heads (%d for keys), vocabulary %d", m.Layers, m.HiddenSize, m.Heads, m.KVHeads, m.VocabSize)
 		row("context", "%d tokens", m.ContextLength)
@@ -204,6 +207,7 @@ type checkJSON struct {
 	Kind          string `json:"kind"`
 	Use           string `json:"use"` // serve, convert or none
 	Problem       string `json:"problem,omitempty"`
+	Note          string `json:"note,omitempty"` // in what the converted model will differ from transformers' running of it
 	Name          string `json:"name,omitempty"`
 	Architecture  string `json:"architecture,omitempty"`
 	ContextLength int    `json:"context_length,omitempty"`
@@ -225,7 +229,7 @@ type checkJSON struct {
 
 func printReportJSON(w io.Writer, r model.Report, vectors embeddings, ignored []string) error {
 	out := checkJSON{
-		Path: r.Path, Kind: string(r.Kind), Use: string(r.Use), Problem: r.Problem, Name: r.Name,
+		Path: r.Path, Kind: string(r.Kind), Use: string(r.Use), Problem: r.Problem, Note: r.Caveat, Name: r.Name,
 		Architecture: r.Architecture, WeightBytes: r.Bytes, Tokenizer: r.Tokenizer, ChatTemplate: r.ChatTemplate,
 		NoEffect: ignored, Graph: r.Graph, Runs: r.Execution, Others: r.Others,
 		EmbeddingSize: vectors.size, NoEmbeddings: vectors.none,

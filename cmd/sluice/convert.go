@@ -229,6 +229,13 @@ func buildGraph(
 		return pruned, err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
+	spec := source.Spec()
+	if n := c.options.ContextLength; n > 0 {
+		spec.ContextLength = min(spec.ContextLength, n)
+	}
+	if caveat := spec.Caveat(); caveat != "" {
+		progress.Note(caveat)
+	}
 	calibration, err := calibrationTokens(c)
 	if err != nil {
 		return pruned, err

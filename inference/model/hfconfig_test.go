@@ -3,6 +3,7 @@ package model_test
 import (
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -77,6 +78,40 @@ func TestConfigForms(t *testing.T) {
 				t.Errorf("Spec (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestCaveat says that a converted model has one of LongRoPE's two sets of angles, unless its context has no other.
+func TestCaveat(t *testing.T) {
+	t.Parallel()
+	plain := small()
+	factors := slices.Repeat([]float64{2}, plain.HeadSize/2)
+	for _, test := range []struct {
+		name    string
+		context int
+		short   []float64
+		want    string // in the caveat; "": there is none
+	}{
+		{"a context longer than the first", plain.ContextLength, slices.Repeat([]float64{1}, len(factors)), "--context 16 "},
+		{"a context no longer", 16, slices.Repeat([]float64{1}, len(factors)), ""},
+		{"one set", plain.ContextLength, factors, ""},
+	} {
+		spec, err := openConfig(t, func(c map[string]any) {
+			c["rope_parameters"] = map[string]any{
+				"rope_type": "longrope", "rope_theta": 500000, "original_max_position_embeddings": 16,
+				"short_factor": test.short, "long_factor": factors,
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		spec.ContextLength = test.context
+		if got := spec.Caveat(); !strings.Contains(got, test.want) || (got == "") != (test.want == "") {
+			t.Errorf("%s: got %q, want %q in it", test.name, got, test.want)
+		}
+	}
+	if got := plain.Caveat(); got != "" {
+		t.Errorf("plain angles: got %q", got)
 	}
 }
 

@@ -49,6 +49,7 @@ type Report struct {
 	Name         string        // the model's own name, "" if it does not say
 	Architecture string        // "" if it could not be read
 	Spec         *Spec         // of a checkpoint; nil if it could not be read
+	Caveat       string        // of a checkpoint: Spec.Caveat
 	Manifest     *Manifest     // of a folder to serve; nil if it could not be read
 	Graph        string        // of a folder to serve: the path of its graph
 	Execution    string        // of a folder to serve: how a session will run it
@@ -245,7 +246,7 @@ func (r *Report) judge(s Source, err error) {
 	}
 	if err == nil {
 		spec := s.Spec()
-		r.Spec = &spec
+		r.Spec, r.Caveat = &spec, spec.Caveat()
 	}
 }
 

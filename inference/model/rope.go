@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // RopeScaling stretches the rotary embedding to a longer context, as config.json says.
@@ -120,6 +121,17 @@ func inverseFrequencies(theta float64, dim int) []float64 {
 		inverse[i] = math.Pow(theta, -float64(2*i)/float64(dim))
 	}
 	return inverse
+}
+
+// Caveat says in what a converted model will differ from transformers' running of the checkpoint; "": in nothing. The Spec
+// must be valid.
+func (s Spec) Caveat() string {
+	r := s.RopeScaling
+	if r == nil || r.Kind != ropeLongrope || s.ContextLength <= r.OriginalContextLength || slices.Equal(r.ShortFactors, r.LongFactors) {
+		return ""
+	}
+	return fmt.Sprintf("LongRoPE: texts of every length are turned by the angles for more than %d tokens, as llama.cpp does; "+
+		"transformers has other angles for shorter texts, which --context %[1]d asks for", r.OriginalContextLength)
 }
 
 // divisor is what the inverse frequency f, number i, is divided by. Of llama3, long waves are stretched by Factor,
