@@ -3148,7 +3148,8 @@ type EmbedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the served model. Empty or "default" names the server's default model.
 	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
-	// What to embed: 1 to 2048 inputs, with at most 262144 tokens and 2097152 values of vectors together.
+	// What to embed: 1 to 2048 inputs, with at most 262144 tokens and 2097152 values of vectors together. Vectors count
+	// whole, Model.embedding_size values each, whatever dimensions keeps of them.
 	Inputs []*EmbedInput `protobuf:"bytes,2,rep,name=inputs,proto3" json:"inputs,omitempty"`
 	// How the states of an input's tokens become one vector. Default: the model's own, Model.pooling.
 	Pooling Pooling `protobuf:"varint,3,opt,name=pooling,proto3,enum=sluice.v1.Pooling" json:"pooling,omitempty"`

@@ -1669,7 +1669,8 @@ export type EmbedRequest = Message$1<"sluice.v1.EmbedRequest"> & {
   model: string;
 
   /**
-   * What to embed: 1 to 2048 inputs, with at most 262144 tokens and 2097152 values of vectors together.
+   * What to embed: 1 to 2048 inputs, with at most 262144 tokens and 2097152 values of vectors together. Vectors count
+   * whole, Model.embedding_size values each, whatever dimensions keeps of them.
    *
    * @generated from field: repeated sluice.v1.EmbedInput inputs = 2;
    */
