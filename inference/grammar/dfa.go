@@ -21,9 +21,10 @@ type dfa struct {
 	// How many characters more are needed at least from each state until a text is accepted; nil: none.
 	needs []int32
 
-	shared bool      // among the grammars of a vocabulary
-	firsts []byteSet // by state: the bytes that lead on
-	follow byteSet   // bytes that may come behind; others are not looked at
+	shared      bool         // among the grammars of a vocabulary
+	restriction *restriction // nil: of no other
+	firsts      []byteSet    // by state: the bytes that lead on
+	follow      byteSet      // bytes that may come behind; others are not looked at
 
 	budget *budget // while it is made
 

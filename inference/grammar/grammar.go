@@ -44,6 +44,12 @@ func newGrammar(v *Vocabulary, limit *budget, start *rule) (*Grammar, error) {
 		return nil, errorf("it allows more than %d things at once", maxConfigs)
 	}
 	g.count(b)
+	for _, d := range g.own {
+		if err := limit.poll(len(d.next)); err != nil {
+			return nil, err
+		}
+		d.restricts(v.terminals().name)
+	}
 	g.warm(b)
 	g.held.Store(int64(g.machine.memory + g.locals))
 	for _, r := range b.rules { // done with
@@ -67,6 +73,9 @@ func (g *Grammar) warm(b *builder) {
 				}
 				seen[c.term.dfa] = true
 				d := c.term.dfa
+				if d.restriction != nil { // which is soon done when it is needed
+					continue
+				}
 				for s := int32(0); int(s) < len(d.accepts) && left > 0 && g.locals < maxKnown/2; s++ {
 					g.machine.start()
 					g.local(d, s)

@@ -15,6 +15,7 @@ type local struct {
 	atClose  int         // how many of leaving end with the terminal
 	rests    []restNode  // the rests of the others, a trie as the vocabulary's
 	restHead []leavingAt // by node of rests: its part of leaving
+	lacks    []uint32    // of a restriction: tokens among leaving that don't leave after all, ascending
 }
 
 // leaving is a token that leaves the terminal after so many more characters.
@@ -66,6 +67,11 @@ func (d *dfa) localOf(v *Vocabulary, state int32) (l *local, work, bytes int) {
 	defer d.mu.Unlock()
 	if l := d.locals[state].Load(); l != nil {
 		return l, 0, 0
+	}
+	if d.restriction != nil {
+		l, work, bytes = d.restricted(v, state)
+		d.locals[state].Store(l)
+		return l, work, bytes
 	}
 	if d.classed == nil {
 		d.classed, work = d.newClassTrie(v)

@@ -1,6 +1,9 @@
 package grammar
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 // allowed adds to dst the tokens that may come in a state.
 func (g *Grammar) allowed(s *state, dst []uint64) error {
@@ -115,6 +118,9 @@ func (g *Grammar) terminal(c *config, mask []uint64) error {
 		l.inside.addTo(mask)
 	}
 	fits := func(x leaving) bool {
+		if _, lacks := slices.BinarySearch(l.lacks, x.token); lacks {
+			return false
+		}
 		return !t.counts || x.count <= room && (c.count >= t.min || c.count+x.count >= t.min)
 	}
 	for _, x := range l.leaving[:l.atClose] {
