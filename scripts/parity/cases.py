@@ -19,6 +19,14 @@ CASES = {
             **SMALL, "hidden_size": 96, "num_attention_heads": 3, "num_key_value_heads": 1, "head_dim": 24,
             "tie_word_embeddings": True, "dtype": "bfloat16",
         },
+        "llama3 scaling, three heads": {
+            **SMALL, "hidden_size": 96, "num_attention_heads": 3, "num_key_value_heads": 3, "tie_word_embeddings": True,
+            "max_position_embeddings": 16384,
+            "rope_parameters": {
+                "rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 8192,  # of all models so far; a GGUF has the divisors alone
+            },
+        },
     }),
     "mistral": ("mistral", {
         "window of 16": {

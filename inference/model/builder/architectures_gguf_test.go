@@ -201,6 +201,8 @@ func (c *ggufConfig) rope(g *filetest.GGUF, architecture string) {
 		g.Text(architecture+".rope.scaling.type", "yarn")
 		g.Float32(architecture+".rope.scaling.factor", r.Factor)
 		g.Uint32(architecture+".rope.scaling.original_context_length", uint32(r.Original))
+	case "llama3":
+		g.Tensor("rope_freqs.weight", 0, []int{c.HeadSize / 2}, float32Bytes(r.llama3Divisors(c.HeadSize)))
 	case "longrope":
 		factor := math.Log(float64(c.Context)/float64(r.Original)) / math.Log(float64(r.Original))
 		g.Text(architecture+".rope.scaling.type", "longrope")
@@ -209,6 +211,26 @@ func (c *ggufConfig) rope(g *filetest.GGUF, architecture string) {
 		g.Tensor("rope_factors_long.weight", 0, []int{len(r.Long)}, float32Bytes(r.Long))
 		g.Tensor("rope_factors_short.weight", 0, []int{len(r.Short)}, float32Bytes(r.Short))
 	}
+}
+
+// llama3Divisors is the loop of convert_hf_to_gguf.py's LlamaModel.generate_extra_tensors, for the only low and high factors
+// of all models so far.
+func (r ggufRope) llama3Divisors(headSize int) []float32 {
+	const low, high = 1, 4
+	divisors := make([]float32, headSize/2)
+	for i := range divisors {
+		wavelength := 2 * math.Pi * math.Pow(float64(r.Theta), float64(2*i)/float64(headSize))
+		switch length := float64(r.Original); {
+		case wavelength < length/high:
+			divisors[i] = 1
+		case wavelength > length/low:
+			divisors[i] = r.Factor
+		default:
+			smooth := (length/wavelength - low) / (high - low)
+			divisors[i] = float32(1 / ((1-smooth)/float64(r.Factor) + smooth))
+		}
+	}
+	return divisors
 }
 
 // stored gives a tensor as convert_hf_to_gguf.py stores it.
