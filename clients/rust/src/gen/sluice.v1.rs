@@ -779,7 +779,8 @@ pub struct EmbedRequest {
     /// Name of the served model. Empty or "default" names the server's default model.
     #[prost(string, tag = "1")]
     pub model: ::prost::alloc::string::String,
-    /// What to embed: 1 to 2048 inputs, with at most 262144 tokens and 2097152 values of vectors together.
+    /// What to embed: 1 to 2048 inputs, with at most 262144 tokens and 2097152 values of vectors together. Vectors count
+    /// whole, Model.embedding_size values each, whatever dimensions keeps of them.
     #[prost(message, repeated, tag = "2")]
     pub inputs: ::prost::alloc::vec::Vec<EmbedInput>,
     /// How the states of an input's tokens become one vector. Default: the model's own, Model.pooling.
