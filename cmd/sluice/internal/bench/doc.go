@@ -21,5 +21,6 @@
 // and are exact to a thousandth of the value.
 //
 // Throughput is what finished requests brought, over the time from the first request to the end of the last one; the
-// ramps at both ends are in it. Goodput counts only requests that kept the objectives of [SLO].
+// ramps at both ends are in it. Decode throughput is what came, over the time, while every stream of a closed loop was past its
+// first token: the speed of decoding apart from prompts. Goodput counts only requests that kept the objectives of [SLO].
 package bench

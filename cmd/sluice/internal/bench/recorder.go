@@ -20,6 +20,8 @@ type recorder struct {
 	ended time.Time // the last request's end
 	line  *timeline
 	first error // of a failed request
+	full  fullHouse
+	seen  int64 // tokens that deltas brought, of requests that ended well
 
 	ttft, itl, gap, tpot, e2e, late histogram
 }
@@ -28,6 +30,7 @@ func newRecorder(load Load, slo SLO, start time.Time) *recorder {
 	return &recorder{
 		load: load, slo: slo, start: start, ended: start, line: newTimeline(),
 		level: Level{Streams: load.Streams, Rate: load.Rate, Errors: map[string]Fault{}},
+		full:  fullHouse{streams: load.Streams},
 		ttft:  newHistogram(), itl: newHistogram(), gap: newHistogram(), tpot: newHistogram(), e2e: newHistogram(), late: newHistogram(),
 	}
 }
@@ -60,7 +63,7 @@ func (r *recorder) delta(c *call, tokens int) {
 	if tokens <= 0 {
 		return
 	}
-	now := time.Now()
+	now, last := time.Now(), c.last
 	if c.tokens == 0 {
 		c.first, c.firstTokens = now, tokens
 	} else {
@@ -71,6 +74,11 @@ func (r *recorder) delta(c *call, tokens int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.line.tokens(now.Sub(r.start), tokens)
+	if last.IsZero() {
+		r.full.enter(now)
+	} else {
+		r.full.tokens(tokens, last, now)
+	}
 }
 
 // end says that a request is over. interrupted: by us.
@@ -80,6 +88,9 @@ func (r *recorder) end(c *call, request Request, usage Usage, err error, interru
 	defer r.mu.Unlock()
 	r.ended = now
 	r.line.change(now.Sub(r.start), -1)
+	if c.tokens > 0 {
+		r.full.leave()
+	}
 	switch {
 	case err != nil && interrupted:
 		r.level.Interrupted++
@@ -162,6 +173,7 @@ func (r *recorder) succeed(c *call, request Request, usage Usage, now time.Time)
 		level.NoUsage++
 	}
 	level.MergedTokens += merged
+	r.seen += int64(c.tokens)
 	var mean time.Duration
 	if rest := tokens - c.firstTokens; rest > 0 && c.tokens > 0 {
 		mean = c.last.Sub(c.first) / time.Duration(rest)
@@ -192,6 +204,11 @@ func (r *recorder) result() Level {
 		level.OutputPerSecond = float64(level.OutputTokens) / level.Elapsed
 		level.TotalPerSecond = float64(level.PromptTokens+level.OutputTokens) / level.Elapsed
 		level.Goodput = float64(level.Good) / level.Elapsed
+	}
+	if r.seen > 0 {
+		// Tokens that no delta was seen to bring came while others did.
+		level.DecodePerSecond = r.full.rate() * max(float64(level.OutputTokens)/float64(r.seen), 1)
+		level.DecodeElapsed = r.full.elapsed().Seconds()
 	}
 	level.TTFT, level.ITL, level.DeltaGap = r.ttft.distribution(), r.itl.distribution(), r.gap.distribution()
 	level.TPOT, level.E2E, level.Late = r.tpot.distribution(), r.e2e.distribution(), r.late.distribution()

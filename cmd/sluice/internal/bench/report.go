@@ -65,6 +65,10 @@ type Level struct {
 	RequestsPerSecond float64 `json:"requests_per_s"`
 	OutputPerSecond   float64 `json:"output_tokens_per_s"`
 	TotalPerSecond    float64 `json:"total_tokens_per_s"`
+	// DecodePerSecond is how many tokens a second came while every stream of a closed loop was between its first token and
+	// its end, so that no prompt was being read, and DecodeElapsed how long that was. 0: that never was.
+	DecodePerSecond float64 `json:"decode_tokens_per_s,omitempty"`
+	DecodeElapsed   float64 `json:"decode_s,omitempty"`
 
 	TTFT     Distribution `json:"ttft_ms"`
 	ITL      Distribution `json:"itl_ms"`

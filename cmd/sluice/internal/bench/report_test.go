@@ -29,7 +29,7 @@ func sample(loads ...Load) *Report {
 			Streams: load.Streams, Rate: load.Rate, Sent: 12, OK: 9, Failed: 2, Interrupted: 1, Short: 1, NoUsage: 1, Elapsed: 3,
 			Errors:       map[string]Fault{"HTTP 503": {Count: 2, Example: "<b>busy</b>"}},
 			PromptTokens: 100, CachedTokens: 50, OutputTokens: 200, RequestsPerSecond: 3, OutputPerSecond: 66.7, TotalPerSecond: 100,
-			TTFT: d, ITL: d, DeltaGap: d, TPOT: d, E2E: d, Late: d, Deltas: 150, MergedDeltas: 40, MergedTokens: 50, Good: 8, Goodput: 2.67,
+			TTFT: d, ITL: d, DeltaGap: d, TPOT: d, E2E: d, Late: d, DecodePerSecond: 80, DecodeElapsed: 2, Deltas: 150, MergedDeltas: 40, MergedTokens: 50, Good: 8, Goodput: 2.67,
 		}
 		for n := range 10 * i {
 			l.Timeline = append(l.Timeline, Moment{Start: float64(n) / 10, Tokens: float64(n), InFlight: 2})
@@ -66,6 +66,7 @@ good: TTFT at most 500 ms and mean ITL at most 50.0 ms
 4 req/s: 1 interrupted and not counted
 4 req/s: 1 answers were shorter than asked for: the server does not know ignore_eos, or stops elsewhere
 4 req/s: 25.0 % of the tokens came in one delta with others (40 deltas held several)
+4 req/s: 80.0 tokens/s while all streams were past their first token (2.00 s)
 4 req/s: the server did not count the tokens of 1 answers: deltas are counted instead
 4 req/s: 50.0 % of the prompt tokens came from a cache
 interrupted: these are the figures until then

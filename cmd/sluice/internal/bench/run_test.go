@@ -98,8 +98,55 @@ func TestClosedLoop(t *testing.T) {
 			near(t, "output", l.OutputPerSecond, streams*5/0.060)
 			near(t, "total", l.TotalPerSecond, streams*15/0.060)
 			near(t, "requests/s", l.RequestsPerSecond, streams/0.060)
+			near(t, "decode", l.DecodePerSecond, streams/0.010)
 			if l.MergedDeltas != 0 || l.MergedTokens != 0 || l.Deltas != 40 {
 				t.Errorf("%d of %d deltas merged", l.MergedDeltas, l.Deltas)
+			}
+		}
+	})
+}
+
+// TestDecodeLeavesPromptsOut: four streams whose prompts are read one after another, so that the first ones decode beside
+// that; only what comes once all of them decode counts.
+func TestDecodeLeavesPromptsOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := fixed(Load{Streams: 4})
+		o.Requests, o.Warmup, o.Workload.Answer.Mean = 4, 0, 100
+		prompt := make(chan struct{}, 1) // not a mutex: for one, the bubble's time does not go on
+		s := &server{each: 10 * time.Millisecond}
+		l := run(t.Context(), t, targetFunc(func(ctx context.Context, request Request, delta func(int)) (Usage, error) {
+			prompt <- struct{}{}
+			await(ctx, time.Now().Add(100*time.Millisecond))
+			<-prompt
+			return s.Generate(ctx, request, delta)
+		}), o)[0]
+		near(t, "decode", l.DecodePerSecond, 400)
+		if l.DecodeElapsed < 0.67 || l.DecodeElapsed > 0.70 { // the first one ends 990 ms after it began; the last one begins after 300
+			t.Errorf("all decoded for %g s", l.DecodeElapsed)
+		}
+		if l.OutputPerSecond >= 350 {
+			t.Errorf("%g tokens/s with the prompts", l.OutputPerSecond)
+		}
+	})
+}
+
+// TestNoDecodeWithoutAFullHouse: streams that never decode at once, and an open loop, have no speed of decoding.
+func TestNoDecodeWithoutAFullHouse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one := make(chan struct{}, 1)
+		s := &server{first: time.Millisecond, each: time.Millisecond}
+		apart := targetFunc(func(ctx context.Context, request Request, delta func(int)) (Usage, error) {
+			one <- struct{}{}
+			defer func() { <-one }()
+			return s.Generate(ctx, request, delta)
+		})
+		for _, load := range []Load{{Streams: 2}, {Rate: 100}} {
+			o := fixed(load)
+			o.Requests = 4
+			if l := run(t.Context(), t, apart, o)[0]; l.DecodePerSecond != 0 || l.DecodeElapsed != 0 {
+				t.Errorf("%v: %g tokens/s in %g s", load, l.DecodePerSecond, l.DecodeElapsed)
 			}
 		}
 	})

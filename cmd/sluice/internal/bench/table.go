@@ -166,6 +166,10 @@ func (r *Report) notes() []string {
 			notes = append(notes, fmt.Sprintf("%s%s of the tokens came in one delta with others (%d deltas held several)",
 				at, percent(int(l.MergedTokens), int(l.OutputTokens)), l.MergedDeltas))
 		}
+		if l.DecodePerSecond > 0 {
+			notes = append(notes, fmt.Sprintf("%s%s tokens/s while all streams were past their first token (%s s)",
+				at, figure(l.DecodePerSecond), figure(l.DecodeElapsed)))
+		}
 		if l.NoUsage > 0 {
 			notes = append(notes, fmt.Sprintf("%sthe server did not count the tokens of %d answers: deltas are counted instead", at, l.NoUsage))
 		}
