@@ -27,6 +27,9 @@ type Constraint struct {
 // one of a few patterns over a large vocabulary takes some megabytes.
 const maxGrammarBytes = 256 << 20
 
+// maxPreparing bounds the constraints that wait to be prepared. Of more, the masks are found when they are needed.
+const maxPreparing = 64
+
 // grammars compiles the constraints of one model and keeps what was compiled, the latest used. It is safe for concurrent
 // use; a constraint that several requests bring at once is compiled once.
 type grammars struct {
@@ -40,7 +43,8 @@ type grammars struct {
 	model   metric.MeasurementOption
 
 	vocabulary func() *grammar.Vocabulary
-	limit      int // maxGrammarBytes
+	limit      int            // maxGrammarBytes
+	compiled   chan *compiled // to be prepared
 
 	mu     sync.Mutex
 	byText map[string]*list.Element // guarded by mu
@@ -73,7 +77,7 @@ func newGrammars(provider metric.MeterProvider, model string, tokens *tokenizer.
 		tokens: tokens, ends: ends, limit: maxGrammarBytes, turns: make(turns, 1), compile: compile, lookups: lookups,
 		hit: attributes(semconv.CacheHit), miss: attributes(semconv.CacheMiss),
 		model:  metric.WithAttributeSet(attribute.NewSet(semconv.Model.String(model))),
-		byText: map[string]*list.Element{}, recent: list.New(),
+		byText: map[string]*list.Element{}, recent: list.New(), compiled: make(chan *compiled, maxPreparing),
 	}
 	g.vocabulary = sync.OnceValue(g.readVocabulary)
 	for _, result := range []metric.MeasurementOption{g.hit, g.miss} {
@@ -140,6 +144,26 @@ func (g *grammars) warm(ctx context.Context) {
 	}
 }
 
+// prepare prepares what is compiled, until the model ends: the first tokens of a constraint come sooner if nobody waits for what
+// later ones need, and those find it done. It takes a turn for every few milliseconds, so that other constraints are soon compiled.
+func (g *grammars) prepare(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case entry := <-g.compiled:
+			for again := true; again; {
+				if g.turns.take(ctx) != nil {
+					return
+				}
+				again = entry.grammar.Prepare()
+				g.turns.give()
+			}
+			g.trim(entry)
+		}
+	}
+}
+
 // entry is the entry of a constraint, and whether the caller has to fill it.
 func (g *grammars) entry(c *Constraint) (entry *compiled, mine bool) {
 	key := constraintKey(c)
@@ -189,6 +213,10 @@ func (g *grammars) settle(entry *compiled) {
 	g.mu.Unlock()
 	if entry.err == nil {
 		g.trim(entry)
+		select {
+		case g.compiled <- entry:
+		default:
+		}
 	}
 }
 

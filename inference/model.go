@@ -237,12 +237,13 @@ func (m *Model) Run(ctx context.Context) error {
 			return nil
 		})
 	}
-	if m.config.WarmGrammars {
-		group.Go(func() error {
+	group.Go(func() error {
+		if m.config.WarmGrammars {
 			m.grammars.warm(ctx)
-			return nil
-		})
-	}
+		}
+		m.grammars.prepare(ctx)
+		return nil
+	})
 	_ = group.Wait() // the members report through failures
 	return errors.Join(errors.Join(failures...), m.figures.leave(m.pool))
 }

@@ -74,7 +74,10 @@ func (v *Vocabulary) Warm(stop func() error, step int) error {
 		`{"type": "string", "format": "email"}`,
 		`{"type": "string", "format": "uri"}`,
 	}
-	_, err := Compile(stop, Constraint{Kind: KindJSONSchema, Text: schemas[step]}, v)
+	g, err := Compile(stop, Constraint{Kind: KindJSONSchema, Text: schemas[step]}, v)
+	for err == nil && g.Prepare() {
+		err = stop()
+	}
 	return err
 }
 

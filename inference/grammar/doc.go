@@ -13,7 +13,8 @@
 // the vocabulary may be allowed, the walk is done once for each state of the terminal, whoever called it: the tokens that
 // stay inside are the same everywhere, and of those that leave it the rests behind the terminal are kept in a trie of their
 // own, which is short and is walked for each caller. The terminals of JSON belong to the vocabulary, so that all schemas
-// share that work; those of a grammar are walked when it is compiled. A state's mask is remembered too.
+// share that work, and the names but for those that a schema names take it from that of all names. The others' is done by
+// Prepare, or when a mask needs it. A state's mask is remembered too.
 //
 // # Bounds
 //

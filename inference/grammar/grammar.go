@@ -21,6 +21,8 @@ type Grammar struct {
 	scratch []uint64
 	path    []*state
 	locals  int // bytes of what is known of its own automata's states
+
+	toPrepare preparation
 }
 
 // newGrammar makes the grammar of the texts that a rule reads.
@@ -50,7 +52,8 @@ func newGrammar(v *Vocabulary, limit *budget, start *rule) (*Grammar, error) {
 		}
 		d.restricts(v.terminals().name)
 	}
-	g.warm(b)
+	g.toPrepare.terminals = slices.DeleteFunc(b.automata(), func(d *dfa) bool { return d.restriction != nil }) // which is soon done when it is needed
+	g.toPrepare.left = warmNodes
 	g.held.Store(int64(g.machine.memory + g.locals))
 	for _, r := range b.rules { // done with
 		r.body, r.nodes = nil, nil
@@ -61,58 +64,51 @@ func newGrammar(v *Vocabulary, limit *budget, start *rule) (*Grammar, error) {
 	return g, nil
 }
 
-// warm prepares the terminals' states, from each start on, as far as its bound goes.
-func (g *Grammar) warm(b *builder) {
-	seen := map[*dfa]bool{}
-	left := warmNodes
-	for _, r := range b.rules {
-		for _, n := range r.nodes {
-			for _, c := range n.calls {
-				if c.term == nil || seen[c.term.dfa] {
-					continue
-				}
-				seen[c.term.dfa] = true
-				d := c.term.dfa
-				if d.restriction != nil { // which is soon done when it is needed
-					continue
-				}
-				for s := int32(0); int(s) < len(d.accepts) && left > 0 && g.locals < maxKnown/2; s++ {
-					g.machine.start()
-					g.local(d, s)
-					left -= 64 + g.machine.work
-					if b.limit.poll(64+g.machine.work) != nil {
-						return
-					}
-				}
-			}
-		}
-	}
-}
-
 // count finds out how much memory the grammar takes.
 func (g *Grammar) count(b *builder) {
-	seen := map[*dfa]bool{}
 	for _, r := range b.rules {
 		g.source += 300
 		for _, n := range r.nodes {
 			g.source += 180 + 24*(len(n.edges)+len(n.eps)+len(n.calls))
+		}
+	}
+	for _, d := range b.automata() {
+		if !d.shared {
+			g.own = append(g.own, d)
+			g.source += d.size()
+		}
+	}
+}
+
+// automata are those of all terminals that rules call, each once.
+func (b *builder) automata() []*dfa {
+	var list []*dfa
+	seen := map[*dfa]bool{}
+	for _, r := range b.rules {
+		for _, n := range r.nodes {
 			for _, c := range n.calls {
-				if c.term != nil && !c.term.dfa.shared && !seen[c.term.dfa] {
+				if c.term != nil && !seen[c.term.dfa] {
 					seen[c.term.dfa] = true
-					g.own = append(g.own, c.term.dfa)
-					g.source += c.term.dfa.size()
+					list = append(list, c.term.dfa)
 				}
 			}
 		}
 	}
+	return list
 }
 
 // local is what tokens do from a state of an automaton.
 func (g *Grammar) local(d *dfa, state int32) *local {
 	l, work, bytes := d.localOf(g.vocabulary, state)
 	g.machine.work += min(work, maxStep/8) // one alone is never too much, whatever the vocabulary is
-	if d.shared {                          // which the vocabulary keeps
-		return l
+	g.learn(d, bytes)
+	return l
+}
+
+// learn counts what was found of an automaton, and forgets everything if that has become too much. The caller holds mu.
+func (g *Grammar) learn(d *dfa, bytes int) {
+	if d.shared { // which the vocabulary keeps
+		return
 	}
 	if g.locals += bytes; g.locals > maxKnown {
 		for _, d := range g.own {
@@ -120,7 +116,6 @@ func (g *Grammar) local(d *dfa, state int32) *local {
 		}
 		g.locals = 0
 	}
-	return l
 }
 
 // Size is about how many bytes of memory the grammar takes now. It grows by what is remembered, which is bounded.
@@ -128,6 +123,47 @@ func (g *Grammar) Size() int { return g.source + 8*len(g.scratch) + 8*len(g.path
 
 // MaskWords is how many words a mask has.
 func (g *Grammar) MaskWords() int { return len(g.scratch) }
+
+// preparation is what Prepare has still to do.
+type preparation struct {
+	mu        sync.Mutex
+	terminals []*dfa
+	state     int // of the first of them: the next one
+	left      int // nodes that may be visited for it
+}
+
+// Prepare finds for some of the grammar's places what tokens do there, which the first mask at each would have to find otherwise, and
+// says whether there are more. Each call takes some milliseconds at most, all together some tenths of a second. A grammar works without,
+// and while it is prepared.
+func (g *Grammar) Prepare() (more bool) {
+	p := &g.toPrepare
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for until := p.left - prepareNodes; len(p.terminals) > 0; {
+		if p.left <= 0 {
+			p.terminals = nil
+			break
+		}
+		if p.left < until {
+			return true
+		}
+		d := p.terminals[0]
+		if p.state == len(d.accepts) {
+			p.terminals, p.state = p.terminals[1:], 0
+			continue
+		}
+		_, work, bytes := d.localOf(g.vocabulary, int32(p.state))
+		p.state++
+		p.left -= 64 + work
+		g.mu.Lock()
+		g.learn(d, bytes)
+		if g.locals > maxKnown/2 {
+			p.left = 0
+		}
+		g.end()
+	}
+	return false
+}
 
 // Matcher follows one output. It is not safe for concurrent use.
 type Matcher struct {

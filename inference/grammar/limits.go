@@ -30,10 +30,11 @@ const (
 const (
 	maxConfigs    = 4_000    // configurations of a state
 	maxRemembered = 24 << 20 // bytes that a Grammar remembers of states and masks
-	maxKnown      = 48 << 20 // bytes that it keeps of what tokens do in its own terminals; Compile fills half of that
+	maxKnown      = 48 << 20 // bytes that it keeps of what tokens do in its own terminals; Prepare fills half of that
 	maxStep       = 4 << 20  // steps of one mask or one token: a node of a trie is one
 	closingSteps  = 16       // steps that a configuration counts for
-	warmNodes     = 6 << 20  // nodes of the trie that Compile visits to prepare terminals
+	warmNodes     = 6 << 20  // nodes of the trie that are visited to prepare terminals
+	prepareNodes  = 1 << 18  // and by one call of Prepare, one state's more
 )
 
 // ErrAmbiguous says that a grammar can read a text in too many ways at once, or that what may come next takes too many

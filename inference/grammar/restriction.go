@@ -19,7 +19,7 @@ const maxBranches = 4
 
 // restricts makes an automaton a restriction of another if it is one, of which less than all has to be looked at.
 func (d *dfa) restricts(of *dfa) {
-	if d == of || d.shared || d.begins != nil || d.empty() || of.begins != nil || of.loops() {
+	if d == of || d.shared || d.begins != nil || d.empty() || of.begins != nil || of.loops() || !of.follow.holds(&d.follow) {
 		return
 	}
 	_, sample := jointClasses(d, of)
@@ -148,14 +148,13 @@ func (w *lacking) below(node, state int32) {
 	}
 }
 
-// all adds the tokens of a node and below. Where the other has accepted, nothing is known of those that go on with what is never looked
-// at.
+// all adds the tokens of a node and below. Where the other has accepted, those do not matter that go on with what does not follow.
 func (w *lacking) all(node int32, accepted bool) {
 	nodes := w.vocabulary.trie.nodes
 	w.put(nodes[node].token)
 	for i := node + 1; i < nodes[node].skip; {
 		w.work++
-		if n := &nodes[i]; accepted && n.depth == nodes[node].depth+1 && !w.dfa.restriction.of.follow.has(n.b) {
+		if n := &nodes[i]; accepted && n.depth == nodes[node].depth+1 && !w.dfa.follow.has(n.b) {
 			i = n.skip
 			continue
 		}

@@ -58,10 +58,10 @@ func TestRestriction(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		d.follow = all.follow
 		if d.restricts(all); d.restriction == nil {
 			t.Fatalf("round %d: %q is no restriction", round, texts)
 		}
-		d.follow = all.follow
 		quick := make([]map[uint32]string, len(d.accepts))
 		for state := range quick {
 			l, _, _ := d.localOf(v, int32(state))
@@ -93,6 +93,7 @@ func TestNoRestriction(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		d.follow = v.terminals().name.follow
 		if d.restricts(v.terminals().name); d.restriction != nil {
 			t.Errorf("%s is a restriction", source)
 		}

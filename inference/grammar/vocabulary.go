@@ -116,6 +116,16 @@ func (s *byteSet) union(o *byteSet) {
 	}
 }
 
+// holds says whether all of o are in s.
+func (s *byteSet) holds(o *byteSet) bool {
+	for i := range s {
+		if o[i]&^s[i] != 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // addRange adds the bytes from lo to hi.
 func (s *byteSet) addRange(lo, hi byte) {
 	for b := int(lo); b <= int(hi); b++ {
