@@ -85,10 +85,6 @@ test-rust: setup ## Test the Rust client against the real server, that its gener
 	cd clients/rust && RUSTDOCFLAGS='-D warnings' cargo doc -q --locked --no-deps --all-features
 	cd clients/rust && cargo package --locked --allow-dirty
 
-.PHONY: generate-rust
-generate-rust: ## Regenerate the Rust client's code of the protos (needs cargo).
-	cd clients/rust && cargo run -q --locked -p generate
-
 .PHONY: test-deploy
 test-deploy: build $(TOOLS)/helm $(TOOLS)/schemacheck $(VENV)/.deploy.stamp ## Render the Helm chart and hold it and the examples of deploy/ to published schemas and to the server.
 	go test -count=1 -tags deploy -timeout 10m ./deploy/deploytest
@@ -181,15 +177,36 @@ $(VENV)/.deploy.stamp: $(VENV)/.stamp requirements-deploy.txt
 	touch $@
 
 .PHONY: generate
-generate: $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(VENV)/.stamp ## Regenerate the code and the reference of the protos, the OpenAPI document and the Unicode tables.
+generate: $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(VENV)/.stamp ## Regenerate what is made of the protos (code, reference, OpenAPI document) and the Unicode tables; says what this machine cannot.
 	$(TOOLS)/buf generate
 	go generate ./...
 	$(VENV)/bin/python clients/python/generate.py
+	$(if $(call has,npm),$(MAKE) generate-typescript,@echo 'not regenerated, for want of npm: clients/typescript/src/gen (make generate-typescript)' >&2)
+	$(if $(call has,cargo),$(MAKE) generate-rust,@echo 'not regenerated, for want of cargo: clients/rust/src/gen (make generate-rust)' >&2)
+
+# Whether there is a program; Java's code is made by Maven at each build and not in the repository.
+has = $(shell command -v $(1))
+
+.PHONY: generate-typescript
+generate-typescript: clients/typescript/node_modules/.package-lock.json $(VENV)/.stamp ## Regenerate the TypeScript client's code of the protos (needs npm).
+	cd clients/typescript && npm run -s generate
+
+# npm's own note of what it has installed.
+clients/typescript/node_modules/.package-lock.json: clients/typescript/package-lock.json
+	cd clients/typescript && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
+.PHONY: generate-rust
+generate-rust: ## Regenerate the Rust client's code of the protos (needs cargo).
+	cd clients/rust && cargo run -q --locked -p generate
+
+# What generate writes.
+GENERATED := '*.pb.go' '*_pb2*' '*tables.go' docs/api.md server/gateway/openapi.json clients/typescript/src/gen clients/rust/src/gen
 
 .PHONY: checkgenerate
-checkgenerate: generate ## Fail if generated code is not up to date.
-	@changed=$$(git status --porcelain -- '*.pb.go' '*_pb2*' '*tables.go' docs/api.md server/gateway/openapi.json); \
-	if [ -n "$$changed" ]; then git diff -- '*.pb.go' '*_pb2*' '*tables.go' docs/api.md server/gateway/openapi.json; echo "$$changed"; \
+checkgenerate: generate ## Fail if generated code is not up to date. What generate says it cannot make is not checked here but by test-typescript and test-rust.
+	@changed=$$(git status --porcelain -- $(GENERATED)); \
+	if [ -n "$$changed" ]; then git diff -- $(GENERATED); echo "$$changed"; \
 	echo 'generated code is not what is committed: run make generate'; exit 1; fi
 
 .PHONY: lint
