@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/sluiceml/sluice/inference"
 	"github.com/sluiceml/sluice/inference/inferencetest"
@@ -241,6 +242,12 @@ func TestStop(t *testing.T) {
 	i.Server.Stop()
 	i.Server.Stop()
 	if err := i.Server.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := i.Server.Serve(bufconn.Listen(1)); err != nil { // which the stop was faster than
+		t.Error(err)
+	}
+	if err := i.Server.ServeLoopback(server.NewLoopback()); err != nil {
 		t.Error(err)
 	}
 }

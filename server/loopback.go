@@ -28,7 +28,7 @@ func (l *Loopback) Dial(ctx context.Context) (net.Conn, error) {
 // ServeLoopback takes calls from a loopback, which it closes, until Shutdown or Stop. They need no TLS and do not count
 // for MaxConnections.
 func (s *Server) ServeLoopback(l *Loopback) error {
-	if err := s.grpc.Serve(localListener{l.buffers}); err != nil {
+	if err := s.serve(localListener{l.buffers}); err != nil {
 		return fmt.Errorf("serve the loopback: %w", err)
 	}
 	return nil

@@ -5,6 +5,7 @@ package server
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -141,8 +142,16 @@ func (s *Server) register() {
 
 // Serve takes connections from lis, which it closes, until Shutdown or Stop. It may run on several listeners.
 func (s *Server) Serve(lis net.Listener) error {
-	if err := s.grpc.Serve(LimitConnections(lis, &s.maxConnections, s.config.Guard)); err != nil {
+	if err := s.serve(LimitConnections(lis, &s.maxConnections, s.config.Guard)); err != nil {
 		return fmt.Errorf("serve gRPC: %w", err)
+	}
+	return nil
+}
+
+// serve takes connections from lis. A Stop that came first is no failure, as one that comes later is none.
+func (s *Server) serve(lis net.Listener) error {
+	if err := s.grpc.Serve(lis); !errors.Is(err, grpc.ErrServerStopped) {
+		return err
 	}
 	return nil
 }
