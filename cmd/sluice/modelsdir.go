@@ -70,15 +70,15 @@ func foldersIn(dir string) ([]modelFlag, error) {
 	return found, nil
 }
 
-// isModelFolder says whether a folder, or a link to one, holds what `sluice convert` writes. What cannot be looked into
-// is an error: a model that is silently not served is worse.
+// isModelFolder says whether a path is a folder that is served as it is, whoever made it, or a link to one. What cannot be
+// looked into is an error: a model that is silently not served is worse.
 func isModelFolder(path string) (bool, error) {
 	info, err := os.Stat(path)
 	if err != nil || !info.IsDir() {
 		return false, unlessMissing(err)
 	}
-	_, err = os.Stat(filepath.Join(path, model.ManifestName))
-	return err == nil, unlessMissing(err)
+	is, err := model.IsFolder(path)
+	return is, unlessMissing(err)
 }
 
 func unlessMissing(err error) error {

@@ -43,6 +43,19 @@ func TestModelsToServe(t *testing.T) {
 	}
 	single := modelFolders(t, ".", "within")
 	own := []modelFlag{{name: "mine", dir: "/mine"}}
+	others := t.TempDir() // whose folders others made
+	for _, file := range []string{
+		"genai/genai_config.json", "community/config.json", "community/onnx/model_q4.onnx", // served as they are
+		"graph/model.onnx", "checkpoint/config.json", "checkpoint/model.safetensors", // not
+	} {
+		path := filepath.Join(others, file)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, c := range map[string]struct {
 		cmd  serveCmd
 		want []modelFlag
@@ -51,6 +64,10 @@ func TestModelsToServe(t *testing.T) {
 			{name: "large", dir: filepath.Join(several, "large")},
 			{name: "linked", dir: filepath.Join(several, "linked")},
 			{name: "small", dir: filepath.Join(several, "small")},
+		}},
+		"of others": {serveCmd{ModelsDir: others}, []modelFlag{
+			{name: "community", dir: filepath.Join(others, "community")},
+			{name: "genai", dir: filepath.Join(others, "genai")},
 		}},
 		"itself":       {serveCmd{ModelsDir: single}, []modelFlag{{name: filepath.Base(single), dir: single}}},
 		"--model wins": {serveCmd{ModelsDir: several, Model: own}, own},

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
@@ -102,13 +101,7 @@ func nested(dir string) ([]string, error) {
 		if err != nil {
 			return err
 		}
-		switch kindOf(names) {
-		case KindCommunity:
-			if !slices.Contains(names, configName) {
-				return nil // the folder "onnx" of another
-			}
-		case KindGenAI, KindSluice:
-		default:
+		if !servable(names) {
 			return nil
 		}
 		found = append(found, relative)

@@ -161,6 +161,26 @@ func kindOf(names []string) Kind {
 	}
 }
 
+// servable says whether a folder with these entries is one that Open opens. A graph without a configuration beside it is the
+// folder "onnx" of another.
+func servable(names []string) bool {
+	switch kindOf(names) {
+	case KindSluice, KindGenAI:
+		return true
+	case KindCommunity:
+		return slices.Contains(names, configName)
+	default:
+		return false
+	}
+}
+
+// IsFolder says by the names of its entries whether dir is a folder that Open opens; one below it, which Open would find too,
+// does not count.
+func IsFolder(dir string) (bool, error) {
+	names, err := listNames(dir)
+	return err == nil && servable(names), err
+}
+
 // unknownProblem says what is missing from a folder of no known kind.
 func unknownProblem(names []string) string {
 	for _, name := range names {
