@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 
@@ -103,7 +104,11 @@ func findLibrary(named string, devices []ort.Device) (string, error) {
 		} else if err != nil {
 			return "", fmt.Errorf("--onnxruntime: %w", err)
 		}
-		return named, nil
+		path, err := filepath.Abs(named) // the loader looks for a bare name elsewhere
+		if err != nil {
+			return "", fmt.Errorf("--onnxruntime: %w", err)
+		}
+		return path, nil
 	}
 	cache, err := setup.DefaultCache()
 	if err != nil {
