@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -73,13 +74,12 @@ type quotaFlag struct {
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (q *quotaFlag) UnmarshalText(text []byte) error {
 	rate, burst, hasBurst := strings.Cut(string(text), ":")
-	if _, err := fmt.Sscanf(rate, "%g", &q.Rate); err != nil {
-		return fmt.Errorf("%q is not RATE or RATE:BURST", text)
+	var err error
+	if q.Rate, err = strconv.ParseFloat(rate, 64); err == nil && hasBurst {
+		q.Burst, err = strconv.ParseFloat(burst, 64)
 	}
-	if hasBurst {
-		if _, err := fmt.Sscanf(burst, "%g", &q.Burst); err != nil {
-			return fmt.Errorf("%q is not RATE or RATE:BURST", text)
-		}
+	if err != nil {
+		return fmt.Errorf("%q is not RATE or RATE:BURST", text)
 	}
 	return nil
 }
