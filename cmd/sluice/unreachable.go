@@ -26,6 +26,11 @@ func (e *unreachableError) Error() string {
 	return fmt.Sprintf("nothing answers at %s (%s): is `sluice serve` running there?", e.addr, e.cause)
 }
 
+// noConnection matches what grpc-go says where no connection could be made: internal/transport's ConnectionError, the resolvers,
+// and a picker that waited for a connection.
+var noConnection = regexp.MustCompile(`(?:connection error: desc = "(?:transport: )?(?:Error while dialing: )?(.*)"|` +
+	`(?:name resolver error|latest balancer error): (.*))`)
+
 // reachability turns the failure of a client's command to reach its server into an *unreachableError. gRPC gives such
 // failures the same codes as a server's refusals: they are told apart by having no details and by their text.
 func reachability(parsed *kong.Context, err error) error {
@@ -33,9 +38,7 @@ func reachability(parsed *kong.Context, err error) error {
 	if !ok || status.Reason() != "" || status.Code() != codes.Unavailable && status.Code() != codes.DeadlineExceeded {
 		return err
 	}
-	// grpc-go: internal/transport's ConnectionError, the resolvers, and a picker that waited for a connection.
-	made := regexp.MustCompile(`(?:connection error: desc = "(?:transport: )?(?:Error while dialing: )?(.*)"|` +
-		`(?:name resolver error|latest balancer error): (.*))`).FindStringSubmatch(status.Message())
+	made := noConnection.FindStringSubmatch(status.Message())
 	if made == nil {
 		return err
 	}

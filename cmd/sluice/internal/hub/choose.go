@@ -59,10 +59,15 @@ func (s *Snapshot) match(property func(string) bool) []File {
 	return list
 }
 
+var (
+	weightsName = regexp.MustCompile(`^model(-\d{5}-of-\d{5})?\.safetensors$`)
+	partName    = regexp.MustCompile(`^(.*)-(\d{5})-of-(\d{5})\.gguf$`)
+)
+
 // isSafetensors says whether a path is that of a model's weights. Adapters and copies of the weights in other folders
 // are not.
 func isSafetensors(name string) bool {
-	return regexp.MustCompile(`^model(-\d{5}-of-\d{5})?\.safetensors$`).MatchString(name) || name == "model.safetensors.index.json"
+	return weightsName.MatchString(name) || name == "model.safetensors.index.json"
 }
 
 // isBeside says whether a path is that of a file which a conversion reads or copies.
@@ -81,10 +86,9 @@ func isLicence(name string) bool {
 	return stem == "LICENSE" || stem == "LICENCE" || stem == "NOTICE"
 }
 
-// split is how the parts of a GGUF are named.
-func split(name string) []string {
-	return regexp.MustCompile(`^(.*)-(\d{5})-of-(\d{5})\.gguf$`).FindStringSubmatch(name)
-}
+// split is what the name of a part of a GGUF says: the model, the number of the part, and how many there are; nil if it is
+// the name of a whole one.
+func split(name string) []string { return partName.FindStringSubmatch(name) }
 
 // firsts leaves out all but the first part of each GGUF.
 func firsts(ggufs []File) []File {

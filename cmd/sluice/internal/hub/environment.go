@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -44,7 +45,8 @@ func FromEnvironment(getenv func(string) string, dir string) (*Client, error) {
 
 // isLoopback says whether a host is this machine.
 func isLoopback(host string) bool {
-	return host == "localhost" || host == "::1" || strings.HasPrefix(host, "127.")
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // under is a path below dir, "" if there is no dir.

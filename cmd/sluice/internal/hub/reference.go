@@ -64,9 +64,11 @@ func Parse(text string) (Reference, error) {
 	return r, nil
 }
 
+var repositoryPart = regexp.MustCompile(`^[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?$`)
+
 // isRepositoryPart says whether a text may be an owner or a name, by the hub's own rule.
 func isRepositoryPart(s string) bool {
-	return len(s) <= 96 && regexp.MustCompile(`^[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?$`).MatchString(s) &&
+	return len(s) <= 96 && repositoryPart.MatchString(s) &&
 		!strings.Contains(s, "..") && !strings.Contains(s, "--")
 }
 

@@ -106,6 +106,7 @@ func TestFromEnvironment(t *testing.T) {
 		{map[string]string{"HF_ENDPOINT": "hub.local"}, "", "", "", "no address of a hub"},
 		{map[string]string{"HF_ENDPOINT": "file:///etc"}, "", "", "", "no address of a hub"},
 		{map[string]string{"HF_ENDPOINT": "http://hub.local", "HF_TOKEN": "x"}, "", "", "", "is not encrypted and would get your token"},
+		{map[string]string{"HF_ENDPOINT": "http://127.hub.local", "HF_TOKEN": "x"}, "", "", "", "is not encrypted and would get your token"},
 		{map[string]string{"HF_TOKEN": "a\nb"}, "", "", "", "HF_TOKEN holds no token"},
 	} {
 		c, err := FromEnvironment(func(name string) string { return test.variables[name] }, "dir")

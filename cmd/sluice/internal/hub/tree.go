@@ -35,6 +35,12 @@ const (
 	maxFiles   = 1 << 16
 )
 
+var (
+	sha1Form   = regexp.MustCompile(`^[0-9a-f]{40}$`)
+	sha256Form = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	nextLink   = regexp.MustCompile(`<([^>]*)>;\s*rel="next"`) // of a Link header
+)
+
 // Resolve finds the commit of a reference and lists its files.
 func (c *Client) Resolve(ctx context.Context, r Reference) (*Snapshot, error) {
 	var about struct {
@@ -44,7 +50,7 @@ func (c *Client) Resolve(ctx context.Context, r Reference) (*Snapshot, error) {
 	if _, err := c.json(ctx, address, &about); err != nil {
 		return nil, c.refusal(r.Repository, "model "+r.Repository, err)
 	}
-	if !regexp.MustCompile(`^[0-9a-f]{40}$`).MatchString(about.SHA) {
+	if !sha1Form.MatchString(about.SHA) {
 		return nil, fmt.Errorf("the hub names the commit %.80q of %s, which is none", about.SHA, r.Repository)
 	}
 	s := &Snapshot{Repository: r.Repository, Commit: about.SHA}
@@ -112,10 +118,10 @@ func (e treeEntry) file() (File, error) {
 	f := File{Path: e.Path, Size: e.Size, OID: e.OID}
 	if e.LFS != nil {
 		f.SHA256, f.Size = strings.TrimPrefix(e.LFS.OID, "sha256:"), e.LFS.Size
-		if !regexp.MustCompile(`^[0-9a-f]{64}$`).MatchString(f.SHA256) {
+		if !sha256Form.MatchString(f.SHA256) {
 			return File{}, fmt.Errorf("the hub's listing has no hash of %.200q", e.Path)
 		}
-	} else if !regexp.MustCompile(`^[0-9a-f]{40}$`).MatchString(f.OID) {
+	} else if !sha1Form.MatchString(f.OID) {
 		return File{}, fmt.Errorf("the hub's listing has no hash of %.200q", e.Path)
 	}
 	if f.Size < 0 {
@@ -126,7 +132,7 @@ func (e treeEntry) file() (File, error) {
 
 // nextPage is the address of the next part of a listing, which must be the hub's own: it gets the token.
 func (c *Client) nextPage(header http.Header) (string, error) {
-	link := regexp.MustCompile(`<([^>]*)>;\s*rel="next"`).FindStringSubmatch(header.Get("Link"))
+	link := nextLink.FindStringSubmatch(header.Get("Link"))
 	if link == nil {
 		return "", nil
 	}
