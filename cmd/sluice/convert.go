@@ -183,7 +183,7 @@ func write(ctx context.Context, c conversion, dir string, progress setup.Progres
 	}
 	assets, err := model.ReadAssets(c.source)
 	if err != nil {
-		return err
+		return notConverted(c.source, err)
 	}
 	assets.Files = append(assets.Files, c.licences...)
 	if err := writeTokenizer(assets, dir); err != nil {
@@ -218,6 +218,16 @@ func write(ctx context.Context, c conversion, dir string, progress setup.Progres
 		return nil
 	}
 	return writeReport(ctx, c, dir, pruned, progress)
+}
+
+// notConverted is why a source whose assets cannot be read is not converted. What is no model that Sluice knows lacks more
+// than its tokenizer, which is read first.
+func notConverted(source string, err error) error {
+	report, unseen := model.Inspect(source)
+	if unseen == nil && report.Spec == nil && report.Problem != "" {
+		return errors.New(report.Problem)
+	}
+	return err
 }
 
 // buildGraph writes the graph and the weights, and says what was left out.

@@ -1,12 +1,39 @@
 package main
 
 import (
+	"encoding/binary"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
 )
+
+// TestNotConverted names what is wrong first: an architecture that is not known, and not the vocabulary that lacks too.
+func TestNotConverted(t *testing.T) {
+	t.Parallel()
+	const kindText = 8
+	text := func(b []byte, s string) []byte {
+		return append(binary.LittleEndian.AppendUint64(b, uint64(len(s))), s...)
+	}
+	gguf := binary.LittleEndian.AppendUint32([]byte("GGUF"), 3)
+	gguf = binary.LittleEndian.AppendUint64(gguf, 0) // tensors
+	gguf = binary.LittleEndian.AppendUint64(gguf, 1) // values
+	gguf = binary.LittleEndian.AppendUint32(text(gguf, "general.architecture"), kindText)
+	path := filepath.Join(t.TempDir(), "other.gguf")
+	if err := os.WriteFile(path, text(gguf, "mamba"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	progress := setup.NewProgress(io.Discard, false)
+	defer progress.Close()
+	err := convert(t.Context(), conversion{source: path, out: filepath.Join(t.TempDir(), "out")}, progress)
+	if err == nil || !strings.Contains(err.Error(), `the architecture "mamba" is not supported`) {
+		t.Errorf("got error %v", err)
+	}
+}
 
 func TestReplaceLosesNothing(t *testing.T) {
 	for _, test := range []struct {
