@@ -45,6 +45,20 @@ type process struct {
 	stdout, stderr io.Writer
 	args           []string // without the program's name, to parse again on a reload
 	log            *slog.Logger
+	help           string // the command whose help tells more
+}
+
+// helpOf is the command that a command line names, as far as it could be parsed, for its --help.
+func helpOf(parsed *kong.Context) string {
+	name := "sluice"
+	if parsed != nil {
+		for _, at := range parsed.Path {
+			if at.Command != nil {
+				name = at.Command.FullPath()
+			}
+		}
+	}
+	return name
 }
 
 const description = `Serve language models over gRPC on ONNX Runtime.

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"syscall"
 
-	"google.golang.org/grpc/codes"
+	rpccode "google.golang.org/genproto/googleapis/rpc/code"
 
 	client "github.com/sluiceml/sluice/clients/go"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
@@ -50,7 +50,7 @@ func (p *process) report(err error) int {
 	case exitRefused:
 		p.reportRefusal(err)
 	case exitUsage:
-		p.complainf("sluice: %s\nTry: sluice --help\n", text)
+		p.complainf("sluice: %s\nTry: %s --help\n", text, p.help)
 	default:
 		p.complainf("sluice: %s\n", text)
 	}
@@ -85,7 +85,7 @@ func (p *process) complainf(format string, args ...any) {
 // reportRefusal prints a server's status with what it says about the request.
 func (p *process) reportRefusal(err error) {
 	refusal, _ := errors.AsType[*client.Error](err)
-	p.complainf("sluice: %s: %s\n", statusName(refusal.Code()), refusal.Message())
+	p.complainf("sluice: %s: %s\n", rpccode.Code(refusal.Code()), refusal.Message()) // as the protocol writes it: INVALID_ARGUMENT
 	for _, v := range refusal.FieldViolations() {
 		p.complainf("  %s: %s\n", v.GetField(), v.GetDescription())
 	}
@@ -98,18 +98,6 @@ func (p *process) reportRefusal(err error) {
 	if wait, ok := refusal.RetryAfter(); ok {
 		p.complainf("  retry after: %s\n", wait)
 	}
-}
-
-// statusName is a status code as the protocol writes it: INVALID_ARGUMENT.
-func statusName(code codes.Code) string {
-	var b strings.Builder
-	for i, c := range code.String() {
-		if i > 0 && c >= 'A' && c <= 'Z' {
-			b.WriteByte('_')
-		}
-		b.WriteRune(c)
-	}
-	return strings.ToUpper(b.String())
 }
 
 // untilInterrupted is a context that ends with the first SIGINT or SIGTERM; the second ends the process at once, as it

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 
 	"github.com/alecthomas/kong"
@@ -22,6 +23,7 @@ func main() {
 // run is the program: it parses, runs one command and returns the exit code.
 func run(ctx context.Context, args []string, p process) int {
 	var line commandLine
+	p.help = helpOf(nil)
 	parser, err := newParser(&line, p)
 	if err != nil {
 		return p.report(err)
@@ -29,8 +31,12 @@ func run(ctx context.Context, args []string, p process) int {
 	kongcompletion.Register(parser) // answers a shell's question and exits
 	parsed, err := parser.Parse(args)
 	if err != nil {
+		if failed, ok := errors.AsType[*kong.ParseError](err); ok {
+			p.help = helpOf(failed.Context)
+		}
 		return p.report(&usageError{err: err})
 	}
+	p.help = helpOf(parsed)
 	p.log = line.logger(p.stderr)
 	if line.PrintConfig {
 		return p.report(printConfig(p.stdout, parsed))
