@@ -33,8 +33,11 @@ func (m *Model) reasoning(request *Request, reasons bool) (func() engine.Reasoni
 	if request.Sampling.MaxThinking != nil {
 		first.budget = *request.Sampling.MaxThinking
 		ids, err := m.config.Tokenizer.Encode(form.Close, tokenizer.EncodeOptions{})
-		if err != nil || len(ids) == 0 {
+		if err != nil {
 			return nil, fmt.Errorf("encode the end of the reasoning: %w", err)
+		}
+		if len(ids) == 0 {
+			return nil, fmt.Errorf("the end of the reasoning, %q, has no tokens", form.Close)
 		}
 		first.closing = ids
 	}

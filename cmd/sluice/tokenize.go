@@ -43,7 +43,7 @@ type encoder func(ctx context.Context, text string) ([]uint32, error)
 
 // Run tokenizes.
 func (c *tokenizeCmd) Run(ctx context.Context, p *process, parsed *kong.Context) error {
-	for _, name := range []string{"addr", "model", "tls-ca", "api-key"} {
+	for _, name := range []string{"addr", "model", "tls-ca", "tls-cert", "tls-key", "api-key"} {
 		if c.Tokenizer != "" && given(parsed, name) {
 			return usagef("--%s is about a server: leave out --tokenizer", name)
 		}

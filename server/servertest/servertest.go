@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/trace"
@@ -87,9 +86,7 @@ func (i *Instance) run(t testing.TB, models []*inference.Model) {
 		running.Wait()
 	})
 	for _, model := range models {
-		for model.State() == inference.StateLoading {
-			time.Sleep(time.Millisecond) //nolint:forbidigo // a model tells nobody that it has started
-		}
+		<-model.Running()
 	}
 	i.Server.SetServing(true)
 }

@@ -267,7 +267,7 @@ func TestRefusals(t *testing.T) {
 		{&oippb.ModelInferRequest{Inputs: []*tensor{prompt}, Parameters: map[string]*param{"max_tokens": {}}}, codes.InvalidArgument, "parameters.max_tokens"},
 		{&oippb.ModelInferRequest{
 			Inputs: []*tensor{prompt, number("max_tokens", 1)}, Parameters: map[string]*param{"max_tokens": whole(1)},
-		}, codes.InvalidArgument, "max_tokens"},
+		}, codes.InvalidArgument, "invalid request: parameters.max_tokens: is set twice"},
 		{&oippb.ModelInferRequest{Inputs: []*tensor{{Name: "text_input", Datatype: "FP16", Shape: []int64{1}}}}, codes.InvalidArgument, "inputs[0].datatype"},
 		{&oippb.ModelInferRequest{Inputs: []*tensor{{Name: "text_input", Datatype: "BYTES", Shape: []int64{1 << 40, 1 << 40}}}}, codes.InvalidArgument, "inputs[0].shape"},
 		{&oippb.ModelInferRequest{Inputs: []*tensor{prompt}, RawInputContents: [][]byte{{1, 0, 0, 0, 'x'}}}, codes.InvalidArgument, "inputs[0].contents"},

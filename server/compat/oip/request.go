@@ -103,20 +103,20 @@ func inputs(in *oippb.ModelInferRequest) (map[string]any, error) {
 
 // join adds the parameters of the request and those in the JSON of sampling_parameters.
 func join(values map[string]any, parameters map[string]*oippb.InferParameter) error {
-	add := func(name string, v any) error {
+	add := func(of, name string, v any) error {
 		if _, twice := values[name]; twice {
-			return inference.Invalid(clip(name), "is set twice")
+			return inference.Invalid(of+clip(name), "is set twice")
 		}
 		values[name] = v
 		return nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
 		v, err := parameterValue(parameters[name])
-		if err == nil {
-			err = add(name, v)
-		}
 		if err != nil {
 			return inference.Invalid("parameters."+clip(name), "%v", err)
+		}
+		if err := add("parameters.", name, v); err != nil {
+			return err
 		}
 	}
 	text, ok := values[samplingInput]
@@ -136,7 +136,7 @@ func join(values map[string]any, parameters map[string]*oippb.InferParameter) er
 				v = number
 			}
 		}
-		if err := add(name, v); err != nil {
+		if err := add("", name, v); err != nil {
 			return err
 		}
 	}
