@@ -27,9 +27,10 @@ type Stream struct {
 	done    bool
 }
 
-// Next returns what became of an output since the last call, waiting for it if there is nothing yet; of several the
-// outputs take turns. After the last update of the last output it returns io.EOF. Other errors end the request: ctx's own, *ExpiredError, *UnavailableError when the server
-// stopped, and whatever broke the engine.
+// Next returns what became of an output since the last call, waiting for it if there is nothing yet; several outputs take
+// turns. After the last update of the last output it returns io.EOF. Other errors end the request: ctx's own, *ExpiredError,
+// *SlowReaderError, *InvalidError where the sampling leaves no token or the constraint takes too much to follow,
+// *UnavailableError when the server stopped, and whatever broke the engine.
 func (s *Stream) Next(ctx context.Context) (Update, error) {
 	if s.done {
 		return Update{}, io.EOF

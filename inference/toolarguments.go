@@ -57,8 +57,8 @@ func isText(tools []Tool) func(tool, name string) bool {
 	return func(tool, name string) bool { return texts[tool][name] }
 }
 
-// arguments is what a grammar of calls says of a tool's arguments, in the order in which the schema has them. What it asks and the
-// form cannot be held to is refused.
+// arguments is what a grammar of calls says of a tool's arguments, in the order in which the schema has them. A keyword that
+// the grammar cannot hold a call to is refused.
 func arguments(schema string) ([]answer.Argument, error) {
 	var p parameters
 	var keywords map[string]jsontext.Value

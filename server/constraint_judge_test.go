@@ -22,8 +22,8 @@ import (
 )
 
 // TestGeneratedJSON lets the default model answer by many schemas at temperature 1 and has every answer that came to its
-// end validated by Python's jsonschema. GRAMMAR_SCHEMAS is how many schemas, GRAMMAR_LOGIC how many more of keywords that exclude, count
-// and depend (a quarter as many); GRAMMAR_TEXTS names a file for the texts.
+// end validated by Python's jsonschema. GRAMMAR_SCHEMAS is how many schemas, GRAMMAR_LOGIC how many more of keywords that
+// exclude, count and depend (a quarter as many); GRAMMAR_TEXTS names a file for the texts.
 func TestGeneratedJSON(t *testing.T) {
 	python := os.Getenv("GRAMMAR_PYTHON")
 	if python == "" {

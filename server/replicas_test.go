@@ -52,9 +52,9 @@ func (f faulty) Step(step runner.Step) (runner.Logits, error) {
 	return f.Session.Step(step)
 }
 
-// TestRealReplicaCrashes breaks one of two replicas of the default model under load, by an error and by a panic. Its requests end with INTERNAL,
-// under a trace that the log has; those of the other replica get the tokens that they get alone; the server stays
-// SERVING; and the replica comes back and gives the same tokens again.
+// TestRealReplicaCrashes breaks one of two replicas of the default model under load, by an error and by a panic. Its requests
+// end with INTERNAL, under a trace that the log has; those of the other replica get the tokens that they get alone; the server
+// stays SERVING; and the replica comes back and gives the same tokens again.
 func TestRealReplicaCrashes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs the real model; run without -short")

@@ -22,7 +22,8 @@ type spPiece struct {
 	kind  uint64
 }
 
-// spModel writes a SentencePiece model, with byte pieces behind the others if it has any. The specifications are fields that hold numbers, by their number.
+// spModel writes a SentencePiece model, with byte pieces behind the others if it has any. The specifications are fields that
+// hold numbers, by their number.
 func spModel(pieces []spPiece, trainer, normalizer map[protowire.Number]uint64, more ...[]byte) []byte {
 	var out []byte
 	field := func(number protowire.Number, message []byte) {

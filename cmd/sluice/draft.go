@@ -70,7 +70,8 @@ func (a *app) drafts(f namedFolder, environment *ort.Environment, length int, sh
 	return d, err
 }
 
-// open opens a session beside another one on a device, and returns what the two take for a position. Without a draft model it is nil.
+// open opens a session beside another one on a device, and returns the bytes that the two take for a position. Without a draft
+// model the session is nil.
 func (d *drafts) open(beside *ort.Session, device ort.Device, undo *closers) (draft *ort.Session, positionBytes int, err error) {
 	limits := beside.Limits()
 	if d.folder == nil {

@@ -11,8 +11,8 @@ import (
 
 // TestSession checks that the sessions that open makes keep the contract of runner.Session, numerics included: the
 // logits of a sequence must be the same, bit for bit, whatever shares its step, however its prompt is cut (unless its
-// limits say that it matters), and wherever it lies. open is called twice, and must make equal sessions with at least 4 slots, 48 positions, chunks
-// of 8 and 3 blocks, or none; it reports its own failures.
+// limits say that it matters), and wherever it lies. open is called twice, and must make equal sessions with at least 4 slots,
+// 48 positions, chunks of 8 and either 3 blocks or none; it reports its own failures.
 func TestSession(t *testing.T, open func() runner.Session) {
 	t.Helper()
 	c := &conformance{alone: openSession(t, open), session: openSession(t, open)}

@@ -20,9 +20,9 @@ type ToyConfig struct {
 }
 
 // Toy is a session whose keys and values are integers: each position of a slot holds a hash of its token and of the
-// position, and the logits and hidden states are hashes of all that the slot holds up to the sequence's length. So a token that was
-// computed from another sequence's, from stale or from missing positions is a different one, and a sequence gives the
-// same tokens in whatever company.
+// position, and the logits and hidden states are hashes of all that the slot holds up to the sequence's length. So a token
+// that was computed from another sequence's, from stale or from missing positions is a different one, and a sequence gives
+// the same tokens in whatever company.
 //
 // Toy is as strict as the contract of runner.Session allows: whatever breaks it panics, and memory that the contract
 // declares undefined is filled with garbage.

@@ -7,9 +7,10 @@ type Check struct {
 	Cost   []float64 // by the number of guesses in it, in any unit
 }
 
-// Length says how many tokens a draft model should guess for each of some sequences, how often its guesses are right for
-// each being known, and by what share a token is then expected to take less time. The draft model takes each for every token of all of them
-// together. 0: it does not pay, by the margin that guesses without a model have to keep as well.
+// Length is how many tokens a draft model should guess for each of some sequences, by how often its guesses are right for
+// each (rates), and the share of a token's time that is then expected to be saved. For one more guess of all of them the draft
+// model takes the time each, in the unit of check.Cost; most is the most guesses of a sequence. 0: guessing does not pay, by the
+// margin that guesses without a model have to keep as well.
 func Length(rates []float64, check Check, most int, each float64) (length int, gain float64) {
 	base := check.Tokens / check.Cost[check.Taken]
 	best, tokens := leastGain*base, check.Tokens

@@ -93,8 +93,8 @@ func Unknown(guard *auth.Guard) grpc.StreamHandler {
 	}
 }
 
-// RefusalLog writes of calls that are refused before they have a line of their own: at most a line a second, so that an attack does not
-// fill the log. It is safe for concurrent use.
+// RefusalLog tells of calls that are refused before they have a line of their own: at most one a second, so that an attack does
+// not fill the log. It is safe for concurrent use.
 type RefusalLog struct {
 	logger *slog.Logger
 	lines  sparse
@@ -105,8 +105,8 @@ func NewRefusalLog(logger *slog.Logger) *RefusalLog {
 	return &RefusalLog{logger: logger, lines: sparse{perSecond: 1}}
 }
 
-// Refused tells of a call of a method, as in "/package.Service/Method", that was refused; from is the caller's address, "" if it is not
-// known.
+// Refused tells that a call of a method, as in "/package.Service/Method", was refused with err; from is the caller's address,
+// "" if it is not known.
 func (l *RefusalLog) Refused(ctx context.Context, method, from string, err error) {
 	skipped, ok := l.lines.allow()
 	if !ok {
