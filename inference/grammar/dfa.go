@@ -193,16 +193,6 @@ func (d *dfa) finish() (*dfa, error) {
 	if n == 0 || !alive[0] {
 		return &dfa{class: d.class, classes: d.classes, close: -1}, d.budget.poll(n)
 	}
-	// The start's part comes first.
-	swap := number[0]
-	for i, p := range number {
-		switch p {
-		case swap:
-			number[i] = 0
-		case 0:
-			number[i] = swap
-		}
-	}
 	next := make([]int32, parts*d.classes)
 	accepts := make([]bool, parts)
 	var begins []bool
@@ -324,68 +314,4 @@ func (d *dfa) alive() []bool {
 		}
 	}
 	return alive
-}
-
-// partition numbers the parts of states that accept the same texts (Moore's algorithm), and says how many there are. It
-// gives up where that takes too long: then every state is a part of its own.
-func (d *dfa) partition(alive []bool, number []int32) int {
-	parts := 0
-	distinct := func() int {
-		count := int32(0)
-		for s := range number {
-			number[s] = -1
-			if alive[s] {
-				number[s] = count
-				count++
-			}
-		}
-		return int(count)
-	}
-	for s := range number {
-		switch {
-		case !alive[s]:
-			number[s] = -1
-		case d.accepts[s]:
-			number[s] = 1
-		default:
-			number[s] = 0
-		}
-		if alive[s] && d.begins != nil && d.begins[s] {
-			number[s] += 2
-		}
-	}
-	next := make([]int32, len(number))
-	key := make([]byte, 0, 4*(d.classes+1))
-	for work := 0; ; {
-		ids := map[string]int32{}
-		for s := range number {
-			if number[s] < 0 {
-				next[s] = -1
-				continue
-			}
-			key = binary.LittleEndian.AppendUint32(key[:0], uint32(number[s]))
-			for _, t := range d.next[s*d.classes : (s+1)*d.classes] {
-				to := int32(-1)
-				if t >= 0 {
-					to = number[t]
-				}
-				key = binary.LittleEndian.AppendUint32(key, uint32(to))
-			}
-			id, ok := ids[string(key)]
-			if !ok {
-				id = int32(len(ids))
-				ids[string(key)] = id
-			}
-			next[s] = id
-		}
-		copy(number, next)
-		if len(ids) == parts {
-			return parts
-		}
-		parts = len(ids)
-		work += len(number) * d.classes
-		if err := d.budget.spend(len(number) * d.classes / 2); err != nil || work > maxDFAWork {
-			return distinct()
-		}
-	}
 }

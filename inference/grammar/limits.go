@@ -17,6 +17,7 @@ const (
 	maxNFA         = 100_000   // places of one regular expression
 	maxDFA         = 20_000    // states of one terminal
 	maxDFAWork     = 8 << 20   // steps to determine or to combine terminals
+	maxSteps       = 2 << 20   // of an automaton whose states are merged
 	maxLift        = 16 << 20  // steps to look for terminals in the rules of GBNF, which stay rules beyond that
 	maxWork        = 48 << 20  // steps of all automata and combinations of schemas
 	maxKept        = 64 << 20  // bytes of all automata, rules of schemas and lists of values

@@ -167,11 +167,7 @@ func (s *schemas) withoutTexts(texts []string) (*dfa, error) {
 	if len(texts) == 0 {
 		return all, nil
 	}
-	d, err := textsDFA(s.budget, texts)
-	if err != nil {
-		return nil, err
-	}
-	return subtract(s.budget, all, d)
+	return without(s.budget, all, texts)
 }
 
 // textsDFA is the automaton of some texts.
