@@ -53,8 +53,9 @@ test-race: ## Run the short tests under the race detector.
 	go test -short -race -shuffle=on -timeout 20m ./...
 
 .PHONY: test-python
-test-python: setup $(VENV)/.stamp ## Test the Python client against the real server.
+test-python: setup $(VENV)/.stamp ## Test the Python client against the real server, and the benchmarks' scripts.
 	$(VENV)/bin/python -m pytest -q clients/python
+	$(VENV)/bin/python -m pytest -q scripts/peers
 
 .PHONY: conformance
 conformance: export CONFORMANCE_RESULTS = $(CURDIR)/bin/conformance
@@ -241,8 +242,12 @@ bench-tracing: setup ## Measure what tracing costs, as processor time a token (s
 	go test -tags tracingcost -run TestTracingCost -timeout 1h -v ./cmd/sluice/e2e
 
 .PHONY: bench-peers
-bench-peers: setup ## Measure llama.cpp, onnxruntime-genai, OpenVINO and others beside Sluice; installs gigabytes into the cache.
+bench-peers: setup ## Measure llama.cpp, onnxruntime-genai, OpenVINO and others beside Sluice, goes on where it was (installs gigabytes into the cache).
 	$(PYTHON) scripts/peers/bench.py --sluice $(BIN) --out bin/peers.md --json bin/peers.json $(PEERS_ARGS)
+
+.PHONY: bench-docs
+bench-docs: ## Put the figures of `make bench-peers` into docs/benchmarks.
+	$(PYTHON) scripts/peers/docs.py bin/peers.json
 
 .PHONY: faults
 faults: setup ## Put REQUESTS (10000) random ones to a server whose clients cancel, vanish, stall and err; SECONDS ends it earlier.

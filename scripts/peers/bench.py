@@ -1,47 +1,60 @@
 """Measures Sluice beside its peers: one machine, one model, the same prompts and lengths, interleaved rounds.
 
-    make bench-peers                                  # or, for options:
-    python scripts/peers/bench.py [--rounds 5] [--peers sluice,llama] [--workloads chat,prefill] [--quick]
+    make bench-peers                                  # everything, 40 minutes once the peers are installed; or, for options:
+    python scripts/peers/bench.py [--stages rounds,open] [--rounds 5] [--peers sluice,llama] [--workloads chat,prefill] [--quick]
+    make bench-docs                                   # then puts the figures into docs/benchmarks
 
-The first run installs the peers into $SLUICE_HOME/peers, which takes gigabytes and, for llama.cpp, a compiler and
-minutes; later runs find them there. A peer that does not install is a row that says why. It prints Markdown, and writes
-the same to --out and every single figure to --json.
+The first run installs the peers into $SLUICE_HOME/peers, which takes gigabytes and, for llama.cpp, a compiler and minutes
+(--install-only does nothing else). Every figure is in --json as soon as it is measured, and what is there is not measured
+again: a run that was interrupted goes on. A peer that fails is a row that says why, and the others go on.
 """
 
 import argparse
 import datetime
-import json
 import os
 import signal
 import subprocess
 import sys
+import time
+from dataclasses import replace
 
+import growth
 import install
 import machine
+import roofline
 import table
 import weights
-from peers import Failed, Setup, Workload, all_peers
+from ledger import Ledger
+from load import Failed, Setup, Workload
+from peers import Flask, Sluice, all_peers
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 WORKLOADS = {
     "chat": [
-        Workload("1 stream", 128, 128, 1, 4),
+        Workload("1 stream", 128, 128, 1, 3),
         Workload("8 streams", 128, 128, 8, 2),
-        Workload("16 streams", 128, 128, 16, 2),
+        Workload("16 streams", 128, 128, 16, 1),
     ],
     "prefill": [
-        Workload("prefill of 512", 512, 1, 1, 6),
-        Workload("prefill of 16 × 128", 128, 1, 16, 2),
+        Workload("prefill of 512", 512, 1, 1, 4),
+        Workload("prefill of 16 × 128", 128, 1, 16, 1),
     ],
     "long": [
-        Workload("context 1024, 1 stream", 1024, 64, 1, 2),
-        Workload("context 1024, 8 streams", 1024, 64, 8, 1),
+        Workload("context 1024, 1 stream", 1024, 128, 1, 1, decode=True),
+        Workload("context 1024, 8 streams", 1024, 64, 8, 1, decode=True, warm=0),
     ],
-    # Alone, so that the peak of memory is that of this load: a server is made for the greatest of its workloads.
-    "memory": [Workload("16 streams of 1024 tokens", 896, 128, 16, 1)],
 }
-QUICK = [Workload("1 stream", 32, 16, 1, 2), Workload("4 streams", 32, 16, 4, 1), Workload("prefill of 64", 64, 1, 1, 2)]
+QUICK = [
+    Workload("1 stream", 32, 16, 1, 2),
+    Workload("prefill of 64", 64, 1, 1, 2),
+    Workload("context 64, 2 streams", 64, 16, 2, 1, decode=True),
+]
+MEMORY = Workload("16 streams of 1024 tokens", 960, 64, 16, 1, warm=0)
+CLIENTS = Workload("16 clients", 128, 128, 16, 1)
+# The open loop: answers shorter than ShareGPT's, so that half a minute has enough of them.
+MIX_PROMPT, MIX_ANSWER, MIX_SLOTS, MIX_CONTEXT = 161, 128, 32, 2048
+STAGES = ("rounds", "open", "clients", "memory", "growth", "roofline")
 
 
 def parse():
@@ -53,35 +66,30 @@ def parse():
     parser.add_argument("--sluice-model", action="append", metavar="NAME=DIR", help="model folder to serve; repeatable, the first is what ratios are to")
     parser.add_argument("--gguf", help="the model of the peers; default the cache's")
     parser.add_argument("--peers", help="parts of the names of those to measure, by comma; default all")
-    parser.add_argument("--workloads", default="chat,prefill,long", help="of chat, prefill, long, memory, by comma")
-    parser.add_argument("--rates", default="", help="arrivals a second for an open loop over the servers, by comma")
-    parser.add_argument("--slo-ttft", default="1s", help="what goodput asks for in the open loop")
-    parser.add_argument("--slo-itl", default="0s", help="as above; 0s: nothing")
-    parser.add_argument("--requests", type=int, default=100, help="requests of each rate")
-    parser.add_argument("--quick", action="store_true", help="short lengths and few requests, to see that it works")
+    parser.add_argument("--stages", default=",".join(STAGES), help="by comma; default all, in this order")
+    parser.add_argument("--workloads", default="chat,prefill,long", help="of the rounds, by comma")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--minutes", type=float, default=0, help="begin no measurement after so long; 0: any time")
+    parser.add_argument("--ttft", type=float, default=1.0, help="seconds that the p95 of the time to first token may be in the open loop")
+    parser.add_argument("--seconds", type=float, default=25, help="length of each rate of the open loop")
+    parser.add_argument("--quick", action="store_true", help="short lengths and few requests, to see that it works")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--timeout", type=float, default=1800, help="seconds for one measurement")
+    parser.add_argument("--timeout", type=float, default=400, help="seconds for one measurement")
     parser.add_argument("--quality", metavar="TEXT", help="also say how far the weights are from float32 on this text of 12,288 tokens or more")
     parser.add_argument("--busy", type=float, default=0.25, help="cores that others may keep busy: what was measured beside more is measured again")
-    parser.add_argument("--repeats", type=int, default=2, help="how often; the calmest counts")
-    parser.add_argument("--patience", type=float, default=60, help="seconds to wait before a measurement until no more cores are busy than that")
+    parser.add_argument("--repeats", type=int, default=1, help="how often; the calmest counts")
+    parser.add_argument("--patience", type=float, default=20, help="seconds to wait before a measurement until no more cores are busy than that")
     parser.add_argument("--install-only", action="store_true")
+    parser.add_argument("--again", action="store_true", help="try to install what did not install before")
+    parser.add_argument("--fresh", action="store_true", help="put the figures of --json aside and begin anew")
     parser.add_argument("--out", help="file for the Markdown")
     parser.add_argument("--json", help="file for all figures")
     args = parser.parse_args()
     args.home = home
+    args.stages = args.stages.split(",")
+    if unknown := set(args.stages) - set(STAGES):
+        parser.error(f"--stages are of {', '.join(STAGES)}, not {', '.join(unknown)}")
     return args
-
-
-def chosen_workloads(args):
-    if args.quick:
-        workloads = list(QUICK)
-    else:
-        workloads = [w for name in filter(None, args.workloads.split(",")) for w in WORKLOADS[name]]
-    for rate in filter(None, args.rates.split(",")):
-        workloads.append(Workload(f"{rate} requests/s", 161, 338, 32, args.requests, float(rate)))
-    return workloads
 
 
 def chosen_peers(args):
@@ -93,91 +101,174 @@ def chosen_peers(args):
     return peers
 
 
-def calmest(args, measure, workload, number):
-    """Measures, again if others had the machine, and returns the measurement that was disturbed least."""
-    best = None
-    for repeat in range(args.repeats + 1):
-        machine.wait_for_calm(args.busy, args.patience)
-        # No server sees the same prompts twice.
-        figures = measure(workload, 1 + number * (args.repeats + 1) + repeat)
-        if best is None or (figures["foreign_cores"] or 0) < (best["foreign_cores"] or 0):
-            best = figures
-        if (figures["foreign_cores"] or 0) <= args.busy:
-            break
-    return best
+class OutOfTime(Exception):
+    """--minutes are over."""
 
 
-def measure_all(args, setup, peers, workloads, results, failures):
-    """Measures every peer in each round, each round beginning with another one. Ctrl-C keeps what there is."""
-    for number in range(args.rounds):
-        shift = number % max(len(peers), 1)
-        for peer in peers[shift:] + peers[:shift]:
-            if (peer.name, None) in failures:
+class Run:
+    """A run over all stages: what to measure, and where it goes."""
+
+    def __init__(self, args, setup, peers, ledger):
+        self.args, self.setup, self.peers, self.ledger = args, setup, peers, ledger
+        self.deadline = time.monotonic() + args.minutes * 60 if args.minutes else None
+        self.broken: set[tuple[str, str | None]] = set()  # in this run: the next one tries again
+
+    def calmest(self, measure, workload, number):
+        """Measures, again if others had the machine, and returns the measurement that was disturbed least."""
+        best = None
+        for repeat in range(self.args.repeats + 1):
+            if self.deadline and time.monotonic() > self.deadline:
+                raise OutOfTime
+            machine.wait_for_calm(self.args.busy, self.args.patience)
+            # No server sees the same prompts twice.
+            figures = measure(workload, 1 + number * (self.args.repeats + 1) + repeat)
+            if best is None or (figures["foreign_cores"] or 0) < (best["foreign_cores"] or 0):
+                best = figures
+            if (figures["foreign_cores"] or 0) <= self.args.busy:
+                break
+        return best
+
+    def visit(self, stage, peer, setup, workloads, number=1):
+        """Measures what is not measured yet of a peer, which runs for as long."""
+        todo = [w for w in workloads if peer.takes(w) and not self.ledger.has(stage, peer.name, w.name, number)]
+        todo = [w for w in todo if (peer.name, w.name) not in self.broken]
+        if not todo or (peer.name, None) in self.broken:
+            return
+        try:
+            with peer.running(setup) as measure:
+                for workload in todo:
+                    print(f"{stage} {number}: {peer.name}, {workload.name}", file=sys.stderr, flush=True)
+                    try:
+                        figures = self.calmest(measure, workload, number)
+                        figures |= {"rate": workload.rate} if workload.rate else {}
+                        self.ledger.add(stage, peer.name, workload.name, figures, number)
+                    except Failed as e:
+                        self.fail(peer, workload.name, e)
+                        if "it ended" in str(e) or "not done" in str(e):  # nobody there to ask any more
+                            return
+        except (Failed, install.NotInstalled, OSError, ValueError, subprocess.SubprocessError) as e:
+            self.fail(peer, None, e)
+
+    def fail(self, peer, workload, reason):
+        print(f"{peer.name}: {workload or 'all'}: {reason}", file=sys.stderr, flush=True)
+        self.broken.add((peer.name, workload))
+        self.ledger.fail(peer.name, workload, str(reason))
+
+    def rounds(self):
+        """Every peer in each round, each round beginning with another one; slow ones in the first only."""
+        workloads = QUICK if self.args.quick else [w for name in self.args.workloads.split(",") for w in WORKLOADS[name]]
+        keep = max((w.streams * w.prompt for w in workloads if w.decode), default=0)
+        setup = replace(
+            self.setup, slots=max(w.streams for w in workloads), context=max(w.prompt + w.answer for w in workloads), keep=2 * keep
+        )
+        for number in range(self.args.rounds):
+            peers = [p for p in self.peers if not isinstance(p, Flask) and (number == 0 or not p.slow)]
+            shift = number % max(len(peers), 1)
+            for peer in peers[shift:] + peers[:shift]:
+                self.visit("rounds", peer, setup, workloads, number + 1)
+
+    def open(self):
+        """Rates about what each server can do, upwards, until the time to first token is too long."""
+        setup = replace(self.setup, slots=MIX_SLOTS, context=MIX_CONTEXT)
+        for peer in self.peers:
+            if not peer.server or peer.slow:
                 continue
+            speeds = [r["tokens_per_s"] for r in self.ledger.results if r["peer"] == peer.name and r["workload"] == "16 streams"]
+            capacity = max(speeds, default=256) / MIX_ANSWER
+            for part in (0.5,) if self.args.quick else (0.6, 0.75, 0.9, 1.05, 1.2):
+                rate = round(capacity * part, 2)
+                name = f"open loop {part:g}"
+                requests = max(round(rate * self.args.seconds), 4)
+                workload = Workload(name, MIX_PROMPT, MIX_ANSWER, MIX_SLOTS, requests, rate)
+                self.visit("open", peer, setup, [workload])
+                mine = [r for r in self.ledger.results if r["stage"] == "open" and (r["peer"], r["workload"]) == (peer.name, name)]
+                if not mine or mine[0]["ttft_p95_ms"] > self.args.ttft * 1e3:
+                    break
+
+    def clients(self):
+        """The article's server, and Sluice under the same load."""
+        workload = replace(CLIENTS, prompt=16, answer=8, streams=4) if self.args.quick else CLIENTS
+        setup = replace(self.setup, slots=workload.streams, context=workload.prompt + workload.answer)
+        for peer in self.peers:
+            if isinstance(peer, (Flask, Sluice)):
+                self.visit("clients", peer, setup, [workload])
+
+    def memory(self):
+        """The peak of each peer that has done nothing else, with room for just this load."""
+        workload = replace(MEMORY, prompt=60, answer=4) if self.args.quick else MEMORY
+        setup = replace(self.setup, slots=workload.streams, context=workload.prompt + workload.answer, warm=False)
+        for peer in self.peers:
+            if peer.alone and not peer.slow:
+                self.visit("memory", peer, setup, [workload])
+
+    def growth(self):
+        folder = next((p.folder for p in self.peers if isinstance(p, Sluice)), None)
+        if folder:
+            growth.measure(self, folder, self.args.quick)
+
+    def roofline(self):
+        folder = next((p.folder for p in self.peers if isinstance(p, Sluice)), None)
+        if folder:
+            roofline.measure(self, folder, self.args.quick)
+
+
+def installed(args, store, peers, ledger):
+    """Installs the peers and returns those that are."""
+    there = []
+    for peer in peers:
+        try:
+            peer.install(store)
+            there.append(peer)
+        except install.NotInstalled as e:
+            ledger.fail(peer.name, None, f"not installed: {e}")
+            print(f"{peer.name} is not installed: {e}", file=sys.stderr)
+    for stage, module in (("growth", growth), ("roofline", roofline)):
+        if stage in args.stages:
             try:
-                with peer.running(setup) as measure:
-                    for workload in workloads:
-                        if not peer.takes(workload) or (peer.name, workload.name) in failures:
-                            continue
-                        print(f"round {number + 1}: {peer.name}, {workload.name}", file=sys.stderr, flush=True)
-                        try:
-                            figures = calmest(args, measure, workload, number)
-                        except Failed as e:
-                            failures[peer.name, workload.name] = str(e)
-                            continue
-                        results.append({"peer": peer.name, "round": number + 1, "workload": workload.name, **figures})
-            except (Failed, OSError) as e:
-                failures[peer.name, None] = str(e)
+                module.prepare(store, args.sluice)
+            except (install.NotInstalled, OSError, subprocess.SubprocessError) as e:
+                ledger.fail(stage, None, f"not prepared: {e}")
+                print(f"{stage} is not prepared: {e}", file=sys.stderr)
+    return there
 
 
 def main():
     args = parse()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it ends servers as Ctrl-C does
     store = install.Store(os.path.join(args.home, "peers"), os.path.abspath(args.gguf or install.default_gguf(args.home)))
-    workloads, peers = chosen_workloads(args), chosen_peers(args)
-    failures: dict[tuple[str, str | None], str] = {}
-    results: list[dict] = []
-    for peer in peers:
-        try:
-            peer.install(store)
-        except install.NotInstalled as e:
-            failures[peer.name, None] = str(e)
-            print(f"{peer.name} is not installed: {e}", file=sys.stderr)
+    if args.again:
+        store.forget_failures()
+    if args.fresh and args.json and os.path.exists(args.json):
+        os.replace(args.json, args.json + ".old")
+    args.sluice = os.path.abspath(args.sluice)
+    ledger = Ledger(args.json)
+    peers = installed(args, store, chosen_peers(args), ledger)
     if args.install_only:
         return
-    setup = Setup(
-        store=store,
-        sluice=os.path.abspath(args.sluice),
+    version = subprocess.run([args.sluice, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    ledger.head(
+        machine=machine.describe(),
+        date=datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         threads=args.threads,
-        slots=max(w.streams for w in workloads),
-        context=max(2048 if w.rate else w.prompt + w.answer for w in workloads),
-        timeout=args.timeout,
-        objectives=("--slo-ttft", args.slo_ttft, "--slo-itl", args.slo_itl),
+        versions={"sluice": version.removeprefix("sluice ").splitlines()[0], **install.VERSIONS},
     )
-    quality: list[dict] = []
+    setup = Setup(store=store, sluice=args.sluice, threads=args.threads, slots=1, context=0, timeout=args.timeout, ttft=args.ttft)
+    run = Run(args, setup, peers, ledger)
     try:
         if args.quality:
-            quality = weights.measure(setup, peers, os.path.abspath(args.quality), failures)
-        measure_all(args, setup, peers, workloads, results, failures)
+            ledger.report["quality"] = weights.measure(setup, peers, os.path.abspath(args.quality), ledger)
+            ledger.write()
+        for stage in args.stages:
+            getattr(run, stage)()
     except KeyboardInterrupt:
         print("interrupted: these are the figures until then", file=sys.stderr)
-    version = subprocess.run([setup.sluice, "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    report = {
-        "machine": machine.describe(),
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "rounds": args.rounds,
-        "threads": args.threads,
-        "versions": {"sluice": version.removeprefix("sluice "), **install.VERSIONS},
-    }
-    text = table.document(report, peers, workloads, results, quality, failures)
+    except OutOfTime:
+        print("the time is over: these are the figures until then; the same command goes on", file=sys.stderr)
+    text = table.document(ledger.report)
     print(text)
     if args.out:
         with open(args.out, "w", encoding="utf-8") as f:
             f.write(text)
-    if args.json:
-        report["failures"] = [{"peer": p, "workload": w, "reason": r} for (p, w), r in failures.items()]
-        with open(args.json, "w", encoding="utf-8") as f:
-            json.dump({**report, "quality": quality, "results": results}, f, indent=2)
 
 
 if __name__ == "__main__":

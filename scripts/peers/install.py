@@ -49,6 +49,11 @@ class Store:
     def path(self, *parts):
         return os.path.join(self.root, *parts)
 
+    def forget_failures(self):
+        """Lets what could not be installed be tried again."""
+        for path in glob.glob(self.path("*.failed")):
+            os.remove(path)
+
     def run(self, name, *command, **options):
         """Runs a command with its output in a log, and raises NotInstalled with the last line of it."""
         log = self.path("logs", f"{name}.log")
@@ -70,10 +75,18 @@ class Store:
             with open(stamp, encoding="utf-8") as f:
                 if f.read() == digest:
                     return
+        gave_up = self.path(f"{name}.failed")  # removed by --again: to try costs minutes, and fails as before
+        if os.path.exists(gave_up):
+            with open(gave_up, encoding="utf-8") as f:
+                before, _, reason = f.read().partition("\n")
+            if before == digest:
+                raise NotInstalled(reason)
         print(f"installing {name} …", file=sys.stderr, flush=True)
         try:
             make()
-        except (OSError, tarfile.TarError) as e:
+        except (OSError, tarfile.TarError, NotInstalled) as e:
+            with open(gave_up, "w", encoding="utf-8") as f:
+                f.write(f"{digest}\n{e}")
             raise NotInstalled(str(e)) from e
         with open(stamp, "w", encoding="utf-8") as f:
             f.write(digest)

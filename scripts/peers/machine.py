@@ -83,7 +83,7 @@ def wait_for_calm(cores, patience):
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         before, start = cpu_of_all(), time.monotonic()
-        time.sleep(2)
+        time.sleep(0.5)
         if before is None or (cpu_of_all() - before) / (time.monotonic() - start) <= cores:
             return
 

@@ -3,167 +3,20 @@
 import contextlib
 import json
 import os
-import signal
-import socket
 import subprocess
-import tempfile
-import time
-import urllib.error
-import urllib.request
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import install
+from load import HERE, Failed, free_port, load, serving, warm_up, working
 from machine import Usage
-
-HERE = os.path.dirname(os.path.abspath(__file__))
-VOCABULARY = 49152  # of the default model: all peers get the same ids
-
-
-@dataclass(frozen=True)
-class Workload:
-    """What is asked: streams at once, each with so many requests one after the other. rate: arrivals a second instead."""
-
-    name: str
-    prompt: int
-    answer: int
-    streams: int
-    each: int
-    rate: float = 0.0
-
-    @property
-    def prefill(self):
-        """Whether the figure is prompt tokens a second: the answers are of one token."""
-        return self.answer == 1
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What all measurements have in common."""
-
-    store: install.Store
-    sluice: str  # the program
-    threads: int
-    slots: int  # the most streams of any workload
-    context: int  # the most tokens that a request has
-    timeout: float
-    objectives: tuple[str, ...] = ()  # of the open loop, as options of `sluice bench`
-
-
-class Failed(Exception):
-    """A measurement that did not come to an end, with the reason in one line."""
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-@contextlib.contextmanager
-def serving(name, setup, command, health, env=None):
-    """Runs a server until the block ends; it is ready when health answers 200."""
-    log = setup.store.path("logs", f"{name}.log")
-    with open(log, "a", encoding="utf-8") as out:
-        print("$", *command, file=out, flush=True)
-        process = subprocess.Popen(
-            command, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}, start_new_session=True
-        )
-    try:
-        deadline = time.monotonic() + 600
-        while True:
-            if process.poll() is not None:
-                raise Failed(f"the server ended with {process.returncode}: {last_line(log)} (see {log})")
-            if time.monotonic() > deadline:
-                raise Failed(f"the server is not ready after 10 minutes (see {log})")
-            with contextlib.suppress(urllib.error.URLError, OSError):
-                with urllib.request.urlopen(health, timeout=5):
-                    break
-            time.sleep(0.1)
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)  # the server's own group
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def last_line(log):
-    with open(log, encoding="utf-8", errors="replace") as f:
-        lines = [line.strip() for line in f if line.strip()]
-    return lines[-1][:200] if lines else "no output"
-
-
-def load(setup, workload, seed, pid, *where):
-    """Puts a running server under load with `sluice bench`."""
-    with tempfile.NamedTemporaryFile(suffix=".json") as out:
-        command = [setup.sluice, "bench", "--seed", str(seed), "--json", out.name, "--prompts", "ids", *where]
-        command += ["--vocabulary", str(VOCABULARY), "--log-level", "error"]
-        if workload.rate:
-            command += ["--rate", str(workload.rate), "--requests", str(workload.each), "--mix", "sharegpt-like"]
-            command += setup.objectives
-        else:
-            command += ["--concurrency", str(workload.streams), "--requests", str(workload.streams * workload.each)]
-        command += ["--prompt-tokens", str(workload.prompt), "--max-tokens", str(workload.answer)]
-        usage = Usage(pid)
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=setup.timeout, check=False)
-        except subprocess.TimeoutExpired:
-            raise Failed(f"not done after {setup.timeout:g} s") from None
-        foreign, rss = usage.foreign(), usage.peak_rss()
-        if done.returncode:
-            raise Failed((done.stderr.strip().splitlines() or ["sluice bench failed"])[0][:200])
-        level = json.load(out)["levels"][0]
-    total, output = level["total_tokens_per_s"], level["output_tokens_per_s"]
-    return {
-        "tokens_per_s": total - output if workload.prefill else output,
-        "ttft_ms": level["ttft_ms"]["p50"],
-        "ttft_p95_ms": level["ttft_ms"]["p95"],
-        "itl_ms": level["itl_ms"]["p50"] or None,
-        "e2e_p95_ms": level["e2e_ms"]["p95"],
-        "goodput_per_s": level["goodput_requests_per_s"],
-        "rss_mb": rss,
-        "failed": level["failed"],
-        "short": level["short"],
-        "foreign_cores": foreign,
-    }
-
-
-def in_process(setup, workload, seed, command):
-    """Runs a program that makes one static batch of a workload's prompts, and reads the JSON line that it prints."""
-    with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as prompts:
-        subprocess.run(
-            [setup.sluice, "bench", "--print-requests", str(workload.streams), "--vocabulary", str(VOCABULARY),
-             "--seed", str(seed), "--prompt-tokens", str(workload.prompt), "--max-tokens", str(workload.answer)],
-            stdout=prompts, check=True,
-        )  # fmt: skip
-        command = [*command, "--prompts", prompts.name, "--batch", str(workload.streams), "--answer", str(workload.answer)]
-        command += ["--runs", str(workload.each), "--threads", str(setup.threads)]
-        usage = Usage()
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=setup.timeout, check=False)
-        except subprocess.TimeoutExpired:
-            raise Failed(f"not done after {setup.timeout:g} s") from None
-        foreign = usage.foreign()
-        if done.returncode:
-            raise Failed((done.stderr.strip().splitlines() or ["no output"])[-1][:200])
-        line = json.loads(done.stdout.strip().splitlines()[-1])
-    return {
-        "tokens_per_s": line["prompt_tokens_per_second"] if workload.prefill else line["tokens_per_second"],
-        "ttft_ms": line["ttft_ms"],
-        "itl_ms": line["itl_ms"],
-        "rss_mb": line["rss_mb"],
-        "foreign_cores": foreign,
-    }
-
 
 class Peer:
     """A program to measure. The open loop is for servers."""
 
     name = weights = through = ""
-    server = True
+    # server: takes an open loop; alone: its peak of memory is known; slow: measured in one round of all.
+    server = alone = True
+    slow = False
 
     def install(self, store):
         """Raises install.NotInstalled."""
@@ -177,22 +30,35 @@ class Peer:
         return self.server or not workload.rate
 
 
+KV_BYTES = 24 << 10  # of a token of the default model, and a little more
+
+
 class Sluice(Peer):
     through = "gRPC"
 
-    def __init__(self, name, folder):
-        self.name, self.weights, self.folder = name, "its folder's", folder
+    def __init__(self, name, folder, *flags):
+        self.name, self.weights, self.folder, self.flags = name, "its folder's", folder, flags
         with contextlib.suppress(OSError, ValueError), open(os.path.join(folder, "sluice.json"), encoding="utf-8") as f:
             self.weights = json.load(f).get("quantization") or self.weights
 
     @contextlib.contextmanager
-    def running(self, setup):
+    def serving(self, setup, *flags):
+        """Yields the server's process and address."""
         grpc, http = free_port(), free_port()
         command = [setup.sluice, "serve", "--grpc-addr", f"127.0.0.1:{grpc}", "--http-addr", f"127.0.0.1:{http}"]
-        command += ["--model", f"measured={self.folder}", "--device", f"cpu:threads={setup.threads}"]
-        command += ["--slots", str(setup.slots), "--queue", "1024", "--drain-delay", "0s"]
-        with serving("sluice", setup, command, f"http://127.0.0.1:{http}/readyz") as process:
-            yield lambda workload, seed: load(setup, workload, seed, process.pid, "--addr", f"127.0.0.1:{grpc}")
+        command += ["--model", f"measured={self.folder}", "--slots", str(setup.slots), "--queue", "1024", "--drain-delay", "0s"]
+        if setup.keep:
+            command += ["--prefix-cache-bytes", str(setup.keep * KV_BYTES)]
+        if "--device" not in self.flags:
+            command += ["--device", f"cpu:threads={setup.threads}"]
+        with serving("sluice", setup, [*command, *self.flags, *flags], f"http://127.0.0.1:{http}/readyz") as process:
+            yield process, f"127.0.0.1:{grpc}"
+
+    @contextlib.contextmanager
+    def running(self, setup):
+        with self.serving(setup) as (process, address):
+            warm_up(setup, "--addr", address)
+            yield lambda workload, seed: load(setup, workload, seed, process.pid, "--addr", address)
 
 
 class HTTPPeer(Peer):
@@ -201,10 +67,12 @@ class HTTPPeer(Peer):
     through = "HTTP"
     health = "/health"
     env: dict[str, str] | None = None
-    warmup = -1  # as `sluice bench` sees fit
 
     def command(self, setup, port):
         raise NotImplementedError
+
+    def warm(self, setup, where):
+        warm_up(setup, *where)
 
     @contextlib.contextmanager
     def running(self, setup):
@@ -212,8 +80,8 @@ class HTTPPeer(Peer):
         base = f"http://127.0.0.1:{port}"
         log = self.name.replace(" ", "-").replace(",", "").lower()
         with serving(log, setup, self.command(setup, port), base + self.health, self.env) as process:
-            where = ["--protocol", "openai", "--url", base + "/v1", "--model", "measured", f"--warmup={self.warmup}"]
-            where += ["--timeout", f"{setup.timeout:g}s"]
+            where = ["--protocol", "openai", "--url", base + "/v1", "--model", "measured", "--timeout", f"{setup.timeout:g}s"]
+            self.warm(setup, where)
             yield lambda workload, seed: load(setup, workload, seed, process.pid, *where)
 
 
@@ -234,9 +102,10 @@ class Llama(Peer):
 class LlamaServer(Llama, HTTPPeer):
     def __init__(self, weights):
         super().__init__(weights, "llama-server")
+        self.slow = weights == "Q4_1"
 
     def command(self, setup, port):
-        # No two prompts are alike, so a cache of prompts in memory would only cost.
+        # A slot keeps its own last prompt; no two are alike otherwise, so a cache of prompts in memory would only cost.
         return [
             os.path.join(install.llama_cpp(setup.store), "llama-server"), "-m", self.model(setup.store),
             "-t", str(setup.threads), "-tb", str(setup.threads), "-np", str(setup.slots),
@@ -271,11 +140,13 @@ class LlamaBatchedBench(Llama):
             if done.returncode or not lines:
                 raise Failed(f"llama-batched-bench ended with {done.returncode}")
             line = json.loads(lines[-1])
-            speed = workload.streams * workload.answer / line["t"]
             return {
-                "tokens_per_s": line["speed_pp"] if workload.prefill else speed,
+                "tokens_per_s": workload.streams * workload.answer / line["t"],
+                "prompt_tokens_per_s": line["speed_pp"],
+                "decode_tokens_per_s": None if workload.prefill else line["speed_tg"],
                 "ttft_ms": line["t_pp"] * 1e3,
                 "itl_ms": None if workload.prefill else line["t_tg"] * 1e3 / workload.answer,
+                "e2e_p95_ms": line["t"] * 1e3,
                 "foreign_cores": usage.foreign(),
             }
 
@@ -291,26 +162,29 @@ class GenAI(Peer):
     @contextlib.contextmanager
     def running(self, setup):
         python, model = install.genai_python(setup.store), install.genai_model(setup.store)
-        command = [python, os.path.join(HERE, "genai_bench.py"), model]
-        yield lambda workload, seed: in_process(setup, workload, seed, command)
+        with working("genai", setup, [python, os.path.join(HERE, "genai_bench.py"), model]) as measure:
+            yield measure
 
 
 class OpenVINO(Peer):
-    name, weights, through, server = "openvino-genai", "from the GGUF", "in process", False
+    """Its package has no server. In the open loop it takes requests as they are due, in its own process."""
+
+    name, weights, through = "openvino-genai", "from the GGUF", "in process"
 
     def install(self, store):
         install.openvino_python(store)
 
     @contextlib.contextmanager
     def running(self, setup):
-        command = [install.openvino_python(setup.store), os.path.join(HERE, "openvino_bench.py"), setup.store.gguf]
-        yield lambda workload, seed: in_process(setup, workload, seed, command)
+        command = [install.openvino_python(setup.store), os.path.join(HERE, "openvino_bench.py"), install.openvino_gguf(setup.store)]
+        with working("openvino", setup, command) as measure:
+            yield measure
 
 
 class Flask(HTTPPeer):
-    """The article's server. It is slow, so one request warms it up, and each stream sends one."""
+    """The article's server. It is slow, so one short request warms it up, and each stream sends one."""
 
-    name, weights, health, warmup = "transformers behind Flask", "float32", "/v1/models", 1
+    name, weights, health, slow = "transformers behind Flask", "float32", "/v1/models", True
 
     def install(self, store):
         install.torch_python(store)
@@ -319,8 +193,11 @@ class Flask(HTTPPeer):
         python, script = install.torch_python(setup.store), os.path.join(HERE, "flask_server.py")
         return [python, script, setup.store.gguf, "--port", str(port), "--threads", str(setup.threads)]
 
+    def warm(self, setup, where):
+        warm_up(replace(setup, slots=1), *where)
+
     def takes(self, workload):
-        return not workload.rate
+        return not workload.rate and not workload.decode
 
     @contextlib.contextmanager
     def running(self, setup):
@@ -350,6 +227,7 @@ def all_peers(sluices):
     """Sluice first: it is what the ratios are to."""
     return [
         *(Sluice(name, folder) for name, folder in sluices),
+        Sluice(f"{sluices[0][0]}, no speculation", sluices[0][1], "--no-speculation"),
         LlamaServer("Q4_0"),
         LlamaServer("Q4_1"),
         LlamaBatchedBench("Q4_0"),

@@ -1,117 +1,169 @@
-"""The results as Markdown: a table for each workload, with medians, ranges and ratios to Sluice."""
+"""The figures as Markdown: tables with medians, ranges, and how many times a peer's figure Sluice's is."""
 
 import statistics
+
+from figures import GOALS, KL, best_level, median, rounds_of
+
+OURS = ("Sluice", "Sluice, no speculation")
 
 
 def number(x):
     if x is None:
         return "–"
     if abs(x) >= 100:
-        return f"{x:.0f}"
+        return f"{x:,.0f}"
     return f"{x:.3g}"
 
 
-def median_and_range(values):
+def spread(values):
+    """Returns the median and, of several values, their range."""
     values = [v for v in values if v is not None]
     if not values:
         return "–"
     text = number(statistics.median(values))
-    if len(values) > 1:
-        text += f" ({number(min(values))}–{number(max(values))})"
-    return text
-
-
-def median(values):
-    values = [v for v in values if v is not None]
-    return statistics.median(values) if values else None
+    return text + (f" ({number(min(values))}–{number(max(values))})" if len(values) > 1 else "")
 
 
 def row(cells):
     return "| " + " | ".join(cells) + " |"
 
 
-RATIO = "of Sluice's"
+def markdown(heads, rows, left=1):
+    """Returns a table whose first columns are words."""
+    marks = ["---"] * left + ["---:"] * (len(heads) - left)
+    return "\n".join([row(heads), row(marks), *map(row, rows)]) + "\n"
 
 
-def columns(workload):
-    """The columns of figures: a head, and what it is of a peer's results."""
+def kl(peer):
+    value = KL.get(peer if peer in KL else next((k for k in KL if peer.startswith(k)), ""))
+    return "–" if value is None else "0" if value == 0 else f"{value:.4f}"
 
-    def spread(key):
-        return lambda mine: median_and_range([r.get(key) for r in mine])
 
-    heads = {"prompt tokens/s" if workload.prefill else "tokens/s": lambda mine: spread("tokens_per_s")(mine) + faults(mine)}
-    heads[RATIO] = lambda mine: ""  # filled in by the table
-    heads["TTFT p50, ms"] = spread("ttft_ms")
-    if workload.rate:
-        heads["TTFT p95, ms"] = spread("ttft_p95_ms")
-        heads["goodput, requests/s"] = spread("goodput_per_s")
-    if not workload.prefill:
-        heads["ITL p50, ms"] = spread("itl_ms")
-    heads["peak MB"] = lambda mine: number(median([r.get("rss_mb") for r in mine]))
-    heads["others' cores"] = lambda mine: number(max((r["foreign_cores"] or 0 for r in mine), default=None))
-    return heads
+def peers_of(results):
+    """Returns the peers' names as they came first, Sluice's in front."""
+    names = list(dict.fromkeys(r["peer"] for r in results))
+    return [n for n in names if n.startswith("Sluice")] + [n for n in names if not n.startswith("Sluice")]
 
 
 def faults(mine):
     """What went wrong in the measurements, to stand behind the speed."""
-    text = ""
-    for key in ("failed", "short"):
-        if n := sum(r.get(key) or 0 for r in mine):
-            text += f", {n} {key}"
-    return text
+    return "".join(f", {n} {key}" for key in ("failed", "short") if (n := sum(r.get(key) or 0 for r in mine)))
 
 
-def workload_table(workload, peers, results, failures):
-    """A table of one workload. results: dictionaries with peer, workload and figures."""
-    asked = f"{workload.streams} at a time" if not workload.rate else f"{workload.rate:g} random arrivals a second"
-    lengths = f"Prompts of {workload.prompt}, answers of {workload.answer}"
-    if workload.rate:
-        lengths = f"ShareGPT-like lengths about {workload.prompt} and {workload.answer}"
-    lines = [f"### {workload.name}", "", f"{lengths}, {asked}.", ""]
-    heads = columns(workload)
-    lines.append(row(["", "weights", "through", *heads]))
-    lines.append(row(["---"] * 3 + ["---:"] * len(heads)))
-    base = {}  # Sluice's speed in each round
-    for peer in peers:
-        if not peer.takes(workload):
+def times(results, workload, peer, key, ours):
+    """Returns how many times the peer's figure ours is: the median of the rounds' own ratios."""
+    mine, theirs = rounds_of(results, workload, ours, key), rounds_of(results, workload, peer, key)
+    return median([mine[n] / theirs[n] for n in mine.keys() & theirs.keys() if theirs[n]])
+
+
+def workload_table(results, workload, key, unit, failures=()):
+    """A table of one workload of the rounds."""
+    here = [r for r in results if r["stage"] == "rounds" and r["workload"] == workload]
+    rows = []
+    for peer in peers_of(here):
+        mine = [r for r in here if r["peer"] == peer]
+        ratios = ["" if peer in OURS else number(times(here, workload, peer, key, ours)) for ours in OURS]
+        cells = [peer, spread([r.get(key) for r in mine]) + faults(mine), *ratios, kl(peer)]
+        cells.append(number(median([r.get("ttft_ms") for r in mine])) if key != "decode_tokens_per_s" else
+                     number(median([r.get("prompt_tokens_per_s") for r in mine])))  # fmt: skip
+        if key != "prompt_tokens_per_s":
+            cells.append(number(median([r.get("itl_ms") for r in mine])))
+        cells += [str(len(mine)), number(max((r.get("foreign_cores") or 0 for r in mine), default=None))]
+        rows.append(cells)
+    for f in failures:
+        if f["workload"] == workload:
+            rows.append([f["peer"], f["reason"]])
+    heads = ["", unit, "Sluice is × of it", "without speculation", "KL"]
+    heads.append("prefill, tokens/s" if key == "decode_tokens_per_s" else "first token, ms")
+    if key != "prompt_tokens_per_s":
+        heads.append("between tokens, ms")
+    heads += ["rounds", "others' cores"]
+    return markdown(heads, [cells + ["–"] * (len(heads) - len(cells)) for cells in rows])
+
+
+def goals_table(report):
+    """What the project set out to reach, against the best peer of each line."""
+    rows = []
+    for goal in GOALS:
+        best, theirs, ours = goal.judge(report["results"])
+        if best is None:
+            rows.append([goal.work, "not measured", "–", "–", goal.asked, "–"])
             continue
-        mine = [r for r in results if r["peer"] == peer.name and r["workload"] == workload.name]
-        if not mine:
-            reason = failures.get((peer.name, workload.name)) or ((peer.name, None) in failures and "see below")
-            lines.append(row([peer.name, peer.weights, peer.through, reason or "not measured"] + ["–"] * (len(heads) - 1)))
-            continue
-        if peer is peers[0]:
-            base = {r["round"]: r["tokens_per_s"] for r in mine}
-        ratio = median([r["tokens_per_s"] / base[r["round"]] for r in mine if base.get(r["round"])])
-        cells = [("–" if ratio is None else f"{ratio:.2f}") if head == RATIO else cell(mine) for head, cell in heads.items()]
-        lines.append(row([peer.name, peer.weights, peer.through, *cells]))
-    return "\n".join(lines) + "\n"
+        cells = [goal.work, f"{best}, {number(theirs)} {goal.unit}"]
+        for value, ratio in ours:
+            cells.append("–" if ratio is None else f"{number(value)}: {ratio:.2f} ×")
+        reached = [goal.reached(ratio) for _, ratio in ours if ratio is not None]
+        cells += [goal.asked, "yes" if all(reached) else "with speculation" if reached[:1] == [True] else "no"]
+        rows.append(cells)
+    return markdown(["work", "best peer", "Sluice", "without speculation", "goal", "reached"], rows)
+
+
+def open_table(report):
+    """The open loop: what each server keeps up with."""
+    results = [r for r in report["results"] if r["stage"] == "open"]
+    rows = []
+    for peer in peers_of(results):
+        for r in (r for r in results if r["peer"] == peer):
+            mark = " **" if r is best_level(results, peer) else " "
+            cells = [number(r["rate"]), number(r["ttft_ms"]), number(r["ttft_p95_ms"]), number(r["itl_ms"]), number(r["tokens_per_s"]), number(r["goodput_per_s"])]
+            rows.append([peer, *((mark + c + mark.strip()).strip() for c in cells), str(r.get("requests", "–"))])
+    heads = ["", "arrivals/s", "first token p50, ms", "p95, ms", "between tokens, ms", "tokens/s", "goodput, requests/s", "requests"]
+    return markdown(heads, rows)
+
+
+def plain_table(report, stage, columns):
+    """A table of a stage that has one figure for each peer; columns: head → key."""
+    results = [r for r in report["results"] if r["stage"] == stage]
+    rows = []
+    for peer in peers_of(results):
+        mine = [r for r in results if r["peer"] == peer]
+        rows.append([peer, kl(peer), *(spread([r.get(key) for r in mine]) for key in columns.values())])
+    return markdown(["", "KL", *columns], rows)
+
+
+def failures_list(report):
+    broken = [f for f in report["failures"] if f["workload"] is None or not any(r["workload"] == f["workload"] for r in report["results"])]
+    return "\n".join(f"- {f['peer']}{', ' + f['workload'] if f['workload'] else ''}: {f['reason']}" for f in broken) + "\n" if broken else "Nothing failed.\n"
 
 
 def quality_table(quality):
     """How far the weights are from float32."""
-    lines = ["### Weights", "", f"Against the same weights in float32, {quality[0]['positions']} positions of one text.", ""]
-    lines += [row(["", "weights", "KL", "same best token", "perplexity"]), row(["---"] * 2 + ["---:"] * 3)]
-    for q in quality:
-        lines.append(row([q["peer"], q["weights"], f"{q['kl']:.4f}", f"{q['same_top']} %", f"{q['perplexity']:.2f}"]))
-    return "\n".join(lines) + "\n"
+    rows = [[q["peer"], q["weights"], f"{q['kl']:.4f}", f"{q['same_top']} %", f"{q['perplexity']:.2f}"] for q in quality]
+    return markdown(["", "weights", "KL", "same best token", "perplexity"], rows, left=2)
 
 
-def document(report, peers, workloads, results, quality, failures):
-    parts = [
-        "# Peers\n",
-        f"{report['machine']}; {report['rounds']} interleaved rounds, {report['threads']} threads, {report['date']}. "
-        "Medians with the range of the rounds; ratios are medians of the rounds' own. All start from the same GGUF.\n",
-        "Servers are put under load by `sluice bench`, which runs on the same processors; what runs in process has no "
-        "server and no client to pay for and gets all prompts of a batch at once. Tokens a second are those of the answers "
-        "of all streams together, their prefill included. The last column is how many cores other programs of the machine "
-        "kept busy, at worst.\n",
-        "Versions: " + ", ".join(f"{k} {v}" for k, v in report["versions"].items()) + ".\n",
-    ]
-    parts += [workload_table(w, peers, results, failures) for w in workloads]
-    if quality:
-        parts.append(quality_table(quality))
-    broken = {peer: reason for (peer, workload), reason in failures.items() if workload is None}
-    if broken:
-        parts.append("### What failed\n\n" + "\n".join(f"- {p}: {r}" for p, r in broken.items()) + "\n")
-    return "\n".join(parts)
+def about(report):
+    rounds = max((r["round"] for r in report["results"] if r["stage"] == "rounds"), default=0)
+    versions = ", ".join(f"{k} {v}" for k, v in report["versions"].items())
+    return f"{report['machine']}; {report['threads']} threads, {rounds} interleaved rounds, {report['date']}.\n\nVersions: {versions}.\n"
+
+
+WORKLOADS = {  # of the rounds: title, workload, figure, unit
+    "decode": ("Decoding alone, prompt 128, 1 stream", "1 stream", "decode_tokens_per_s", "tokens/s"),
+    "chat-1": ("1 stream", "1 stream", "tokens_per_s", "tokens/s"),
+    "chat-8": ("8 streams", "8 streams", "tokens_per_s", "tokens/s"),
+    "chat-16": ("16 streams", "16 streams", "tokens_per_s", "tokens/s"),
+    "prefill-512": ("A prompt of 512", "prefill of 512", "prompt_tokens_per_s", "prompt tokens/s"),
+    "prefill-16": ("16 prompts of 128 at once", "prefill of 16 × 128", "prompt_tokens_per_s", "prompt tokens/s"),
+    "long-1": ("Context 1,024, 1 stream", "context 1024, 1 stream", "decode_tokens_per_s", "tokens/s"),
+    "long-8": ("Context 1,024, 8 streams", "context 1024, 8 streams", "decode_tokens_per_s", "tokens/s"),
+}
+CLIENTS = {"tokens/s": "tokens_per_s", "whole answer p95, ms": "e2e_p95_ms", "first token p50, ms": "ttft_ms"}
+MEMORY = {"peak MB": "rss_mb", "tokens/s": "tokens_per_s"}
+
+
+def document(report):
+    """All tables, for bin/peers.md."""
+    parts = ["# Peers\n", about(report), "## Goals\n", goals_table(report)]
+    results = report["results"]
+    for title, workload, key, unit in WORKLOADS.values():
+        if any(r["workload"] == workload for r in results):
+            parts += [f"## {title}\n", workload_table(results, workload, key, unit, report["failures"])]
+    known = {workload for _, workload, _, _ in WORKLOADS.values()}
+    for workload in dict.fromkeys(r["workload"] for r in results if r["stage"] == "rounds" and r["workload"] not in known):  # of --quick
+        parts += [f"## {workload}\n", workload_table(results, workload, "tokens_per_s", "tokens/s", report["failures"])]
+    parts += ["## Open loop\n", open_table(report), "## 16 clients\n", plain_table(report, "clients", CLIENTS)]
+    parts += ["## Memory\n", plain_table(report, "memory", MEMORY)]
+    if report["quality"]:
+        parts += ["## Weights\n", quality_table(report["quality"])]
+    return "\n".join([*parts, "## What failed\n", failures_list(report)])

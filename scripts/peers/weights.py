@@ -13,26 +13,26 @@ SCRIPT = os.path.join(install.HERE, "quality.py")
 WINDOWS, LENGTH = 24, 512
 
 
-def measure(setup, peers, text, failures):
-    """Returns a dictionary for each form of weights; what fails is noted in failures."""
+def measure(setup, peers, text, ledger):
+    """Returns a dictionary for each form of weights; what fails is noted in the ledger."""
     found: list[dict] = []
     with tempfile.TemporaryDirectory(dir=setup.store.root) as work:  # gigabytes: not everybody's /tmp takes them
         forms: dict[tuple, Peer] = {}  # one peer of each form
         for peer in peers:
             kind = next((k for k in (Sluice, Llama, GenAI, OpenVINO) if isinstance(peer, k)), None)
-            if kind and (peer.name, None) not in failures:
+            if kind:
                 forms.setdefault((kind, peer.weights, getattr(peer, "folder", None)), peer)
         try:
             reference(setup, work, text)
         except (install.NotInstalled, Failed) as e:
-            failures["the reference of quality", None] = str(e)
+            ledger.fail("the reference of quality", None, str(e))
             return found
         for (kind, _, _), peer in forms.items():
             print(f"quality: {peer.name}", file=sys.stderr, flush=True)
             try:
                 found.append({"peer": peer.name, "weights": peer.weights, **one(setup, work, text, kind, peer)})
             except (install.NotInstalled, Failed) as e:
-                failures[f"quality of {peer.name}", None] = str(e)
+                ledger.fail(f"quality of {peer.name}", None, str(e))
     return found
 
 

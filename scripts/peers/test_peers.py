@@ -1,0 +1,211 @@
+"""Tests of what the benchmarks' scripts work out by themselves; `make test-python` runs them. No peer is needed."""
+
+import json
+import os
+import struct
+import sys
+import types
+import xml.etree.ElementTree as ET
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import chart
+import docs
+import figures
+import growth
+import jobs
+import load
+import roofline
+import table
+from ledger import Ledger
+
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def result(peer, workload="8 streams", number=1, stage="rounds", **more):
+    return {"stage": stage, "peer": peer, "workload": workload, "round": number, **more}
+
+
+def report(*results):
+    return {"results": list(results), "failures": [], "quality": [], "machine": "a machine", "threads": 2, "date": "today", "versions": {"sluice": "1"}}
+
+
+def test_ratios_are_of_the_rounds_own():
+    """A machine that is half as fast in one round changes no ratio."""
+    results = []
+    for number, pace in enumerate((1, 0.5, 1), 1):
+        results += [result(name, number=number, tokens_per_s=speed * pace) for name, speed in (("Sluice", 600), ("slow", 100), ("best", 300))]
+    goal = next(g for g in figures.GOALS if g.workload == "8 streams")
+    best, theirs, (with_it, without) = goal.judge(results)
+    assert (best, theirs, with_it, without) == ("best", 300, (600, 2.0), (None, None))
+    assert goal.reached(2.0) and not goal.reached(1.5)
+    assert table.times(results, "8 streams", "slow", "tokens_per_s", "Sluice") == 6
+
+
+def test_less_is_better():
+    goal = next(g for g in figures.GOALS if g.stage == "memory")
+    results = [result(n, goal.workload, stage="memory", rss_mb=mb) for n, mb in (("Sluice", 300), ("a", 400), ("b", 900))]
+    assert goal.judge(results)[:2] == ("a", 400) and goal.reached(300 / 400) and not goal.reached(1.1)
+
+
+def test_goodput_is_compared_at_equal_latency():
+    levels = [(1, 200, 0.9), (2, 900, 1.8), (3, 1100, 2.4)]  # the fastest is too late
+    results = [result("Sluice", f"open loop {rate}", stage="open", rate=rate, ttft_p95_ms=late, goodput_per_s=good) for rate, late, good in levels]
+    assert figures.best_level(results, "Sluice")["rate"] == 2
+    assert figures.best_level(results, "another") is None
+
+
+def test_what_failed_is_a_row():
+    text = table.workload_table([result("Sluice", tokens_per_s=1.0)], "8 streams", "tokens_per_s", "tokens/s", [{"peer": "x", "workload": "8 streams", "reason": "it ended"}])
+    assert "| x | it ended |" in text
+    assert len({line.count("|") for line in text.strip().splitlines()}) == 1
+
+
+def test_ledger_goes_on(tmp_path):
+    path = str(tmp_path / "figures.json")
+    first = Ledger(path)
+    first.head(versions={"sluice": "1"}, machine="m")
+    first.fail("a", "8 streams", "timeout")
+    first.add("rounds", "a", "8 streams", {"tokens_per_s": 2.0}, 3)
+    again = Ledger(path)
+    again.head(versions={"sluice": "2"})
+    assert again.has("rounds", "a", "8 streams", 3) and not again.has("rounds", "a", "8 streams", 1)
+    assert again.report["failures"] == [] and again.report["versions"] == {"sluice": "1 + 2"} and again.report["machine"] == "m"
+
+
+def test_figures_of_runs_in_process():
+    run = jobs.Run(batch=2, prompt_tokens=20, answer=5, start=10.0, firsts=[11.0, 12.0], end=14.0, decoding=2.0, decoded=8)
+    assert jobs.figures([run]) == {
+        "tokens_per_s": 2.5, "prompt_tokens_per_s": 10.0, "decode_tokens_per_s": 4.0, "ttft_ms": 1500.0, "itl_ms": 500.0, "e2e_p95_ms": 4000.0,
+    }  # fmt: skip
+    assert jobs.figures([jobs.Run(1, 10, 1, 0.0, [1.0], 1.0, 0.0, 0)])["decode_tokens_per_s"] is None
+    assert [jobs.nearest_rank(range(1, 21), p) for p in (50, 95, 100)] == [10, 19, 20]
+
+
+def test_open_loop_counts_from_when_a_request_was_due():
+    streams = [types.SimpleNamespace(due=d, first=d + wait, end=d + wait + 1, tokens=11) for d, wait in ((0, 0.5), (1, 2))]
+    found = jobs.open_figures(streams, 4.0, 1.0)
+    assert (found["ttft_p95_ms"], found["goodput_per_s"], found["itl_ms"], found["tokens_per_s"]) == (2000, 0.25, 100, 5.5)
+
+
+def test_arrivals_have_their_rate():
+    moments = load.dues(1, 4.0, 4000)
+    assert moments == sorted(moments) == load.dues(1, 4.0, 4000)
+    assert moments[-1] == pytest.approx(1000, rel=0.05)
+
+
+def test_benchmarks_are_read():
+    text = """goos: linux
+BenchmarkRead/threads=2-2   \t 100\t 5000000 ns/op\t48000.00 MB/s
+BenchmarkRead/threads=2-2   \t 100\t 5000000 ns/op\t50000.00 MB/s
+BenchmarkEngineOverhead/greedy/rows=16 1 9 ns/op 390.0 µs-beside
+PASS"""
+    assert roofline.parse(text) == {
+        "Read/threads=2": {"ns/op": 5e6, "MB/s": 49000.0},
+        "EngineOverhead/greedy/rows=16": {"ns/op": 9.0, "µs-beside": 390.0},
+    }
+
+
+def test_bytes_of_a_step(tmp_path):
+    sizes = {"quantization": "q4_1", "vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "layers": 30, "heads": 9, "kv_heads": 3, "head_size": 64}
+    (tmp_path / "sluice.json").write_text(json.dumps(sizes))
+    assert roofline.weight_bytes(tmp_path) == 96_436_224 and roofline.kv_bytes(tmp_path) == 23_040
+    (tmp_path / "sluice.json").write_text(json.dumps(sizes | {"quantization": "int8"}))
+    assert roofline.weight_bytes(tmp_path) is None
+
+
+def test_traces_become_stacks():
+    text = """File: sluice
+Type: cpu
+-----------+-------------------------------------------------------
+      10ms   leaf
+             main.caller
+             root
+-----------+-------------------------------------------------------
+     bytes:  64kB
+      20ms   other
+             root
+-----------+-------------------------------------------------------
+       5ms   leaf
+             main.caller
+             root
+"""
+    assert roofline.collapse(text) == [[20, "root", "other"], [15, "root", "main.caller", "leaf"]]
+
+
+def test_a_wider_vocabulary_repeats_rows(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "config.json").write_text('{"vocab_size": 3}')
+    header = {
+        "__metadata__": {"format": "pt"},
+        "model.norm.weight": {"dtype": "F32", "shape": [2], "data_offsets": [24, 32]},
+        "model.embed_tokens.weight": {"dtype": "F32", "shape": [3, 2], "data_offsets": [0, 24]},
+    }
+    text = json.dumps(header).encode()
+    (source / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + struct.pack("<8f", *range(8)))
+    growth.widen(source, tmp_path / "out", 7)
+    data = (tmp_path / "out" / "model.safetensors").read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    tensors = json.loads(data[8 : 8 + length])
+
+    def values(name):
+        first, last = (8 + length + at for at in tensors[name]["data_offsets"])
+        return list(struct.unpack(f"<{(last - first) // 4}f", data[first:last]))
+
+    assert tensors["model.embed_tokens.weight"]["shape"] == [7, 2]
+    assert values("model.embed_tokens.weight") == [0, 1, 2, 3, 4, 5] * 2 + [0, 1]
+    assert values("model.norm.weight") == [6, 7]
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["vocab_size"] == 7
+
+
+def test_pictures_are_well_formed():
+    hostile = '<script>&"'
+    for picture in (
+        chart.lines(hostile, "x", "y", {hostile: {1: 2.0, 64: None, 128: 9.0}}, log=True),
+        chart.lines("nothing", "x", "y", {}),
+        chart.flame(hostile, "ms", [[3.0, "root", hostile, "leaf"], [1.0, "root"]]),
+    ):
+        assert ET.fromstring(picture).tag.endswith("svg") and "<script" not in picture
+    assert chart.round_ticks(730) == [0, 200, 400, 600, 800]
+    assert chart.round_ticks(0) == [0, 1]
+
+
+def test_pages_are_filled_again_and_again():
+    known = {"a": lambda r: f"| {r['n']} |\n", "missing": lambda r: None}
+    page = "x\n<!-- figures: a -->\nold\n<!-- end of figures -->\ny\n<!-- figures: missing -->\nkept\n<!-- end of figures -->\n"
+    once, missing = docs.fill(page, {"n": 1}, known)
+    assert missing == ["missing"] and "| 1 |" in once and "old" not in once and "kept" in once
+    assert docs.fill(docs.fill(once, {"n": 2}, known)[0], {"n": 1}, known)[0] == once
+    with pytest.raises(SystemExit, match="unheard"):
+        docs.fill(page.replace(": a ", ": unheard "), {}, known)
+
+
+def test_every_block_of_the_pages_is_known_and_bears_few_figures():
+    """The documentation asks for nothing that is not made, and no block fails where figures are few."""
+    few = report(result("Sluice", tokens_per_s=2.0), result("p", tokens_per_s=1.0, failed=1))
+    known = docs.blocks()
+    for name in known:
+        made = known[name](few)
+        assert made is None or made.endswith("\n"), name
+    folder = os.path.join(REPO, "docs", "benchmarks")
+    pages = [os.path.join(REPO, "docs", "benchmarks.md"), *(os.path.join(folder, f) for f in os.listdir(folder) if f.endswith(".md"))]
+    asked = set()
+    for path in pages:
+        with open(path, encoding="utf-8") as f:
+            asked |= {match[2] for match in docs.MARKED.finditer(f.read())}
+    assert asked == set(known)
+    assert docs.pictures(few) == {}
+
+
+def test_pictures_of_few_figures():
+    few = [result(name, workload, stage="growth", tokens_per_s=1.0) for name, workload in (("concurrency", "8 streams"), ("context", "context 128"))]
+    few += [result(name, "1 streams", stage="growth", tokens_per_s=1.0) for name in (*docs.VOCABULARIES, *growth.REPLICAS)]
+    few += [result("p", "open loop 1", stage="open", rate=1, ttft_p95_ms=9.0)]
+    few += [result("profiles", "16 streams", stage="roofline", cpu=[[1.0, "root", "leaf"]], heap=[[1.0, "root"]])]
+    made = docs.pictures(report(*few))
+    assert set(made) == {f"{name}.svg" for name in docs.PICTURES}
+    for picture in made.values():
+        ET.fromstring(picture)
