@@ -9,13 +9,11 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	grpccodes "google.golang.org/grpc/codes"
-	grpcstatus "google.golang.org/grpc/status"
 
 	"github.com/sluiceml/sluice/server/status"
 )
 
-// errorMap turns the errors of handlers into statuses, with the trailer that goes with one, and writes those that are bugs into
-// the log in full. The line is written in the call's context, so that a handler that adds trace ids names the trace that the
+// errorMap turns the errors of handlers into statuses, and writes those that are bugs into the log in full. The line is written in the call's context, so that a handler that adds trace ids names the trace that the
 // client was told.
 type errorMap struct {
 	logger *slog.Logger
@@ -31,20 +29,14 @@ type panicked interface {
 func (m errorMap) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 	resp, err := next(ctx, req)
 	if err != nil {
-		err = m.convert(ctx, info.FullMethod, err)
-		if trailer := status.Pushback(grpcstatus.Convert(err)); trailer != nil {
-			_ = grpc.SetTrailer(ctx, trailer) // fails for what is no call of gRPC's, which has no trailer
-		}
-		return nil, err
+		return nil, m.convert(ctx, info.FullMethod, err)
 	}
 	return resp, nil
 }
 
 func (m errorMap) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	if err := next(srv, ss); err != nil {
-		err = m.convert(ss.Context(), info.FullMethod, err)
-		ss.SetTrailer(status.Pushback(grpcstatus.Convert(err)))
-		return err
+		return m.convert(ss.Context(), info.FullMethod, err)
 	}
 	return nil
 }
