@@ -25,11 +25,25 @@ func mustCall(input Input) (Chat, bool) {
 
 // callLead is what announces a required call in a form; nil if none is required.
 func callLead(form answer.CallFormat, input Input) *string {
-	if _, ok := mustCall(input); !ok {
+	chat, ok := mustCall(input)
+	if !ok {
 		return nil
 	}
-	lead := answer.Lead(form)
+	var names []string
+	for _, tool := range callable(chat) {
+		names = append(names, tool.Name)
+	}
+	lead := answer.Lead(form, names)
 	return &lead
+}
+
+// callable are the tools of which a required call may be one.
+func callable(input Chat) []Tool {
+	if input.ToolChoice.Mode != ToolChoiceNamed {
+		return input.Tools
+	}
+	i := max(0, slices.IndexFunc(input.Tools, func(t Tool) bool { return t.Name == input.ToolChoice.Name }))
+	return input.Tools[i : i+1]
 }
 
 // callConstraint is what a request's outputs must conform to: its own constraint, or that of a required call.
@@ -45,12 +59,7 @@ func (m *Model) callConstraint(request *Request) (*Constraint, error) {
 	case request.Constraint != nil:
 		return nil, Invalid(field, "a required call excludes a constraint")
 	}
-	tools := input.Tools
-	if input.ToolChoice.Mode == ToolChoiceNamed {
-		i := slices.IndexFunc(tools, func(t Tool) bool { return t.Name == input.ToolChoice.Name })
-		tools = tools[max(0, i) : max(0, i)+1]
-	}
-	constraint, err := callGrammar(m.config.Calls, tools)
+	constraint, err := callGrammar(m.config.Calls, callable(input))
 	if err != nil {
 		return nil, err
 	}

@@ -48,16 +48,21 @@ const (
 	// with marks of its own, of which one says whether a value is text.
 	MiniMax    CallFormat = "minimax"
 	DeepSeek32 CallFormat = "deepseek-v3.2"
+	// Harmony is that of gpt-oss: <|channel|>commentary to=functions.name <|constrain|>json<|message|>{…}<|call|>, or with the
+	// recipient before the channel.
+	Harmony CallFormat = "harmony"
 )
 
 // CallFormats are the forms that a Parser knows.
 func CallFormats() []CallFormat {
 	return []CallFormat{
 		Hermes, Llama3, Mistral, JSON, Granite, Nemotron, ToolCalls, Cohere, GigaChat, DeepSeek, Kimi, Qwen3Coder, Seed, GLM, MiniMax, DeepSeek32,
+		Harmony,
 	}
 }
 
-// Reasoning is a form in which models reason: between two tags, at the beginning of an answer.
+// Reasoning is a form in which models reason: between two tags, at the beginning of an answer. That of gpt-oss is a channel, of
+// which there may be more, and says that an answer is messages on channels.
 type Reasoning struct{ Name, Open, Close string }
 
 // Reasonings are the forms of reasoning that are known.
@@ -67,6 +72,7 @@ func Reasonings() []Reasoning {
 		{"cohere", "<|START_THINKING|>", "<|END_THINKING|>"},
 		{"mistral", "[THINK]", "[/THINK]"},
 		{"seed", "<seed:think>", "</seed:think>"},
+		{harmonyName, harmonyChannel + harmonyAnalysis + harmonyMessage, harmonyEnd},
 	}
 }
 
@@ -87,6 +93,9 @@ func Marks(calls CallFormat, reasoning Reasoning) []string {
 	var marks []string
 	if reasoning.Open != "" {
 		marks = append(marks, reasoning.Open, reasoning.Close)
+	}
+	if calls == Harmony || reasoning.Name == harmonyName {
+		return append(marks, harmonyMarks()...)
 	}
 	switch calls {
 	case Hermes:
@@ -113,8 +122,8 @@ func DetectCalls(template string, hasToken func(string) bool) CallFormat {
 		return NoCalls
 	case mentions(mistralCalls) || hasToken(mistralCalls):
 		return Mistral
-	case mentions("<|channel|>"):
-		return NoCalls // those of gpt-oss
+	case mentions(harmonyChannel) && mentions(harmonyMessage):
+		return Harmony
 	case mentions(functionOpen) && mentions("<seed:tool_call>"):
 		return Seed
 	case mentions(functionOpen):
@@ -143,6 +152,9 @@ func DetectCalls(template string, hasToken func(string) bool) CallFormat {
 // DetectReasoning tells a model's form of reasoning from its chat template and its tokens.
 func DetectReasoning(template string, hasToken func(string) bool) (Reasoning, bool) {
 	for _, r := range Reasonings() {
+		if r.Name == harmonyName && !strings.Contains(template, r.Open) { // others end messages likewise
+			continue
+		}
 		if strings.Contains(template, r.Close) || hasToken(r.Open) && hasToken(r.Close) {
 			return r, true
 		}
@@ -150,9 +162,15 @@ func DetectReasoning(template string, hasToken func(string) bool) (Reasoning, bo
 	return Reasoning{}, false
 }
 
-// Lead is what a model writes before a call in a form, so that the rest of it follows at once.
-func Lead(format CallFormat) string {
+// Lead is what a model writes before a call of one of some tools in a form, so that the rest of it follows at once.
+func Lead(format CallFormat, tools []string) string {
 	switch format {
+	case Harmony:
+		lead := harmonyChannel + "commentary " + harmonyTo + harmonyFunctions
+		if len(tools) == 1 { // so that the marks are tokens of their own, which a grammar does not have
+			lead += tools[0] + harmonyJSON
+		}
+		return lead
 	case Hermes:
 		return toolCallOpen + "\n"
 	case Mistral:

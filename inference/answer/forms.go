@@ -101,7 +101,7 @@ func formOf(format CallFormat) *form {
 			return t
 		}
 		return f
-	case NoCalls, Hermes, Llama3, Mistral, JSON:
+	case NoCalls, Hermes, Llama3, Mistral, JSON, Harmony:
 	}
 	return nil
 }

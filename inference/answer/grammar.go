@@ -30,6 +30,9 @@ func OneByOne(format CallFormat) bool {
 // Grammar is the grammar, in Lark's notation with %json, of one call of one of the tools behind Lead; "" of the forms that write
 // it as JSON, of which ObjectOf says how. The text of an argument has no "</" in it.
 func Grammar(format CallFormat, tools []Tool) string {
+	if format == Harmony {
+		return harmonyGrammar(tools)
+	}
 	f := formOf(format)
 	if f == nil || f.tags == nil && f.marks == nil {
 		return ""
@@ -60,6 +63,18 @@ func Grammar(format CallFormat, tools []Tool) string {
 		b.WriteString("TEXT: /([^<]|<[^\\/<])*/\n")
 	}
 	return b.String()
+}
+
+// harmonyGrammar is Grammar of Harmony. Of one tool Lead has written the name.
+func harmonyGrammar(tools []Tool) string {
+	if len(tools) == 1 {
+		return "start: %json " + oneLine(tools[0].Schema) + "\n"
+	}
+	calls := make([]string, len(tools))
+	for i, tool := range tools {
+		calls[i] = fmt.Sprintf("%s %%json %s", quoted(tool.Name+harmonyJSON), oneLine(tool.Schema))
+	}
+	return "start: " + strings.Join(calls, " | ") + "\n"
 }
 
 // call is a rule's body of a call between tags. schema is the name of the tool's schema in the grammar.

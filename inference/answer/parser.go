@@ -60,10 +60,11 @@ type Parser struct {
 	called bool   // the last thing was a call: white space after it is none of the text
 
 	call     caller
-	raw      []byte // of what was written since the last whole call: text, if it is no call
-	fragment []byte // of the arguments of the last call that was opened
-	count    int    // calls so far
-	whole    int    // those that are whole
+	raw      []byte   // of what was written since the last whole call: text, if it is no call
+	fragment []byte   // of the arguments of the last call that was opened
+	count    int      // calls so far
+	channels *harmony // nil: the answer is not messages on channels
+	whole    int      // those that are whole
 
 	out Delta
 }
@@ -98,6 +99,9 @@ const (
 // New makes a parser.
 func New(config Config) *Parser {
 	p := &Parser{config: config}
+	if config.Calls == Harmony || config.Reasoning.Name == harmonyName {
+		p.channels = &harmony{}
+	}
 	if config.Reasons && config.Reasoning.Open != "" {
 		p.state = inReasoning
 	}
@@ -118,6 +122,10 @@ func (p *Parser) Flush() Delta {
 	if p.state == inCall {
 		p.call.end(p)
 		p.leaveCall()
+	}
+	if p.channels != nil {
+		p.flushMessage()
+		return p.take()
 	}
 	switch p.state {
 	case inReasoning:
@@ -142,6 +150,10 @@ func (p *Parser) take() Delta {
 // run reads a piece. Each state takes what it can and hands on the rest.
 func (p *Parser) run(rest string) {
 	for rest != "" {
+		if p.channels != nil {
+			rest = p.harmonize(rest)
+			continue
+		}
 		switch p.state {
 		case atStart:
 			rest = p.start(rest)

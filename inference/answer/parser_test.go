@@ -258,7 +258,8 @@ func TestDetect(t *testing.T) {
 		{"{{ tools }}<tool_call>x<arg_key>", tokens(), answer.GLM, ""},
 		{"{{ tools }}<｜tool▁call▁begin｜>", tokens(), answer.DeepSeek, ""},
 		{"{{ tools }}name arguments", tokens("<|tool_call|>"), answer.Granite, ""},
-		{"{{ tools }}<|channel|>", tokens(), answer.NoCalls, ""},
+		{"{{ tools }}<|channel|>analysis<|message|><|end|>", tokens(), answer.Harmony, "harmony"},
+		{"{{ tools }}<|end|> name arguments", tokens(), answer.JSON, ""},
 		{"{{ tools }} parameters", tokens("<|python_tag|>"), answer.Llama3, ""},
 		{"{{ tools }} [TOOL_CALLS]", tokens("[THINK]", "[/THINK]"), answer.Mistral, "mistral"},
 		{"{{ tools }} name arguments", tokens(), answer.JSON, ""},
@@ -271,7 +272,8 @@ func TestDetect(t *testing.T) {
 	}
 }
 
-// FuzzParser: pieces of any size give the same, every call is whole, and without calls and reasoning nothing is lost.
+// FuzzParser: pieces of any size give the same, every call is whole, and without calls and reasoning nothing is lost, but for headers
+// of channels.
 func FuzzParser(f *testing.F) {
 	for _, form := range answer.CallFormats() {
 		for _, s := range []string{
@@ -279,6 +281,8 @@ func FuzzParser(f *testing.F) {
 			`[TOOL_CALLS][{"name": "add"}]`, `{"name": "add", "parameters": {"x": "\u00e9"}}; {`, "```json\n[{\"name\":", `<|python_tag|>python.call(a="b")`,
 			"<|tool_call|>[{\"name\": \"add\"}]<|/tool_call|>", "<tool_call>\n<function=add>\n<parameter=a>\n1\n</parameter>\n</function></tool_call>",
 			"<seed:tool_call><function=add>{}</function>", "<tool_call>get_weather\n<arg_key>location</arg_key><arg_value>x</arg_value></tool_call>",
+			"<|channel|>analysis<|message|>x<|end|><|start|>assistant<|channel|>commentary to=functions.add <|constrain|>json<|message|>{} <|call|>a",
+			"<|channel|>final<|message|> a <|end|>b to=functions.add<|message|>{\"a\"<|start|>",
 			"<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>add\n```json\n{}\n```<｜tool▁call▁end｜>",
 		} {
 			f.Add(string(form), s, 3)
@@ -293,7 +297,7 @@ func FuzzParser(f *testing.F) {
 		if diff := cmp.Diff(at, parse(t, config(answer.CallFormat(form)), pieces(s, n)...)); diff != "" {
 			t.Errorf("%q in pieces of %d: -at once +in pieces\n%s", s, n, diff)
 		}
-		if len(at.Calls) == 0 && !strings.Contains(s, "<think>") && at.Text != s {
+		if len(at.Calls) == 0 && !strings.Contains(s, "<think>") && at.Text != s && answer.CallFormat(form) != answer.Harmony {
 			t.Errorf("%q became %q", s, at.Text)
 		}
 	})
