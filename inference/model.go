@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -237,14 +238,17 @@ func (m *Model) Run(ctx context.Context) error {
 			return nil
 		})
 	}
-	group.Go(func() error {
+	serving, end := context.WithCancel(ctx) // a drained model ends without ctx
+	var beside sync.WaitGroup
+	beside.Go(func() {
 		if m.config.WarmGrammars {
-			m.grammars.warm(ctx)
+			m.grammars.warm(serving)
 		}
-		m.grammars.prepare(ctx)
-		return nil
+		m.grammars.prepare(serving)
 	})
 	_ = group.Wait() // the members report through failures
+	end()
+	beside.Wait()
 	return errors.Join(errors.Join(failures...), m.figures.leave(m.pool))
 }
 
