@@ -52,8 +52,7 @@ func newGrammar(v *Vocabulary, limit *budget, start *rule) (*Grammar, error) {
 		}
 		d.restricts(v.terminals().name)
 	}
-	g.toPrepare.terminals = slices.DeleteFunc(b.automata(), func(d *dfa) bool { return d.restriction != nil }) // which is soon done when it is needed
-	g.toPrepare.left = warmNodes
+	g.toPrepare.terminals, g.toPrepare.left = b.automata(), warmNodes
 	g.held.Store(int64(g.machine.memory + g.locals))
 	for _, r := range b.rules { // done with
 		r.body, r.nodes = nil, nil

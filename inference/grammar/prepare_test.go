@@ -57,7 +57,7 @@ func TestPrepare(t *testing.T) {
 	}
 	for _, d := range prepared.own {
 		for s := range d.locals {
-			if d.restriction == nil && d.locals[s].Load() == nil {
+			if d.locals[s].Load() == nil {
 				t.Fatalf("state %d of %d was not prepared", s, len(d.locals))
 			}
 		}

@@ -13,8 +13,8 @@ type restriction struct {
 	same []bool  // by state: the other accepts no more from there
 }
 
-// maxBranches is how many bytes, on the average, may lead from one state that differs to another. Beyond that, a walk through all tokens by
-// the classes of their bytes is shorter.
+// maxBranches is how many bytes, on the average, may lead from one state that differs to another, or to where the other goes on alone. Beyond
+// that, a walk through all tokens by the classes of their bytes is shorter.
 const maxBranches = 4
 
 // restricts makes an automaton a restriction of another if it is one, of which less than all has to be looked at.
@@ -75,7 +75,8 @@ func (d *dfa) restricts(of *dfa) {
 			continue
 		}
 		for b := range 256 {
-			if to := d.step(int32(s), byte(b)); to != dead && differs[to] {
+			to, other := d.step(int32(s), byte(b)), of.step(like[s], byte(b))
+			if to != dead && differs[to] || to == dead && other != dead && !of.accepts[other] {
 				branches++
 			}
 		}

@@ -88,7 +88,7 @@ func TestNoRestriction(t *testing.T) {
 	t.Parallel()
 	v := toyVocabulary()
 	s := &schemas{shared: v.terminals(), patterns: map[string]*dfa{}}
-	for _, source := range []string{`^[a-z]+$`, `^.{0,20}$`, `foo`} {
+	for _, source := range []string{`^[a-z]+$`, `^.{0,20}$`, `foo`, `^[AB]1$`} {
 		d, err := s.pattern(source, false)
 		if err != nil {
 			t.Fatal(err)
