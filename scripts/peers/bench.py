@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from dataclasses import replace
 
 import growth
@@ -24,6 +25,7 @@ import machine
 import roofline
 import table
 import weights
+from figures import median, rounds_of
 from ledger import Ledger
 from load import Failed, Setup, Workload
 from peers import Flask, Sluice, all_peers
@@ -54,6 +56,7 @@ MEMORY = Workload("16 streams of 1024 tokens", 960, 64, 16, 1, warm=0)
 CLIENTS = Workload("16 clients", 128, 128, 16, 1)
 # The open loop: answers shorter than ShareGPT's, so that half a minute has enough of them.
 MIX_PROMPT, MIX_ANSWER, MIX_SLOTS, MIX_CONTEXT = 161, 128, 32, 2048
+RISING, FALLING = (0.6, 0.75, 0.9, 1.05, 1.2, 1.4), (0.45, 0.3, 0.2, 0.1)  # rates, as parts of what a peer did at 16 streams
 STAGES = ("rounds", "open", "clients", "memory", "growth", "roofline")
 
 
@@ -113,15 +116,15 @@ class Run:
         self.deadline = time.monotonic() + args.minutes * 60 if args.minutes else None
         self.broken: set[tuple[str, str | None]] = set()  # in this run: the next one tries again
 
-    def calmest(self, measure, workload, number):
+    def calmest(self, stage, measure, workload, number):
         """Measures, again if others had the machine, and returns the measurement that was disturbed least."""
         best = None
         for repeat in range(self.args.repeats + 1):
             if self.deadline and time.monotonic() > self.deadline:
                 raise OutOfTime
             machine.wait_for_calm(self.args.busy, self.args.patience)
-            # No server sees the same prompts twice.
-            figures = measure(workload, 1 + number * (self.args.repeats + 1) + repeat)
+            # No server sees the same prompts twice, nor their beginnings; all peers see the same ones.
+            figures = measure(workload, zlib.crc32(f"{stage} {workload.name} {number} {repeat}".encode()))
             if best is None or (figures["foreign_cores"] or 0) < (best["foreign_cores"] or 0):
                 best = figures
             if (figures["foreign_cores"] or 0) <= self.args.busy:
@@ -139,7 +142,7 @@ class Run:
                 for workload in todo:
                     print(f"{stage} {number}: {peer.name}, {workload.name}", file=sys.stderr, flush=True)
                     try:
-                        figures = self.calmest(measure, workload, number)
+                        figures = self.calmest(stage, measure, workload, number)
                         figures |= {"rate": workload.rate} if workload.rate else {}
                         self.ledger.add(stage, peer.name, workload.name, figures, number)
                     except Failed as e:
@@ -168,22 +171,25 @@ class Run:
                 self.visit("rounds", peer, setup, workloads, number + 1)
 
     def open(self):
-        """Rates about what each server can do, upwards, until the time to first token is too long."""
+        """Rates about what each server can do: upwards until the time to first token is too long, or downwards until it is not."""
         setup = replace(self.setup, slots=MIX_SLOTS, context=MIX_CONTEXT)
         for peer in self.peers:
             if not peer.server or peer.slow:
                 continue
-            speeds = [r["tokens_per_s"] for r in self.ledger.results if r["peer"] == peer.name and r["workload"] == "16 streams"]
-            capacity = max(speeds, default=256) / MIX_ANSWER
-            for part in (0.5,) if self.args.quick else (0.6, 0.75, 0.9, 1.05, 1.2):
-                rate = round(capacity * part, 2)
-                name = f"open loop {part:g}"
-                requests = max(round(rate * self.args.seconds), 4)
-                workload = Workload(name, MIX_PROMPT, MIX_ANSWER, MIX_SLOTS, requests, rate)
-                self.visit("open", peer, setup, [workload])
-                mine = [r for r in self.ledger.results if r["stage"] == "open" and (r["peer"], r["workload"]) == (peer.name, name)]
-                if not mine or mine[0]["ttft_p95_ms"] > self.args.ttft * 1e3:
-                    break
+            capacity = (median(rounds_of(self.ledger.results, "16 streams", peer.name, "tokens_per_s").values()) or 256) / MIX_ANSWER
+            first, *more = (0.5,) if self.args.quick else RISING
+            if self.keeps_up(peer, setup, capacity, first):
+                all(self.keeps_up(peer, setup, capacity, part) for part in more)  # to the first that is too much
+            elif not self.args.quick:
+                any(self.keeps_up(peer, setup, capacity, part) for part in FALLING)  # to the first that is not
+
+    def keeps_up(self, peer, setup, capacity, part):
+        """Measures a rate, a part of what a peer can do, and says whether its time to first token was short enough."""
+        rate, name = round(capacity * part, 2), f"open loop {part:g}"
+        requests = max(round(rate * self.args.seconds), 4)
+        self.visit("open", peer, setup, [Workload(name, MIX_PROMPT, MIX_ANSWER, MIX_SLOTS, requests, rate)])
+        mine = [r for r in self.ledger.results if r["stage"] == "open" and (r["peer"], r["workload"]) == (peer.name, name)]
+        return bool(mine) and mine[0]["ttft_p95_ms"] <= self.args.ttft * 1e3
 
     def clients(self):
         """The article's server, and Sluice under the same load."""

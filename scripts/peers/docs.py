@@ -44,15 +44,23 @@ def roofline_table(report):
         return None
     rows = []
 
+    def add(what, read, takes, speed):
+        limit = read / 1e6 / bandwidth * 1e3
+        rows.append([what, f"{read / 1e6:.1f}", f"{limit:.2f}", f"{takes:.2f}", speed, f"{100 * limit / takes:.0f} %"])
+
     def line(what, context, step_ms):
         if step_ms:
-            read = (size["weights"] + context * size["kv_of_a_token"]) / 1e6
-            limit = read / bandwidth * 1e3
-            rows.append([what, f"{read:.1f}", f"{limit:.2f}", f"{step_ms:.2f}", f"{1e3 / step_ms:.0f}", f"{100 * limit / step_ms:.0f} %"])
+            add(what, size["weights"] + context * size["kv_of_a_token"], step_ms, f"{1e3 / step_ms:.0f}")
+
+    def step_ms(context, n):
+        return benchmark(report, f"Decode/threads=2/context={context}/rows={n}").get("ns/op", 0) / 1e6
 
     for context in (128, 1024):
-        ns = benchmark(report, f"Decode/threads=2/context={context}/rows=1").get("ns/op")
-        line(f"a step of one row, context {context:,}", context, ns and ns / 1e6)
+        line(f"a step of one row, context {context:,}", context, step_ms(context, 1))
+    for n in (1, 8):  # attention alone
+        if step_ms(1024, n) > step_ms(128, n) > 0:
+            what = f"what 896 more tokens of context cost {n} row{'s' if n > 1 else ''}"
+            add(what, n * 896 * size["kv_of_a_token"], step_ms(1024, n) - step_ms(128, n), "–")
     for workload, context in (("1 stream", 192), ("context 1024, 1 stream", 1088)):
         speeds = [r.get("decode_tokens_per_s") for r in report["results"] if r["stage"] == "rounds" and (r["peer"], r["workload"]) == ("Sluice, no speculation", workload)]
         speed = median(speeds)

@@ -116,6 +116,17 @@ def test_bytes_of_a_step(tmp_path):
     assert roofline.weight_bytes(tmp_path) is None
 
 
+def test_roofline():
+    found = {"Read/threads=2": {"MB/s": 50_000.0}, "Decode/threads=2/context=128/rows=8": {"ns/op": 5e6}, "Decode/threads=2/context=1024/rows=8": {"ns/op": 10e6}}
+    found["Decode/threads=2/context=128/rows=1"] = {"ns/op": 2.5e6}
+    full = report(result("ort", stage="roofline", figures=found)) | {"bytes": {"weights": 97_000_000, "kv_of_a_token": 23_437.5}}
+    lines = docs.roofline_table(full).splitlines()
+    assert lines[2:] == [
+        "| a step of one row, context 128 | 100.0 | 2.00 | 2.50 | 400 | 80 % |",
+        "| what 896 more tokens of context cost 8 rows | 168.0 | 3.36 | 5.00 | – | 67 % |",
+    ]
+
+
 def test_traces_become_stacks():
     text = """File: sluice
 Type: cpu
