@@ -88,13 +88,16 @@ func (n *nfa) determine(from, to int32) (*dfa, error) {
 	d := &dfa{class: class, classes: classes, budget: n.budget}
 	w := &subsets{nfa: n, ids: map[string]int32{}, mark: make([]int, len(n.states))}
 	w.add([]int32{from}, true)
+	targets := make([][]int32, classes)
 	work, spent := 0, 0
 	for i := 0; i < len(w.sets); i++ { //nolint:intrange // the list grows
 		if len(w.sets) > maxDFA {
 			return nil, errorf("an expression needs more than %d states", maxDFA)
 		}
 		d.accepts = append(d.accepts, w.reachesEnd(w.sets[i], to, i == 0))
-		targets := make([][]int32, classes)
+		for c := range targets {
+			targets[c] = targets[c][:0]
+		}
 		for _, s := range w.sets[i] {
 			for _, r := range n.states[s].ranges {
 				for c := int(class[r.lo]); c <= int(class[r.hi]); c++ {
@@ -131,33 +134,36 @@ type subsets struct {
 	mark  []int
 	round int
 	spent int
+
+	stack, closed []int32 // of the last call of close
+	key           []byte
 }
 
 // add closes a set of states and numbers it. The set at the start of a text has a number of its own.
 func (w *subsets) add(set []int32, start bool) int32 {
 	set = w.close(set, start, false)
 	slices.Sort(set)
-	key := make([]byte, 0, 4*len(set)+1)
+	key := w.key[:0]
 	if start {
 		key = append(key, 1)
 	}
 	for _, s := range set {
 		key = binary.LittleEndian.AppendUint32(key, uint32(s))
 	}
+	w.key = key
 	if id, ok := w.ids[string(key)]; ok {
 		return id
 	}
 	id := int32(len(w.sets))
 	w.ids[string(key)] = id
-	w.sets = append(w.sets, set)
+	w.sets = append(w.sets, slices.Clone(set))
 	return id
 }
 
-// close follows the steps without a byte.
+// close follows the steps without a byte. What it returns is good until the next call.
 func (w *subsets) close(set []int32, start, end bool) []int32 {
 	w.round++
-	var out []int32
-	stack := slices.Clone(set)
+	out, stack := w.closed[:0], append(w.stack[:0], set...)
 	for len(stack) > 0 {
 		s := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
@@ -173,6 +179,7 @@ func (w *subsets) close(set []int32, start, end bool) []int32 {
 			}
 		}
 	}
+	w.stack, w.closed = stack, out
 	return out
 }
 

@@ -22,67 +22,78 @@ func (d *dfa) restricts(of *dfa) {
 	if d == of || d.shared || d.begins != nil || d.empty() || of.begins != nil || of.loops() || !of.follow.holds(&d.follow) {
 		return
 	}
-	_, sample := jointClasses(d, of)
-	like := make([]int32, len(d.accepts))
-	for s := range like {
-		like[s] = dead
+	r := &restriction{of: of, like: make([]int32, len(d.accepts)), same: make([]bool, len(d.accepts))}
+	if !r.relate(d) {
+		return
 	}
-	like[0] = 0
-	differs := make([]bool, len(like))
-	for queue := []int32{0}; len(queue) > 0; {
-		s := queue[len(queue)-1]
-		queue = queue[:len(queue)-1]
-		if d.accepts[s] && !of.accepts[like[s]] {
-			return
-		}
-		differs[s] = d.accepts[s] != of.accepts[like[s]]
-		for _, b := range sample {
-			to, other := d.step(s, b), of.step(like[s], b)
-			switch {
-			case to == dead:
-				differs[s] = differs[s] || other != dead
-			case other == dead || like[to] != dead && like[to] != other:
-				return
-			case like[to] == dead:
-				like[to] = other
-				queue = append(queue, to)
-			}
-		}
-	}
-	into := d.sources()
-	var queue []int32
-	for s, differ := range differs {
-		if differ {
-			queue = append(queue, int32(s))
-		}
-	}
-	many := 0
-	for len(queue) > 0 {
-		s := queue[len(queue)-1]
-		queue = queue[:len(queue)-1]
-		many++
-		for _, from := range into[s] {
-			if !differs[from] {
-				differs[from] = true
-				queue = append(queue, from)
-			}
-		}
-	}
-	branches := 0
-	same := make([]bool, len(differs))
-	for s, differ := range differs {
-		if same[s] = !differ; !differ {
+	r.spread(d)
+	differ, branches := 0, 0
+	for s, same := range r.same {
+		if same {
 			continue
 		}
+		differ++
 		for b := range 256 {
-			to, other := d.step(int32(s), byte(b)), of.step(like[s], byte(b))
-			if to != dead && differs[to] || to == dead && other != dead && !of.accepts[other] {
+			to, other := d.step(int32(s), byte(b)), of.step(r.like[s], byte(b))
+			if to != dead && !r.same[to] || to == dead && other != dead && !of.accepts[other] {
 				branches++
 			}
 		}
 	}
-	if branches <= maxBranches*many {
-		d.restriction = &restriction{of, like, same}
+	if branches <= maxBranches*differ {
+		d.restriction = r
+	}
+}
+
+// relate finds for each state of a restriction the one of the other that it is like, and says whether there is one. same is then whether
+// they accept alike and go on by the same bytes.
+func (r *restriction) relate(d *dfa) bool {
+	for s := range r.like {
+		r.like[s] = dead
+	}
+	r.like[0] = 0
+	_, sample := jointClasses(d, r.of)
+	for queue := []int32{0}; len(queue) > 0; {
+		s := queue[len(queue)-1]
+		queue = queue[:len(queue)-1]
+		if d.accepts[s] && !r.of.accepts[r.like[s]] {
+			return false
+		}
+		r.same[s] = d.accepts[s] == r.of.accepts[r.like[s]]
+		for _, b := range sample {
+			to, other := d.step(s, b), r.of.step(r.like[s], b)
+			switch {
+			case to == dead:
+				r.same[s] = r.same[s] && other == dead
+			case other == dead || r.like[to] != dead && r.like[to] != other:
+				return false
+			case r.like[to] == dead:
+				r.like[to] = other
+				queue = append(queue, to)
+			}
+		}
+	}
+	return true
+}
+
+// spread finds the states from which one that is not the same can be reached: they are not the same either.
+func (r *restriction) spread(d *dfa) {
+	into := d.sources()
+	var queue []int32
+	for s, same := range r.same {
+		if !same {
+			queue = append(queue, int32(s))
+		}
+	}
+	for len(queue) > 0 {
+		s := queue[len(queue)-1]
+		queue = queue[:len(queue)-1]
+		for _, from := range into[s] {
+			if r.same[from] {
+				r.same[from] = false
+				queue = append(queue, from)
+			}
+		}
 	}
 }
 
