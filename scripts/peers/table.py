@@ -92,8 +92,8 @@ def goals_table(report):
         cells = [goal.work, f"{best}, {number(theirs)} {goal.unit}"]
         for value, ratio in ours:
             cells.append("–" if ratio is None else f"{number(value)}: {ratio:.2f} ×")
-        reached = [goal.reached(ratio) for _, ratio in ours if ratio is not None]
-        cells += [goal.asked, "yes" if all(reached) else "with speculation" if reached[:1] == [True] else "no"]
+        reached = [ratio is not None and goal.reached(ratio) for _, ratio in ours]
+        cells += [goal.asked, "yes" if reached[1] else "with speculation" if reached[0] else "no"]
         rows.append(cells)
     return markdown(["work", "best peer", "Sluice", "without speculation", "goal", "reached"], rows)
 
