@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -40,6 +41,7 @@ func (a *app) modelEnded(name string, err error) {
 		a.telemetry.pickers.remove(name)
 	}
 	a.server.UpdateHealth()
+	debug.FreeOSMemory() // loading leaves Go's heap large, and a swap is two models' worth of it
 	if err == nil {
 		a.log.Info("a model has ended, and its memory was given back", "model", name)
 		return

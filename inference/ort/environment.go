@@ -46,6 +46,7 @@ func OpenEnvironment(library string) (*Environment, error) {
 			return nil, fmt.Errorf("opening ONNX Runtime: %w", err)
 		}
 	}
+	boundHeap()
 	onnx.SetSharedLibraryPath(library)
 	if err := onnx.InitializeEnvironment(onnx.WithLogLevelError()); err != nil {
 		return nil, &LibraryError{Path: library, Err: err}

@@ -62,23 +62,28 @@ func store(t *testing.T) string {
 // admin is the ModelService of a server's admin address.
 func (s *server) admin() sluicev1.ModelServiceClient {
 	s.t.Helper()
+	conn, err := grpc.NewClient(s.adminAddr(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = conn.Close() })
+	return sluicev1.NewModelServiceClient(conn)
+}
+
+// adminAddr is where a server serves its operators, as its log says.
+func (s *server) adminAddr() string {
+	s.t.Helper()
 	for line := range strings.Lines(s.logged()) {
 		var record struct {
 			Message string `json:"msg"`
 			Addr    string `json:"admin_addr"`
 		}
-		if json.Unmarshal([]byte(line), &record) != nil || record.Message != "admin address" {
-			continue
+		if json.Unmarshal([]byte(line), &record) == nil && record.Message == "admin address" {
+			return record.Addr
 		}
-		conn, err := grpc.NewClient(record.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		s.t.Cleanup(func() { _ = conn.Close() })
-		return sluicev1.NewModelServiceClient(conn)
 	}
 	s.t.Fatalf("no admin address in the log\n%s", s.logged())
-	return nil
+	return ""
 }
 
 // answer is the greedy continuation of a fixed prompt by a model.

@@ -145,15 +145,11 @@ type profiledTracing struct{ tracing, all float64 }
 func profileTracing(t *testing.T, s *server, streams, tokens int) (p profiledTracing) {
 	t.Helper()
 	const seconds = 8
-	found := regexp.MustCompile(`"admin_addr":"([^"]+)"`).FindStringSubmatch(s.logged())
-	if found == nil {
-		t.Fatal("no admin address")
-	}
 	file := filepath.Join(t.TempDir(), "cpu.pprof")
 	before := processorTime(t, s.command.Process.Pid)
 	done := make(chan error, 1)
 	go func() {
-		done <- download(fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", found[1], seconds), file)
+		done <- download(fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", s.adminAddr(), seconds), file)
 	}()
 	for profiling := true; profiling; {
 		costOfBlock(t, s, make([]bool, streams), tokens)
