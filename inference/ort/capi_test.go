@@ -46,7 +46,7 @@ func TestAPIPlaces(t *testing.T) {
 			t.Errorf("%s is at %d of %d, not at %d", name, got, len(names), place)
 		}
 	}
-	operators, err := os.ReadFile("kernels/operators_amd64.c")
+	operators, err := os.ReadFile("kernels/operators_amd64.h")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,21 +32,31 @@ type decoded struct {
 	width  int
 	wanted bool // its rows are those of the tokens that are wanted
 	buffer int
+	order  int // of the values that nodes make
+
+	within *decoded // what a product's result is a part of, from a column on; nil: it is whole
+	column int
 }
 
-// decode makes one node of all nodes from the first that has a norm's weight on, as far as it knows them. nil if that leaves
-// out some layer, or if more than one result is read by what is left.
+// decode makes one node of all nodes from the first norm or product on, as far as it knows them. nil if that leaves out some
+// layer, or if more than one result is read by what is left.
 func (f *fuser) decode() *decoder {
 	g := &f.fused.model.Graph
-	first := slices.IndexFunc(g.Nodes, func(n modelonnx.Node) bool { return is(&n, "SimplifiedLayerNormalization") })
+	t := &translation{fuser: f, values: map[string]*decoded{}, used: map[string]int{}, readers: readers(g)}
+	first := slices.IndexFunc(g.Nodes, func(n modelonnx.Node) bool {
+		return is(&n, "SimplifiedLayerNormalization") || is(&n, kernels.BlockMatMul)
+	})
 	if first < 0 {
 		return nil
 	}
 	from, width := input(&g.Nodes[first], 0), f.normWidth(input(&g.Nodes[first], 1))
+	if is(&g.Nodes[first], kernels.BlockMatMul) {
+		width = f.fused.products[t.product(&g.Nodes[first])].in
+	}
 	if from == "" || width == 0 {
 		return nil
 	}
-	t := &translation{fuser: f, values: map[string]*decoded{from: {width: width, buffer: kernels.InputBuffer}}, used: map[string]int{}}
+	t.values[from] = &decoded{width: width, buffer: kernels.InputBuffer}
 	end := first
 	for ; end < len(g.Nodes) && t.knows(&g.Nodes[end]); end++ {
 		for _, name := range g.Nodes[end].Inputs {
@@ -110,6 +120,22 @@ type translation struct {
 	used   map[string]int // the last node that reads a value
 	layers int
 	free   []freeBuffer
+
+	readers map[string]int // how often a value is read, also by what is not translated
+}
+
+// readers counts how often each value of a graph is read.
+func readers(g *modelonnx.Graph) map[string]int {
+	n := map[string]int{}
+	for i := range g.Nodes {
+		for _, name := range g.Nodes[i].Inputs {
+			n[name]++
+		}
+	}
+	for _, o := range g.Outputs {
+		n[o.Name]++
+	}
+	return n
 }
 
 // freeBuffer is a buffer that nothing reads any more.
@@ -158,7 +184,7 @@ func (t *translation) knows(n *modelonnx.Node) bool {
 		if t.values[name] != nil {
 			return false // the buffer of the one would be of the other's size
 		}
-		t.values[name] = &decoded{width: width, wanted: wanted}
+		t.values[name] = &decoded{width: width, wanted: wanted, order: len(t.values)}
 		return true
 	}
 	whole := x.width%kernels.RowUnit == 0 // products give rows of any width, sums and norms take whole vectors
@@ -186,6 +212,9 @@ func (t *translation) knows(n *modelonnx.Node) bool {
 			width /= 2
 		}
 		return p.in == x.width && makes(0, width, x.wanted)
+	case is(n, "Concat"):
+		width := t.joined(n)
+		return width > 0 && makes(0, width, x.wanted) && t.join(n)
 	case is(n, kernels.SlotAttention):
 		queries := t.fused.heads * t.about.HeadSize
 		known := !x.wanted && x.width == queries+2*t.about.KVHeads*t.about.HeadSize && makes(0, queries, false)
@@ -195,6 +224,35 @@ func (t *translation) knows(n *modelonnx.Node) bool {
 		return known
 	}
 	return false
+}
+
+// joined is the width of products that a node puts side by side in the order in which they are made, and that nothing else
+// reads; 0: it does something else.
+func (t *translation) joined(n *modelonnx.Node) int {
+	width, last := 0, 0
+	for _, name := range n.Inputs {
+		v := t.values[name]
+		made := slices.ContainsFunc(t.fused.products, func(p fusedProduct) bool { return p.node.Outputs[0] == name })
+		if v == nil || !made || v.order <= last || t.readers[name] != 1 || v.wanted != t.values[n.Inputs[0]].wanted || width > kernels.MaxSide-v.width {
+			return 0
+		}
+		width, last = width+v.width, v.order
+	}
+	if len(n.Outputs) != 1 || len(n.Attributes) != 1 || number(n, "axis", 0) != 1 {
+		return 0
+	}
+	return width
+}
+
+// join lets the products that a node puts side by side go to the places that it puts them to.
+func (t *translation) join(n *modelonnx.Node) bool {
+	whole, column := t.values[n.Outputs[0]], 0
+	for _, name := range n.Inputs {
+		part := t.values[name]
+		part.within, part.column = whole, column
+		column += part.width
+	}
+	return true
 }
 
 // product is the place of a node's product among the graph's.
@@ -211,10 +269,16 @@ func (t *translation) translate(d *decoder, at int, n *modelonnx.Node) {
 			return kernels.NoBuffer
 		}
 		v := t.values[n.Outputs[i]]
+		if v.within != nil {
+			v = v.within
+		}
 		if v.buffer == kernels.InputBuffer {
 			v.buffer = t.allocate(d, v)
 		}
 		return v.buffer
+	}
+	if is(n, "Concat") {
+		return // the products have been put where it puts them
 	}
 	var a decoderAction
 	switch {
@@ -234,7 +298,7 @@ func (t *translation) translate(d *decoder, at int, n *modelonnx.Node) {
 		t.release(at, n)
 	case is(n, kernels.BlockMatMul):
 		a.product = t.product(n)
-		a.action = kernels.Multiply{Wanted: x.wanted, X: x.buffer, Y: makes(0)}
+		a.action = kernels.Multiply{Wanted: x.wanted, X: x.buffer, Y: makes(0), Column: t.values[n.Outputs[0]].column}
 		t.release(at, n)
 	default:
 		layer := slices.IndexFunc(t.fused.layers, func(a fusedAttention) bool { return a.node.Outputs[0] == n.Outputs[0] })

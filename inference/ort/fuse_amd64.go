@@ -21,8 +21,12 @@ type fusedGraph struct {
 type fusedAttention struct {
 	node           *modelonnx.Node
 	scale, softcap float32
-	window         int
-	cosines, sines string // initializers
+	window, pairs  int    // pairs: of each head's values that are turned
+	cosines, sines string // initializers; "": none are
+
+	queryNorm, keyNorm string // initializers of norms' weights; "": there are none
+	epsilon            float32
+	whole              bool // a norm is of all of a token's heads together
 }
 
 // fusedProduct is a node that multiplies, and the initializers of its weights.
@@ -31,6 +35,7 @@ type fusedProduct struct {
 	out, in, bits, block           int
 	codes, scales, offsets, biases string // offsets and biases: "" for none
 	gate                           kernels.Gate
+	cap                            float32 // of the results; 0: none
 }
 
 // fuser rewrites one graph.
@@ -48,8 +53,9 @@ type fuser struct {
 // fuse puts nodes of package kernels in the places of
 //
 //   - MatMulNBits of [tokens, width] with blocks of 16 or of a multiple of 32, with the Gemm that adds what a block's offset brings, and with the
-//     Split, QuickGelu and Mul of a gated product, where nothing else reads what is between them;
-//   - GroupQueryAttention on one tensor of queries, keys and values, with the Reshapes around it.
+//     Split, QuickGelu and Mul of a gated product or the Div, Tanh and Mul of a soft cap, where nothing else reads what is between them;
+//   - GroupQueryAttention on one tensor of queries, keys and values, with the Reshapes around it, and the norms of queries and keys
+//     before it.
 //
 // The graph then takes a list of tokens, of any sequences, and the places of those whose logits are wanted; what gives it
 // hidden states stays. All else stays ONNX Runtime's. An [unfusable] graph is no error of the model.
@@ -207,6 +213,8 @@ func (f *fuser) product(at int, n *modelonnx.Node) {
 	}
 	if i, mul, gate := f.gate(result, p.out); mul != nil {
 		p.gate, result, at = gate, mul.Outputs[0], i
+	} else if i, mul, most := f.cap(result); mul != nil {
+		p.cap, result, at = most, mul.Outputs[0], i
 	}
 	p.node = &modelonnx.Node{
 		Name: result, Domain: kernels.Domain, Op: kernels.BlockMatMul, Inputs: []string{x}, Outputs: []string{result},

@@ -20,10 +20,26 @@ func unknownAttribute(a modelonnx.Attribute) bool {
 	return true
 }
 
-// turnsWhole says whether a table in the data file holds an angle for each pair of a head's values.
-func (f *fuser) turnsWhole(table string) bool {
+// turned is how many pairs of a head's values a table in the data file holds an angle for; 0: it is none.
+func (f *fuser) turned(table string) int {
 	t := f.initializers[table]
-	return t != nil && t.Type == modelonnx.Float && t.External != nil && len(t.Dims) == 2 && t.Dims[1] == int64(f.about.HeadSize/2)
+	if t == nil || t.Type != modelonnx.Float || t.External == nil || len(t.Dims) != 2 || t.Dims[1] < 1 || t.Dims[1] > int64(f.about.HeadSize/2) {
+		return 0
+	}
+	return int(t.Dims[1])
+}
+
+// turns says whether a node turns queries and keys by tables that decoders know, or by none, and notes how many pairs of a
+// head's values it turns.
+func (f *fuser) turns(n *modelonnx.Node, a *fusedAttention) bool {
+	a.pairs = f.turned(a.cosines)
+	switch number(n, "do_rotary", 0) {
+	case 0:
+		return a.cosines == "" && a.sines == ""
+	case 1:
+		return a.pairs > 0 && f.turned(a.sines) == a.pairs
+	}
+	return false
 }
 
 // attention replaces a GroupQueryAttention.
@@ -43,11 +59,11 @@ func (f *fuser) attention(n *modelonnx.Node) error {
 	switch {
 	case layer < 0 || f.fused.layers[layer].node != nil:
 		return &unfusable{"attention " + n.Name + " is not of a layer of its own"}
-	case input(n, keys) != "" || input(n, values) != "" || number(n, "do_rotary", 0) != 1 || number(n, "rotary_interleaved", 0) != 0 ||
+	case input(n, keys) != "" || input(n, values) != "" || number(n, "rotary_interleaved", 0) != 0 ||
 		a.window < -1 || a.window == 0 || a.window > kernels.MaxSide || !(a.softcap >= 0) || number(n, "smooth_softmax", 0) != 0 || !(a.scale > 0):
 		return &unfusable{"attention " + n.Name + " is of another kind"}
-	case !f.turnsWhole(a.cosines) || !f.turnsWhole(a.sines):
-		return &unfusable{"attention " + n.Name + " turns a part of each head"}
+	case !f.turns(n, &a):
+		return &unfusable{"attention " + n.Name + " turns heads by other tables"}
 	case slices.ContainsFunc(n.Attributes, unknownAttribute):
 		return &unfusable{"attention " + n.Name + " has attributes that are not known"}
 	case len(n.Inputs) > sines+1 && strings.Join(n.Inputs[sines+1:], "") != "":
@@ -64,8 +80,12 @@ func (f *fuser) attention(n *modelonnx.Node) error {
 		return &unfusable{"attention " + n.Name + " stands between other nodes"}
 	}
 	f.fused.heads = heads
+	packed := rows.Inputs[0]
+	if raw := f.headNorms(packed, &a); raw != "" {
+		packed = raw
+	}
 	a.node = &modelonnx.Node{
-		Name: n.Name, Domain: kernels.Domain, Op: kernels.SlotAttention, Inputs: rows.Inputs[:1], Outputs: flat.Outputs,
+		Name: n.Name, Domain: kernels.Domain, Op: kernels.SlotAttention, Inputs: []string{packed}, Outputs: flat.Outputs,
 	}
 	f.fused.layers[layer] = a
 	f.replaced[at] = a.node

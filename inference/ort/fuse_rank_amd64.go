@@ -1,6 +1,10 @@
 package ort
 
-import modelonnx "github.com/sluiceml/sluice/inference/model/onnx"
+import (
+	"strings"
+
+	modelonnx "github.com/sluiceml/sluice/inference/model/onnx"
+)
 
 // ranks are the numbers of dimensions of a graph's values, of those that are certain: the kernels take [tokens, width],
 // where ONNX Runtime's operators take any number of dimensions before the width.
@@ -45,7 +49,7 @@ func ranks(g *modelonnx.Graph) map[string]int {
 		}
 		for j, name := range n.Outputs {
 			// What normalization gives beside its results and their sum, nothing here reads.
-			if ok && (j == 0 || n.Op == "Split" || j == 3 && n.Op == "SkipSimplifiedLayerNormalization") {
+			if ok && (j == 0 || n.Op == "Split" || j == 3 && strings.HasPrefix(n.Op, "Skip")) {
 				known[name] = rank
 			}
 		}

@@ -240,6 +240,12 @@ func TestUnusualRunsNodeByNode(t *testing.T) {
 		"a choice of 24 values":           {newSmallGraph(choice), false},
 		"a sum of 24 values":              {newSmallGraph(sum), false},
 		"a norm's weight in another file": {elsewhere, false},
+		"a soft cap":                      {newSmallGraph(func(g *smallGraph) { g.capped("low", "low") }), true},
+		"two numbers in place of a cap":   {newSmallGraph(func(g *smallGraph) { g.capped("low", "high") }), true}, // but for what follows
+		"products side by side":           {newSmallGraph(func(g *smallGraph) { g.joined("a", "b") }), true},
+		"products the other way round":    {newSmallGraph(func(g *smallGraph) { g.joined("b", "a") }), false},
+		"a product beside itself":         {newSmallGraph(func(g *smallGraph) { g.joined("b", "b") }), false},
+		"a product and a norm":            {newSmallGraph(func(g *smallGraph) { g.joined("b", smallState) }), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := c.g.write(t)

@@ -48,9 +48,13 @@ func pack(m *modelonnx.Model, about model.Graph, data []byte) (_ *packed, err er
 		}
 	}
 	for _, a := range p.fusedGraph.layers {
+		if a.queryNorm != "" && (at[a.queryNorm] == nil || at[a.keyNorm] == nil) {
+			return nil, nil //nolint:nilnil // its norms' weights lie elsewhere
+		}
 		p.layers = append(p.layers, kernels.Layer{
-			Cosines: castSlice[float32](at[a.cosines]), Sines: castSlice[float32](at[a.sines]), Pairs: about.HeadSize / 2,
+			Cosines: castSlice[float32](at[a.cosines]), Sines: castSlice[float32](at[a.sines]), Pairs: a.pairs,
 			Scale: a.scale, Cap: a.softcap, Window: max(a.window, 0),
+			QueryNorm: castSlice[float32](at[a.queryNorm]), KeyNorm: castSlice[float32](at[a.keyNorm]), NormEpsilon: a.epsilon, NormWhole: a.whole,
 		})
 	}
 	weights, size := make([]kernels.Weights, len(p.products)), 0
@@ -62,7 +66,7 @@ func pack(m *modelonnx.Model, about model.Graph, data []byte) (_ *packed, err er
 		}
 		weights[i] = kernels.Weights{
 			Out: f.out, In: f.in, Bits: f.bits, Block: f.block, Gate: f.gate, Codes: at[f.codes],
-			Scales: castSlice[float32](at[f.scales]), Offsets: castSlice[float32](at[f.offsets]), Bias: castSlice[float32](at[f.biases]),
+			Scales: castSlice[float32](at[f.scales]), Offsets: castSlice[float32](at[f.offsets]), Bias: castSlice[float32](at[f.biases]), Cap: f.cap,
 		}
 		size += pages(weights[i].MaxBytes())
 		p.maxIn = max(p.maxIn, f.in)

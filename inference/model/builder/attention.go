@@ -71,7 +71,7 @@ func (d *decoder) apart(name string, values []value, outs []int) []string {
 	}
 	sizes := d.once("qkv_sizes", func(name string) { d.constant(name, int64s(outs)...) })
 	names := []string{name + ".queries", name + ".keys", name + ".values"}
-	return d.nodes(name+".parts", "", "Split", []string{d.concat(name+".qkv", values), sizes}, names, onnx.Int("axis", 1))
+	return d.nodes(name+".parts", "", "Split", []string{d.concat(name+".joined", values), sizes}, names, onnx.Int("axis", 1))
 }
 
 // headNorms are norms of each head.

@@ -2,7 +2,8 @@ package kernels
 
 /*
 #include <pthread.h>
-#include "kernels.h"
+#include <stdlib.h>
+#include "operators_amd64.h"
 
 typedef struct {
 	void (*f)(void *, size_t);
@@ -53,6 +54,35 @@ static void attend_alone(const state *s, int layer, const float *qkv, float *y) 
 	const run *last = &s->runs[s->run_count - 1];
 	run_alone(&p, s, qkv, y, NULL, last->first + last->tokens, 0);
 }
+
+static status *zero(const void *info, const char *name, int64_t *value) {
+	(void)info, (void)name;
+	*value = 0;
+	return NULL;
+}
+
+static status *why_of(int code, const char *why) {
+	(void)code;
+	return (status *)why;
+}
+
+static void *no_memory(size_t count, size_t size) {
+	(void)count, (void)size;
+	return NULL;
+}
+
+// Makes a node, with memory or without, and gives the error's text, NULL for none.
+static const char *make_node(int memory) {
+	const void *table[place_attribute_int + 1] = {[place_create_status] = (const void *)why_of, [place_attribute_int] = (const void *)zero};
+	int64_t value;
+	void *made = NULL;
+	sluice_allocate = memory ? calloc : no_memory;
+	const char *why = sluice_create(table, NULL, "matrix", &made, &value);
+	sluice_allocate = calloc;
+	if (!why && !made) why = "there is no node";
+	free(made);
+	return why;
+}
 */
 import "C"
 
@@ -88,3 +118,6 @@ func (s *State) run(p *Program, x []float32, index []int64) []float32 {
 	C.run_alone(p.c, s.c, (*C.float)(&x[0]), (*C.float)(unsafe.SliceData(y)), (*C.int64_t)(unsafe.SliceData(index)), C.int(len(x)/int(p.c.in)), C.int(len(index)))
 	return y
 }
+
+// makeNode makes a node without ONNX Runtime, with memory for it or without. It gives the error's text, "" for none.
+func makeNode(memory bool) string { return C.GoString(C.make_node(flag(memory))) }

@@ -26,6 +26,29 @@ VECTOR static void rotate(const state *s, const layer *of, int position, const f
 	for (int i = 2 * pairs; i < s->head_size; i++) y[i] = x[i] * scale;
 }
 
+// inverse_rms is what an RMS norm multiplies n values by, beside its weight.
+VECTOR static float inverse_rms(const float *x, int n, float epsilon) {
+	__m512 square = _mm512_setzero_ps();
+	for (int i = 0; i < n; i += 16) {
+		const __m512 v = _mm512_loadu_ps(x + i);
+		square = _mm512_fmadd_ps(v, v, square);
+	}
+	const __m512 mean = _mm512_set1_ps(_mm512_reduce_add_ps(square) / (float)n + epsilon);
+	return _mm512_cvtss_f32(_mm512_div_ps(_mm512_set1_ps(1), _mm512_sqrt_ps(mean)));
+}
+
+// head_of_row gives one of a token's heads, by its norm if that has a weight: then in room. A norm of all heads is computed again
+// for each, which is little beside the product that made them.
+VECTOR static const float *head_of_row(const state *s, const layer *of, const float *weight, const float *heads, int count, int h, float *room) {
+	const int size = s->head_size;
+	const float *x = heads + (size_t)h * size;
+	if (!weight) return x;
+	const __m512 scale = _mm512_set1_ps(of->norm_whole ? inverse_rms(heads, count * size, of->norm_epsilon) : inverse_rms(x, size, of->norm_epsilon));
+	if (of->norm_whole) weight += (size_t)h * size;
+	for (int i = 0; i < size; i += 16) _mm512_storeu_ps(room + i, _mm512_mul_ps(_mm512_mul_ps(_mm512_loadu_ps(x + i), scale), _mm512_loadu_ps(weight + i)));
+	return room;
+}
+
 // round_halves rounds 16 values to binary16, without infinities.
 INLINE __m256i round_halves(const float *x) {
 	const __m512 most = _mm512_set1_ps(65504), v = _mm512_loadu_ps(x);
@@ -47,10 +70,10 @@ VECTOR void sluice_store(const attention *a, int first, int end) {
 		const int position = r->past + t - r->first;
 		for (int h = 0; h < s->kv_heads; h++) {
 			const size_t head = ((size_t)r->slot * s->kv_heads + h) * s->max_length * size;
-			const float *key = a->qkv + (size_t)t * width + (s->heads + h) * size, *value = key + s->kv_heads * size;
-			float rotated[most_size];
+			const float *keys = a->qkv + (size_t)t * width + s->heads * size, *value = keys + (s->kv_heads + h) * size;
+			float normed[most_size], rotated[most_size];
 			uint16_t rounded[16];
-			rotate(s, a->of, position, key, rotated, 1);
+			rotate(s, a->of, position, head_of_row(s, a->of, a->of->key_norm, keys, s->kv_heads, h, normed), rotated, 1);
 			uint16_t *k = a->of->keys + head + (size_t)(position / key_group) * key_group * size + position % key_group;
 			uint16_t *v = a->of->values + head + (size_t)position * size;
 			for (int i = 0; i < size; i += 16) {
@@ -211,14 +234,15 @@ VECTOR static void attend_queries(const attention *a, const item *it, int divide
 VECTOR static void attend_item(const attention *a, const item *it, int divided, const uint16_t *next) {
 	const state *s = a->s;
 	const int size = s->head_size, group = s->heads / s->kv_heads, width = (s->heads + 2 * s->kv_heads) * size, all = it->tokens * group;
-	float queries[most_rows][most_size];
+	float queries[most_rows][most_size], normed[most_size];
 	int token[most_rows], head[most_rows], n = 0;
 	rows q = {.cap = a->of->cap};
 	for (int i = 0; i < all; i++) {
 		token[n] = it->first + i / group;
 		head[n] = it->kv_head * group + i % group;
 		const int position = it->run->past + token[n] - it->run->first;
-		rotate(s, a->of, position, a->qkv + (size_t)token[n] * width + head[n] * size, queries[n], a->of->scale);
+		const float *query = head_of_row(s, a->of, a->of->query_norm, a->qkv + (size_t)token[n] * width, s->heads, head[n], normed);
+		rotate(s, a->of, position, query, queries[n], a->of->scale);
 		q.query[n] = queries[n];
 		q.low[n] = low_of(a->of, position);
 		q.end[n] = position + 1;

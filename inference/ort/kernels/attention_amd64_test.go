@@ -15,6 +15,8 @@ type attended struct {
 	pairs, window                int
 	cap                          float32
 	cosines, sines               []float32
+	queryNorm, keyNorm           []float32 // nil: none
+	whole                        bool
 }
 
 // newAttended has random angles.
@@ -28,12 +30,35 @@ func newAttended(rng *rand.Rand, heads, kvHeads, size, length int) attended {
 	return c
 }
 
+// normed is the same with norms of queries and keys.
+func (c attended) normed(rng *rand.Rand, whole bool) attended {
+	draw := func(heads int) []float32 {
+		if !whole {
+			heads = 1
+		}
+		weight := make([]float32, heads*c.size)
+		for i := range weight {
+			weight[i] = 0.5 + rng.Float32()
+		}
+		return weight
+	}
+	c.queryNorm, c.keyNorm, c.whole = draw(c.heads), draw(c.kvHeads), whole
+	return c
+}
+
+// layer is the layer of a state.
+func (c attended) layer() Layer {
+	return Layer{
+		Cosines: c.cosines, Sines: c.sines, Pairs: c.pairs, Scale: 0.125, Cap: c.cap, Window: c.window,
+		QueryNorm: c.queryNorm, KeyNorm: c.keyNorm, NormEpsilon: testEpsilon, NormWhole: c.whole,
+	}
+}
+
 // state is a state of one layer, two slots and three threads.
 func (c attended) state(tb testing.TB) *State {
 	maxLength := (c.length + PositionUnit - 1) / PositionUnit * PositionUnit
 	s := newState(tb, StateConfig{
-		Layers: []Layer{{Cosines: c.cosines, Sines: c.sines, Pairs: c.pairs, Scale: 0.125, Cap: c.cap, Window: c.window}},
-		Heads:  c.heads, KVHeads: c.kvHeads, HeadSize: c.size, MaxLength: maxLength, MaxTokens: 2 * c.length, MaxIn: BlockLength, Threads: 3,
+		Layers: []Layer{c.layer()}, Heads: c.heads, KVHeads: c.kvHeads, HeadSize: c.size, MaxLength: maxLength, MaxTokens: 2 * c.length, MaxIn: BlockLength, Threads: 3,
 	})
 	keys, values := make([]uint16, 2*c.kvHeads*maxLength*c.size), make([]uint16, 2*c.kvHeads*maxLength*c.size)
 	for i := range keys {
@@ -66,8 +91,13 @@ func TestAttend(t *testing.T) {
 	plain := newAttended(rng, 4, 2, 32, 40)
 	plain.pairs = 0
 	cases = append(cases, plain)
+	keys := newAttended(rng, 4, 2, 32, 40).normed(rng, false)
+	keys.queryNorm = nil
+	cases = append(cases, keys, newAttended(rng, 8, 2, 64, 150).normed(rng, false), newAttended(rng, 4, 1, 256, 40).normed(rng, false),
+		newAttended(rng, 6, 3, 16, 50).normed(rng, true), newAttended(rng, 3, 3, 32, 140).normed(rng, true), newAttended(rng, 4, 1, 32, 20).normed(rng, true))
 	for _, c := range cases {
-		name := fmt.Sprintf("%d heads, %d of keys, of %d values, %d turned, %d tokens, window %d, cap %v", c.heads, c.kvHeads, c.size, 2*c.pairs, c.length, c.window, c.cap)
+		name := fmt.Sprintf("%d heads, %d of keys, of %d values, %d turned, %d tokens, window %d, cap %v, norms of %d and %d values",
+			c.heads, c.kvHeads, c.size, 2*c.pairs, c.length, c.window, c.cap, len(c.queryNorm), len(c.keyNorm))
 		t.Run(name, func(t *testing.T) {
 			s, width := c.state(t), (c.heads+2*c.kvHeads)*c.size
 			qkv := make([]float32, c.length*width)
@@ -102,11 +132,25 @@ func TestAttend(t *testing.T) {
 // exactly is causal attention in float64.
 func (c attended) exactly(qkv []float32) []float64 {
 	width := (c.heads + 2*c.kvHeads) * c.size
-	at := func(token, head, pairs int) []float64 {
+	// at is a head of a row: of those from first to before end, by a norm's weight unless it is nil.
+	at := func(token, head, pairs, first, end int, weight []float32) []float64 {
 		x := qkv[token*width+head*c.size:][:c.size]
 		y := make([]float64, c.size)
 		for i := range y {
 			y[i] = float64(x[i])
+		}
+		if weight != nil {
+			of, from := qkv[token*width+first*c.size:token*width+end*c.size], (head-first)*c.size
+			if !c.whole {
+				of, from = x, 0
+			}
+			square := 0.0
+			for _, v := range of {
+				square += float64(v) * float64(v)
+			}
+			for i := range y {
+				y[i] *= float64(weight[from+i]) / math.Sqrt(square/float64(len(of))+testEpsilon)
+			}
 		}
 		for i := range pairs {
 			cos, sin := float64(c.cosines[token*pairs+i]), float64(c.sines[token*pairs+i])
@@ -119,7 +163,7 @@ func (c attended) exactly(qkv []float32) []float64 {
 	keys, values := make([][]float64, c.length*c.kvHeads), make([][]float64, c.length*c.kvHeads)
 	for i := range keys {
 		token, head := i/c.kvHeads, i%c.kvHeads
-		keys[i], values[i] = at(token, c.heads+head, c.pairs), at(token, c.heads+c.kvHeads+head, 0)
+		keys[i], values[i] = at(token, c.heads+head, c.pairs, c.heads, c.heads+c.kvHeads, c.keyNorm), at(token, c.heads+c.kvHeads+head, 0, 0, 0, nil)
 	}
 	for t := range c.length {
 		first := 0
@@ -128,7 +172,7 @@ func (c attended) exactly(qkv []float32) []float64 {
 		}
 		for h := range c.heads {
 			kv := h / (c.heads / c.kvHeads)
-			query, scores, sum := at(t, h, c.pairs), make([]float64, t+1), 0.0
+			query, scores, sum := at(t, h, c.pairs, 0, c.heads, c.queryNorm), make([]float64, t+1), 0.0
 			for j := first; j <= t; j++ {
 				for i, k := range keys[j*c.kvHeads+kv] {
 					scores[j] += 0.125 * query[i] * k

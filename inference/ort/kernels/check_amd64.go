@@ -25,8 +25,9 @@ func rowsOf(wanted bool) rowsKind {
 
 // buffer is what is known of a program's buffer.
 type buffer struct {
-	width int
-	rows  rowsKind
+	width  int
+	rows   rowsKind
+	filled int // columns that have been written
 }
 
 // attention is one of a program: its layer and the widths of its buffers, which a state checks.
@@ -34,7 +35,7 @@ type attention struct{ layer, in, out int }
 
 // buffersOf are a program's buffers, by number, before its first action.
 func buffersOf(in, out int, widths []int) []buffer {
-	all := []buffer{InputBuffer: {width: in, rows: allRows}, OutputBuffer: {width: out}}
+	all := []buffer{InputBuffer: {width: in, rows: allRows, filled: in}, OutputBuffer: {width: out}}
 	for _, width := range widths {
 		all = append(all, buffer{width: width})
 	}
@@ -54,7 +55,7 @@ func (p *Program) read(number, width int, wanted bool) error {
 	switch {
 	case width < 1 || width > MaxSide || p.width(number) != width:
 		return fmt.Errorf("kernels: an action reads rows of %d values of buffer %d, which has %d", width, number, p.width(number))
-	case p.buffers[number].rows != rowsOf(wanted):
+	case p.buffers[number].rows != rowsOf(wanted) || p.buffers[number].filled != width:
 		return fmt.Errorf("kernels: an action reads other rows of buffer %d than were written", number)
 	}
 	return nil
@@ -62,14 +63,24 @@ func (p *Program) read(number, width int, wanted bool) error {
 
 // write checks that an action may write a buffer's rows, and notes that it does.
 func (p *Program) write(number, width int, wanted bool) error {
-	switch {
-	case width < 1 || width > MaxSide || p.width(number) != width:
+	if p.width(number) != width {
 		return fmt.Errorf("kernels: an action writes rows of %d values of buffer %d, which has %d", width, number, p.width(number))
+	}
+	return p.writePart(number, 0, width, wanted)
+}
+
+// writePart is write for some columns of a buffer's rows: the first ones, or those after the last that were written.
+func (p *Program) writePart(number, column, width int, wanted bool) error {
+	switch {
+	case width < 1 || width > MaxSide || column < 0 || column > p.width(number)-width:
+		return fmt.Errorf("kernels: an action writes rows of %d values from column %d on of buffer %d, which has %d", width, column, number, p.width(number))
+	case column > 0 && p.buffers[number].filled != column:
+		return fmt.Errorf("kernels: an action writes from column %d on of buffer %d, of which %d were written", column, number, p.buffers[number].filled)
 	case number == InputBuffer || number == OutputBuffer && !wanted ||
 		p.buffers[number].rows != noRows && p.buffers[number].rows != rowsOf(wanted):
 		return fmt.Errorf("kernels: an action writes other rows than buffer %d has", number)
 	}
-	p.buffers[number].rows = rowsOf(wanted)
+	p.buffers[number].rows, p.buffers[number].filled = rowsOf(wanted), column+width
 	return nil
 }
 
@@ -91,6 +102,20 @@ func (p *Program) vectors(width int, wanted bool, reads, writes []int) error {
 	return nil
 }
 
+// normSizes are the lengths that the weights of a layer's norms of queries and keys must have.
+func (l *Layer) normSizes(c *StateConfig) (queries, keys int) {
+	if l.QueryNorm != nil {
+		queries = c.HeadSize
+	}
+	if l.KeyNorm != nil {
+		keys = c.HeadSize
+	}
+	if l.NormWhole {
+		queries, keys = queries*c.Heads, keys*c.KVHeads
+	}
+	return queries, keys
+}
+
 // check says whether operators can work with a state of this configuration.
 func (c *StateConfig) check() error {
 	if c.MaxLength < 1 || c.MaxLength > MaxSide || c.MaxTokens < 1 || c.MaxTokens > MaxSide || c.MaxIn < 1 || c.MaxIn > MaxSide || c.Threads < 1 {
@@ -108,6 +133,10 @@ func (c *StateConfig) check() error {
 		// MaxLength has been rounded up to whole units: the last of them may have positions that no token has.
 		if positions := c.MaxLength - PositionUnit + 1; l.Pairs < 0 || 2*l.Pairs > c.HeadSize || min(len(l.Cosines), len(l.Sines)) < positions*l.Pairs {
 			return fmt.Errorf("kernels: layer %d turns %d pairs of %d values by %d cosines", i, l.Pairs, c.HeadSize, len(l.Cosines))
+		}
+		if queries, keys := l.normSizes(c); len(l.QueryNorm) != queries || len(l.KeyNorm) != keys {
+			return fmt.Errorf("kernels: layer %d has norms of %d and %d values, for %d heads, %d of keys, of %d values",
+				i, len(l.QueryNorm), len(l.KeyNorm), c.Heads, c.KVHeads, c.HeadSize)
 		}
 	}
 	if c.Program == nil {

@@ -2,6 +2,7 @@ package kernels
 
 import (
 	"errors"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -13,7 +14,7 @@ func TestProgramRefuses(t *testing.T) {
 	const in, out, wide, own, other = 32, 20, 64, OwnBuffer, OwnBuffer + 1
 	rng := rand.New(rand.NewPCG(13, 14))
 	matrix := func(out, in int) *Matrix { return pack(t, randomWeights(rng, out, in, 4, true, false, NoGate, false)) }
-	head, widen := matrix(out, in), matrix(wide, in)
+	head, widen, narrow := matrix(out, in), matrix(wide, in), matrix(out/2, in)
 	weight := make([]float32, in)
 	norm := Norm{X: InputBuffer, Branch: NoBuffer, Sum: NoBuffer, Y: own, Weight: weight}
 	chosen := Select{X: own, Y: other, Width: in}
@@ -34,29 +35,35 @@ func TestProgramRefuses(t *testing.T) {
 	}
 	unchanged := func(*Norm) {}
 	for name, actions := range map[string][]Action{
-		"nothing":                           {},
-		"no result":                         {norm, chosen},
-		"a norm without a weight":           with(func(n *Norm) { n.Weight = nil }),
-		"a norm of other rows":              with(func(n *Norm) { n.Weight = make([]float32, wide) }),
-		"a norm of no whole vectors":        with(func(n *Norm) { n.Weight = make([]float32, in-1) }),
-		"a norm of nothing":                 with(func(n *Norm) { n.X = NoBuffer }),
-		"a norm of what is not there yet":   with(func(n *Norm) { n.Branch = other }),
-		"a norm that goes nowhere":          with(func(n *Norm) { n.Y = NoBuffer }),
-		"a norm that goes behind the last":  with(func(n *Norm) { n.Y = odd + 1 }),
-		"a norm that goes to the input":     with(func(n *Norm) { n.Y = InputBuffer }),
-		"a norm that goes to its sum":       with(func(n *Norm) { n.Sum = n.Y }),
-		"a norm of all rows to the output":  with(func(n *Norm) { n.Y = OutputBuffer }),
-		"a norm of wanted rows of an input": with(func(n *Norm) { n.Wanted = true }),
-		"wide rows to a narrow buffer":      with(unchanged, Multiply{X: own, Y: own, Matrix: widen}),
-		"wide rows of a narrow buffer":      with(unchanged, Add{X: own, Branch: InputBuffer, Y: third, Width: wide}),
-		"a sum of no whole vectors":         with(unchanged, Multiply{X: own, Y: odd, Matrix: head}, Add{X: odd, Branch: odd, Y: odd, Width: out}),
-		"a choice of no whole vectors":      {norm, Multiply{X: own, Y: odd, Matrix: head}, Select{X: odd, Y: OutputBuffer, Width: out}},
-		"a choice of chosen rows":           {norm, chosen, Select{X: other, Y: own, Width: in}, last},
-		"a choice within a buffer":          {norm, Select{X: own, Y: own, Width: in}, last},
-		"all rows where wanted ones are":    {norm, chosen, Add{X: own, Branch: own, Y: other, Width: in}, last},
-		"attention of no buffer":            with(unchanged, Attend{X: odd + 1, Y: own}),
-		"attention of wanted rows":          {norm, chosen, Attend{X: other, Y: own}, last},
-		"a product of narrow rows":          {norm, chosen, Multiply{Wanted: true, X: other, Y: OutputBuffer, Matrix: widen}},
+		"nothing":                            {},
+		"no result":                          {norm, chosen},
+		"a norm without a weight":            with(func(n *Norm) { n.Weight = nil }),
+		"a norm of other rows":               with(func(n *Norm) { n.Weight = make([]float32, wide) }),
+		"a norm of no whole vectors":         with(func(n *Norm) { n.Weight = make([]float32, in-1) }),
+		"a norm of nothing":                  with(func(n *Norm) { n.X = NoBuffer }),
+		"a norm of what is not there yet":    with(func(n *Norm) { n.Branch = other }),
+		"a norm that goes nowhere":           with(func(n *Norm) { n.Y = NoBuffer }),
+		"a norm that goes behind the last":   with(func(n *Norm) { n.Y = odd + 1 }),
+		"a norm that goes to the input":      with(func(n *Norm) { n.Y = InputBuffer }),
+		"a norm that goes to its sum":        with(func(n *Norm) { n.Sum = n.Y }),
+		"a norm of all rows to the output":   with(func(n *Norm) { n.Y = OutputBuffer }),
+		"a norm of wanted rows of an input":  with(func(n *Norm) { n.Wanted = true }),
+		"wide rows to a narrow buffer":       with(unchanged, Multiply{X: own, Y: own, Matrix: widen}),
+		"wide rows of a narrow buffer":       with(unchanged, Add{X: own, Branch: InputBuffer, Y: third, Width: wide}),
+		"a sum of no whole vectors":          with(unchanged, Multiply{X: own, Y: odd, Matrix: head}, Add{X: odd, Branch: odd, Y: odd, Width: out}),
+		"a choice of no whole vectors":       {norm, Multiply{X: own, Y: odd, Matrix: head}, Select{X: odd, Y: OutputBuffer, Width: out}},
+		"a choice of chosen rows":            {norm, chosen, Select{X: other, Y: own, Width: in}, last},
+		"a choice within a buffer":           {norm, Select{X: own, Y: own, Width: in}, last},
+		"all rows where wanted ones are":     {norm, chosen, Add{X: own, Branch: own, Y: other, Width: in}, last},
+		"columns before others":              with(unchanged, Multiply{X: own, Y: third, Column: wide - out, Matrix: head}),
+		"columns behind the last":            with(unchanged, Multiply{X: own, Y: third, Matrix: head}, Multiply{X: own, Y: third, Column: out, Matrix: widen}),
+		"columns before the first":           with(unchanged, Multiply{X: own, Y: third, Column: -1, Matrix: head}),
+		"columns far behind the last":        with(unchanged, Multiply{X: own, Y: third, Column: math.MaxInt - 1, Matrix: head}),
+		"some columns of a row that is read": with(unchanged, Multiply{X: own, Y: third, Matrix: head}, Add{X: third, Branch: third, Y: third, Width: wide}),
+		"some columns of the result":         {norm, chosen, Multiply{Wanted: true, X: other, Y: OutputBuffer, Matrix: narrow}},
+		"attention of no buffer":             with(unchanged, Attend{X: odd + 1, Y: own}),
+		"attention of wanted rows":           {norm, chosen, Attend{X: other, Y: own}, last},
+		"a product of narrow rows":           {norm, chosen, Multiply{Wanted: true, X: other, Y: OutputBuffer, Matrix: widen}},
 	} {
 		if p, err := NewProgram(in, out, widths, actions); err == nil {
 			t.Errorf("%s: made", name)
@@ -85,6 +92,9 @@ func TestStateRefuses(t *testing.T) {
 		"too many pairs":            func(c *StateConfig) { c.Layers[1].Pairs = 9 },
 		"fewer layers":              func(c *StateConfig) { c.Layers = c.Layers[:1] },
 		"other heads":               func(c *StateConfig) { c.Heads = 2 },
+		"a norm of another length":  func(c *StateConfig) { c.Layers[0].QueryNorm = c.Layers[0].QueryNorm[1:] },
+		"an empty norm":             func(c *StateConfig) { c.Layers[0].KeyNorm = []float32{} },
+		"a norm of all heads":       func(c *StateConfig) { c.Layers[0].NormWhole = true },
 		"narrow products":           func(c *StateConfig) { c.MaxIn = testHidden },
 	} {
 		c := d.config(1)
@@ -142,5 +152,15 @@ func TestNoMemory(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestNodeWithoutMemory: a node that there is no memory for is an error of the session's, not the end of the process.
+func TestNodeWithoutMemory(t *testing.T) {
+	if why := makeNode(true); why != "" {
+		t.Error(why)
+	}
+	if makeNode(false) == "" {
+		t.Error("made of no memory")
 	}
 }

@@ -27,6 +27,7 @@ typedef struct {
 	int half;    // scales and minima are binary16, else binary32
 	int minima;
 	int gated;         // a gate_kind: tiles alternate between gates and what they gate; the product gives act(gate)·other
+	float cap;         // what bounds the product's values softly, unless it is gated; 0: nothing
 	size_t block_size; // bytes
 	const float *bias; // of each row of weights in the tiles' order, padded to whole tiles; NULL: none
 	uint8_t *tiles;
@@ -56,6 +57,11 @@ typedef struct {
 	float scale;                  // of the products of queries and keys
 	float cap;                    // what bounds them softly; 0: nothing
 	int window;                   // how many positions a token sees, its own among them; 0: all
+	// Of RMS norms of queries and keys, before they are turned: weights, NULL for no norm, and whether a norm is of all of a
+	// token's heads together, [heads, head_size], or of each by itself, [head_size].
+	const float *query_norm, *key_norm;
+	float norm_epsilon;
+	int norm_whole;
 } layer;
 
 // Counts the parts of a phase that a thread has taken.
@@ -99,7 +105,7 @@ typedef enum {
 	do_add,      // y = x + branch
 	do_select,   // y = the wanted rows of x
 	do_round,    // rounds x to 8 bits
-	do_multiply, // y = what was rounded times the matrix
+	do_multiply, // y, from a column on, = what was rounded times the matrix
 	do_store,    // stores the keys and values of x
 	do_attend,   // y = attention
 	do_merge,    // ends attention that is divided by keys
@@ -114,6 +120,7 @@ typedef struct {
 	const float *weight;   // of a norm
 	float epsilon;
 	const matrix *matrix;
+	int column, pitch; // of a product: where its values go in a row of y, and how long such a row is
 	int layer;
 } action;
 
@@ -145,8 +152,8 @@ void sluice_run(const program *p, const state *s, const float *x, float *y, cons
 // Rounds rows from first to end-1 of x, [rows, in], to 8 bits, block by block, for a product.
 void sluice_round(const matrix *m, const state *s, const float *x, int first, int end);
 
-// Multiplies rounded rows with tiles: those from the first to before the end. y is [rows, out].
-void sluice_multiply(const matrix *m, const state *s, float *y, int first_row, int end_row, size_t first_tile, size_t end_tile);
+// Multiplies rounded rows with tiles: those from the first to before the end. The rows of y are pitch values apart.
+void sluice_multiply(const matrix *m, const state *s, float *y, int pitch, int first_row, int end_row, size_t first_tile, size_t end_tile);
 
 // The number of a matrix's tiles; of a gated one, of pairs.
 size_t sluice_tile_count(const matrix *m);

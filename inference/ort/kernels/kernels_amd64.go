@@ -29,6 +29,7 @@ type Weights struct {
 	Offsets []float32
 	Bias    []float32 // [Out]; nil: none
 	Gate    Gate
+	Cap     float32 // bounds what the product gives softly, to Cap·tanh(x/Cap), unless it is gated; 0: nothing does
 }
 
 // MaxBytes is the most memory that a matrix of the weights takes: less where scales and minima are binary16 numbers.
@@ -59,7 +60,7 @@ func Pack(w Weights, memory []byte) (*Matrix, error) {
 	case w.Out < 1 || w.Out > MaxSide || w.In < 1 || w.In > MaxSide || w.In%length != 0 || w.Bits != 4 && w.Bits != 8:
 		return nil, fmt.Errorf("kernels: a matrix of %d by %d weights of %d bits", w.Out, w.In, w.Bits)
 	case len(w.Codes) != n*w.Block*w.Bits/8 || len(w.Scales) != n || w.Offsets != nil && len(w.Offsets) != n ||
-		w.Bias != nil && len(w.Bias) != w.Out || w.Gate != NoGate && w.Out%2 != 0:
+		w.Bias != nil && len(w.Bias) != w.Out || w.Gate != NoGate && (w.Out%2 != 0 || w.Cap != 0):
 		return nil, errors.New("kernels: parts of a matrix do not have its shape")
 	}
 	minima := minimaOf(w)
@@ -68,6 +69,7 @@ func Pack(w Weights, memory []byte) (*Matrix, error) {
 		return nil, errMemory
 	}
 	m.c.in, m.c.out, m.c.length, m.c.blocks, m.c.bits = C.int(w.In), C.int(w.Out), C.int(length), C.int(blocks), C.int(w.Bits)
+	m.c.cap = C.float(w.Cap)
 	m.c.half, m.c.minima, m.c.gated = flag(allHalf(w.Scales) && allHalf(minima)), flag(minima != nil), C.int(w.Gate)
 	if w.Gate != NoGate {
 		m.c.out /= 2
@@ -185,13 +187,20 @@ type StateConfig struct {
 	Program                  *Program // nil: the graph has none
 }
 
-// Layer is how a layer attends. Cosines and Sines, [MaxLength, Pairs], lie outside Go's heap and outlive the state.
+// Layer is how a layer attends. Cosines and Sines, [MaxLength, Pairs], and the weights of norms lie outside Go's heap and outlive
+// the state.
 type Layer struct {
 	Cosines, Sines []float32
 	Pairs          int     // of a head's values that positions turn; 0: none, and there are no tables
 	Scale          float32 // of the products of queries and keys
 	Cap            float32 // bounds them softly, to Cap·tanh(x/Cap); 0: nothing does
 	Window         int     // how many positions a token sees, its own among them; 0: all
+
+	// Weights of RMS norms of queries and keys, before positions turn them; nil: they have none. A norm is of each head by
+	// itself, [HeadSize], or, NormWhole, of all of a token's together, [Heads, HeadSize] and [KVHeads, HeadSize].
+	QueryNorm, KeyNorm []float32
+	NormEpsilon        float32
+	NormWhole          bool
 }
 
 // State is the memory that a session's operators share. It is not safe for concurrent use.
@@ -249,6 +258,8 @@ func NewState(c StateConfig) (_ *State, err error) {
 		if of.Pairs > 0 {
 			to.cosines, to.sines = (*C.float)(&of.Cosines[0]), (*C.float)(&of.Sines[0])
 		}
+		to.query_norm, to.key_norm = (*C.float)(unsafe.SliceData(of.QueryNorm)), (*C.float)(unsafe.SliceData(of.KeyNorm))
+		to.norm_epsilon, to.norm_whole = C.float(of.NormEpsilon), flag(of.NormWhole)
 	}
 	return s, nil
 }

@@ -84,6 +84,11 @@ func reference(w Weights, x []float32, rows int) []float64 {
 			all[r*w.Out+o] = sum
 		}
 	}
+	for i := range all {
+		if w.Cap > 0 {
+			all[i] = float64(w.Cap) * math.Tanh(all[i]/float64(w.Cap))
+		}
+	}
 	if w.Gate == NoGate {
 		return all
 	}
@@ -149,6 +154,10 @@ func TestMultiply(t *testing.T) {
 		out, in, rows := 2*(1+rng.IntN(50)), min(block, 32)*(1+rng.IntN(12)), 1+rng.IntN(20)
 		name := fmt.Sprintf("%d: %d by %d of %d bits in blocks of %d, offsets %t, exact %t, bias %t, gate %d, %d rows", i, out, in, bits, block, offsets, exact, bias, gate, rows)
 		w := randomBlocks(rng, out, in, block, bits, offsets, bias, gate, exact)
+		if gate == NoGate && i&32 != 0 {
+			w.Cap = 2 // which most values come to
+			name += ", capped"
+		}
 		m := pack(t, w)
 		// The minimum of 8-bit codes is 128 scales from the offset, and often no binary16 number any more.
 		if got := m.c.half != 0; got != exact && (bits == 4 || !offsets) {
@@ -191,11 +200,12 @@ func TestPackRefuses(t *testing.T) {
 		"long blocks": func(w *Weights) { // whose codes have 2^64 bits
 			*w = Weights{Out: 1, In: BlockLength, Bits: 4, Block: 1 << 62, Scales: w.Scales[:1]}
 		},
-		"codes":   func(w *Weights) { w.Codes = w.Codes[1:] },
-		"scales":  func(w *Weights) { w.Scales = w.Scales[1:] },
-		"offsets": func(w *Weights) { w.Offsets = w.Offsets[1:] },
-		"bias":    func(w *Weights) { w.Bias = append(w.Bias, 0) },
-		"gated":   func(w *Weights) { *w = randomWeights(rng, 3, 32, 4, false, false, SiLU, false) },
+		"codes":            func(w *Weights) { w.Codes = w.Codes[1:] },
+		"scales":           func(w *Weights) { w.Scales = w.Scales[1:] },
+		"offsets":          func(w *Weights) { w.Offsets = w.Offsets[1:] },
+		"bias":             func(w *Weights) { w.Bias = append(w.Bias, 0) },
+		"a gate and a cap": func(w *Weights) { w.Gate, w.Cap = SiLU, 1 },
+		"gated":            func(w *Weights) { *w = randomWeights(rng, 3, 32, 4, false, false, SiLU, false) },
 	} {
 		w := randomWeights(rng, 4, 64, 4, true, true, NoGate, false)
 		change(&w)

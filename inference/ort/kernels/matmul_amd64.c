@@ -142,8 +142,9 @@ void sluice_round(const matrix *m, const state *s, const float *x, int first, in
 }
 
 // store writes one row of a tile's results.
-INLINE void store(float *y, __mmask16 mask, __m512 v, const float *bias) {
+INLINE void store(float *y, __mmask16 mask, __m512 v, const float *bias, float cap) {
 	if (bias) v = _mm512_add_ps(v, _mm512_loadu_ps(bias));
+	if (cap > 0) v = bounded(v, cap);
 	_mm512_mask_storeu_ps(y, mask, v);
 }
 
@@ -163,7 +164,7 @@ INLINE __m512 gate(__m512 g, __m512 v, const float *bias, const int kind) {
 	return _mm512_mul_ps(_mm512_div_ps(g, _mm512_add_ps(one, e)), v);
 }
 
-VECTOR void sluice_multiply(const matrix *m, const state *s, float *y, int first_row, int end_row, size_t first_tile, size_t end_tile) {
+VECTOR void sluice_multiply(const matrix *m, const state *s, float *y, int pitch, int first_row, int end_row, size_t first_tile, size_t end_tile) {
 	const tile_function *functions = tiles[m->length == short_block][m->bits == 8][m->half][m->minima];
 	const size_t tile_size = m->blocks * m->block_size;
 	for (size_t t = first_tile; t < end_tile; t++) {
@@ -182,12 +183,12 @@ VECTOR void sluice_multiply(const matrix *m, const state *s, float *y, int first
 				block += tile_size;
 			}
 			functions[n](block, m->blocks, s->max_blocks, m->block_size, codes, scales, sums, v);
-			float *at = y + (size_t)r * m->out + t * tile_columns;
-			for (int i = 0; i < n; i++, at += m->out) {
+			float *at = y + (size_t)r * pitch + t * tile_columns;
+			for (int i = 0; i < n; i++, at += pitch) {
 				if (m->gated) {
-					store(at, mask, gate(g[i], v[i], m->bias ? m->bias + 2 * t * tile_columns : NULL, m->gated), NULL);
+					store(at, mask, gate(g[i], v[i], m->bias ? m->bias + 2 * t * tile_columns : NULL, m->gated), NULL, 0);
 				} else {
-					store(at, mask, v[i], m->bias ? m->bias + t * tile_columns : NULL);
+					store(at, mask, v[i], m->bias ? m->bias + t * tile_columns : NULL, m->cap);
 				}
 			}
 			r += n;

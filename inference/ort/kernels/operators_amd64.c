@@ -3,28 +3,9 @@
 // never written to a file.
 #include <stdlib.h>
 
-#include "kernels.h"
+#include "operators_amd64.h"
 
-enum {
-	place_create_status = 0,
-	place_create_domain = 26,
-	place_domain_add = 27,
-	place_add_domain = 28,
-	place_mutable_data = 51,
-	place_dimensions_count = 61,
-	place_dimensions = 62,
-	place_shape = 65,
-	place_attribute_int = 86,
-	place_input = 90,
-	place_output = 91,
-	place_release_shape = 99,
-	place_parallel_for = 274,
-};
-
-enum { custom_op_version = 24, float_type = 1, int64_type = 7, required = 0, default_memory = 0, invalid_argument = 2 };
-
-typedef const void *const *table_pointer;
-typedef void status;
+enum { custom_op_version = 24, float_type = 1, int64_type = 7, required = 0, default_memory = 0, failed = 1, invalid_argument = 2 };
 
 // OrtCustomOp, as of C API 24.
 typedef struct custom_op {
@@ -164,14 +145,16 @@ static status *compute(void *kernel, void *context) {
 	return NULL;
 }
 
-static status *create(table_pointer table, const void *info, const char *second, node **made, int64_t *value) {
+void *(*sluice_allocate)(size_t, size_t) = calloc;
+
+status *sluice_create(table_pointer table, const void *info, const char *second, void **made, int64_t *value) {
 	typedef status *(*get)(const void *, const char *, int64_t *);
 	int64_t address;
 	status *s = ((get)table[place_attribute_int])(info, "state", &address);
 	if (s) return s;
 	if ((s = ((get)table[place_attribute_int])(info, second, value))) return s;
-	node *n = calloc(1, sizeof *n);
-	if (!n) abort(); // as Go does
+	node *n = sluice_allocate(1, sizeof *n);
+	if (!n) return ((status * (*)(int, const char *)) table[place_create_status])(failed, "no memory for an operator");
 	n->table = table;
 	n->state = (const state *)(intptr_t)address;
 	n->program = &n->own;
@@ -183,9 +166,10 @@ static status *create(table_pointer table, const void *info, const char *second,
 static status *create_product(const custom_op *op, table_pointer table, const void *info, void **kernel) {
 	(void)op;
 	int64_t address;
-	node *n;
-	status *s = create(table, info, "matrix", &n, &address);
+	void *made;
+	status *s = sluice_create(table, info, "matrix", &made, &address);
 	if (s) return s;
+	node *n = made;
 	const matrix *m = (const matrix *)(intptr_t)address;
 	n->own.actions_count = sluice_product_actions(m, n->actions);
 	n->width = m->in;
@@ -197,9 +181,10 @@ static status *create_product(const custom_op *op, table_pointer table, const vo
 static status *create_attention(const custom_op *op, table_pointer table, const void *info, void **kernel) {
 	(void)op;
 	int64_t layer;
-	node *n;
-	status *s = create(table, info, "layer", &n, &layer);
+	void *made;
+	status *s = sluice_create(table, info, "layer", &made, &layer);
 	if (s) return s;
+	node *n = made;
 	n->own.actions_count = sluice_attention_actions((int)layer, n->actions);
 	n->attends = 1;
 	n->width = ((int64_t)n->state->heads + 2 * (int64_t)n->state->kv_heads) * n->state->head_size;
@@ -211,9 +196,10 @@ static status *create_attention(const custom_op *op, table_pointer table, const 
 static status *create_program(const custom_op *op, table_pointer table, const void *info, void **kernel) {
 	(void)op;
 	int64_t address;
-	node *n;
-	status *s = create(table, info, "program", &n, &address);
+	void *made;
+	status *s = sluice_create(table, info, "program", &made, &address);
 	if (s) return s;
+	node *n = made;
 	n->program = (const program *)(intptr_t)address;
 	n->attends = n->selects = 1;
 	n->width = n->program->in;

@@ -71,7 +71,7 @@ VECTOR static void act(const call *c, const action *a, int first, int end) {
 		}
 		break;
 	case do_round: sluice_round(a->matrix, c->s, from_buffer(c, a->x), first, end); break;
-	case do_multiply: sluice_multiply(a->matrix, c->s, to_buffer(c, a->y), first, end, 0, sluice_tile_count(a->matrix)); break;
+	case do_multiply: sluice_multiply(a->matrix, c->s, to_buffer(c, a->y) + a->column, a->pitch, first, end, 0, sluice_tile_count(a->matrix)); break;
 	case do_store: {
 		const attention of = attention_of(c, a);
 		sluice_store(&of, first, end);
@@ -96,7 +96,7 @@ static void run_part(const void *context, const phase *p, int part) {
 		for (int i = p->from; i < p->to; i++, a++) act(c, a, first, end);
 	} else if (p->by == by_tiles) {
 		const int64_t tiles = sluice_tile_count(a->matrix);
-		sluice_multiply(a->matrix, c->s, to_buffer(c, a->y), 0, p->rows, tiles * part / p->parts, tiles * (part + 1) / p->parts);
+		sluice_multiply(a->matrix, c->s, to_buffer(c, a->y) + a->column, a->pitch, 0, p->rows, tiles * part / p->parts, tiles * (part + 1) / p->parts);
 	} else {
 		const attention of = attention_of(c, a);
 		sluice_attend(&of, c->divided, p->items * part / p->parts, p->items * (part + 1) / p->parts);
@@ -145,7 +145,7 @@ void sluice_run(const program *p, const state *s, const float *x, float *y, cons
 
 int sluice_product_actions(const matrix *m, action *a) {
 	a[0] = (action){.kind = do_round, .x = buffer_input, .branch = -1, .sum = -1, .y = -1, .width = m->in, .matrix = m};
-	a[1] = (action){.kind = do_multiply, .x = -1, .branch = -1, .sum = -1, .y = buffer_output, .width = m->in, .matrix = m};
+	a[1] = (action){.kind = do_multiply, .x = -1, .branch = -1, .sum = -1, .y = buffer_output, .width = m->in, .matrix = m, .pitch = m->out};
 	return 2;
 }
 

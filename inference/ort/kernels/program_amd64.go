@@ -48,11 +48,12 @@ type Add struct {
 // Select makes Y the wanted rows of X, which has those of all tokens.
 type Select struct{ X, Y, Width int }
 
-// Multiply makes Y the product of X with a matrix, which outlives the program.
+// Multiply makes Y, or some columns of it from Column on, the product of X with a matrix, which outlives the program. Products
+// that lie side by side are written from left to right, and nothing reads Y before the last of them.
 type Multiply struct {
-	Wanted bool
-	X, Y   int
-	Matrix *Matrix
+	Wanted       bool
+	X, Y, Column int
+	Matrix       *Matrix
 }
 
 // Attend makes Y a layer's attention, of queries, keys and values in X.
@@ -78,7 +79,7 @@ func NewProgram(in, out int, widths []int, actions []Action) (*Program, error) {
 			return nil, err
 		}
 	}
-	if p.buffers[OutputBuffer].rows == noRows {
+	if p.buffers[OutputBuffer].filled != out {
 		return nil, errors.New("kernels: a program without a result")
 	}
 	p.c = (*C.program)(allocate(1, C.sizeof_program))
@@ -146,7 +147,7 @@ func (s Select) add(p *Program) error {
 
 func (m Multiply) add(p *Program) error {
 	in := int(m.Matrix.c.in)
-	if err := cmp.Or(p.read(m.X, in, m.Wanted), p.write(m.Y, m.Matrix.Out(), m.Wanted)); err != nil {
+	if err := cmp.Or(p.read(m.X, in, m.Wanted), p.writePart(m.Y, m.Column, m.Matrix.Out(), m.Wanted)); err != nil {
 		return err
 	}
 	p.maxIn = max(p.maxIn, in)
@@ -158,7 +159,7 @@ func (m Multiply) add(p *Program) error {
 		if a.kind == C.do_round {
 			a.x = C.int(m.X)
 		} else {
-			a.y = C.int(m.Y)
+			a.y, a.column, a.pitch = C.int(m.Y), C.int(m.Column), C.int(p.width(m.Y))
 		}
 	}
 	p.actions = append(p.actions, actions...)

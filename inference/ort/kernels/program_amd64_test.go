@@ -13,19 +13,23 @@ type testDecoder struct {
 	attended
 	norms    [][]float32
 	matrices []*Matrix
+	parts    [2]*Matrix // what the second layer's first matrix is made of
 	program  *Program
 }
 
-const testHidden, testInner, testVocabulary, testEpsilon = 64, 96, 50, 1e-5
+const testHidden, testInner, testVocabulary, testEpsilon, testCut = 64, 96, 50, 1e-5, 40
 
 // newTestDecoder makes a decoder of random weights. Layers have four matrices and two norms.
 func newTestDecoder(t *testing.T, rng *rand.Rand) *testDecoder {
 	t.Helper()
-	d := &testDecoder{attended: newAttended(rng, 4, 2, 16, 300)}
+	d := &testDecoder{attended: newAttended(rng, 4, 2, 16, 300).normed(rng, false)}
 	matrix := func(out, in int, gate Gate) {
 		w := randomWeights(rng, out, in, 4, true, false, gate, true)
 		for i := range w.Scales {
 			w.Scales[i], w.Offsets[i] = w.Scales[i]/32, w.Offsets[i]/8
+		}
+		if len(d.matrices) == 4 { // the second layer's first
+			d.parts = [2]*Matrix{pack(t, w.rows(0, testCut)), pack(t, w.rows(testCut, out))}
 		}
 		d.matrices = append(d.matrices, pack(t, w))
 	}
@@ -63,7 +67,8 @@ func newTestDecoder(t *testing.T, rng *rand.Rand) *testDecoder {
 		Multiply{X: inner, Y: branch, Matrix: d.matrices[3]},
 		Add{X: sum, Branch: branch, Y: sum, Width: testHidden},
 		of(2, sum, NoBuffer, NoBuffer, normed, false),
-		Multiply{X: normed, Y: qkv, Matrix: d.matrices[4]},
+		Multiply{X: normed, Y: qkv, Matrix: d.parts[0]}, // those of the next matrix, cut within a tile
+		Multiply{X: normed, Y: qkv, Column: testCut, Matrix: d.parts[1]},
 		Attend{X: qkv, Y: result, Layer: 1},
 		Select{X: result, Y: wantedResult, Width: 4 * 16},
 		Select{X: sum, Y: wantedSum, Width: testHidden},
@@ -83,7 +88,7 @@ func newTestDecoder(t *testing.T, rng *rand.Rand) *testDecoder {
 
 // config is a state's for the decoder.
 func (d *testDecoder) config(threads int) StateConfig {
-	layer := Layer{Cosines: d.cosines, Sines: d.sines, Pairs: 8, Scale: 0.25}
+	layer := d.layer()
 	return StateConfig{
 		Layers: []Layer{layer, layer}, Heads: 4, KVHeads: 2, HeadSize: 16, MaxLength: (d.length + PositionUnit - 1) / PositionUnit * PositionUnit,
 		MaxTokens: d.length + 1, MaxIn: testInner, Threads: threads, Program: d.program,
@@ -128,6 +133,15 @@ func (d *testDecoder) expected(t *testing.T, x []float32) []float32 {
 		x = add(x, s.multiply(of[3], inner, tokens))
 	}
 	return s.multiply(d.matrices[8], normExactly(x, d.norms[4]), tokens)
+}
+
+// rows are some of a matrix's, which has no gate and no bias.
+func (w Weights) rows(first, end int) Weights {
+	blocks := w.In / w.Block
+	bytes := w.In * w.Bits / 8
+	w.Codes, w.Out = w.Codes[first*bytes:end*bytes], end-first
+	w.Scales, w.Offsets = w.Scales[first*blocks:end*blocks], w.Offsets[first*blocks:end*blocks]
+	return w
 }
 
 func normExactly(x, weight []float32) []float32 {

@@ -28,14 +28,6 @@ INLINE void multiply_keys(const uint16_t *keys, const uint16_t *values, const ui
 	}
 }
 
-// bounded is cap·tanh(score/cap).
-INLINE __m512 bounded(__m512 score, float cap) {
-	const __m512 most = _mm512_set1_ps(40), one = _mm512_set1_ps(1), two = _mm512_set1_ps(2);
-	__m512 x = _mm512_mul_ps(score, _mm512_set1_ps(2 / cap));
-	x = exponential(_mm512_max_ps(_mm512_min_ps(x, most), _mm512_sub_ps(_mm512_setzero_ps(), most)));
-	return _mm512_mul_ps(_mm512_set1_ps(cap), _mm512_sub_ps(one, _mm512_div_ps(two, _mm512_add_ps(x, one))));
-}
-
 // seen says which of 16 keys, the first of which is at a position, are from low to before end.
 INLINE __mmask16 seen(int position, int low, int end) {
 	const int from = low - position, n = end - position;

@@ -33,6 +33,14 @@ INLINE __m512 exponential(__m512 x) {
 	return _mm512_scalef_ps(p, n);
 }
 
+// bounded is cap·tanh(x/cap), for cap > 0.
+INLINE __m512 bounded(__m512 v, float cap) {
+	const __m512 most = _mm512_set1_ps(40), one = _mm512_set1_ps(1), two = _mm512_set1_ps(2);
+	__m512 x = _mm512_mul_ps(v, _mm512_set1_ps(2 / cap));
+	x = exponential(_mm512_max_ps(_mm512_min_ps(x, most), _mm512_sub_ps(_mm512_setzero_ps(), most)));
+	return _mm512_mul_ps(_mm512_set1_ps(cap), _mm512_sub_ps(one, _mm512_div_ps(two, _mm512_add_ps(x, one))));
+}
+
 // 16 halves as floats.
 INLINE __m512 halves(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
 

@@ -1,0 +1,272 @@
+package ort
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"hash/fnv"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sluiceml/sluice/inference/model"
+	"github.com/sluiceml/sluice/inference/model/builder"
+	"github.com/sluiceml/sluice/inference/ort/kernels"
+	"github.com/sluiceml/sluice/inference/runner"
+)
+
+// How much of a model the kernels take.
+const (
+	oneNode    = "one node"     // all between embeddings and logits
+	nodeByNode = "node by node" // products and attention
+	noKernels  = "no kernels"   // it runs on ONNX Runtime's operators
+	noBlocks   = "no blocks"    // its widths do not divide into blocks
+)
+
+// onKernels says how much the kernels take of each case that the builder's tests have, which transformers judge there.
+var onKernels = map[string]string{ //nolint:gochecknoglobals // a table
+	"gemma2/window of 16":                                   noBlocks,
+	"gemma2/window of 40, bfloat16":                         oneNode,
+	"gemma3/window of 8 in two of three layers":             oneNode,
+	"gemma3/linear scaling":                                 oneNode,
+	"gemma3/seven layers":                                   oneNode,
+	"gpt2/tied, three heads":                                noKernels, // adds learned positions, by lengths of sequences
+	"gpt2/untied, another width":                            noKernels,
+	"gptneox/side by side, a quarter of a head turned":      nodeByNode, // norms with a mean and a bias
+	"gptneox/one after the other, 12 of 24 values turned":   noKernels,  // heads of 24 values
+	"llama/yarn, untied":                                    oneNode,
+	"llama/heads of 24 values":                              noBlocks,
+	"mistral/window of 16":                                  oneNode,
+	"olmo2/untied":                                          oneNode,
+	"olmo2/tied":                                            oneNode,
+	"phi3/window of 20":                                     oneNode,
+	"phi3/longrope, three quarters of a head turned":        oneNode,
+	"phi3/longrope, a short context":                        oneNode,
+	"qwen2/tied":                                            oneNode,
+	"qwen2/untied, a window from the second layer on, yarn": oneNode,
+	"qwen3/tied, wide heads":                                oneNode,
+	"qwen3/untied, biases":                                  oneNode,
+	"smollm3/every fourth layer without positions":          oneNode,
+	"smollm3/a list of layers":                              oneNode,
+}
+
+// TestArchitecturesOnKernels: how much of each architecture the kernels take, with weights in 8-bit blocks, and in blocks of two
+// kinds as a GGUF of the kind Q4_K_M has them; that they give what ONNX Runtime's operators give; and that no company, no cut of
+// a prompt and no number of threads shows in a bit.
+func TestArchitecturesOnKernels(t *testing.T) {
+	if !kernels.Supported() {
+		t.Skip("this processor has no AVX-512 VNNI")
+	}
+	env := openEnvironment(t)
+	files, err := filepath.Glob("../model/builder/testdata/architectures/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, path := range files {
+		for _, c := range readCases(t, path) {
+			name := strings.TrimSuffix(filepath.Base(path), ".json") + "/" + c.Name
+			seen[name] = true
+			t.Run(name, func(t *testing.T) { c.check(t, env, onKernels[name]) })
+		}
+	}
+	for name := range onKernels {
+		if !seen[name] {
+			t.Errorf("there is no %s", name)
+		}
+	}
+}
+
+// testCase is a small model of some architecture.
+type testCase struct {
+	Name    string           `json:"name"`
+	Config  json.RawMessage  `json:"config"`
+	Context int              `json:"context"` // of the conversion; 0: the model's
+	Tensors map[string][]int `json:"tensors"`
+}
+
+func readCases(t *testing.T, path string) (cases []testCase) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &cases); err != nil {
+		t.Fatal(err)
+	}
+	return cases
+}
+
+// check runs both kinds of the case.
+func (c *testCase) check(t *testing.T, env *Environment, want string) {
+	source, err := model.OpenSource(c.write(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close() //nolint:errcheck // read only
+	for name, kind := range map[string]struct {
+		source model.Source
+		form   builder.Form
+	}{
+		"int8": {source, builder.FormInt8}, "two kinds": {&mixed{source}, builder.FormAuto},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			m, err := builder.Build(t.Context(), kind.source, dir, builder.Options{Quantize: kind.form, ContextLength: c.Context})
+			if refused, ok := errors.AsType[*builder.SpecError](err); ok {
+				if want != noBlocks {
+					t.Error(refused)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want == noBlocks {
+				return
+			}
+			compareKernels(t, env, Config{
+				Model: filepath.Join(dir, m.Graph.File), Graph: m.Graph, ContextLength: m.ContextLength, Device: Device{Provider: CPU, Threads: 2},
+				Slots: 4, MaxLength: m.ContextLength, MaxChunk: m.ContextLength,
+			}, want, source.Spec().Layers)
+		})
+	}
+}
+
+// compareKernels opens a model with the kernels and without, and compares them.
+func compareKernels(t *testing.T, env *Environment, config Config, want string, layers int) {
+	t.Helper()
+	s := openSession(t, env, config)
+	n, ok := s.executor.(*native)
+	got := noKernels
+	if ok {
+		if got = nodeByNode; n.packed.program != nil {
+			got = oneNode
+		}
+	}
+	if got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if !ok {
+		return
+	}
+	tokens := prompt(rand.New(rand.NewPCG(41, 42)), config.Graph.VocabSize, min(config.MaxLength, 150))
+	whole := inChunks(t, s, tokens, runner.MaxRows)
+	// Tokens beside rows of other slots and lengths, by another session of three threads.
+	config.Device.Threads = 3
+	other := openSession(t, env, config)
+	prefill(t, other, 0, 0, tokens[:70], 70)
+	prefill(t, other, 1, 0, tokens[:9], 9)
+	for i, token := range tokens {
+		st := runner.Step{Decode: []runner.DecodeRow{
+			{Slot: 0, Token: tokens[70], Past: 70}, {Slot: 1, Token: tokens[9], Past: 9}, {Slot: 2, Token: token, Past: i},
+		}}
+		if got := step(t, other, st).Decode; !slices.Equal(got[2], whole[i]) || !slices.Equal(got[0], whole[70]) || !slices.Equal(got[1], whole[9]) {
+			t.Fatalf("logits differ where token %d is decoded beside others", i)
+		}
+	}
+	for _, size := range []int{1, 7, 64, len(tokens)} {
+		if got := prefill(t, other, 3, 0, tokens, size); !slices.Equal(got, whole[len(tokens)-1]) {
+			t.Errorf("logits differ in chunks of %d", size)
+		}
+	}
+	config.NoKernels = true
+	plain := inChunks(t, openSession(t, env, config), tokens, runner.MaxRows)
+	var worst, most float64
+	for i, row := range plain {
+		for j, v := range row {
+			worst, most = max(worst, math.Abs(float64(v-whole[i][j]))), max(most, math.Abs(float64(v)))
+		}
+	}
+	// Of weights that are noise each layer makes more of what rounding inputs and keys to fewer bits brings.
+	if t.Logf("logits differ by %.2g of %.3g", worst, most); !(worst < 0.04*float64(layers)*most) {
+		t.Errorf("logits differ by %g of %g from those of ONNX Runtime's operators", worst, most)
+	}
+}
+
+// inChunks runs a prompt in chunks of at most size tokens, and gives the logits after each of its tokens.
+func inChunks(t *testing.T, s runner.Session, tokens []uint32, size int) (logits [][]float32) {
+	t.Helper()
+	for chunk := range slices.Chunk(tokens, size) {
+		st := runner.Step{Chunks: []runner.Chunk{{Tokens: chunk, Past: len(logits), Rows: true}}}
+		for _, row := range step(t, s, st).Rows {
+			logits = append(logits, slices.Clone(row))
+		}
+	}
+	return logits
+}
+
+// mixed is a source whose matrices are in blocks, those of values and of the way down in 8 bits and the others in 4.
+type mixed struct{ model.Source }
+
+func (m *mixed) Tensor(name string) (model.Tensor, bool) {
+	t, ok := m.Source.Tensor(name)
+	if !ok || len(t.Shape) != 2 || t.Shape[1]%kernels.BlockLength != 0 {
+		return t, ok
+	}
+	t.Type = model.Q4_0
+	if strings.Contains(name, ".v_proj.") || strings.Contains(name, ".down_proj.") {
+		t.Type = model.Q8_0
+	}
+	random, half := seeded(name), uint16(0x2000) // 2^-7
+	if t.Type == model.Q8_0 {
+		half = 0x1000 // 2^-11
+	}
+	t.Data = make([]byte, t.Shape[0]*t.Shape[1]/t.Type.BlockSize()*t.Type.BlockBytes())
+	for i := range t.Data {
+		t.Data[i] = byte(random.Uint32())
+	}
+	for at := 0; at < len(t.Data); at += t.Type.BlockBytes() {
+		binary.LittleEndian.PutUint16(t.Data[at:], half)
+	}
+	return t, true
+}
+
+// seeded is random in its own way for each name.
+func seeded(name string) *rand.Rand {
+	h := fnv.New64()
+	h.Write([]byte(name)) //nolint:errcheck // it has no errors
+	return rand.New(rand.NewPCG(h.Sum64(), 43))
+}
+
+// write writes a Hugging Face folder of random weights: norms of about 1, and others of up to a sixteenth.
+func (c *testCase) write(t *testing.T) string {
+	t.Helper()
+	type entry struct {
+		DType   string `json:"dtype"`
+		Shape   []int  `json:"shape"`
+		Offsets [2]int `json:"data_offsets"`
+	}
+	header, data := map[string]entry{}, []byte(nil)
+	for name, shape := range c.Tensors {
+		random, start, n := seeded(name), len(data), 1
+		for _, d := range shape {
+			n *= d
+		}
+		for range n {
+			v := (random.Float32() - 0.5) / 8
+			if len(shape) == 1 && strings.HasSuffix(name, "weight") {
+				v = 1 + 8*v
+			}
+			data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))
+		}
+		header[name] = entry{DType: "F32", Shape: shape, Offsets: [2]int{start, len(data)}}
+	}
+	text, err := json.Marshal(header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, content := range map[string][]byte{
+		"config.json": c.Config, "model.safetensors": slices.Concat(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text, data),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
