@@ -90,7 +90,7 @@ func (c *serveCmd) forms(name string, templates chatTemplates, tok *tokenizer.To
 		case asked == noForm:
 			f.reasoning = answers.Reasoning{}
 		case i < 0:
-			return f, usagef("--reasoning-format %s=%s: it is none of think, cohere, mistral, seed, harmony and none", name, asked)
+			return f, usagef("--reasoning-format %s=%s: it is none of think, cohere, mistral, seed, gemma, harmony and none", name, asked)
 		default:
 			f.reasoning = answers.Reasonings()[i]
 		}

@@ -51,13 +51,16 @@ const (
 	// Harmony is that of gpt-oss: <|channel|>commentary to=functions.name <|constrain|>json<|message|>{…}<|call|>, or with the
 	// recipient before the channel.
 	Harmony CallFormat = "harmony"
+	// Gemma (4) is <|tool_call>call:name{key:<|"|>text<|"|>,key:3}<tool_call|>, FunctionGemma the same with marks of its own.
+	Gemma         CallFormat = "gemma"
+	FunctionGemma CallFormat = "function-gemma"
 )
 
 // CallFormats are the forms that a Parser knows.
 func CallFormats() []CallFormat {
 	return []CallFormat{
 		Hermes, Llama3, Mistral, JSON, Granite, Nemotron, ToolCalls, Cohere, GigaChat, DeepSeek, Kimi, Qwen3Coder, Seed, GLM, MiniMax, DeepSeek32,
-		Harmony,
+		Harmony, Gemma, FunctionGemma,
 	}
 }
 
@@ -72,6 +75,7 @@ func Reasonings() []Reasoning {
 		{"cohere", "<|START_THINKING|>", "<|END_THINKING|>"},
 		{"mistral", "[THINK]", "[/THINK]"},
 		{"seed", "<seed:think>", "</seed:think>"},
+		{"gemma", gemmaChannel + "thought", "<channel|>"},
 		{harmonyName, harmonyChannel + harmonyAnalysis + harmonyMessage, harmonyEnd},
 	}
 }
@@ -85,6 +89,8 @@ const (
 	fence, language             = "```", "json" // of a block of Markdown
 
 	functionOpen = "<function="
+
+	gemmaChannel = "<|channel>" // a token of its own
 )
 
 // Marks are the texts that tell a form's calls and reasoning from other text. A tokenizer may have special tokens for
@@ -96,6 +102,9 @@ func Marks(calls CallFormat, reasoning Reasoning) []string {
 	}
 	if calls == Harmony || reasoning.Name == harmonyName {
 		return append(marks, harmonyMarks()...)
+	}
+	if strings.HasPrefix(reasoning.Open, gemmaChannel) {
+		marks = append(marks, gemmaChannel)
 	}
 	switch calls {
 	case Hermes:
@@ -133,7 +142,7 @@ func DetectCalls(template string, hasToken func(string) bool) CallFormat {
 	case mentions("｜DSML｜") && (mentions("function_calls") || mentions("tool_calls")):
 		return DeepSeek32
 	}
-	for _, format := range []CallFormat{DeepSeek, Kimi, MiniMax, Granite, Nemotron, ToolCalls, Cohere, GigaChat} {
+	for _, format := range []CallFormat{Gemma, FunctionGemma, DeepSeek, Kimi, MiniMax, Granite, Nemotron, ToolCalls, Cohere, GigaChat} {
 		if f := formOf(format); slices.ContainsFunc(f.open, func(mark string) bool { return mentions(mark) || hasToken(mark) }) {
 			return format
 		}

@@ -13,6 +13,7 @@ type form struct {
 	// tags and marks are how the form writes a call, where that is not JSON.
 	tags  *syntax
 	marks *marks
+	pairs *pairs
 }
 
 // formOf is the form of a format; nil of those that are told otherwise.
@@ -87,6 +88,12 @@ func formOf(format CallFormat) *form {
 			nameOpen: `<invoke name="`, nameClose: `">`, keyOpen: `<parameter name="`, keyClose: `">`, valueClose: "</parameter>",
 			callClose: "</invoke>", close: "</minimax:tool_call>",
 		}, "<minimax:tool_call>")
+	case Gemma, FunctionGemma:
+		s := pairsOf(format)
+		return &form{
+			open: []string{s.open}, others: []string{s.close, s.quote}, lead: s.open, pairs: s,
+			read: func(string) caller { return &paired{pairs: *s} },
+		}
 	case DeepSeek32:
 		f := between(syntax{
 			nameOpen: `<｜DSML｜invoke name="`, nameClose: `">`, keyOpen: `<｜DSML｜parameter name="`, keyClose: `">`,

@@ -24,7 +24,7 @@ type Argument struct {
 // OneByOne says whether a form writes the arguments of a call one by one, between tags.
 func OneByOne(format CallFormat) bool {
 	f := formOf(format)
-	return f != nil && f.tags != nil
+	return f != nil && (f.tags != nil || f.pairs != nil)
 }
 
 // Grammar is the grammar, in Lark's notation with %json, of one call of one of the tools behind Lead; "" of the forms that write
@@ -34,6 +34,9 @@ func Grammar(format CallFormat, tools []Tool) string {
 		return harmonyGrammar(tools)
 	}
 	f := formOf(format)
+	if f != nil && f.pairs != nil {
+		return f.pairs.grammar(tools)
+	}
 	if f == nil || f.tags == nil && f.marks == nil {
 		return ""
 	}

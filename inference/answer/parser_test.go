@@ -259,6 +259,8 @@ func TestDetect(t *testing.T) {
 		{"{{ tools }}<｜tool▁call▁begin｜>", tokens(), answer.DeepSeek, ""},
 		{"{{ tools }}name arguments", tokens("<|tool_call|>"), answer.Granite, ""},
 		{"{{ tools }}<|channel|>analysis<|message|><|end|>", tokens(), answer.Harmony, "harmony"},
+		{"{{ tools }}<|tool_call>call:<channel|>", tokens(), answer.Gemma, "gemma"},
+		{"{{ tools }}<start_function_call>", tokens(), answer.FunctionGemma, ""},
 		{"{{ tools }}<|end|> name arguments", tokens(), answer.JSON, ""},
 		{"{{ tools }} parameters", tokens("<|python_tag|>"), answer.Llama3, ""},
 		{"{{ tools }} [TOOL_CALLS]", tokens("[THINK]", "[/THINK]"), answer.Mistral, "mistral"},
@@ -283,6 +285,7 @@ func FuzzParser(f *testing.F) {
 			"<seed:tool_call><function=add>{}</function>", "<tool_call>get_weather\n<arg_key>location</arg_key><arg_value>x</arg_value></tool_call>",
 			"<|channel|>analysis<|message|>x<|end|><|start|>assistant<|channel|>commentary to=functions.add <|constrain|>json<|message|>{} <|call|>a",
 			"<|channel|>final<|message|> a <|end|>b to=functions.add<|message|>{\"a\"<|start|>",
+			"<|tool_call>call:add{a:1,b:[<|\"|>x<|\"|>,True],c:{d:\"e\"}}<tool_call|> b<start_function_call>call:add{a:<escape>x\n<escape>}",
 			"<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>add\n```json\n{}\n```<｜tool▁call▁end｜>",
 		} {
 			f.Add(string(form), s, 3)

@@ -138,8 +138,6 @@ func unreadTemplates() map[string]string {
 		"LFM2.5-8B-A1B.jinja":                            own,
 		"MiniMax-M3.jinja":                               own,
 		"fireworks-ai-llama-3-firefunction-v2.jinja":     own,
-		"google-gemma-4-31B-it-interleaved.jinja":        own,
-		"google-gemma-4-31B-it.jinja":                    own,
 		"ibm-granite-granite-3.3-2B-Instruct.jinja":      none,
 		"meetkai-functionary-medium-v3.2.jinja":          none,
 		"muse-glimmer.jinja":                             own,

@@ -163,7 +163,8 @@ func (w *subsets) add(set []int32, start bool) int32 {
 // close follows the steps without a byte. What it returns is good until the next call.
 func (w *subsets) close(set []int32, start, end bool) []int32 {
 	w.round++
-	out, stack := w.closed[:0], append(w.stack[:0], set...)
+	w.stack = append(w.stack[:0], set...)
+	out, stack := w.closed[:0], w.stack
 	for len(stack) > 0 {
 		s := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
