@@ -7,6 +7,8 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -21,6 +23,7 @@ type serveCmd struct {
 	HTTPAddr    string      `help:"Address of HTTP: /livez, /readyz, /metrics and, unless --no-gateway, the OpenAI-compatible and JSON routes and the playground at /; empty: none." name:"http-addr" default:":8080" placeholder:"HOST:PORT"`
 	NoGateway   bool        `help:"Serve nothing but probes and metrics by HTTP."`
 	CORSOrigin  []string    `help:"Origin whose pages may call the HTTP address from a browser, such as https://example.org, or * for any; repeatable. Without one only pages that come from the address itself may." name:"cors-origin" placeholder:"ORIGIN"`
+	HTTPHost    []string    `help:"Name by which clients may call the HTTP address, such as models.example.org, or * for any; repeatable. Looked at only without --api-keys and --tls-cert, since another site's page could then call by a name of its own; addresses, localhost, the machine's own name and that of --http-addr are always taken and, unless it is a loopback address, names without a dot and those below local, internal, home.arpa and svc." name:"http-host" placeholder:"NAME"`
 	AdminAddr   string      `help:"Address of the operators' port: pprof, the log level and admin RPCs; empty: none. Without --api-keys or --tls-client-ca, keep it on a loopback address." name:"admin-addr" placeholder:"HOST:PORT"`
 	Model       []modelFlag `help:"Model to serve; repeatable, the first is the default. Without one: those of --models-dir, else the cache's." sep:";" placeholder:"NAME=DIR"`
 	Alias       []aliasFlag `help:"Another name for a model of the server; repeatable. \"default\" makes it the default model." sep:";" placeholder:"ALIAS=NAME"`
@@ -42,7 +45,7 @@ type serveCmd struct {
 	MaxOutputs       int `help:"Outputs that one request may ask for (sampling.n)." default:"16" placeholder:"N"`
 
 	ToolCallFormat  []formatFlag `help:"How a model calls tools: a format that docs/chat.md lists (hermes, llama3, mistral, qwen3-coder …) or none; repeatable. By default its chat templates and tokens tell." sep:";" placeholder:"NAME=FORMAT"`
-	ReasoningFormat []formatFlag `help:"How a model reasons before it answers: think, cohere, mistral, seed or none; repeatable. By default its chat templates and tokens tell." sep:";" placeholder:"NAME=FORMAT"`
+	ReasoningFormat []formatFlag `help:"How a model reasons before it answers: think, cohere, mistral, seed, gemma, harmony or none; repeatable. By default its chat templates and tokens tell." sep:";" placeholder:"NAME=FORMAT"`
 
 	QueueTime time.Duration `help:"Longest time that a request may expect to wait for a slot, by the speed at which requests were served lately; one that would wait longer is refused at once. 0: any time." default:"0s" placeholder:"DURATION"`
 
@@ -105,6 +108,11 @@ func (c *serveCmd) Validate() error {
 		}
 	}
 	need(len(c.CORSOrigin) == 0 || !c.NoGateway, "--cors-origin and --no-gateway exclude each other")
+	for _, name := range c.HTTPHost {
+		if err := gateway.CheckHost(name); err != nil {
+			faults = append(faults, fmt.Errorf("--http-host: %w", err))
+		}
+	}
 	need(c.Slots >= 1, "--slots must be at least 1, not %d", c.Slots)
 	need(c.Queue >= 1, "--queue must be at least 1, not %d", c.Queue)
 	need(c.QueueTokens >= 0, "--queue-tokens must be at least 0, not %d", c.QueueTokens)
@@ -165,6 +173,22 @@ func (c *serveCmd) Run(ctx context.Context, p *process, logging *loggingFlags, p
 	a.apply(c)
 	a.reload = (&reloader{process: p, logging: logging, running: settings(parsed), apply: a.apply}).reload
 	return a.run(ctx)
+}
+
+// hosts are the names by which the gateway at an address may be called; nil: any, for whoever calls shows a key, or has been
+// shown a certificate, which a site that is none of ours has not for its name.
+func (c *serveCmd) hosts(addr net.Addr) *gateway.Hosts {
+	if c.APIKeys != "" || c.TLSCert != "" {
+		return nil
+	}
+	hosts := &gateway.Hosts{Names: slices.Clone(c.HTTPHost), Private: !loopback(addr)}
+	if name, _, err := net.SplitHostPort(c.HTTPAddr); err == nil && name != "" {
+		hosts.Names = append(hosts.Names, strings.ToLower(name))
+	}
+	if name, err := os.Hostname(); err == nil {
+		hosts.Names = append(hosts.Names, strings.ToLower(name))
+	}
+	return hosts
 }
 
 // loopback says whether only this machine reaches an address.
