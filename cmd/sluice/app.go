@@ -132,7 +132,7 @@ func (a *app) listen(ctx context.Context, undo *closers) (err error) {
 	if err != nil {
 		return fmt.Errorf("--http-addr: %w", err)
 	}
-	api, err := a.newGateway(undo)
+	api, err := a.newGateway(listener.Addr(), undo)
 	if err != nil {
 		return err
 	}
@@ -143,14 +143,14 @@ func (a *app) listen(ctx context.Context, undo *closers) (err error) {
 }
 
 // newGateway makes what the HTTP address serves besides probes and metrics; nil: nothing.
-func (a *app) newGateway(undo *closers) (http.Handler, error) {
+func (a *app) newGateway(addr net.Addr, undo *closers) (http.Handler, error) {
 	if a.options.NoGateway {
 		return nil, nil //nolint:nilnil // as documented
 	}
 	a.loopback = server.NewLoopback()
 	api, err := gateway.New(gateway.Config{
 		Dial: a.loopback.Dial, Identity: verifiedIdentity, Authorize: a.security.authorize, NoPlayground: a.options.NoPlayground,
-		NoReflection: a.options.NoReflection, Origins: a.options.CORSOrigin,
+		NoReflection: a.options.NoReflection, Origins: a.options.CORSOrigin, Hosts: a.options.hosts(addr),
 	})
 	if err != nil {
 		return nil, err //nolint:wrapcheck // says what it is

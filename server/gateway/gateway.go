@@ -40,6 +40,9 @@ type Config struct {
 	NoReflection bool
 	// Origins are those whose pages may call from a browser: see CheckOrigin. None: those of the gateway's own origin alone.
 	Origins []string
+	// Hosts are the names by which requests may address the gateway; nil: any. It is for a gateway that anyone may use who
+	// reaches it.
+	Hosts *Hosts
 	// Now is the clock of the answers' creation times. Nil: time.Now.
 	Now func() time.Time
 }
@@ -47,7 +50,7 @@ type Config struct {
 // Gateway serves HTTP by calling a gRPC server. It is safe for concurrent use.
 type Gateway struct {
 	routes    router
-	handler   http.Handler // serve, as pages of other origins may call it
+	handler   http.Handler // serve, by its own names and as pages of other origins may call it
 	conn      *connections
 	transport *http.Transport // of calls that go on as they are
 	inference sluicev1.InferenceServiceClient
@@ -103,7 +106,7 @@ func New(config Config) (*Gateway, error) {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	g.routes.refuseOthers()
-	g.handler = withOrigins(config.Origins, http.HandlerFunc(g.serve))
+	g.handler = withHosts(config.Hosts, withOrigins(config.Origins, http.HandlerFunc(g.serve)))
 	return g, nil
 }
 

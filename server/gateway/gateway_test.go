@@ -37,11 +37,17 @@ type door struct {
 // open starts one. Identity is who the gateway says that a client is.
 func open(t testing.TB, toy servertest.Toy, identity string, configure ...func(*server.Config)) *door {
 	t.Helper()
-	return openTo(t, nil, toy, identity, configure...)
+	return openAs(t, gateway.Config{}, toy, identity, configure...)
 }
 
 // openTo starts one that pages of some origins may call.
 func openTo(t testing.TB, origins []string, toy servertest.Toy, identity string, configure ...func(*server.Config)) *door {
+	t.Helper()
+	return openAs(t, gateway.Config{Origins: origins}, toy, identity, configure...)
+}
+
+// openAs starts one that is configured so beside what it needs.
+func openAs(t testing.TB, config gateway.Config, toy servertest.Toy, identity string, configure ...func(*server.Config)) *door {
 	t.Helper()
 	var guard *auth.Guard
 	configure = append(configure, func(c *server.Config) { guard = c.Guard })
@@ -55,19 +61,17 @@ func openTo(t testing.TB, origins []string, toy servertest.Toy, identity string,
 			t.Error(err)
 		}
 	})
-	g, err := gateway.New(gateway.Config{
-		Dial:     loopback.Dial,
-		Identity: func(*http.Request) string { return identity },
-		Authorize: func(r *http.Request, method string) error {
-			if guard == nil {
-				return nil
-			}
-			_, err := guard.Check(r.Context(), auth.Call{Method: method, Header: r.Header.Values, Identity: identity})
-			return err
-		},
-		Origins: origins,
-		Now:     func() time.Time { return time.Unix(1700000000, 0) },
-	})
+	config.Dial = loopback.Dial
+	config.Identity = func(*http.Request) string { return identity }
+	config.Authorize = func(r *http.Request, method string) error {
+		if guard == nil {
+			return nil
+		}
+		_, err := guard.Check(r.Context(), auth.Call{Method: method, Header: r.Header.Values, Identity: identity})
+		return err
+	}
+	config.Now = func() time.Time { return time.Unix(1700000000, 0) }
+	g, err := gateway.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
