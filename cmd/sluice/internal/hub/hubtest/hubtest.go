@@ -84,8 +84,8 @@ type Server struct {
 	requests []Request
 }
 
-// PageSize is the number of files in one part of a listing.
-const PageSize = 3
+// pageSize is the number of files in one part of a listing.
+const pageSize = 3
 
 // New starts a hub that ends with the test. Models are by owner/name.
 func New(t testing.TB, models map[string]*Model) *Server {
@@ -221,7 +221,7 @@ func (s *Server) tree(w http.ResponseWriter, r *http.Request, m *Model) {
 	}
 	names := slices.Sorted(maps.Keys(m.Files))
 	from, _ := strconv.Atoi(r.URL.Query().Get("cursor"))
-	to := min(len(names), from+PageSize)
+	to := min(len(names), from+pageSize)
 	list := []map[string]any{{"type": "directory", "path": "a folder", "oid": strings.Repeat("0", 40), "size": 0}}
 	for _, name := range names[from:to] {
 		data := m.Files[name]
