@@ -42,6 +42,7 @@ inference, proto/sluice/v1, server/auth < server/status < server/interceptor < s
 
 # Only the command knows all.
 proto/sluice/v1 < clients/go
+server/gateway, proto/sluice/v1 < clients/conformance/servers
 clients/go, server, inference, inference/ort, inference/model/builder < cmd/sluice
 server/auth < server/certificates < cmd/sluice
 server/auth < server/handshake < server/interceptor

@@ -38,7 +38,9 @@ type testCase struct {
 	Occupy       int             `json:"occupy"`
 	CancelAfter  int             `json:"cancelAfter"`
 	LeaveAfter   int             `json:"leaveAfter"`
+	StallAfter   int             `json:"stallAfter"`
 	DeadlineMs   int             `json:"deadlineMs"`
+	Retry        bool            `json:"retry"`
 	Expect       expectation     `json:"expect"`
 }
 
@@ -123,7 +125,7 @@ func (c *testCase) call(ctx context.Context, t *testing.T, client *sluice.Client
 		return c.attempt(t, func() (*answer, error) { return c.generate(ctx, client, req) })
 	}
 	streaming := func(req *sluicev1.GenerateRequest) *answer {
-		return c.attempt(t, func() (*answer, error) { return c.stream(ctx, client, req) })
+		return c.attempt(t, func() (*answer, error) { return c.stream(ctx, t, client, req) })
 	}
 	switch c.Call {
 	case "generate":
@@ -149,8 +151,45 @@ func (c *testCase) call(ctx context.Context, t *testing.T, client *sluice.Client
 		if c.Expect.checkStatus(t, err) {
 			c.Expect.checkExplanation(t, res)
 		}
+	case "embed":
+		req := &sluicev1.EmbedRequest{}
+		decode(t, c.Request, req)
+		res, err := client.Embed(ctx, req)
+		if c.Expect.checkStatus(t, err) {
+			c.Expect.checkVectors(t, res.GetEmbeddings())
+		}
+	case "tokenize", "detokenize", "countTokens":
+		c.tokenizer(ctx, t, client)
 	default:
 		t.Fatalf("unknown call %q", c.Call)
+	}
+}
+
+// tokenizer makes a call of the tokenizer.
+func (c *testCase) tokenizer(ctx context.Context, t *testing.T, client *sluice.Client) {
+	t.Helper()
+	switch c.Call {
+	case "tokenize":
+		req := &sluicev1.TokenizeRequest{}
+		decode(t, c.Request, req)
+		tokens, err := client.Tokenize(ctx, req)
+		if c.Expect.checkStatus(t, err) {
+			c.Expect.checkTokens(t, tokens)
+		}
+	case "detokenize":
+		req := &sluicev1.DetokenizeRequest{}
+		decode(t, c.Request, req)
+		text, err := client.Detokenize(ctx, req)
+		if c.Expect.checkStatus(t, err) {
+			c.Expect.checkText(t, text)
+		}
+	case "countTokens":
+		req := &sluicev1.CountTokensRequest{}
+		decode(t, c.Request, req)
+		res, err := client.CountTokens(ctx, req)
+		if c.Expect.checkStatus(t, err) && res.GetCount() != c.Expect.PromptTokens {
+			t.Errorf("%d tokens, want %d", res.GetCount(), c.Expect.PromptTokens)
+		}
 	}
 }
 
@@ -181,6 +220,9 @@ func (c *testCase) client(t *testing.T, servers map[string]server) *sluice.Clien
 			t.Fatalf("unknown key %q", c.Key)
 		}
 		opts = append(opts, sluice.WithAPIKey(key))
+	}
+	if !c.Retry {
+		opts = append(opts, sluice.WithoutRetry())
 	}
 	client, err := sluice.New(at.Addr, opts...)
 	if err != nil {
@@ -244,7 +286,10 @@ func (c *testCase) generate(ctx context.Context, client *sluice.Client, req *slu
 	return &answer{res.GetId(), res.GetModel(), res.GetOutputs(), res.GetUsage(), res.GetPromptLogprobs(), -1}, nil
 }
 
-func (c *testCase) stream(ctx context.Context, client *sluice.Client, req *sluicev1.GenerateRequest) (*answer, error) {
+func (c *testCase) stream(
+	ctx context.Context, t *testing.T, client *sluice.Client, req *sluicev1.GenerateRequest,
+) (*answer, error) {
+	t.Helper()
 	ctx, cancel := c.deadline(ctx)
 	defer cancel()
 	stream := client.Stream(ctx, req)
@@ -277,6 +322,9 @@ func (c *testCase) stream(ctx context.Context, client *sluice.Client, req *sluic
 		seen++
 		if seen == c.CancelAfter {
 			cancel()
+		}
+		if seen == c.StallAfter {
+			untilBusy(ctx, t, client, 0)
 		}
 		if seen == c.LeaveAfter {
 			break

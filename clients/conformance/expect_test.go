@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,6 +52,8 @@ type expectation struct {
 
 	Best         int         `json:"best"`
 	Tokens       []uint32    `json:"tokens"`
+	IDs          []uint32    `json:"ids"`
+	VectorSizes  []int       `json:"vectorSizes"`
 	AnswerTokens uint32      `json:"answerTokens"`
 	Segments     [][2]uint32 `json:"segments"`
 }
@@ -249,5 +252,35 @@ func (e *expectation) checkExplanation(t *testing.T, res *sluicev1.ExplainRespon
 	}
 	if !slices.Equal(segments, e.Segments) || res.GetAnswerTokens() != e.AnswerTokens || res.GetLogLikelihood() >= 0 {
 		t.Errorf("explanation %v", res)
+	}
+}
+
+// checkVectors checks that the vectors have their sizes and the length 1.
+func (e *expectation) checkVectors(t *testing.T, embeddings []*sluicev1.Embedding) {
+	t.Helper()
+	var sizes []int
+	for i, embedding := range embeddings {
+		sizes = append(sizes, len(embedding.GetValues()))
+		squares := 0.0
+		for _, v := range embedding.GetValues() {
+			squares += float64(v) * float64(v)
+		}
+		if math.Abs(squares-1) > 1e-4 {
+			t.Errorf("vector %d has the length %v", i, math.Sqrt(squares))
+		}
+	}
+	if !slices.Equal(sizes, e.VectorSizes) {
+		t.Errorf("vectors of %d values, want %d", sizes, e.VectorSizes)
+	}
+}
+
+func (e *expectation) checkTokens(t *testing.T, tokens []*sluicev1.Token) {
+	t.Helper()
+	var ids []uint32
+	for _, token := range tokens {
+		ids = append(ids, token.GetId())
+	}
+	if !slices.Equal(ids, e.IDs) {
+		t.Errorf("ids %d, want %d", ids, e.IDs)
 	}
 }

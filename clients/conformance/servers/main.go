@@ -6,7 +6,8 @@
 //	 "secure":   {…, "ca": "/tmp/…/ca.pem", "keys": {"valid": "slk_…", …}},
 //	 "mutual":   {…, "ca": "/tmp/…/ca.pem", "cert": "/tmp/…/client.pem", "certKey": "/tmp/…/client.key"},
 //	 "tools":    {…},
-//	 "draining": {…}}
+//	 "draining": {…},
+//	 "scripted": {…}}
 //
 // The binary is $SLUICE_BIN, else bin/sluice of the checkout, and the model the cache's: `make setup` makes both.
 package main
@@ -112,6 +113,12 @@ func run(in io.Reader, out io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, drains.stop()) }()
 	servers["draining"] = &server{Addr: drains.grpc.Addr().String(), HTTP: drains.http.Addr().String()}
+	scripted, err := startScripted(ctx)
+	if err != nil {
+		return fmt.Errorf("start scripted: %w", err)
+	}
+	defer func() { err = errors.Join(err, scripted.stop()) }()
+	servers["scripted"] = scripted.place
 	if err := json.NewEncoder(out).Encode(servers); err != nil {
 		return err
 	}

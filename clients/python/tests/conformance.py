@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sluice_client import AsyncStream, Delta, Generation, Output, SluiceError, Stream, Usage
 from sluice_client.v1 import inference_pb2 as pb
+from sluice_client.v1.tokenizer_pb2 import Token
 
 FIELDS = set(
-    "name about call request before server key tls promptRepeat parallel occupy cancelAfter leaveAfter deadlineMs expect".split()
+    "name about call request before server key tls promptRepeat parallel occupy cancelAfter leaveAfter "
+    "stallAfter deadlineMs retry expect".split()
 )
 """What a case may have."""
 EXPECTATIONS = set(
     "code started fields reason resource retryAfter text textPrefix textIn jsonKeys id finishReasons stopSequence toolCalls seeds "
-    "promptTokens completionTokens minDeltas tokenIds logprobs promptLogprobs idle best tokens answerTokens segments".split()
+    "promptTokens completionTokens minDeltas tokenIds logprobs promptLogprobs idle best tokens ids vectorSizes "
+    "answerTokens segments".split()
 )
 """What `expect` may have."""
 
@@ -138,6 +142,15 @@ def check_explanation(expect: dict[str, Any], explanation: pb.ExplainResponse) -
     assert explanation.answer_tokens == expect["answerTokens"]
     assert [[a.start, a.end] for a in explanation.attributions] == expect["segments"]
     assert explanation.log_likelihood < 0
+
+
+def check_vectors(expect: dict[str, Any], vectors: list[list[float]]) -> None:
+    assert [len(v) for v in vectors] == expect["vectorSizes"]
+    assert all(abs(math.hypot(*v) - 1) < 1e-4 for v in vectors)
+
+
+def check_tokens(expect: dict[str, Any], tokens: list[Token]) -> None:
+    assert [t.id for t in tokens] == expect["ids"]
 
 
 def check_error(expect: dict[str, Any], error: SluiceError) -> None:

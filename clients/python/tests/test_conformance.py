@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,11 +17,23 @@ from typing import Any
 import pytest
 from google.protobuf.json_format import ParseDict
 
-from conformance import EXPECTATIONS, FIELDS, Answer, check_answer, check_error, check_explanation, check_same, check_scores
+from conformance import (
+    EXPECTATIONS,
+    FIELDS,
+    Answer,
+    check_answer,
+    check_error,
+    check_explanation,
+    check_same,
+    check_scores,
+    check_tokens,
+    check_vectors,
+)
 from conftest import ROOT
 from sluice_client import AsyncClient, AsyncStream, Client, SluiceError, Stream
 from sluice_client.v1 import inference_pb2 as pb
 from sluice_client.v1.models_pb2 import Model
+from sluice_client.v1.tokenizer_pb2 import CountTokensRequest, DetokenizeRequest, Token, TokenizeRequest
 
 CASES: list[dict[str, Any]] = json.loads((ROOT / "clients" / "conformance" / "cases.json").read_text(encoding="utf-8"))
 TIMEOUT = 120  # seconds that a case may take; only a call that hangs takes so long
@@ -78,6 +91,8 @@ def test_case(case: dict[str, Any], name: str, servers: dict[str, Any], passed: 
 
 def client_arguments(case: dict[str, Any], server: dict[str, Any]) -> dict[str, Any]:
     arguments: dict[str, Any] = {"addr": server["addr"]}
+    if not case.get("retry", False):
+        arguments["channel_options"] = {"grpc.enable_retries": 0}
     if "ca" in server:
         how = case.get("tls", "ca")
         arguments["tls"] = {"ca": server["ca"], "certificate": server["ca"], "system": True, "none": False}[how]
@@ -108,6 +123,9 @@ class Threads:
                     deltas.append(delta)
                     if len(deltas) == case.get("cancelAfter"):
                         stream.cancel()
+                    if len(deltas) == case.get("stallAfter"):
+                        while busy(self.client.models()) > 0:
+                            time.sleep(0.005)
                     if len(deltas) == case.get("leaveAfter"):
                         break
             return Answer.of_stream(stream, deltas)
@@ -119,6 +137,18 @@ class Threads:
 
     async def explain(self, r: pb.ExplainRequest) -> pb.ExplainResponse:
         return await asyncio.to_thread(self.client.explain, r.prompt, answer=r.answer, unit=r.unit)
+
+    async def embed(self, r: pb.EmbedRequest) -> list[list[float]]:
+        return await asyncio.to_thread(self.client.embed, inputs_of(r), dimensions=r.dimensions or None)
+
+    async def tokenize(self, r: TokenizeRequest) -> list[Token]:
+        return await asyncio.to_thread(self.client.tokenize, r.text)
+
+    async def detokenize(self, r: DetokenizeRequest) -> str:
+        return await asyncio.to_thread(self.client.detokenize, r.ids)
+
+    async def count_tokens(self, r: CountTokensRequest) -> int:
+        return await asyncio.to_thread(self.client.count_tokens, r.prompt)
 
     async def models(self) -> list[Model]:
         return await asyncio.to_thread(self.client.models)
@@ -144,6 +174,8 @@ class Tasks:
                     deltas.append(delta)
                     if len(deltas) == case.get("cancelAfter"):
                         stream.cancel()
+                    if len(deltas) == case.get("stallAfter"):
+                        await until_busy(self, 0)
                     if len(deltas) == case.get("leaveAfter"):
                         break
         return Answer.of_stream(stream, deltas)
@@ -154,12 +186,28 @@ class Tasks:
     async def explain(self, r: pb.ExplainRequest) -> pb.ExplainResponse:
         return await self.client.explain(r.prompt, answer=r.answer, unit=r.unit)
 
+    async def embed(self, r: pb.EmbedRequest) -> list[list[float]]:
+        return await self.client.embed(inputs_of(r), dimensions=r.dimensions or None)
+
+    async def tokenize(self, r: TokenizeRequest) -> list[Token]:
+        return await self.client.tokenize(r.text)
+
+    async def detokenize(self, r: DetokenizeRequest) -> str:
+        return await self.client.detokenize(r.ids)
+
+    async def count_tokens(self, r: CountTokensRequest) -> int:
+        return await self.client.count_tokens(r.prompt)
+
     async def models(self) -> list[Model]:
         return await self.client.models()
 
 
 def optional(message: Any, field: str) -> Any:
     return getattr(message, field) if message.HasField(field) else None
+
+
+def inputs_of(request: pb.EmbedRequest) -> list[str | list[int]]:
+    return [list(i.tokens.ids) if i.HasField("tokens") else i.text for i in request.inputs]
 
 
 @contextmanager
@@ -172,12 +220,42 @@ def begun(case: dict[str, Any], stream: Stream | AsyncStream) -> Iterator[None]:
         raise
 
 
+REQUESTS: dict[str, Any] = {
+    "score": pb.ScoreRequest,
+    "explain": pb.ExplainRequest,
+    "embed": pb.EmbedRequest,
+    "tokenize": TokenizeRequest,
+    "detokenize": DetokenizeRequest,
+    "countTokens": CountTokensRequest,
+}
+"""What a call is made with, if not with a GenerateRequest."""
+
+
+def check(case: dict[str, Any], result: Any) -> None:
+    """Checks what a call gave that gives no Answer."""
+    expect = case["expect"]
+    match case["call"]:
+        case "score":
+            check_scores(expect, result)
+        case "explain":
+            check_explanation(expect, result)
+        case "embed":
+            check_vectors(expect, result)
+        case "tokenize":
+            check_tokens(expect, result)
+        case "detokenize":
+            assert result == expect["text"]
+        case "countTokens":
+            assert result == expect["promptTokens"]
+        case other:
+            raise AssertionError(f"unknown call {other}")
+
+
 async def run(case: dict[str, Any], client: Threads | Tasks) -> None:
     """Does what a case says and checks what it expects."""
     # What nobody checks shows nothing.
     assert case.keys() <= FIELDS and case["expect"].keys() <= EXPECTATIONS
-    kind = {"score": pb.ScoreRequest, "explain": pb.ExplainRequest}.get(case["call"], pb.GenerateRequest)
-    request: Any = ParseDict(case["request"], kind())
+    request: Any = ParseDict(case["request"], REQUESTS.get(case["call"], pb.GenerateRequest)())
     if "promptRepeat" in case:
         request.prompt *= case["promptRepeat"]
     timeout = case["deadlineMs"] / 1000 if "deadlineMs" in case else None
@@ -186,6 +264,10 @@ async def run(case: dict[str, Any], client: Threads | Tasks) -> None:
         "stream": lambda: client.stream(request, timeout, case),
         "score": lambda: client.score(request),
         "explain": lambda: client.explain(request),
+        "embed": lambda: client.embed(request),
+        "tokenize": lambda: client.tokenize(request),
+        "detokenize": lambda: client.detokenize(request),
+        "countTokens": lambda: client.count_tokens(request),
     }
     if "before" in case:
         await client.generate(ParseDict(case["before"], pb.GenerateRequest()), None)
@@ -216,10 +298,8 @@ async def attempt(case: dict[str, Any], call: Callable[[], Awaitable[Any]]) -> A
         return None
     results = await asyncio.gather(*(call() for _ in range(case.get("parallel", 1))))
     for result in results:
-        if isinstance(result, pb.ExplainResponse):
-            check_explanation(expect, result)
-        elif isinstance(result, list):
-            check_scores(expect, result)
+        if not isinstance(result, Answer):
+            check(case, result)
         elif "leaveAfter" in case:
             assert result.usage is None and len(result.deltas) == case["leaveAfter"]
         else:
@@ -230,5 +310,10 @@ async def attempt(case: dict[str, Any], call: Callable[[], Awaitable[Any]]) -> A
 
 async def until_busy(client: Threads | Tasks, n: int) -> None:
     """Waits until so many requests of the first model run or wait; the case's timeout bounds it."""
-    while sum(r.running + r.waiting for r in (await client.models())[0].replicas) != n:
+    while busy(await client.models()) != n:
         await asyncio.sleep(0.005)
+
+
+def busy(models: list[Model]) -> int:
+    """How many requests of the first model run or wait."""
+    return sum(r.running + r.waiting for r in models[0].replicas)

@@ -113,9 +113,12 @@ impl CallOptions {
     {
         let limits = Limits::new(self.timeout);
         let metadata = self.metadata?;
-        let answer = retry::run(&policy, &limits, || {
+        let answer = retry::run(&policy, &limits, |previous| {
             let mut request = Request::new(message.clone());
             *request.metadata_mut() = metadata.clone();
+            if previous > 0 {
+                request.metadata_mut().insert("grpc-previous-rpc-attempts", previous.into()); // as gRPC's own clients say
+            }
             if let Some(left) = limits.left() {
                 request.set_timeout(left);
             }

@@ -8,21 +8,29 @@ use tonic::Code;
 use crate::Error;
 use crate::limits::Limits;
 
-/// How often and when a call is made again. The names are those of gRPC's service config, which tonic has not.
+/// gRPC's trailer by which a server says after how many milliseconds it wants the next try; below 0 or no number: never.
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
+
+/// How often and when a call is made again: names and meaning are those of gRPC's service config (gRFC A6), which tonic has
+/// not.
 ///
-/// A call is made again when the server cannot be reached, drains or loads (`UNAVAILABLE`), and when it is full and says when
-/// to come back (`RESOURCE_EXHAUSTED` with `RetryInfo`). A stream whose first event has come is never made again, nor is a
-/// call that loads or unloads a model.
+/// By default a call is made again when the server cannot be reached, drains or loads (`UNAVAILABLE`). A stream whose first
+/// event has come is never made again, nor is a call that loads or unloads a model. What is `RESOURCE_EXHAUSTED` is left to
+/// the caller, who knows whether to wait as long as the server asks ([`Error::retry_after`]).
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetryPolicy {
     /// Tries in all, the first one included. Default 4.
     pub max_attempts: u32,
     /// Wait before the second try, give or take a fifth so that clients do not come back together. Default 0.2 s.
     pub initial_backoff: Duration,
-    /// Longest wait. A server that asks for a longer one is not asked again. Default 5 s.
+    /// Longest wait that is not the server's own wish. Default 5 s.
     pub max_backoff: Duration,
     /// What the wait is multiplied by from try to try. Default 2.
     pub backoff_multiplier: f64,
+    /// Which failures are tried again. Default `UNAVAILABLE`. `RESOURCE_EXHAUSTED`, a full queue or a spent quota, wants a longer
+    /// backoff than the default: the server says by [`Error::retry_after`] when there will be room, and the policy does not
+    /// read that.
+    pub retryable_status_codes: Vec<Code>,
 }
 
 impl RetryPolicy {
@@ -31,26 +39,25 @@ impl RetryPolicy {
         Self { max_attempts: 1, ..Self::default() }
     }
 
-    /// How long to wait before the try that follows try number `attempt`, from 1; None if there is none.
-    fn backoff(&self, error: &Error, attempt: u32) -> Option<Duration> {
-        let asked = error.retry_after();
-        let retryable = match error.code() {
-            Code::Unavailable => true,
-            Code::ResourceExhausted => asked.is_some(),
-            _ => false,
-        };
-        let asked = asked.unwrap_or_default();
-        if !retryable || attempt >= self.max_attempts || asked > self.max_backoff {
-            return None;
-        }
-        let exponent = i32::try_from(attempt - 1).unwrap_or(i32::MAX);
+    /// Whether the try that follows try number `attempt`, from 1, is to be made at all.
+    fn allows(&self, error: &Error, attempt: u32) -> bool {
+        attempt < self.max_attempts && self.retryable_status_codes.contains(&error.code())
+    }
+
+    /// How long to wait before a try that the server has not said when to make, if there were `unasked` such tries in a row.
+    fn backoff(&self, unasked: u32) -> Duration {
+        let exponent = i32::try_from(unasked).unwrap_or(i32::MAX);
         let longest = self.max_backoff.as_secs_f64();
         // min takes the other number if this is none.
         let backoff = (self.initial_backoff.as_secs_f64() * self.backoff_multiplier.powi(exponent)).min(longest).max(0.0);
-        // Never before the time that the server asks for.
-        let wait = asked.as_secs_f64().max(backoff * 0.8) + fastrand::f64() * 0.4 * backoff;
-        Duration::try_from_secs_f64(wait).ok()
+        Duration::try_from_secs_f64(backoff * (0.8 + 0.4 * fastrand::f64())).unwrap_or(self.max_backoff)
     }
+}
+
+/// When the server wants the next try: None if it does not say, an inner None for never.
+fn pushback(error: &Error) -> Option<Option<Duration>> {
+    let value = error.status().metadata().get(PUSHBACK)?;
+    Some(value.to_str().ok().and_then(|text| text.parse().ok()).map(Duration::from_millis))
 }
 
 impl Default for RetryPolicy {
@@ -60,24 +67,41 @@ impl Default for RetryPolicy {
             initial_backoff: Duration::from_millis(200),
             max_backoff: Duration::from_secs(5),
             backoff_multiplier: 2.0,
+            retryable_status_codes: vec![Code::Unavailable],
         }
     }
 }
 
-/// Makes a call, and makes it again as the policy says, unless that would be after the deadline.
-pub(crate) async fn run<T, F>(policy: &RetryPolicy, limits: &Limits, mut attempt: impl FnMut() -> F) -> Result<T, Error>
+/// Makes a call, and makes it again as the policy and the server say, unless that would be after the deadline. `attempt` makes
+/// one try, and is told how many there were before.
+pub(crate) async fn run<T, F>(policy: &RetryPolicy, limits: &Limits, mut attempt: impl FnMut(u32) -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, tonic::Status>>,
 {
-    for number in 1.. {
-        let error = match limits.bound(attempt()).await {
+    let mut unasked = 0; // tries since the server last said when
+    for previous in 0.. {
+        let error = match limits.bound(attempt(previous)).await {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
-        match policy.backoff(&error, number) {
-            Some(wait) if limits.left().is_none_or(|left| wait < left) => sleep(wait).await,
-            _ => return Err(error),
+        if !policy.allows(&error, previous + 1) {
+            return Err(error);
         }
+        let wait = match pushback(&error) {
+            Some(None) => return Err(error),
+            Some(Some(asked)) => {
+                unasked = 0;
+                asked
+            }
+            None => {
+                unasked += 1;
+                policy.backoff(unasked - 1)
+            }
+        };
+        if limits.left().is_some_and(|left| wait >= left) {
+            return Err(error);
+        }
+        sleep(wait).await;
     }
     unreachable!("the policy ends the tries")
 }
@@ -85,44 +109,51 @@ where
 #[cfg(test)]
 mod tests {
     use tonic::Status;
-    use tonic_types::{ErrorDetails, StatusExt};
+    use tonic::metadata::MetadataMap;
 
     use super::*;
 
-    fn full(delay: Duration) -> Error {
-        let details = ErrorDetails::with_retry_info(Some(delay));
-        Status::with_error_details(Code::ResourceExhausted, "full", details).into()
+    fn asking(pushback: &str) -> Error {
+        let mut metadata = MetadataMap::new();
+        metadata.insert(PUSHBACK, pushback.parse().unwrap());
+        Status::with_metadata(Code::ResourceExhausted, "full", metadata).into()
     }
 
     #[test]
     fn waits_grow_up_to_the_longest() {
-        let policy = RetryPolicy { max_attempts: 100, ..RetryPolicy::default() };
-        let drains = Error::from(Status::unavailable("drains"));
-        for (attempt, seconds) in [(1, 0.2), (2, 0.4), (3, 0.8), (20, 5.0), (99, 5.0)] {
+        let policy = RetryPolicy::default();
+        for (unasked, seconds) in [(0, 0.2), (1, 0.4), (2, 0.8), (19, 5.0), (u32::MAX, 5.0)] {
             for _ in 0..100 {
-                let wait = policy.backoff(&drains, attempt).unwrap().as_secs_f64();
-                assert!((seconds * 0.8..=seconds * 1.2).contains(&wait), "{wait} s before try {}", attempt + 1);
+                let wait = policy.backoff(unasked).as_secs_f64();
+                assert!((seconds * 0.8..=seconds * 1.2).contains(&wait), "{wait} s after {unasked} tries");
             }
         }
-        assert_eq!(policy.backoff(&drains, 100), None);
+    }
+
+    #[test]
+    fn what_is_tried_again() {
+        let (drains, full) = (Error::from(Status::unavailable("drains")), asking("20"));
+        let policy = RetryPolicy::default();
+        assert!(policy.allows(&drains, 1) && policy.allows(&drains, 3) && !policy.allows(&drains, 4));
+        assert!(!policy.allows(&full, 1) && !RetryPolicy::never().allows(&drains, 1));
+        let waits = RetryPolicy { retryable_status_codes: vec![Code::ResourceExhausted], ..policy };
+        assert!(waits.allows(&full, 1) && !waits.allows(&drains, 1));
     }
 
     #[test]
     fn the_server_says_when() {
-        let policy = RetryPolicy::default();
-        let wait = policy.backoff(&full(Duration::from_secs(3)), 1).unwrap();
-        assert!(wait >= Duration::from_secs(3));
-        assert_eq!(policy.backoff(&full(Duration::from_secs(6)), 1), None);
-        assert_eq!(policy.backoff(&Status::resource_exhausted("too large").into(), 1), None);
+        assert_eq!(pushback(&asking("3000")), Some(Some(Duration::from_secs(3))));
+        for never in ["-1", "soon", ""] {
+            assert_eq!(pushback(&asking(never)), Some(None), "{never:?}");
+        }
+        assert_eq!(pushback(&Status::unavailable("drains").into()), None);
     }
 
     #[test]
     fn odd_policies_do_no_harm() {
-        let drains = Error::from(Status::unavailable("drains"));
         for backoff_multiplier in [f64::NAN, f64::INFINITY, -1.0, 0.0] {
             let policy = RetryPolicy { backoff_multiplier, ..RetryPolicy::default() };
-            assert!(policy.backoff(&drains, 2).unwrap() <= Duration::from_secs(6));
+            assert!(policy.backoff(1) <= Duration::from_secs(6));
         }
-        assert_eq!(RetryPolicy::never().backoff(&drains, 1), None);
     }
 }

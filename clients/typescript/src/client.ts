@@ -163,7 +163,7 @@ export class Client {
     const headers = this.#headers(options);
     for (const backoff = new Backoff(this.#retry); ; ) {
       try {
-        return await call({ ...limits.callOptions(), headers });
+        return await call({ ...limits.callOptions(), headers: numbered(headers, backoff) });
       } catch (error) {
         const failed = limits.errorOf(error, this.#closed);
         if (!again) throw failed;
@@ -185,7 +185,8 @@ export class Client {
       for (const backoff = new Backoff(this.#retry); ; ) {
         let begun = false;
         try {
-          for await (const response of this.#inference.generateStream(request, { ...limits.callOptions(), headers })) {
+          const call = { ...limits.callOptions(), headers: numbered(headers, backoff) };
+          for await (const response of this.#inference.generateStream(request, call)) {
             begun = true;
             yield response;
           }
@@ -211,6 +212,12 @@ export class Client {
     if (options.traceparent !== undefined) headers.set("traceparent", options.traceparent);
     return headers;
   }
+}
+
+/** The headers of a call's next try, which say how many there were before, as gRPC has it. */
+function numbered(headers: Headers, backoff: Backoff): Headers {
+  if (backoff.previousAttempts > 0) headers.set("grpc-previous-rpc-attempts", String(backoff.previousAttempts));
+  return headers;
 }
 
 function generation(init: string | GenerateInit | GenerateRequest): GenerateRequest {

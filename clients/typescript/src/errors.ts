@@ -66,6 +66,11 @@ export class SluiceError extends Error {
   readonly fieldViolations: readonly FieldViolation[];
   /** Milliseconds that the server asks to wait before the next try; undefined if it does not say. */
   readonly retryAfterMs: number | undefined;
+  /**
+   * Milliseconds after which the server wants the next try, by gRPC's own trailer for that (gRFC A6), which rules when a call is
+   * tried again; "never": not at all; undefined: it leaves that to the client.
+   */
+  readonly pushbackMs: number | "never" | undefined;
   /** The machine-readable reason that the server gave, such as "QUEUE_FULL", or "". */
   readonly reason: string;
   /** Name of the resource that a NOT_FOUND is about, such as a model's, or "". */
@@ -82,6 +87,7 @@ export class SluiceError extends Error {
     );
     const delay = detail(error, RetryInfoSchema)?.retryDelay;
     this.retryAfterMs = delay && durationMs(delay);
+    this.pushbackMs = pushback(error.metadata);
     this.reason = detail(error, ErrorInfoSchema)?.reason ?? "";
     this.resource = detail(error, ResourceInfoSchema)?.resourceName ?? "";
   }
@@ -90,6 +96,13 @@ export class SluiceError extends Error {
 /** Makes an error that the client itself finds. */
 export function failure(code: StatusCode, message: string, cause?: unknown): SluiceError {
   return new SluiceError(new ConnectError(message, undefined, undefined, undefined, cause), code);
+}
+
+/** Reads the trailer; what is below 0 or no number means never. */
+function pushback(metadata: Headers): number | "never" | undefined {
+  const text = metadata.get("grpc-retry-pushback-ms");
+  if (text === null) return undefined;
+  return /^\d+$/.test(text) ? Number(text) : "never";
 }
 
 function detail<D extends DescMessage>(error: ConnectError, schema: D): MessageShape<D> | undefined {

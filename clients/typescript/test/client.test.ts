@@ -30,8 +30,10 @@ const summary = create(GenerateStreamResponseSchema, {
 });
 
 const unavailable = () => new ConnectError("drains", Code.Unavailable);
-const full = (ms: number) =>
-  new ConnectError("full", Code.ResourceExhausted, undefined, [{ desc: RetryInfoSchema, value: { retryDelay: durationFromMs(ms) } }]);
+const full = (pushback: string) =>
+  new ConnectError("full", Code.ResourceExhausted, { "grpc-retry-pushback-ms": pushback }, [
+    { desc: RetryInfoSchema, value: { retryDelay: durationFromMs(20) } },
+  ]);
 
 /** Runs a server that throws what `refuse` gives for each try, and answers once that is undefined. */
 async function attempts(
@@ -79,14 +81,25 @@ test("as often as the policy says", async () => {
   assert.equal(await attempts(unavailable, { retry: false }, rejects), 1);
 });
 
-test("what is full is tried again when the server says", async () => {
-  const refuse = (attempt: number) => (attempt < 2 ? full(20) : undefined);
-  const start = performance.now();
-  assert.equal(await attempts(refuse, { retry: fast }, (c) => c.generate("x")), 2);
-  assert(performance.now() - start >= 20);
+test("what is full is left to the caller", async () => {
   const rejects = (c: ReturnType<typeof createClient>) => assert.rejects(c.generate("x"), code("RESOURCE_EXHAUSTED"));
-  assert.equal(await attempts(() => full(60_000), {}, rejects), 1); // longer than the client waits
-  assert.equal(await attempts(() => new ConnectError("too large", Code.ResourceExhausted), {}, rejects), 1);
+  assert.equal(await attempts(() => full("20"), { retry: fast }, rejects), 1);
+});
+
+test("the server says when", async () => {
+  const retryableStatusCodes = ["RESOURCE_EXHAUSTED"] as const;
+  const retry = { initialBackoffMs: 3_600_000, maxBackoffMs: 3_600_000, retryableStatusCodes };
+  const refuse = (attempt: number) => (attempt < 2 ? full("20") : undefined);
+  const start = performance.now();
+  assert.equal(await attempts(refuse, { retry }, (c) => c.generate("x")), 2);
+  assert(performance.now() - start >= 20);
+  assert.equal(await attempts(refuse, { retry }, (c) => c.stream("x").read()), 2);
+  const rejects = (c: ReturnType<typeof createClient>) => assert.rejects(c.generate("x"), code("RESOURCE_EXHAUSTED"));
+  for (const never of ["-1", "soon", ""]) {
+    assert.equal(await attempts(() => full(never), { retry: { ...fast, retryableStatusCodes } }, rejects), 1);
+  }
+  // Longer than the call has.
+  assert.equal(await attempts(() => full("3600000"), { retry, timeoutMs: 60_000 }, rejects), 1);
 });
 
 test("nothing else is tried again", async () => {

@@ -14,7 +14,17 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fromJson } from "@bufbuild/protobuf";
 
 import { type Client, createClient, type GenerateStream, SluiceError } from "../src/node.js";
-import { type Delta, ExplainRequestSchema, type GenerateRequest, GenerateRequestSchema, ScoreRequestSchema } from "../src/v1.js";
+import {
+  CountTokensRequestSchema,
+  type Delta,
+  DetokenizeRequestSchema,
+  EmbedRequestSchema,
+  ExplainRequestSchema,
+  type GenerateRequest,
+  GenerateRequestSchema,
+  ScoreRequestSchema,
+  TokenizeRequestSchema,
+} from "../src/v1.js";
 import { createClient as createWebClient } from "../src/web.js";
 import {
   type Answer,
@@ -25,6 +35,7 @@ import {
   checkKnown,
   checkSame,
   checkScores,
+  checkVectors,
   ofGeneration,
   ofStream,
 } from "./conformance.js";
@@ -98,14 +109,19 @@ for (const [name, { connect, codes }] of Object.entries(clients)) {
 
 function overGrpc(c: Case, { addr, ...place }: Place): Client {
   const tls = tlsOf(c, place);
-  return createClient(addr, { retry: false, ...keyOf(c, place), ...(tls === undefined ? {} : { tls }) });
+  return createClient(addr, { ...retryOf(c), ...keyOf(c, place), ...(tls === undefined ? {} : { tls }) });
 }
 
 function overConnect(c: Case, { http, ...place }: Place): Client {
   const tls = tlsOf(c, place);
-  const options = { retry: false as const, ...keyOf(c, place) };
+  const options = { ...retryOf(c), ...keyOf(c, place) };
   if (tls === undefined) return createWebClient(`http://${http}`, options);
   return createWebClient(`https://${http}`, { ...options, ...(tls === true ? {} : { fetch: fetchOver(tls) }) });
+}
+
+/** What the server says is what is looked at, unless the case is about what the client makes of it. */
+function retryOf({ retry }: Case): { retry?: false } {
+  return retry ? {} : { retry: false };
 }
 
 /** How to call a server: undefined is plain text, true the system's authorities. */
@@ -169,7 +185,7 @@ async function run(c: Case, client: Client): Promise<void> {
 async function call(c: Case, client: Client): Promise<void> {
   const limits = c.deadlineMs === undefined ? {} : { timeoutMs: c.deadlineMs };
   const unary = () => attempt(c, async () => ofGeneration(await client.generate(requestOf(c), limits)));
-  const streaming = () => attempt(c, () => read(c, client.stream(requestOf(c), limits)));
+  const streaming = () => attempt(c, () => read(c, client, client.stream(requestOf(c), limits)));
   switch (c.call) {
     case "generate":
       await unary();
@@ -190,6 +206,26 @@ async function call(c: Case, client: Client): Promise<void> {
     case "explain": {
       const explanation = await answerOf(c, client.explain(fromJson(ExplainRequestSchema, c.request)));
       if (explanation !== undefined) checkExplanation(c.expect, explanation);
+      break;
+    }
+    case "embed": {
+      const vectors = await answerOf(c, client.embed(fromJson(EmbedRequestSchema, c.request)));
+      if (vectors !== undefined) checkVectors(c.expect, vectors);
+      break;
+    }
+    case "tokenize": {
+      const tokens = await answerOf(c, client.tokenize(fromJson(TokenizeRequestSchema, c.request)));
+      if (tokens !== undefined) assert.deepEqual(tokens.map((token) => token.id), c.expect.ids);
+      break;
+    }
+    case "detokenize": {
+      const { ids } = fromJson(DetokenizeRequestSchema, c.request);
+      assert.equal(await answerOf(c, client.detokenize(ids)), c.expect.text);
+      break;
+    }
+    case "countTokens": {
+      const request = fromJson(CountTokensRequestSchema, c.request);
+      assert.equal(await answerOf(c, client.countTokens({ prompt: request.input.value as string })), c.expect.promptTokens);
       break;
     }
     default:
@@ -232,12 +268,13 @@ async function answerOf<T>(c: Case, call: Promise<T>): Promise<T | undefined> {
 }
 
 /** Reads a stream as far as the case says. */
-async function read(c: Case, stream: GenerateStream): Promise<Answer> {
+async function read(c: Case, client: Client, stream: GenerateStream): Promise<Answer> {
   const deltas: Delta[] = [];
   try {
     for await (const delta of stream) {
       deltas.push(delta);
       if (deltas.length === c.cancelAfter) stream.cancel();
+      if (deltas.length === c.stallAfter) await untilBusy(client, 0);
       if (deltas.length === c.leaveAfter) break;
     }
   } catch (error) {

@@ -23,7 +23,7 @@ import {
 export interface Case {
   name: string;
   about: string;
-  call: "generate" | "stream" | "both" | "score" | "explain";
+  call: "generate" | "stream" | "both" | "score" | "explain" | "embed" | "tokenize" | "detokenize" | "countTokens";
   request: JsonObject;
   before?: JsonObject;
   server?: string;
@@ -34,7 +34,9 @@ export interface Case {
   occupy?: number;
   cancelAfter?: number;
   leaveAfter?: number;
+  stallAfter?: number;
   deadlineMs?: number;
+  retry?: boolean;
   expect: Expectation;
 }
 
@@ -64,15 +66,20 @@ export interface Expectation {
   idle?: boolean;
   best?: number;
   tokens?: number[];
+  ids?: number[];
+  vectorSizes?: number[];
   answerTokens?: number;
   segments?: [number, number][];
 }
 
-const fields =
-  "name about call request before server key tls promptRepeat parallel occupy cancelAfter leaveAfter deadlineMs expect".split(" ");
+const fields = (
+  "name about call request before server key tls promptRepeat parallel occupy cancelAfter leaveAfter stallAfter deadlineMs retry " +
+  "expect"
+).split(" ");
 const expectations = (
   "code started fields reason resource retryAfter text textPrefix textIn jsonKeys id finishReasons stopSequence toolCalls seeds " +
-  "promptTokens completionTokens minDeltas tokenIds logprobs promptLogprobs idle best tokens answerTokens segments"
+  "promptTokens completionTokens minDeltas tokenIds logprobs promptLogprobs idle best tokens ids vectorSizes answerTokens " +
+  "segments"
 ).split(" ");
 
 /** Throws if a case has what nobody here checks, which would show nothing. */
@@ -205,6 +212,11 @@ export function checkExplanation(expect: Expectation, explanation: ExplainRespon
   assert.equal(explanation.answerTokens, expect.answerTokens);
   assert.deepEqual(explanation.attributions.map((a) => [a.start, a.end]), expect.segments);
   assert(explanation.logLikelihood < 0);
+}
+
+export function checkVectors(expect: Expectation, vectors: number[][]): void {
+  assert.deepEqual(vectors.map((v) => v.length), expect.vectorSizes);
+  for (const vector of vectors) assert(Math.abs(Math.hypot(...vector) - 1) < 1e-4, "a vector's length is not 1");
 }
 
 export function checkError(expect: Expectation, error: SluiceError): void {

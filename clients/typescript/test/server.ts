@@ -18,6 +18,8 @@ export const root = fileURLToPath(new URL("../../../../", import.meta.url));
 export const binary = process.env["SLUICE_BIN"] ?? `${root}bin/sluice`;
 export const model = "smollm2-135m-instruct";
 
+const stopTimeout = 120_000; // milliseconds that a server may take to drain before it is killed
+
 /** `sluice serve` with the cache's model. */
 export class Server {
   grpcAddr = "";
@@ -50,10 +52,12 @@ export class Server {
     return server;
   }
 
-  /** Drains the server. Throws unless it ends well. */
+  /** Drains the server, and kills it if that takes too long. Throws unless it ends well. */
   async stop(): Promise<void> {
     this.#process.kill("SIGTERM");
+    const late = setTimeout(() => this.#process.kill("SIGKILL"), stopTimeout);
     const code = await this.#exited;
+    clearTimeout(late);
     if (code !== 0) throw new Error(`the server ended with ${code}:\n${this.#log}`);
   }
 }

@@ -12,7 +12,7 @@ use futures::{TryStreamExt, future::join_all};
 use prost_reflect::{DescriptorPool, DynamicMessage, prost::Message as _};
 use serde::Deserialize;
 use sluice_client::v1::generate_request::Input;
-use sluice_client::v1::{ExplainRequest, ScoreRequest};
+use sluice_client::v1::{CountTokensRequest, DetokenizeRequest, EmbedRequest, TokenizeRequest};
 use sluice_client::{Call, Certificate, Client, ClientTlsConfig, Delta, Error, GenerateRequest, Identity, RetryPolicy};
 use tokio::time::timeout;
 
@@ -48,7 +48,10 @@ struct Case {
     occupy: u32,
     cancel_after: Option<usize>,
     leave_after: Option<usize>,
+    stall_after: Option<usize>,
     deadline_ms: Option<u64>,
+    #[serde(default)]
+    retry: bool,
     expect: Expectation,
 }
 
@@ -60,6 +63,10 @@ enum Kind {
     Both,
     Score,
     Explain,
+    Embed,
+    Tokenize,
+    Detokenize,
+    CountTokens,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -183,7 +190,7 @@ async fn run(case: Case, at: At) {
 
 /// The message of its JSON form.
 fn message<M: prost::Message + Default>(name: &str, json: &serde_json::Value) -> M {
-    let files = protox::compile(["sluice/v1/inference.proto"], [root().join("proto")]).unwrap();
+    let files = protox::compile(["sluice/v1/inference.proto", "sluice/v1/tokenizer.proto"], [root().join("proto")]).unwrap();
     let pool = DescriptorPool::from_file_descriptor_set(files).unwrap();
     let descriptor = pool.get_message_by_name(&format!("sluice.v1.{name}")).unwrap();
     M::decode(&*DynamicMessage::deserialize(descriptor, json).unwrap().encode_to_vec()).unwrap()
@@ -192,7 +199,10 @@ fn message<M: prost::Message + Default>(name: &str, json: &serde_json::Value) ->
 impl Case {
     /// The client that the case calls with.
     fn client(&self, at: &At) -> Client {
-        let mut builder = Client::builder().retry(RetryPolicy::never()); // what the server says is what is looked at
+        let mut builder = Client::builder();
+        if !self.retry {
+            builder = builder.retry(RetryPolicy::never()); // what the server says is what is looked at
+        }
         let mut scheme = "http";
         if let Some(ca) = &at.ca {
             let ca = || ClientTlsConfig::new().ca_certificate(Certificate::from_pem(fs::read(ca).unwrap()));
@@ -231,20 +241,41 @@ impl Case {
                     whole.check_same(&streamed);
                 }
             }
-            Kind::Score => match client.score(message::<ScoreRequest>("ScoreRequest", &self.request)).await {
-                Ok(response) => {
-                    self.expect.check_success();
-                    self.expect.check_scores(&response.scores);
-                }
-                Err(error) => self.expect.check_error(&error),
-            },
-            Kind::Explain => match client.explain(message::<ExplainRequest>("ExplainRequest", &self.request)).await {
-                Ok(response) => {
-                    self.expect.check_success();
-                    self.expect.check_explanation(&response);
-                }
-                Err(error) => self.expect.check_error(&error),
-            },
+            Kind::Score => {
+                let call = client.score(message("ScoreRequest", &self.request)).await;
+                self.judge(call, |answer| self.expect.check_scores(&answer.scores));
+            }
+            Kind::Explain => {
+                let call = client.explain(message("ExplainRequest", &self.request)).await;
+                self.judge(call, |answer| self.expect.check_explanation(&answer));
+            }
+            Kind::Embed => {
+                let call = client.embed(message::<EmbedRequest>("EmbedRequest", &self.request)).await;
+                self.judge(call, |answer| self.expect.check_vectors(&answer.embeddings));
+            }
+            Kind::Tokenize => {
+                let call = client.tokenize(message::<TokenizeRequest>("TokenizeRequest", &self.request)).await;
+                self.judge(call, |tokens| self.expect.check_tokens(&tokens));
+            }
+            Kind::Detokenize => {
+                let call = client.detokenize(message::<DetokenizeRequest>("DetokenizeRequest", &self.request)).await;
+                self.judge(call, |text| self.expect.check_text(&text));
+            }
+            Kind::CountTokens => {
+                let call = client.count_tokens(message::<CountTokensRequest>("CountTokensRequest", &self.request)).await;
+                self.judge(call, |answer| self.expect.check_count(answer.count));
+            }
+        }
+    }
+
+    /// Checks how a call ended, and its answer.
+    fn judge<T>(&self, call: Result<T, Error>, check: impl FnOnce(T)) {
+        match call {
+            Ok(answer) => {
+                self.expect.check_success();
+                check(answer);
+            }
+            Err(error) => self.expect.check_error(&error),
         }
     }
 
@@ -290,6 +321,9 @@ impl Case {
             deltas.push(delta);
             if self.cancel_after == Some(deltas.len()) {
                 stream.cancel();
+            }
+            if self.stall_after == Some(deltas.len()) {
+                until_busy(client, 0).await;
             }
             if self.leave_after == Some(deltas.len()) {
                 break;

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use sluice_client::v1::{ContinuationScore, ExplainResponse, FinishReason, TokenLogprobs, ToolCall};
+use sluice_client::v1::{ContinuationScore, Embedding, ExplainResponse, FinishReason, Token, TokenLogprobs, ToolCall};
 use sluice_client::{Delta, Error, GenerateResponse, GenerateStream, Output, Usage};
 
 /// A case's `expect`. What is None or empty is not checked.
@@ -35,6 +35,8 @@ pub struct Expectation {
 
     best: usize,
     tokens: Vec<u32>,
+    ids: Vec<u32>,
+    vector_sizes: Vec<usize>,
     answer_tokens: u32,
     segments: Vec<(u32, u32)>,
 }
@@ -190,7 +192,7 @@ impl Expectation {
         }
     }
 
-    fn check_text(&self, text: &str) {
+    pub fn check_text(&self, text: &str) {
         same("text", &self.text, text.to_owned());
         assert!(text.starts_with(&self.text_prefix), "{text:?}");
         assert!(self.text_in.as_ref().is_none_or(|texts| texts.iter().any(|one| one == text)), "{text:?}");
@@ -218,6 +220,25 @@ impl Expectation {
         let segments: Vec<_> = explanation.attributions.iter().map(|part| (part.start, part.end)).collect();
         assert_eq!((segments, explanation.answer_tokens), (self.segments.clone(), self.answer_tokens));
         assert!(explanation.log_likelihood < 0.0);
+    }
+
+    /// Checks the answer of `embed`.
+    pub fn check_vectors(&self, embeddings: &[Embedding]) {
+        assert_eq!(embeddings.iter().map(|embedding| embedding.values.len()).collect::<Vec<_>>(), self.vector_sizes);
+        for embedding in embeddings {
+            let length = embedding.values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+            assert!((length - 1.0).abs() < 1e-4, "a vector of the length {length}");
+        }
+    }
+
+    /// Checks the answer of `tokenize`.
+    pub fn check_tokens(&self, tokens: &[Token]) {
+        assert_eq!(tokens.iter().map(|token| token.id).collect::<Vec<_>>(), self.ids);
+    }
+
+    /// Checks the answer of `countTokens`.
+    pub fn check_count(&self, count: u32) {
+        assert_eq!(Some(count), self.prompt_tokens);
     }
 }
 

@@ -188,9 +188,11 @@ fn unavailable() -> Result<Events, Status> {
     Err(Status::unavailable("drains"))
 }
 
-fn full(delay: Duration) -> Result<Events, Status> {
-    let details = ErrorDetails::with_retry_info(Some(delay));
-    Err(Status::with_error_details(Code::ResourceExhausted, "full", details))
+fn full(pushback: &str) -> Result<Events, Status> {
+    let details = ErrorDetails::with_retry_info(Some(Duration::from_millis(20)));
+    let mut metadata = MetadataMap::new();
+    metadata.insert("grpc-retry-pushback-ms", pushback.parse().unwrap());
+    Err(Status::with_error_details_and_metadata(Code::ResourceExhausted, "full", details, metadata))
 }
 
 /// A builder of clients that do not wait long.
@@ -219,16 +221,31 @@ async fn as_often_as_the_policy_says() {
 }
 
 #[tokio::test]
-async fn what_is_full_is_tried_again_when_the_server_says() {
-    let (client, script) = scripted(fast(), [full(Duration::from_millis(20)), answer()]).await;
+async fn what_is_full_is_left_to_the_caller() {
+    let (client, script) = scripted(fast(), [full("20"), answer()]).await;
+    let error = client.generate("x").await.unwrap_err();
+    assert_eq!((error.code(), error.retry_after()), (Code::ResourceExhausted, Some(Duration::from_millis(20))));
+    assert_eq!(script.calls(), 1);
+}
+
+#[tokio::test]
+async fn the_server_says_when() {
+    let hour = Duration::from_secs(3600);
+    let codes = vec![Code::ResourceExhausted];
+    let policy =
+        RetryPolicy { initial_backoff: hour, max_backoff: hour, retryable_status_codes: codes, ..RetryPolicy::default() };
+    let builder = || Client::builder().retry(policy.clone());
+    let (client, script) = scripted(builder(), [full("20"), answer()]).await;
     let start = Instant::now();
     client.generate("x").await.unwrap();
     assert!(start.elapsed() >= Duration::from_millis(20));
-    assert_eq!(script.calls(), 2);
-    for refused in [full(Duration::from_secs(60)), Err(Status::resource_exhausted("too large"))] {
-        let (client, script) = scripted(fast(), [refused]).await;
+    let tries =
+        script.calls.lock().unwrap().iter().map(|call| call.get("grpc-previous-rpc-attempts").cloned()).collect::<Vec<_>>();
+    assert_eq!(tries, [None, Some("1".parse().unwrap())]);
+    for never in ["-1", "soon", "3600000"] {
+        let (client, script) = scripted(builder().timeout(Duration::from_secs(60)), [full(never)]).await;
         assert_eq!(client.generate("x").await.unwrap_err().code(), Code::ResourceExhausted);
-        assert_eq!(script.calls(), 1);
+        assert_eq!(script.calls(), 1, "{never}");
     }
 }
 

@@ -139,8 +139,8 @@ async fn full_queue(address: &str, builder: impl Fn() -> ClientBuilder) {
     assert_eq!((error.code(), error.reason()), (Code::ResourceExhausted, Some("QUEUE_FULL")));
     assert!(!error.retry_after().unwrap().is_zero());
 
-    let minute = std::time::Duration::from_secs(60);
-    let patient = RetryPolicy { max_attempts: 100, max_backoff: minute, ..RetryPolicy::default() };
+    let codes = vec![Code::ResourceExhausted];
+    let patient = RetryPolicy { max_attempts: 100, retryable_status_codes: codes, ..RetryPolicy::default() };
     let patient = builder().retry(patient).build(address).unwrap();
     let answer = tokio::spawn(patient.generate(GenerateRequest::new("y").with_max_tokens(1)).into_future());
     drop(first);

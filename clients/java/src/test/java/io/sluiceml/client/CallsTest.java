@@ -31,9 +31,11 @@ import io.sluiceml.v1.GenerateStreamResponse;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
 import java.util.function.IntFunction;
 import org.junit.jupiter.api.Test;
@@ -47,10 +49,12 @@ class CallsTest {
 
   /** A server that refuses a try, counted from 1, with what a script gives for it, and answers "ok" where that is null. */
   private static Scripted refusing(IntFunction<StatusRuntimeException> script) {
+    var tries = new AtomicInteger();
     return new Scripted() {
       @Override
       void answer(StreamObserver<GenerateStreamResponse> to) {
-        StatusRuntimeException refusal = script.apply(headers.size());
+        // Not headers.size(): a call's headers may come long before its request has, and another's meanwhile.
+        StatusRuntimeException refusal = script.apply(tries.incrementAndGet());
         if (refusal != null) {
           to.onError(refusal);
           return;
@@ -141,9 +145,14 @@ class CallsTest {
     var seven = new RetryPolicy(7, FAST.initialBackoff(), FAST.maxBackoff(), 1); // gRPC's own limit is 5
     assertEquals(7, attempts(seven, Status.Code.UNAVAILABLE));
     assertEquals(1, attempts(RetryPolicy.NONE, Status.Code.UNAVAILABLE));
-    for (var code : List.of(Status.Code.INVALID_ARGUMENT, Status.Code.INTERNAL, Status.Code.ABORTED)) {
+    for (var code : List.of(
+        Status.Code.INVALID_ARGUMENT, Status.Code.INTERNAL, Status.Code.ABORTED, Status.Code.RESOURCE_EXHAUSTED)) {
       assertEquals(1, attempts(FAST, code));
     }
+    var full = new RetryPolicy(
+        3, FAST.initialBackoff(), FAST.maxBackoff(), 1, Set.of(Status.Code.RESOURCE_EXHAUSTED));
+    assertEquals(3, attempts(full, Status.Code.RESOURCE_EXHAUSTED));
+    assertEquals(1, attempts(full, Status.Code.UNAVAILABLE));
   }
 
   @Test
@@ -178,6 +187,7 @@ class CallsTest {
     assertThrows(IllegalArgumentException.class, () -> new RetryPolicy(0, second, second, 2));
     assertThrows(IllegalArgumentException.class, () -> new RetryPolicy(2, java.time.Duration.ZERO, second, 2));
     assertThrows(IllegalArgumentException.class, () -> new RetryPolicy(2, second, second, Double.NaN));
+    assertThrows(IllegalArgumentException.class, () -> new RetryPolicy(2, second, second, 2, Set.of()));
   }
 
   @Test

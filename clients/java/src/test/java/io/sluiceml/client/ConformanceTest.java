@@ -11,10 +11,14 @@ import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
 import com.google.protobuf.Message;
 import com.google.protobuf.util.JsonFormat;
+import io.sluiceml.v1.CountTokensRequest;
 import io.sluiceml.v1.Delta;
+import io.sluiceml.v1.DetokenizeRequest;
+import io.sluiceml.v1.EmbedRequest;
 import io.sluiceml.v1.ExplainRequest;
 import io.sluiceml.v1.GenerateRequest;
 import io.sluiceml.v1.ScoreRequest;
+import io.sluiceml.v1.TokenizeRequest;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -28,6 +32,8 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import java.util.function.Function;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
 import org.junit.jupiter.api.AfterAll;
@@ -41,7 +47,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 class ConformanceTest {
   private static final Path SUITE = SluiceServer.ROOT.resolve("clients/conformance");
   private static final Set<String> FIELDS = Set.of("name", "about", "call", "request", "before", "server", "key", "tls",
-      "promptRepeat", "parallel", "occupy", "cancelAfter", "leaveAfter", "deadlineMs", "expect");
+      "promptRepeat", "parallel", "occupy", "cancelAfter", "leaveAfter", "stallAfter", "deadlineMs", "retry", "expect");
 
   /** How long the servers may take to stop before they are killed. */
   private static final Duration STOP_TIMEOUT = Duration.ofMinutes(2);
@@ -90,10 +96,13 @@ class ConformanceTest {
     passed.add(json.get("name").getAsString());
   }
 
-  /** The client that a case calls with. It tries nothing again: the cases say what one call gives. */
+  /** The client that a case calls with. Most say what one call gives, so that it tries nothing again. */
   private static SluiceClient client(JsonObject json) {
     JsonObject server = servers.getAsJsonObject(text(json, "server", "default"));
-    var builder = SluiceClient.builder(server.get("addr").getAsString()).retry(RetryPolicy.NONE);
+    var builder = SluiceClient.builder(server.get("addr").getAsString());
+    if (!json.has("retry") || !json.get("retry").getAsBoolean()) {
+      builder.retry(RetryPolicy.NONE);
+    }
     if (server.has("ca")) {
       Path ca = Path.of(server.get("ca").getAsString());
       String tls = text(json, "tls", "ca");
@@ -156,23 +165,23 @@ class ConformanceTest {
             whole.checkSame(streamed);
           }
         }
-        case "score" -> {
-          var request = parse(json.get("request"), ScoreRequest.newBuilder()).build();
-          if (expect.fails()) {
-            expect.check(assertThrows(SluiceException.class, () -> calls.score(request)));
-          } else {
-            expect.check(calls.score(request));
-          }
-        }
-        case "explain" -> {
-          var request = parse(json.get("request"), ExplainRequest.newBuilder()).build();
-          if (expect.fails()) {
-            expect.check(assertThrows(SluiceException.class, () -> calls.explain(request)));
-          } else {
-            expect.check(calls.explain(request));
-          }
-        }
+        case "score" -> judge(ScoreRequest.newBuilder(), r -> calls.score(r.build()), expect::check);
+        case "explain" -> judge(ExplainRequest.newBuilder(), r -> calls.explain(r.build()), expect::check);
+        case "embed" -> judge(EmbedRequest.newBuilder(), r -> calls.embed(r.build()), expect::check);
+        case "tokenize" -> judge(TokenizeRequest.newBuilder(), r -> calls.tokenize(r.build()), expect::checkTokens);
+        case "detokenize" -> judge(DetokenizeRequest.newBuilder(), r -> calls.detokenize(r.build()), expect::checkText);
+        case "countTokens" -> judge(CountTokensRequest.newBuilder(), r -> calls.countTokens(r.build()), expect::check);
         default -> throw new IllegalArgumentException("unknown call " + call);
+      }
+    }
+
+    /** Makes a call that gives no {@link Answer} of the case's request, and checks how it ends. */
+    private <B extends Message.Builder, T> void judge(B request, Function<B, T> call, Consumer<T> check) throws IOException {
+      B parsed = parse(json.get("request"), request);
+      if (expect.fails()) {
+        expect.check(assertThrows(SluiceException.class, () -> call.apply(parsed)));
+      } else {
+        check.accept(call.apply(parsed));
       }
     }
 
@@ -209,7 +218,7 @@ class ConformanceTest {
       }
     }
 
-    private Answer stream() throws IOException {
+    private Answer stream() throws IOException, InterruptedException {
       List<Delta> deltas = new ArrayList<>();
       try (GenerateStream stream = calls.stream(request())) {
         try {
@@ -217,6 +226,9 @@ class ConformanceTest {
             deltas.add(delta);
             if (deltas.size() == number("cancelAfter", 0)) {
               stream.cancel();
+            }
+            if (deltas.size() == number("stallAfter", 0)) {
+              SluiceServer.untilBusy(client, 0);
             }
             if (deltas.size() == number("leaveAfter", 0)) {
               break;

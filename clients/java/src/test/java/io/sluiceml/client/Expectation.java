@@ -10,8 +10,12 @@ import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
 import io.sluiceml.v1.ContinuationScore;
+import io.sluiceml.v1.CountTokensResponse;
+import io.sluiceml.v1.EmbedResponse;
+import io.sluiceml.v1.Embedding;
 import io.sluiceml.v1.ExplainResponse;
 import io.sluiceml.v1.Output;
+import io.sluiceml.v1.Token;
 import io.sluiceml.v1.TokenLogprobs;
 import io.sluiceml.v1.ToolCall;
 import java.time.Duration;
@@ -28,7 +32,7 @@ record Expectation(JsonObject json) {
   private static final Set<String> FIELDS = Set.of("code", "started", "fields", "reason", "resource", "retryAfter",
       "text", "textPrefix", "textIn", "jsonKeys", "id", "finishReasons", "stopSequence", "toolCalls", "seeds",
       "promptTokens", "completionTokens", "minDeltas", "tokenIds", "logprobs", "promptLogprobs", "idle", "best", "tokens",
-      "answerTokens", "segments");
+      "ids", "vectorSizes", "answerTokens", "segments");
 
   Expectation {
     assertTrue(FIELDS.containsAll(json.keySet()), "an expectation that is not known: what nobody checks shows nothing");
@@ -110,7 +114,7 @@ record Expectation(JsonObject json) {
     }
   }
 
-  private void checkText(String text) {
+  void checkText(String text) {
     with("text", want -> assertEquals(want.getAsString(), text));
     with("textPrefix", want -> assertTrue(text.startsWith(want.getAsString()), text));
     with("textIn", want -> assertTrue(texts(want).contains(text), text));
@@ -151,5 +155,19 @@ record Expectation(JsonObject json) {
     assertTrue(explanation.getLogLikelihood() < 0);
     var want = StreamSupport.stream(json.getAsJsonArray("segments").spliterator(), false).map(Expectation::numbers).toList();
     assertEquals(want, explanation.getAttributionsList().stream().map(a -> List.of(a.getStart(), a.getEnd())).toList());
+  }
+
+  void check(EmbedResponse embeddings) {
+    assertEquals(numbers(json.get("vectorSizes")), embeddings.getEmbeddingsList().stream().map(Embedding::getValuesCount).toList());
+    embeddings.getEmbeddingsList().forEach(embedding -> assertEquals(
+        1, Math.sqrt(embedding.getValuesList().stream().mapToDouble(value -> (double) value * value).sum()), 1e-4));
+  }
+
+  void check(CountTokensResponse counted) {
+    assertEquals(json.get("promptTokens").getAsInt(), counted.getCount());
+  }
+
+  void checkTokens(List<Token> tokens) {
+    assertEquals(numbers(json.get("ids")), tokens.stream().map(Token::getId).toList());
   }
 }

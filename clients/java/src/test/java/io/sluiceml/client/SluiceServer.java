@@ -6,14 +6,19 @@ import java.io.BufferedReader;
 import java.io.File;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
 
 /** The real server: {@code sluice serve} with the cache's model, on free ports of this machine. */
 final class SluiceServer implements AutoCloseable {
   /** The repository; the tests run in clients/java. */
   static final Path ROOT = Path.of("../..").toAbsolutePath().normalize();
   static final String MODEL = "smollm2-135m-instruct";
+
+  /** How long a server may take to drain before it is killed. */
+  static final Duration STOP_TIMEOUT = Duration.ofMinutes(2);
 
   private static final String BINARY =
       System.getenv().getOrDefault("SLUICE_BIN", ROOT.resolve("bin/sluice").toString());
@@ -50,10 +55,13 @@ final class SluiceServer implements AutoCloseable {
     return target;
   }
 
-  /** Drains the server and fails unless that ends well. */
+  /** Drains the server, kills it if that takes too long, and fails unless it ends well. */
   @Override
   public void close() throws InterruptedException {
     process.toHandle().destroy(); // SIGTERM. Process.destroy would close the log too, and so end the server by SIGPIPE.
+    if (!process.waitFor(STOP_TIMEOUT.toSeconds(), TimeUnit.SECONDS)) {
+      process.toHandle().destroyForcibly();
+    }
     int code = process.waitFor();
     drain.join();
     if (code != 0) {
