@@ -113,6 +113,17 @@ func TestCaveat(t *testing.T) {
 	if got := plain.Caveat(); got != "" {
 		t.Errorf("plain angles: got %q", got)
 	}
+
+	dir := writeCheckpoint(t, plain, weights(plain, model.BF16, 6))
+	c := config(plain)
+	c["rope_parameters"] = map[string]any{
+		"rope_type": "longrope", "rope_theta": 500000, "original_max_position_embeddings": 16,
+		"short_factor": slices.Repeat([]float64{1}, len(factors)), "long_factor": factors,
+	}
+	writeConfig(t, dir, c)
+	if r, err := model.Inspect(dir); err != nil || r.Use != model.Convert || !strings.Contains(r.Caveat, "LongRoPE") {
+		t.Errorf("Inspect: %v, to %s, %q", err, r.Use, r.Caveat)
+	}
 }
 
 func TestConfigRefuses(t *testing.T) {
