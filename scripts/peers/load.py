@@ -140,7 +140,7 @@ def closed(streams, requests, prompt, answer):
 
 def load(setup, workload, seed, pid, *where):
     """Puts a running server under load."""
-    prefilled = None
+    before = prefilled = None
     if workload.decode:  # the same prompts as below: the same seed makes them, whatever the answers
         before = bench(setup, seed, where, *closed(workload.streams, workload.streams, workload.prompt, 1))
         prefilled = before["total_tokens_per_s"] - before["output_tokens_per_s"]
@@ -154,7 +154,7 @@ def load(setup, workload, seed, pid, *where):
         requests = workload.streams * workload.each
         level = bench(setup, seed, where, *closed(workload.streams, requests, workload.prompt, workload.answer))
     total, output = level["total_tokens_per_s"], level["output_tokens_per_s"]
-    return {
+    figures = {
         "tokens_per_s": output,
         "prompt_tokens_per_s": prefilled or (total - output if workload.prefill else None),
         "decode_tokens_per_s": level.get("decode_tokens_per_s"),
@@ -170,6 +170,9 @@ def load(setup, workload, seed, pid, *where):
         "short": level["short"],
         "foreign_cores": usage.foreign(),
     }
+    if before:  # what the server was spared this time is no figure of its own
+        figures |= {"tokens_per_s": None, "e2e_p95_ms": None, "ttft_ms": before["ttft_ms"]["p50"], "ttft_p95_ms": before["ttft_ms"]["p95"]}
+    return figures
 
 
 def warm_up(setup, *where):

@@ -121,7 +121,7 @@ def traces(setup, url, index):
     unit = {"cpu": "ms"}.get(index, "kb")
     command = ["go", "tool", "pprof", "-traces", f"-sample_index={index}", f"-unit={unit}", path]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return collapse(text)[:400]
+    return collapse(text)[:250]
 
 
 def collapse(text):
@@ -151,11 +151,19 @@ def collapse(text):
 
 
 def symbols(setup, pid, seconds):
-    """Returns [share, symbol, object] of the process's threads by perf, the first twenty."""
+    """Returns [share, symbol, object] of the process's threads by perf, twenty of them."""
     data = setup.store.path("perf.data")
     quiet = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.run(["perf", "record", "-F", "299", "-p", str(pid), "-o", data, "--", "sleep", str(seconds)], **quiet)
     command = ["perf", "report", "-i", data, "--stdio", "--no-children", "-s", "symbol,dso"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    rows = re.findall(r"^ +([\d.]+)% +\[[.k]\] (\S+) +(\S+)", text, re.MULTILINE)
-    return [[float(share), symbol, os.path.basename(dso)] for share, symbol, dso in rows[:20]]
+    return merged(text)[:20]
+
+
+def merged(text):
+    """Reads the output of perf report; what has no symbol is one line an object."""
+    totals: dict[tuple[str, str], float] = {}
+    for share, symbol, dso in re.findall(r"^ +([\d.]+)% +\[[.k]\] (\S+) +(\S+)", text, re.MULTILINE):
+        key = ("(no symbol)" if symbol.startswith("0x") else symbol, os.path.basename(dso))
+        totals[key] = totals.get(key, 0) + float(share)
+    return [[round(share, 2), *key] for key, share in sorted(totals.items(), key=lambda item: -item[1])]

@@ -146,6 +146,18 @@ Type: cpu
     assert roofline.collapse(text) == [[20, "root", "other"], [15, "root", "main.caller", "leaf"]]
 
 
+def test_what_has_no_symbol_is_one_line():
+    text = """# Overhead  Symbol                 Shared Object
+    30.58%  [.] tile_8_4_1_1_32        sluice
+     9.79%  [.] 0x00000000013e5ff2     libonnxruntime.so.1.32.0
+     7.95%  [k] do_sched_yield         [kernel.kallsyms]
+     1.53%  [.] 0x00000000013e6d0f     libonnxruntime.so.1.32.0
+"""
+    assert roofline.merged(text) == [
+        [30.58, "tile_8_4_1_1_32", "sluice"], [11.32, "(no symbol)", "libonnxruntime.so.1.32.0"], [7.95, "do_sched_yield", "[kernel.kallsyms]"],
+    ]  # fmt: skip
+
+
 def test_a_wider_vocabulary_repeats_rows(tmp_path):
     source = tmp_path / "source"
     source.mkdir()
