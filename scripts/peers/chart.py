@@ -63,15 +63,15 @@ def lines(title, x_label, y_label, series, log=False):
     body.append(f'<path class="axis" d="M{LEFT} {TOP}V{HEIGHT - FOOT}H{WIDTH - RIGHT}" fill="none"/>')
     body.append(text((LEFT + WIDTH) / 2, HEIGHT - 10, x_label))
     body.append(text(14, (TOP + HEIGHT - FOOT) / 2, y_label, more=f' transform="rotate(-90 14 {(TOP + HEIGHT - FOOT) / 2:.1f})"'))
-    place = LEFT
+    place = 12.0
     for color, (name, points) in zip(COLORS * 4, series.items(), strict=False):
         path = "L".join(f"{at_x(x):.1f} {at_y(y):.1f}" for x, y in sorted(points.items()))
         body.append(f'<path d="M{path}" fill="none" stroke="{color}" stroke-width="2"/>')
         for x, y in sorted(points.items()):
             dot = html.escape(f"{name} at {x:g}: {y:g}")
             body.append(f'<circle cx="{at_x(x):.1f}" cy="{at_y(y):.1f}" r="3" fill="{color}"><title>{dot}</title></circle>')
-        body.append(f'<path d="M{place} 16h14" stroke="{color}" stroke-width="3"/>' + text(place + 18, 20, name, "start"))
-        place += 34 + 7 * len(name)
+        body.append(f'<path d="M{place:.1f} 16h14" stroke="{color}" stroke-width="3"/>' + text(place + 18, 20, name, "start"))
+        place += 30 + 6.4 * len(name)
     return document(WIDTH, HEIGHT, title, body)
 
 
