@@ -52,6 +52,10 @@ test-short: ## Run the tests that need neither ONNX Runtime nor a model.
 test-race: ## Run the short tests under the race detector.
 	go test -short -race -shuffle=on -timeout 20m ./...
 
+.PHONY: test-asan
+test-asan: ## Run the tests of the kernels under AddressSanitizer, which GCC and Clang bring.
+	ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=0 go test -asan ./inference/ort/kernels
+
 .PHONY: test-python
 test-python: setup $(VENV)/.stamp ## Test the Python client against the real server, and the benchmarks' scripts.
 	$(VENV)/bin/python -m pytest -q clients/python
