@@ -43,8 +43,8 @@ func (a *app) listenAdmin(ctx context.Context, undo *closers) error {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	a.admin = newHTTPServer(a.security.listener(listener), a.security.protectAdmin(adminHandler(listener.Addr(), rpc, a.level, a.log)), a.log)
-	a.admin.server.WriteTimeout = profileTimeout
+	handler := a.security.protectAdmin(adminHandler(listener.Addr(), rpc, a.level, a.log))
+	a.admin = newHTTPServer(a.security.listener(listener), handler, profileTimeout, a.log)
 	undo.add(func() error { //nolint:contextcheck // ctx has ended by then
 		defer rpc.Stop()
 		return a.admin.close()

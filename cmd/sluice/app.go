@@ -134,10 +134,10 @@ func (a *app) listen(ctx context.Context, undo *closers) (err error) {
 	}
 	api, err := a.newGateway(listener.Addr(), undo)
 	if err != nil {
-		return err
+		return errors.Join(err, listener.Close())
 	}
 	listener = a.security.listener(server.LimitConnections(listener, &a.httpConnections, a.security.guard))
-	a.http = newHTTPServer(listener, a.security.protectPublic(publicHandler(a.telemetry.handler(), a.ready, api)), a.log)
+	a.http = newHTTPServer(listener, a.security.protectPublic(publicHandler(a.telemetry.handler(), a.ready, api)), exchangeTimeout, a.log)
 	undo.add(a.http.close)
 	return nil
 }

@@ -37,8 +37,12 @@ func publicHandler(metrics http.Handler, ready func() bool, gateway http.Handler
 	return mux
 }
 
+// exchangeTimeout bounds the answer to a request of the public address. The gateway, whose answers take as long as they take,
+// lifts it.
+const exchangeTimeout = time.Minute
+
 // newHTTPServer begins to serve at once, HTTP/1.1 and HTTP/2 without TLS.
-func newHTTPServer(listener net.Listener, handler http.Handler, log *slog.Logger) *httpServer {
+func newHTTPServer(listener net.Listener, handler http.Handler, writeTimeout time.Duration, log *slog.Logger) *httpServer {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
@@ -49,7 +53,7 @@ func newHTTPServer(listener net.Listener, handler http.Handler, log *slog.Logger
 			Protocols:         protocols,
 			ReadHeaderTimeout: 10 * time.Second,
 			ReadTimeout:       30 * time.Second,
-			WriteTimeout:      time.Minute,
+			WriteTimeout:      writeTimeout,
 			IdleTimeout:       2 * time.Minute,
 			MaxHeaderBytes:    64 << 10,
 			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),

@@ -154,7 +154,7 @@ func TestHTTPAddress(t *testing.T) {
 			} else {
 				handler = s.protectPublic(handler)
 			}
-			server := newHTTPServer(s.listener(listener), handler, slog.New(slog.DiscardHandler))
+			server := newHTTPServer(s.listener(listener), handler, exchangeTimeout, slog.New(slog.DiscardHandler))
 			defer func() {
 				if err := server.close(); err != nil {
 					t.Error(err)
