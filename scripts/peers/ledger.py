@@ -38,6 +38,7 @@ class Ledger:
     def fail(self, peer, workload, reason):
         """workload None: the peer as a whole."""
         self.report["failures"] = [f for f in self.report["failures"] if (f["peer"], f["workload"]) != (peer, workload)]
+        reason = reason.replace(os.path.expanduser("~"), "~")  # the figures are published
         self.report["failures"].append({"peer": peer, "workload": workload, "reason": reason})
         self.write()
 

@@ -67,7 +67,8 @@ def test_ledger_goes_on(tmp_path):
     path = str(tmp_path / "figures.json")
     first = Ledger(path)
     first.head(versions={"sluice": "1"}, machine="m")
-    first.fail("a", "8 streams", "timeout")
+    first.fail("a", "8 streams", f"see {os.path.expanduser('~/log')}")
+    assert first.report["failures"][0]["reason"] == "see ~/log"
     first.add("rounds", "a", "8 streams", {"tokens_per_s": 2.0}, 3)
     again = Ledger(path)
     again.head(versions={"sluice": "2"})
