@@ -5,8 +5,8 @@ import (
 	"net/http"
 )
 
-// openapi describes the routes to programs. `make generate` makes it of openapi.base.json, which is written by hand, and the
-// protos.
+// openapi describes the routes to programs. `make generate` makes it of the files in openapi, which are written by hand, and
+// the protos.
 //
 //go:embed openapi.json
 var openapi []byte

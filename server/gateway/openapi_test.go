@@ -61,7 +61,7 @@ func TestOpenAPI(t *testing.T) {
 	}
 	slices.Sort(want)
 	if got := operations(t, d); !slices.Equal(got, want) {
-		t.Errorf("the document has\n%s\nand the gateway\n%s\n(openapi.base.json, make generate)", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		t.Errorf("the document has\n%s\nand the gateway\n%s\n(openapi/, make generate)", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 

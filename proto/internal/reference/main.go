@@ -1,14 +1,13 @@
 // Command reference is a plugin of protoc that writes what people and programs read of the API: docs/api.md, from the
 // comments of the protos, and the schemas of the messages in the gateway's OpenAPI document.
 //
-// Its options are api=FILE, the reference; base=FILE, the part of the OpenAPI document that is written by hand; and
-// openapi=FILE, the document. `buf generate` runs it; `make checkgenerate` fails if its files are not up to date.
+// Its options are api=FILE, the reference; base=FOLDER, the parts of the OpenAPI document that are written by hand;
+// and openapi=FILE, the document. `buf generate` runs it; `make checkgenerate` fails if its files are not up to date.
 package main
 
 import (
 	"errors"
 	"flag"
-	"os"
 
 	"google.golang.org/protobuf/compiler/protogen"
 	"google.golang.org/protobuf/types/pluginpb"
@@ -20,7 +19,7 @@ const house = "sluice.v1"
 func main() {
 	var flags flag.FlagSet
 	api := flags.String("api", "", "file of the reference")
-	base := flags.String("base", "", "hand-written part of the OpenAPI document")
+	base := flags.String("base", "", "folder of the hand-written parts of the OpenAPI document")
 	openapi := flags.String("openapi", "", "file of the OpenAPI document")
 	protogen.Options{ParamFunc: flags.Set}.Run(func(plugin *protogen.Plugin) error {
 		plugin.SupportedFeatures = uint64(pluginpb.CodeGeneratorResponse_FEATURE_PROTO3_OPTIONAL)
@@ -36,7 +35,7 @@ func main() {
 		if _, err := plugin.NewGeneratedFile(*api, "").Write([]byte(reference(files))); err != nil {
 			return err
 		}
-		written, err := os.ReadFile(*base)
+		written, err := readParts(*base)
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 
 	"google.golang.org/protobuf/compiler/protogen"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -14,14 +16,53 @@ import (
 // object is a JSON object. Its keys are written in order, so that a document has the same bytes each time.
 type object = map[string]any
 
-// addSchemas adds the paths of the unary methods and the schemas of the messages to an OpenAPI document.
-func addSchemas(document []byte, files []*protogen.File) ([]byte, error) {
-	whole := object{}
-	decoder := json.NewDecoder(bytes.NewReader(document))
-	decoder.UseNumber() // a float64 does not hold the bounds of an int64
-	if err := decoder.Decode(&whole); err != nil {
-		return nil, fmt.Errorf("the document's base: %w", err)
+// readParts reads the part of an OpenAPI document that is written by hand: the files of a folder, which together are one object.
+func readParts(folder string) (object, error) {
+	files, err := filepath.Glob(filepath.Join(folder, "*.json"))
+	if err != nil {
+		return nil, err
 	}
+	whole := object{}
+	for _, file := range files {
+		text, err := os.ReadFile(file) //nolint:gosec // of the folder that the developer names
+		if err != nil {
+			return nil, err
+		}
+		part := object{}
+		decoder := json.NewDecoder(bytes.NewReader(text))
+		decoder.UseNumber() // a float64 does not hold the bounds of an int64
+		if err := decoder.Decode(&part); err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		if err := join(whole, part); err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	return whole, nil
+}
+
+// join adds what part has to whole. Only objects may be in both.
+func join(whole, part object) error {
+	for key, value := range part {
+		there, found := whole[key]
+		if !found {
+			whole[key] = value
+			continue
+		}
+		into, ok := there.(object)
+		more, also := value.(object)
+		if !ok || !also {
+			return fmt.Errorf("%s is in another part too", key)
+		}
+		if err := join(into, more); err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+	}
+	return nil
+}
+
+// addSchemas adds the paths of the unary methods and the schemas of the messages to an OpenAPI document, and returns its text.
+func addSchemas(whole object, files []*protogen.File) ([]byte, error) {
 	paths, _ := whole["paths"].(object)
 	components, _ := whole["components"].(object)
 	schemas, _ := components["schemas"].(object)
