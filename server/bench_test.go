@@ -57,31 +57,7 @@ func BenchmarkStream(b *testing.B) {
 // the command has: metrics, traces of which none is sampled, a line in the log, gRPC on both sides, in memory. An
 // operation is a call; the client's part is about half of it.
 func BenchmarkRefusal(b *testing.B) {
-	hold := make(chan struct{})
-	defer close(hold)
-	i := servertest.Start(b, []*inference.Model{servertest.Toy{
-		Session: inferencetest.ToyConfig{
-			Limits:     runner.Limits{Slots: 1, MaxLength: 256, MaxChunk: 16},
-			BeforeStep: func(runner.Step) error { <-hold; return nil },
-		},
-		Engine:         engine.Config{QueueLimit: 1},
-		TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample())),
-	}.Model(b)}, func(c *server.Config) {
-		c.Logger = slog.New(slog.NewJSONHandler(io.Discard, nil)) //nolint:sloglint // making the line is measured too
-		c.TracerProvider = sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample()))
-		c.MeterProvider = sdkmetric.NewMeterProvider(sdkmetric.WithReader(sdkmetric.NewManualReader()))
-	})
-	client := sluicev1.NewInferenceServiceClient(i.Conn)
-	for range 2 { // one runs, one waits
-		call, err := client.GenerateStream(b.Context(), greedy("hi", 100))
-		if err != nil {
-			b.Fatal(err)
-		}
-		if _, err := call.Recv(); err != nil {
-			b.Fatal(err)
-		}
-	}
-	in := greedy("hi", 100)
+	client, in := sluicev1.NewInferenceServiceClient(refusing(b).Conn), greedy("hi", 100)
 	b.ReportAllocs()
 	for b.Loop() {
 		call, err := client.GenerateStream(b.Context(), in)
@@ -92,4 +68,35 @@ func BenchmarkRefusal(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// refusing starts a server whose only slot and only place in the queue are taken, with everything around it that the
+// command has: metrics, traces of which none is sampled, a log.
+func refusing(tb testing.TB) *servertest.Instance {
+	tb.Helper()
+	hold := make(chan struct{})
+	i := servertest.Start(tb, []*inference.Model{servertest.Toy{
+		Session: inferencetest.ToyConfig{
+			Limits:     runner.Limits{Slots: 1, MaxLength: 256, MaxChunk: 16},
+			BeforeStep: func(runner.Step) error { <-hold; return nil },
+		},
+		Engine:         engine.Config{QueueLimit: 1},
+		TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample())),
+	}.Model(tb)}, func(c *server.Config) {
+		c.Logger = slog.New(slog.NewJSONHandler(io.Discard, nil)) //nolint:sloglint // making the line is measured too
+		c.TracerProvider = sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample()))
+		c.MeterProvider = sdkmetric.NewMeterProvider(sdkmetric.WithReader(sdkmetric.NewManualReader()))
+	})
+	tb.Cleanup(func() { close(hold) }) // before the server stops, which waits for its calls
+	client := sluicev1.NewInferenceServiceClient(i.Conn)
+	for range 2 { // one runs, one waits
+		call, err := client.GenerateStream(tb.Context(), greedy("hi", 100))
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if _, err := call.Recv(); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return i
 }
