@@ -17,9 +17,6 @@ type costs struct {
 	drafted float64
 	since   int // steps with rows and chunks since the last one with rows alone
 	steps   int
-
-	alone  spread // what steps with rows alone took
-	beside spread // what steps with rows and chunks took, over what they were expected to
 }
 
 // cost is a measurement.
@@ -54,7 +51,6 @@ func (c *costs) see(step runner.Step, took time.Duration) {
 	switch {
 	case prompted == 0:
 		c.since = 0
-		c.alone.add(len(step.Decode), seconds)
 		c.drafted += fresh * (float64(step.Drafted()) - c.drafted)
 		if !c.known(rows) {
 			c.rows[rows].seconds = 0
@@ -63,33 +59,12 @@ func (c *costs) see(step runner.Step, took time.Duration) {
 		blend(&c.rows[rows].seconds, seconds)
 	case rows > 0:
 		c.since++
-		if usual := c.of(len(step.Decode) + c.guesses()); usual > 0 && c.chunk > 0 {
-			c.beside.add(len(step.Decode), seconds/(usual+c.chunk*float64(prompted)))
-		}
 		if alone := c.of(rows); alone > 0 {
 			blend(&c.chunk, max(seconds-alone, 0)/float64(prompted))
 		}
 	case c.chunk == 0 && prompted >= longChunk:
 		c.chunk = seconds / float64(prompted)
 	}
-}
-
-// mostSlack bounds slack: what is slow for other reasons than guesses is no reason to be slower still.
-const mostSlack = 1.5
-
-// slack is how many times as long as usual the long ones of steps with so many rows and nothing else take.
-func (c *costs) slack(rows int) float64 {
-	usual := c.of(rows + c.guesses())
-	return min(max(1, c.alone.most(rows)/usual), mostSlack)
-}
-
-// strain is how many times as long as expected the long ones of steps with so many rows and chunks take.
-func (c *costs) strain(rows int) float64 {
-	most := c.beside.most(rows)
-	if most == 0 {
-		return 1
-	}
-	return min(max(most, 1.0/mostDifferent), mostDifferent)
 }
 
 // guesses is a whole number of drafted.

@@ -6,12 +6,8 @@ import "github.com/sluiceml/sluice/inference/sched"
 // it, guesses included. The share is such that the streams' tokens come less than 1.5 times as far apart, and the prompt, which gets a third
 // of the time, has its first token after about three times as long as alone. Few streams give it more: among them a
 // new one counts for more.
-//
-// What counts is the 95th percentile of both, since that is what a reader notices. So where steps without the prompt differ, as those
-// with guesses do, those with it may all take 1.5 times as long as the long ones; and where steps with it differ from what
-// they were meant to take, they are meant to take less.
 const (
-	ridingShare = 0.43
+	ridingShare = 0.48
 	fullRows    = 8 // from so many streams on the share is as above; half of them give it twice as much
 	leastRiding = 4 // tokens, however long they take
 	// stale is the number of steps with chunks after which one runs without, to measure again what rows alone take.
@@ -36,7 +32,7 @@ func (e *Engine) pace() sched.Pace {
 		return sched.Pace{Most: e.riding((most - alone) / c.chunk)}
 	}
 	share := ridingShare * max(1, fullRows/float64(rows))
-	tokens := ((1+share)*c.slack(rows)/c.strain(rows)-1)*alone/c.chunk + e.carry
+	tokens := share*alone/c.chunk + e.carry
 	each := e.riding(tokens)
 	e.carry = min(max(0, tokens-float64(each)), 1) // the next step has it
 	return sched.Pace{Each: each}
