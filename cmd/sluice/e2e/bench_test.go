@@ -57,16 +57,12 @@ func BenchmarkStream(b *testing.B) {
 // stream runs one request of 128 distinct prompt tokens and returns its time to first token.
 func stream(b *testing.B, s *server, seed, length uint32) (time.Duration, error) {
 	b.Helper()
-	ids := make([]uint32, 128)
-	for i := range ids {
-		ids[i] = 1000 + (seed*7919+uint32(i)*104729)%40000
-	}
 	ignore := true
 	sampling := greedy(length)
 	sampling.IgnoreEos = &ignore
 	start := time.Now()
 	call, err := s.GenerateStream(b.Context(), &sluicev1.GenerateRequest{
-		Input: &sluicev1.GenerateRequest_Tokens{Tokens: &sluicev1.Tokens{Ids: ids}}, Sampling: sampling,
+		Input: &sluicev1.GenerateRequest_Tokens{Tokens: &sluicev1.Tokens{Ids: distinct(seed, 128)}}, Sampling: sampling,
 		Output: &sluicev1.OutputOptions{TokenIds: true},
 	})
 	if err != nil {

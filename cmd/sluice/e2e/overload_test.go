@@ -160,11 +160,6 @@ func (o *overload) quantile(q float64) float64 {
 	return percentile(o.firstToken, q)
 }
 
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
-}
-
 // load makes loads for a server.
 type load struct {
 	t        *testing.T

@@ -86,15 +86,11 @@ func TestGreedyEqualsTransformers(t *testing.T) {
 // TestLogitsEqualTransformers compares the logits after each prompt: the 64 largest and 200 spread over the
 // vocabulary, within 1e-3.
 func TestLogitsEqualTransformers(t *testing.T) {
-	libraries, err := filepath.Glob(filepath.Join(home(), "runtime", "libonnxruntime*.*"))
-	if err != nil || len(libraries) == 0 {
-		t.Fatalf("no ONNX Runtime in %s: run `make setup`: %v", home(), err)
-	}
 	opened, err := model.Open(folder)
 	if err != nil {
 		t.Fatal(err)
 	}
-	environment, err := ort.OpenEnvironment(libraries[0])
+	environment, err := ort.OpenEnvironment(library(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,4 +134,14 @@ func TestLogitsEqualTransformers(t *testing.T) {
 		session.ReleaseSlot(0)
 	}
 	t.Logf("the largest difference of %d logits is %.2g", 20*264, worst)
+}
+
+// library is the path of the ONNX Runtime library.
+func library(tb testing.TB) string {
+	tb.Helper()
+	found, err := filepath.Glob(filepath.Join(home(), "runtime", "libonnxruntime*.*"))
+	if err != nil || len(found) == 0 {
+		tb.Fatalf("no ONNX Runtime in %s: run `make setup`: %v", home(), err)
+	}
+	return found[0]
 }
