@@ -39,14 +39,18 @@ func (p *Parser) calls(piece string) string {
 		case more:
 			p.raw = append(p.raw, piece[i])
 		case settled:
+			p.raw = p.raw[:0]
 		case finished:
 			p.leaveCall()
 			return piece[i+1:]
-		case before:
+		case before: // what was read as an end mark may belong to one that announces more calls
 			p.leaveCall()
-			return piece[i:]
+			return string(p.raw) + piece[i:]
 		case broken:
-			return p.fall(piece[i:])
+			at := len(p.raw) - openEnd(string(p.raw), p.marks()) // a further call may have begun there
+			rest := string(p.raw[at:]) + piece[i:]
+			p.raw = p.raw[:at]
+			return p.fall(rest)
 		}
 	}
 	return ""
@@ -112,8 +116,5 @@ func (p *Parser) retract() {
 	p.out.Calls = append(p.out.Calls, Call{Index: p.count, Retracted: true})
 }
 
-// settle says that the last call is whole. What was written of it is not text any more.
-func (p *Parser) settle() {
-	p.whole++
-	p.raw = p.raw[:0]
-}
+// settle says that the last call is whole.
+func (p *Parser) settle() { p.whole++ }

@@ -76,7 +76,7 @@ func (l *list) add(p *Parser, c byte) verdict {
 		if l.close == "" {
 			return finished
 		}
-		return more
+		return settled
 	case l.between && !l.ended && (c == ',' && l.listed || c == ';' && l.semicolons):
 		l.between = false
 		return more
@@ -91,10 +91,10 @@ func (l *list) add(p *Parser, c byte) verdict {
 // comma says whether a further object may follow without a separator.
 func (l *list) comma() bool { return l.semicolons || l.close == fence && !l.listed }
 
-// addClosing takes a byte of the closing mark.
+// addClosing takes a byte of the closing mark, which may be missing.
 func (l *list) addClosing(c byte) verdict {
 	if c != l.close[l.closing] {
-		return broken
+		return before
 	}
 	if l.closing++; l.closing == len(l.close) {
 		return finished

@@ -261,10 +261,8 @@ func (r *paired) mark(c byte) verdict {
 		return finished
 	case strings.HasPrefix(r.close, held):
 		return more
-	case len(held) == 1:
-		return before
 	}
-	return broken
+	return before
 }
 
 func (r *paired) end(p *Parser) {

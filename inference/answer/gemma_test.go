@@ -19,6 +19,8 @@ func TestGemma(t *testing.T) {
 	}{
 		{"a call", call, whole{Calls: []string{read}}},
 		{"a call without end", strings.TrimSuffix(call, "<tool_call|>"), whole{Calls: []string{read}}},
+		{"calls without end", strings.TrimSuffix(call, "<tool_call|>") + "\n" + call, whole{Calls: []string{read, read}}},
+		{"half an end", strings.TrimSuffix(call, "call|>") + "s", whole{Text: "<tool_s", Calls: []string{read}}},
 		{"text and calls", "I look. " + call + call + "\nDone.", whole{Text: "I look.Done.", Calls: []string{read, read}}},
 		{"reasoning", "<|channel>thought\nWhy?\n<channel|>" + call, whole{Reasoning: "Why?", Calls: []string{read}}},
 		{"no arguments", "<|tool_call>call:add{}<tool_call|>", whole{Calls: []string{`add({})`}}},
@@ -31,6 +33,7 @@ func TestGemma(t *testing.T) {
 		{"no word", "<|tool_call>call:add{a:one}", whole{Text: "<|tool_call>call:add{a:one}"}},
 		{"a comma too many", "<|tool_call>call:add{a:[1,]}", whole{Text: "<|tool_call>call:add{a:[1,]}"}},
 		{"the wrong bracket", "<|tool_call>call:add{a:[1}}", whole{Text: "<|tool_call>call:add{a:[1}}"}},
+		{"a call in a call", "<|tool_call>call:add{a:<|tool_call>call:add{a:2}", whole{Text: "<|tool_call>call:add{a:", Calls: []string{`add({"a":2})`}}},
 		{"cut", `<|tool_call>call:add{a:<|"|>x<|`, whole{Text: `<|tool_call>call:add{a:<|"|>x<|`}},
 		{"too deep", "<|tool_call>call:add{a:" + strings.Repeat("[", 100), whole{Text: "<|tool_call>call:add{a:" + strings.Repeat("[", 100)}},
 	}
@@ -46,5 +49,12 @@ func TestGemma(t *testing.T) {
 	const other = "<start_function_call>call:get_weather{location:<escape>Zürich<escape>,days:3}<end_function_call>"
 	if diff := cmp.Diff(whole{Calls: []string{`get_weather({"location":"Zürich","days":3})`}}, parse(t, config(answer.FunctionGemma), pieces(other, 1)...)); diff != "" {
 		t.Error(diff)
+	}
+	const endless = "<start_function_call>call:add{a:1}<start_function_call>call:add{a:2}<end_function_call>"
+	for _, size := range []int{1, 2, 3, 7, 1000} {
+		want := whole{Calls: []string{`add({"a":1})`, `add({"a":2})`}}
+		if diff := cmp.Diff(want, parse(t, config(answer.FunctionGemma), pieces(endless, size)...)); diff != "" {
+			t.Errorf("in pieces of %d: %s", size, diff)
+		}
 	}
 }

@@ -54,14 +54,15 @@ func (d *marked) add(p *Parser, c byte) verdict {
 // addBehind takes a byte of what ends a call. Of the blanks and the fence before the mark nothing is kept.
 func (d *marked) addBehind(c byte) verdict {
 	if len(d.held) == 0 && strings.IndexByte(" \t\r\n`", c) >= 0 {
-		return more
+		return settled
 	}
 	d.held = append(d.held, c)
 	switch held := string(d.held); {
 	case held == d.callEnd:
 		d.at, d.held = betweenMarks, d.held[:0]
+		return settled
 	case !strings.HasPrefix(d.callEnd, held):
-		return broken
+		return before
 	}
 	return more
 }
@@ -77,7 +78,10 @@ func (d *marked) addMark(c byte) verdict {
 		d.at, d.held = inHead, d.held[:0]
 	case held == d.marks.end:
 		return finished
-	case !strings.HasPrefix(d.call, held) && !strings.HasPrefix(d.marks.end, held):
+	case strings.HasPrefix(d.call, held) || strings.HasPrefix(d.marks.end, held):
+	case d.args.state == scanned: // there was a call
+		return before
+	default:
 		return broken
 	}
 	return more

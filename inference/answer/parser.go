@@ -90,9 +90,9 @@ type verdict byte
 
 const (
 	more     verdict = iota // the byte was taken
-	settled                 // the byte was the last of a call, and more may follow
+	settled                 // a call is whole up to the byte, and more may follow: nothing of it is text
 	finished                // the byte was the last of the calls
-	before                  // the calls have ended before the byte
+	before                  // the calls have ended before what there is since the last one, the byte included
 	broken                  // what there is since the last call, the byte included, is text
 )
 

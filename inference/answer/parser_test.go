@@ -119,6 +119,7 @@ func TestParser(t *testing.T) {
 			whole{Reasoning: "a", Text: "Let me see.Done.", Calls: []string{weather, `add({"a": [1, {"b": "}\""}]})`}},
 		},
 		{"hermes without its end", hermes, `<tool_call>{"name": "add", "arguments": {}}`, whole{Calls: []string{"add({})"}}},
+		{"hermes without its end, two", hermes, "<tool_call>{\"name\": \"add\"}\n<tool_call>{\"name\": \"add\"}</tool", whole{Calls: []string{"add({})", "add({})"}}},
 		{"hermes without arguments", hermes, `<tool_call>{"name": "add"}</tool_call>`, whole{Calls: []string{"add({})"}}},
 		{"hermes, quoted arguments", hermes, `<tool_call>{"name": "add", "arguments": "{\"a\": 1}"}</tool_call>`, whole{Calls: []string{`add({"a": 1})`}}},
 		{"hermes, OpenAI's object", hermes, `<tool_call>{"id": "c1", "type": "function", "function": {"name": "add", "arguments": {"a": 1}}}</tool_call>`, whole{Calls: []string{`c1add({"a": 1})`}}},
@@ -158,11 +159,13 @@ func TestParser(t *testing.T) {
 		{"granite", granite, `<|tool_call|>[{"name": "add", "arguments": {"a": 1}}, {"name": "add", "arguments": {}}]`, whole{Calls: []string{`add({"a": 1})`, "add({})"}}},
 		{"phi", granite, `Well.<|tool_call|>[{"name": "add", "arguments": {"a": 1}}]<|/tool_call|>`, whole{Text: "Well.", Calls: []string{`add({"a": 1})`}}},
 		{"granite, then text", granite, `<|tool_call|> [{"name": "add"}] Done`, whole{Text: "Done", Calls: []string{"add({})"}}},
+		{"granite, two lists", granite, `<|tool_call|>[{"name": "add"}] <|tool_call|>[{"name": "add"}]<|/tool_call|>`, whole{Calls: []string{"add({})", "add({})"}}},
 		{"granite, unknown tool", granite, `<|tool_call|>[{"name": "rm"}]`, whole{Text: `<|tool_call|>[{"name": "rm"}]`}},
 
 		{"deepseek", deepseek, `Let me see.<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>get_weather<｜tool▁sep｜>{"location": "Zürich"}<｜tool▁call▁end｜><｜tool▁call▁begin｜>add<｜tool▁sep｜>{}<｜tool▁call▁end｜><｜tool▁calls▁end｜>`, whole{Text: "Let me see.", Calls: []string{weather, "add({})"}}},
 		{"deepseek r1", deepseek, "<think>a</think>\n<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>add\n```json\n{\"a\": \"`\"}\n```<｜tool▁call▁end｜>\n<｜tool▁call▁begin｜>function<｜tool▁sep｜>add\n```json\n{}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>", whole{Reasoning: "a", Calls: []string{"add({\"a\": \"`\"})", "add({})"}}},
 		{"deepseek without the mark of all", deepseek, `<｜tool▁call▁begin｜>add<｜tool▁sep｜>{"a": 1}`, whole{Calls: []string{`add({"a": 1})`}}},
+		{"deepseek without the mark of an end", deepseek, `<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>add<｜tool▁sep｜>{}<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>add<｜tool▁sep｜>{}<｜tool▁call▁end｜> Done`, whole{Text: "Done", Calls: []string{"add({})", "add({})"}}},
 		{"deepseek, unknown tool", deepseek, `<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>rm<｜tool▁sep｜>{}`, whole{Text: `<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>rm<｜tool▁sep｜>{}`}},
 		{"deepseek, cut", deepseek, `<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>add<｜tool▁sep｜>{"a": `, whole{Text: `<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>add<｜tool▁sep｜>{"a": `}},
 		{"deepseek, half a mark", deepseek, `So <｜tool▁ca`, whole{Text: `So <｜tool▁ca`}},
@@ -172,6 +175,8 @@ func TestParser(t *testing.T) {
 		{"coder, a number that is text", coder, "<tool_call><function=get_weather><parameter=location>\n42\n</parameter></function></tool_call>", whole{Calls: []string{`get_weather({"location": "42"})`}}},
 		{"coder, text with tags", coder, "<tool_call><function=get_weather><parameter=location>\n<b>\n</parameter\n</b>\n\n</parameter></function></tool_call>", whole{Calls: []string{`get_weather({"location": "<b>\n</parameter\n</b>\n"})`}}},
 		{"coder, without arguments, two", coder, "<tool_call>\n<function=add>\n</function>\n</tool_call>\n<tool_call>\n<function=add>\n</function>\n</tool_call>\nDone", whole{Text: "Done", Calls: []string{"add({})", "add({})"}}},
+		{"coder without its end, two", coder, "<tool_call>\n<function=add>\n</function>\n<tool_call>\n<function=add>\n</function>", whole{Calls: []string{"add({})", "add({})"}}},
+		{"coder, a good one after a bad one", coder, "<tool_call>\n<function=add>\n<tool_call>\n<function=add>\n</function>", whole{Text: "<tool_call>\n<function=add>\n", Calls: []string{"add({})"}}},
 		{"coder without the mark of calls", coder, "Hm <function=add>\n<parameter=a>\n1\n</parameter>\n</function>", whole{Text: "Hm", Calls: []string{`add({"a": 1})`}}},
 		{"custom functions of Llama", coder, `<function=add>{"a": {"b": 1}}</function>`, whole{Calls: []string{`add({"a": {"b": 1}})`}}},
 		{"coder, unknown tool", coder, "<tool_call>\n<function=rm>\n</function>", whole{Text: "<tool_call>\n<function=rm>\n</function>"}},
@@ -287,6 +292,9 @@ func FuzzParser(f *testing.F) {
 			"<|channel|>final<|message|> a <|end|>b to=functions.add<|message|>{\"a\"<|start|>",
 			"<|tool_call>call:add{a:1,b:[<|\"|>x<|\"|>,True],c:{d:\"e\"}}<tool_call|> b<start_function_call>call:add{a:<escape>x\n<escape>}",
 			"<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>add\n```json\n{}\n```<｜tool▁call▁end｜>",
+			"<start_function_call>call:add{a:1}<start_function_call>call:add{a:2}<end_function_call>",
+			"<|tool_call>call:add{a:1}\n<|tool_call>call:add{a:2,<|tool_call>call:add{a:3}<tool_s",
+			"<tool_call>{\"name\": \"add\"}<tool_call>\n<function=add>\n</function>\n<tool_call>\n<function=add>\n</function>",
 		} {
 			f.Add(string(form), s, 3)
 		}

@@ -162,7 +162,7 @@ func (g *tagged) addTag(p *Parser, c byte) verdict {
 	switch {
 	case possible:
 		return more
-	case g.at == betweenTagged && len(g.held) == 1:
+	case g.at == betweenTagged:
 		return before
 	}
 	return g.broken(p)
