@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// pairs is how Gemma writes a call: call:name{key:value,key:value}. The values are like JSON, with keys as they are and texts between
-// marks, in which nothing is escaped.
+// pairs is how Gemma writes a call: call:name{key:value,key:value}. The values are like JSON, with keys as they are and
+// texts between marks, in which nothing is escaped.
 type pairs struct {
 	open, close string // the call
 	quote       string // a text, on both sides
@@ -36,6 +36,7 @@ type paired struct {
 	held  []byte // of the name, a key, a word or a mark that is being read
 	stack []byte // of open '{' and '['
 	fresh bool   // nothing came since the last of them
+	isKey bool   // the text that is being read is a key
 	open  bool   // a call was given and is not whole
 
 	string scanner // of one as JSON has it
@@ -45,7 +46,8 @@ type pairedState byte
 
 const (
 	pairedName  pairedState = iota // up to the brace behind it
-	pairedKey                      // up to the colon
+	pairedKey                      // or the brace that ends an empty object
+	pairedColon                    // behind a key that was quoted
 	pairedValue                    // or the bracket that ends an empty list
 	pairedText                     // between marks
 	pairedJSON                     // a string as JSON has it
@@ -69,6 +71,8 @@ func (r *paired) next(p *Parser, c byte) verdict {
 		return r.name(p, c)
 	case pairedKey:
 		return r.key(p, c)
+	case pairedColon:
+		return r.colon(p, c)
 	case pairedValue:
 		return r.value(p, c)
 	case pairedText:
@@ -88,7 +92,7 @@ func (r *paired) next(p *Parser, c byte) verdict {
 func (r *paired) name(p *Parser, c byte) verdict {
 	if c != '{' {
 		r.held = append(r.held, c)
-		if len(r.held) > maxName+len(pairsCall) {
+		if c == '<' || len(r.held) > maxName+len(pairsCall) { // it may begin a mark
 			return broken
 		}
 		return more
@@ -114,32 +118,47 @@ func (r *paired) enter(p *Parser, c byte) verdict {
 	return more
 }
 
-// key takes a byte of a key, which may stand between marks or be one of JSON.
+// key takes a byte of a key. It is a text, between marks or as JSON has it, or stands as it is and then holds neither a
+// bracket nor a comma nor what may begin a mark: what is broken does not run on into the next call.
 func (r *paired) key(p *Parser, c byte) verdict {
-	held := string(r.held)
-	quoted := strings.HasPrefix(held, r.quote) && (len(held) < 2*len(r.quote) || !strings.HasSuffix(held, r.quote)) ||
-		strings.HasPrefix(held, `"`) && (len(held) < 2 || !strings.HasSuffix(held, `"`))
-	switch {
-	case held == "" && isJSONSpace(c):
-	case held == "" && c == '}' && r.fresh:
+	first := len(r.held) == 0
+	r.held = append(r.held, c)
+	switch held := string(r.held); {
+	case held == r.quote:
+		p.argue('"')
+		r.held, r.isKey, r.at = r.held[:0], true, pairedText
+	case strings.HasPrefix(r.quote, held):
+	case first && isJSONSpace(c):
+		r.held = r.held[:0]
+	case first && c == '"':
+		r.held, r.isKey, r.at = r.held[:0], true, pairedJSON
+		return r.json(p, c)
+	case first && c == '}' && r.fresh:
 		return r.leave(p, c)
-	case c != ':' || quoted:
-		if r.held = append(r.held, c); len(r.held) > maxHead {
+	case held[0] == '<' || strings.IndexByte("{}[],<", c) >= 0 || len(held) > maxHead:
+		return broken
+	case c == ':':
+		name := strings.TrimRight(held[:len(held)-1], " \t\r\n")
+		if name == "" {
 			return broken
-		}
-	default:
-		held = strings.TrimSuffix(strings.TrimPrefix(held, r.quote), r.quote)
-		if held == "" {
-			return broken
-		}
-		var name string
-		if json.Unmarshal([]byte(held), &name) != nil {
-			name = held
 		}
 		p.argue('"')
 		p.argue(escaped([]byte(name))...)
 		p.argue('"', ':')
-		r.held, r.fresh, r.at = r.held[:0], false, pairedValue
+		r.held, r.at = r.held[:0], pairedValue
+	}
+	return more
+}
+
+// colon takes a byte behind a key that was quoted.
+func (r *paired) colon(p *Parser, c byte) verdict {
+	switch {
+	case isJSONSpace(c):
+	case c == ':':
+		p.argue(c)
+		r.at = pairedValue
+	default:
+		return broken
 	}
 	return more
 }
@@ -180,7 +199,8 @@ func (r *paired) text(p *Parser, c byte) verdict {
 	}
 	if string(r.held) == r.quote {
 		p.argue('"')
-		r.held, r.at = r.held[:0], pairedAfter
+		r.held = r.held[:0]
+		r.ended()
 	}
 	return more
 }
@@ -192,15 +212,24 @@ func (r *paired) json(p *Parser, c byte) verdict {
 		return broken
 	}
 	if r.string.state == scanned {
-		r.string, r.at = scanner{}, pairedAfter
+		r.string = scanner{}
+		r.ended()
 	}
 	return more
+}
+
+// ended goes behind a text.
+func (r *paired) ended() {
+	r.at = pairedAfter
+	if r.isKey {
+		r.isKey, r.at = false, pairedColon
+	}
 }
 
 // word takes a byte of a number or a word, as JSON or Python writes it.
 func (r *paired) word(p *Parser, c byte) verdict {
 	if strings.IndexByte(",]}", c) < 0 && !isJSONSpace(c) {
-		if r.held = append(r.held, c); len(r.held) > maxHead {
+		if r.held = append(r.held, c); c == '<' || len(r.held) > maxHead { // it may begin a mark
 			return broken
 		}
 		return more

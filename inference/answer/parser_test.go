@@ -293,6 +293,7 @@ func FuzzParser(f *testing.F) {
 			"<|tool_call>call:add{a:1,b:[<|\"|>x<|\"|>,True],c:{d:\"e\"}}<tool_call|> b<start_function_call>call:add{a:<escape>x\n<escape>}",
 			"<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>add\n```json\n{}\n```<｜tool▁call▁end｜>",
 			"<start_function_call>call:add{a:1}<start_function_call>call:add{a:2}<end_function_call>",
+			"<|tool_call>call:add{a:1,}<tool_call|><|tool_call>call:add{a :2,\"x\\\":y\" :3,<|\"|>b:c<|\"|>:4}<tool_call|>",
 			"<|tool_call>call:add{a:1}\n<|tool_call>call:add{a:2,<|tool_call>call:add{a:3}<tool_s",
 			"<tool_call>{\"name\": \"add\"}<tool_call>\n<function=add>\n</function>\n<tool_call>\n<function=add>\n</function>",
 		} {
