@@ -126,11 +126,7 @@ func TestCallGrammarOfManyTools(t *testing.T) {
 func TestArgumentNames(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"a%41", "%", "a/b", "a~1b", "#", "é", `x\"y`} {
-		quoted, err := json.Marshal(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, err := callGrammar(answer.GLM, []Tool{{Name: "f", Parameters: fmt.Sprintf(`{"properties": {%s: {"type": "integer"}}}`, quoted)}})
+		c, err := callGrammar(answer.GLM, []Tool{{Name: "f", Parameters: fmt.Sprintf(`{"properties": {%s: {"type": "integer"}}}`, marshalled(t, name))}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,6 +146,68 @@ func TestArgumentNames(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestGemmaArgumentNames: in Gemma's forms a name stands between quotes unless it is read as it is, and a required call is read
+// with the names that the schema has.
+func TestGemmaArgumentNames(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 1000)
+	for form, quote := range map[answer.CallFormat]string{answer.Gemma: `<|"|>`, answer.FunctionGemma: "<escape>"} {
+		for name, written := range map[string]string{
+			"plain": "plain", "two words": "two words", "é.b-c": "é.b-c", "$a": "$a",
+			"dc:title": "", "a{": "", "}": "", "a[0]": "", "a,b": "", `a"b`: "", "a<b": "", "": "", " a": "", "a\n": "", long: "",
+			"a" + quote: string(marshalled(t, "a"+quote)),
+		} {
+			if written == "" {
+				written = quote + name + quote
+			}
+			tool := Tool{Name: "f", Parameters: fmt.Sprintf(`{"properties": {"n": {"type": "integer"}, %s: {"type": "integer"}, "s": {"type": "string"}}, "required": [%[1]s]}`, marshalled(t, name))}
+			c, err := callGrammar(form, []Tool{tool})
+			if err != nil {
+				t.Fatal(err)
+			}
+			g, err := grammar.Compile(nil, c, byteVocabulary())
+			if err != nil {
+				t.Errorf("%s, %q: %v", form, name, err)
+				continue
+			}
+			m, err := g.NewMatcher()
+			if err != nil {
+				t.Fatal(err)
+			}
+			end := map[answer.CallFormat]string{answer.Gemma: "<tool_call|>", answer.FunctionGemma: "<end_function_call>"}[form]
+			text := "call:f{n:1," + written + ":5,s:" + quote + "x" + quote + "}" + end
+			if ok, err := m.AcceptBytes([]byte(text)); !ok || !m.MayEnd() || err != nil {
+				t.Errorf("%s does not let %q be written: %v; the grammar is %s", form, text, err, c.Text)
+			}
+			p := answer.New(answer.Config{Calls: form, Tools: []string{"f"}, NewID: func() string { return "1" }})
+			d := p.Add(answer.Lead(form, []string{"f"}) + text)
+			want := fmt.Sprintf(`{"n":1,%s:5,"s":"x"}`, marshalled(t, name))
+			if len(d.Calls) != 1 || !sameObject(d.Calls[0].Arguments, want) {
+				t.Errorf("%s: %q is read as %+v", form, text, d)
+			}
+		}
+	}
+}
+
+// marshalled is the JSON text of a string.
+func marshalled(t *testing.T, text string) []byte {
+	t.Helper()
+	data, err := json.Marshal(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// sameObject says whether two texts are the same JSON object.
+func sameObject(a, b string) bool {
+	var x, y map[string]any
+	if json.Unmarshal([]byte(a), &x) != nil || json.Unmarshal([]byte(b), &y) != nil {
+		return false
+	}
+	return cmp.Equal(x, y)
 }
 
 // TestIsText: an argument's declared type says whether its text is a string.

@@ -329,9 +329,21 @@ func (s *pairs) grammar(tools []Tool) string {
 	return head.String() + "start: " + strings.Join(calls, " | ") + "\n" + body.String() + text
 }
 
+// written is how an argument's name is written so that it is read as it was: as it is if its end can be told, or else between
+// marks, or as JSON has it if it holds such a mark.
+func (s *pairs) written(name string) string {
+	switch {
+	case strings.Contains(name, s.quote):
+		return string(marshal(name))
+	case name == "" || len(name) > maxName || strings.ContainsAny(name, `:{}[],"<`) || strings.TrimSpace(name) != name:
+		return s.quote + name + s.quote
+	}
+	return name
+}
+
 // argument is the expression of an argument behind a text.
 func (s *pairs) argument(a Argument, tool int, before string) string {
-	key := before + a.Name + ":"
+	key := before + s.written(a.Name) + ":"
 	switch {
 	case len(a.Choices) > 0:
 		choices := make([]string, len(a.Choices))
