@@ -39,7 +39,7 @@ func harmonyMarks() []string {
 // harmonyEnds are those that end a message.
 func harmonyEnds() []string { return []string{harmonyEnd, harmonyCall, harmonyReturn, harmonyStart} }
 
-// maxHeader bounds the header of a message.
+// maxHeader bounds the header of a message, in bytes.
 const maxHeader = 2*maxName + 100
 
 // harmony is what a Parser knows of an answer of messages.
@@ -61,38 +61,39 @@ func (p *Parser) harmonize(piece string) string {
 	return p.message(piece)
 }
 
-// header takes what stands before a message. Text that has no header, as where the prompt has begun the message, is one all the same.
+// header takes what stands before a message. White space before it is left out. Text that has no header, as where the
+// prompt has begun the message, is one all the same, and so is a header that does not end within maxHeader bytes.
 func (p *Parser) header(piece string) string {
-	all := p.held + piece
+	all := strings.TrimLeftFunc(p.held+piece, unicode.IsSpace)
 	p.held = ""
 	for {
-		body := strings.TrimLeftFunc(all, unicode.IsSpace)
-		at, mark := firstOf(body, harmonyEnds()[:3]) // of the message before
+		at, mark := firstOf(all, harmonyEnds()[:3]) // of the message before
 		if mark == "" || at > 0 {
 			break
 		}
-		all = body[len(mark):]
+		all = strings.TrimLeftFunc(all[len(mark):], unicode.IsSpace)
 	}
-	if head, rest, ok := strings.Cut(all, harmonyMessage); ok && beginsHeader(head+harmonyMessage) {
-		p.enterMessage(head)
-		return rest
-	}
+	head, _, ok := strings.Cut(all[:min(len(all), maxHeader)], harmonyMessage)
 	switch {
 	case !beginsHeader(all):
-		p.state, p.channels.said = inTextState, false
+		p.enterText()
 		return all
-	case len(all) > maxHeader:
-		p.state = inTextState
-		p.tell(all)
-		return ""
+	case ok:
+		p.enterMessage(head)
+		return all[len(head)+len(harmonyMessage):]
+	case len(all) >= maxHeader:
+		p.enterText()
+		return strings.TrimPrefix(all, harmonyStart) // at which the text would end before it begins
 	}
 	p.held = all
 	return ""
 }
 
+// enterText begins a message that is text.
+func (p *Parser) enterText() { p.state, p.channels.said = inTextState, false }
+
 // beginsHeader says whether a text is the beginning of a header, or may become one.
 func beginsHeader(text string) bool {
-	text = strings.TrimLeftFunc(text, unicode.IsSpace)
 	for _, mark := range append(harmonyMarks(), harmonyTo) {
 		if strings.HasPrefix(text, mark) || strings.HasPrefix(mark, text) {
 			return true
@@ -172,7 +173,7 @@ func (p *Parser) tell(s string) {
 	*to += s
 }
 
-// flushMessage ends an answer of messages. Of a header without a message nothing is text.
+// flushMessage ends an answer of messages. Neither a header without a message nor white space between messages is text.
 func (p *Parser) flushMessage() {
 	switch p.state {
 	case inReasoning:
@@ -181,8 +182,8 @@ func (p *Parser) flushMessage() {
 	case inTextState:
 		p.tell(p.held)
 	case atStart:
-		if !strings.HasPrefix(strings.TrimLeftFunc(p.held, unicode.IsSpace), "<|") {
-			p.state = inTextState
+		if !strings.HasPrefix(p.held, "<|") {
+			p.enterText()
 			p.tell(p.held)
 		}
 	case inCall:
