@@ -56,9 +56,10 @@ type reasoning struct {
 	closing []uint32 // the tokens of the closing tag
 
 	inside  bool
+	between bool   // behind the beginning of the answer, where it may open again
 	outside bool   // behind it, or in an answer without
 	tail    []byte // of the bytes so far, as much as a tag may begin in
-	count   int    // tokens inside
+	count   int    // tokens inside, of all times together
 	forced  int    // of closing
 
 	calls bool     // behind the reasoning there must be a call, to which the grammar holds the output
@@ -90,31 +91,50 @@ func (r *reasoning) Add(id uint32) bool {
 		r.begin()
 		return false
 	}
-	if bytes.Contains(r.tail, []byte(r.form.Close)) {
-		r.inside, r.outside, r.tail = false, true, nil
+	if _, behind, closed := bytes.Cut(r.tail, []byte(r.form.Close)); closed {
+		r.tail = append(r.tail[:0], behind...)
+		r.leave()
 		return false
 	}
-	r.shorten()
+	r.shorten(len(r.form.Close))
 	if r.forced == 0 {
 		r.count++
 	}
 	return r.forced == 0
 }
 
-// begin looks for the opening tag, before which there is only white space.
+// begin looks for the opening tag, before which there is only white space, or for what opens the reasoning again.
 func (r *reasoning) begin() {
+	if r.between {
+		if _, behind, opened := bytes.Cut(r.tail, []byte(r.form.Again)); opened {
+			r.inside, r.tail = true, append(r.tail[:0], behind...)
+		}
+		r.shorten(len(r.form.Again))
+		return
+	}
 	body := bytes.TrimLeftFunc(r.tail, unicode.IsSpace)
 	switch open := []byte(r.form.Open); {
 	case bytes.HasPrefix(body, open):
 		r.inside, r.tail = true, append(r.tail[:0], body[len(open):]...)
 	case !bytes.HasPrefix(open, body):
-		r.outside, r.tail = true, nil
+		r.leave()
 	}
 }
 
-// shorten keeps what a closing tag may begin in, from the beginning of a character on.
-func (r *reasoning) shorten() {
-	from := max(0, len(r.tail)-len(r.form.Close))
+// leave goes behind reasoning, or into an answer that does not begin with it. A call that must come ends it for good.
+func (r *reasoning) leave() {
+	r.inside, r.forced = false, 0
+	if r.form.Again == "" || r.calls {
+		r.outside, r.tail = true, nil
+		return
+	}
+	r.between = true
+	r.begin()
+}
+
+// shorten keeps of the tail what a tag of so many bytes may begin in, from the beginning of a character on.
+func (r *reasoning) shorten(tag int) {
+	from := max(0, len(r.tail)-tag)
 	for from > 0 && from < len(r.tail) && !utf8.RuneStart(r.tail[from]) {
 		from--
 	}

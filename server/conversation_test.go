@@ -3,6 +3,7 @@ package server_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -313,6 +314,49 @@ func TestMaxThinkingTokens(t *testing.T) {
 	_, err := client.Generate(t.Context(), in)
 	if got := violations(t, wantStatus(t, err, codes.InvalidArgument)); got != "sampling.max_thinking_tokens" {
 		t.Errorf("violations of %q", got)
+	}
+}
+
+// TestMaxThinkingTokensOfMessages: where a model may reason in several messages, the budget is of all of them.
+func TestMaxThinkingTokensOfMessages(t *testing.T) {
+	t.Parallel()
+	messages := []string{
+		"<|channel|>analysis<|message|>Let me see.<|end|>",
+		"<|start|>assistant<|channel|>commentary<|message|>I look.<|end|>",
+		"<|start|>assistant<|channel|>analysis<|message|>So it is.<|end|>",
+		"<|start|>assistant<|channel|>final<|message|>Yes.",
+	}
+	script := func(history []uint32) (uint32, bool) {
+		_, said, _ := strings.Cut(string(bytesOf(history)), "assistant\n")
+		parts := strings.Split(said, "<|end|>")
+		n := len(parts) - 1
+		if parts[n] == messages[n] {
+			return servertest.TurnEnd, true
+		}
+		return uint32(messages[n][len(parts[n])]), true
+	}
+	forms := answer.Reasonings()
+	at := slices.IndexFunc(forms, func(form answer.Reasoning) bool { return form.Name == "harmony" })
+	i := servertest.Start(t, []*inference.Model{servertest.Toy{
+		Template: toolTemplate, Reasoning: forms[at],
+		Session: inferencetest.ToyConfig{Limits: runner.Limits{Slots: 4, MaxLength: 512, MaxChunk: 64}, Script: script},
+	}.Model(t)})
+	const first = uint32(len("Let me see.<|end|")) // a token is a byte, and an end of more of them counts up to its last
+	for _, test := range []struct {
+		budget, counted uint32
+		reasoning       string
+	}{
+		{0, 0, ""},
+		{6, 6, "Let me"},
+		{first + 5, first + 5, "Let me see.\n\nSo it"},
+		{100, first + uint32(len("So it is.<|end|")), "Let me see.\n\nSo it is."},
+	} {
+		in := chatOf("Really?")
+		in.Sampling = &sluicev1.Sampling{MaxTokens: proto.Uint32(300), Temperature: new(float32), MaxThinkingTokens: &test.budget}
+		got, usage := wholeOf(t, generator(i), in)
+		if got.GetReasoning() != test.reasoning || got.GetText() != "I look.\n\nYes." || usage.GetReasoningTokens() != test.counted {
+			t.Errorf("with %d: reasoning %q of %d tokens, text %q", test.budget, got.GetReasoning(), usage.GetReasoningTokens(), got.GetText())
+		}
 	}
 }
 

@@ -64,19 +64,23 @@ func CallFormats() []CallFormat {
 	}
 }
 
-// Reasoning is a form in which models reason: between two tags, at the beginning of an answer. That of gpt-oss is a channel, of
-// which there may be more, and says that an answer is messages on channels.
-type Reasoning struct{ Name, Open, Close string }
+// Reasoning is a form in which models reason: between two tags, at the beginning of an answer. That of gpt-oss is a channel,
+// and says that an answer is messages on channels.
+type Reasoning struct {
+	Name, Open, Close string
+
+	Again string // opens it once more, anywhere behind its end; "": nothing does
+}
 
 // Reasonings are the forms of reasoning that are known.
 func Reasonings() []Reasoning {
 	return []Reasoning{
-		{"think", "<think>", "</think>"}, // DeepSeek-R1, Qwen and most others
-		{"cohere", "<|START_THINKING|>", "<|END_THINKING|>"},
-		{"mistral", "[THINK]", "[/THINK]"},
-		{"seed", "<seed:think>", "</seed:think>"},
-		{"gemma", gemmaChannel + "thought", "<channel|>"},
-		{harmonyName, harmonyChannel + harmonyAnalysis + harmonyMessage, harmonyEnd},
+		{Name: "think", Open: "<think>", Close: "</think>"}, // DeepSeek-R1, Qwen and most others
+		{Name: "cohere", Open: "<|START_THINKING|>", Close: "<|END_THINKING|>"},
+		{Name: "mistral", Open: "[THINK]", Close: "[/THINK]"},
+		{Name: "seed", Open: "<seed:think>", Close: "</seed:think>"},
+		{Name: "gemma", Open: gemmaChannel + "thought", Close: "<channel|>"},
+		{Name: harmonyName, Open: harmonyThought, Close: harmonyEnd, Again: harmonyStart + harmonyRole + harmonyThought},
 	}
 }
 

@@ -22,7 +22,9 @@ const (
 	harmonyCall      = "<|call|>"
 	harmonyReturn    = "<|return|>"
 
+	harmonyRole      = "assistant"
 	harmonyAnalysis  = "analysis"
+	harmonyThought   = harmonyChannel + harmonyAnalysis + harmonyMessage
 	harmonyTo        = "to="
 	harmonyFunctions = "functions."
 	harmonyJSON      = " " + harmonyConstrain + "json" + harmonyMessage // what stands between a call's name and arguments
