@@ -1,7 +1,8 @@
 // Causal attention over keys and values in binary16, for any number of tokens of any number of sequences. Softmax is
 // computed block by block of keys as in FlashAttention (Dao et al. 2022), and each span of blocks by itself, as in
 // Flash-Decoding: spans are put together in order, by whoever computed them. Both lie on a grid of absolute positions: a
-// token's result depends on its own sequence only, bit by bit, however its prompt was cut and its keys were divided.
+// token's result depends on its own sequence only, bit by bit, however its prompt was cut and its keys were divided. (NaN
+// among a token's values may reach the token before it too, if both are taken together: no weight makes it 0.)
 #include <math.h>
 #include <string.h>
 
@@ -49,10 +50,10 @@ VECTOR static const float *head_of_row(const state *s, const layer *of, const fl
 	return room;
 }
 
-// round_halves rounds 16 values to binary16, without infinities.
+// round_halves rounds 16 values to binary16, without infinities. NaN stays NaN: max and min give their second operand.
 INLINE __m256i round_halves(const float *x) {
-	const __m512 most = _mm512_set1_ps(65504), v = _mm512_loadu_ps(x);
-	return _mm512_cvtps_ph(_mm512_max_ps(_mm512_min_ps(most, v), _mm512_sub_ps(_mm512_setzero_ps(), most)), _MM_FROUND_TO_NEAREST_INT);
+	const __m512 most = _mm512_set1_ps(65504), least = _mm512_sub_ps(_mm512_setzero_ps(), most), v = _mm512_loadu_ps(x);
+	return _mm512_cvtps_ph(_mm512_max_ps(least, _mm512_min_ps(most, v)), _MM_FROUND_TO_NEAREST_INT);
 }
 
 // run_of finds a token's run.
@@ -99,7 +100,8 @@ static total nothing(float *y, int size) {
 // add_span adds what the next span came to. Of no span yet, it is the span.
 VECTOR static void add_span(total *t, const float *sum, float most, float weight, int size) {
 	const float now = most > t->most ? most : t->most;
-	const __m512 old = exponential(_mm512_set1_ps(t->most - now)), new = exponential(_mm512_set1_ps(most - now));
+	const float base = now == -INFINITY ? 0 : now; // -∞ less -∞ is no number
+	const __m512 old = exponential(_mm512_set1_ps(t->most - base)), new = exponential(_mm512_set1_ps(most - base));
 	for (int d = 0; d < size; d += 16) {
 		_mm512_storeu_ps(t->y + d, _mm512_fmadd_ps(_mm512_loadu_ps(sum + d), new, _mm512_mul_ps(_mm512_loadu_ps(t->y + d), old)));
 	}

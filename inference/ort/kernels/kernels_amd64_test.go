@@ -142,7 +142,8 @@ func pack(tb testing.TB, w Weights) *Matrix {
 	return m
 }
 
-// TestMultiply compares products of every kind of matrix with float64, and each row with itself alone.
+// TestMultiply compares products of every kind of matrix with float64, and each row with itself alone. NaN makes all of its
+// row NaN, gated and capped too, and nothing of another.
 func TestMultiply(t *testing.T) {
 	if !Supported() {
 		t.Skip("this processor has no AVX-512 VNNI")
@@ -181,6 +182,15 @@ func TestMultiply(t *testing.T) {
 			if !slices.Equal(alone, got[r*len(alone):(r+1)*len(alone)]) {
 				t.Errorf("%s: row %d differs from itself alone", name, r)
 			}
+		}
+		x[len(x)-1-i%in] = float32(math.NaN()) // of the last row
+		broken := s.multiply(m, x, rows)
+		others := len(broken) / rows * (rows - 1)
+		if !slices.Equal(broken[:others], got[:others]) {
+			t.Errorf("%s: NaN in the last row changes others", name)
+		}
+		if slices.ContainsFunc(broken[others:], func(v float32) bool { return v == v }) {
+			t.Errorf("%s: NaN becomes %v", name, broken[others:])
 		}
 	}
 }

@@ -15,12 +15,15 @@ int sluice_supported(void) {
 }
 
 // round_row rounds a row to codes, scales and sums. A matrix without minima wants the sums of codes times what centres
-// its codes, as integers.
+// its codes, as integers. A block with NaN has the scale NaN, so that all that the row is multiplied to is NaN.
 VECTOR static void round_row(const matrix *m, const float *x, int8_t *codes, float *scales, block_sum *sums) {
 	const int blocks = m->blocks, length = m->length, centre = -(1 << (m->bits - 1));
 	for (int b = 0; b < blocks; b++, x += length, codes += length) {
 		__m512 x0 = _mm512_loadu_ps(x), x1 = length == short_block ? _mm512_setzero_ps() : _mm512_loadu_ps(x + 16);
-		float most = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(x0), _mm512_abs_ps(x1)));
+		// Magnitudes have the order of their bits as integers, with NaN above infinity. As floats, max may lose NaN.
+		const __m512i bits0 = _mm512_castps_si512(_mm512_abs_ps(x0)), bits1 = _mm512_castps_si512(_mm512_abs_ps(x1));
+		const int bits = _mm512_reduce_max_epi32(_mm512_max_epi32(bits0, bits1));
+		const float most = _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(bits)));
 		__m512 inverse = _mm512_set1_ps(most > 0 ? 127 / most : 0);
 		__m512i q0 = _mm512_cvtps_epi32(_mm512_mul_ps(x0, inverse)), q1 = _mm512_cvtps_epi32(_mm512_mul_ps(x1, inverse));
 		_mm_storeu_si128((__m128i *)codes, _mm512_cvtsepi32_epi8(q0));
@@ -149,7 +152,7 @@ INLINE void store(float *y, __mmask16 mask, __m512 v, const float *bias, float c
 }
 
 // gate gives act(g)·v. Both activations are x·sigmoid(f(x)): of GELU's approximation by a tanh, f(x) = sqrt(8/π)·(x +
-// 0.044715·x³).
+// 0.044715·x³). NaN stays NaN, since x is a factor.
 INLINE __m512 gate(__m512 g, __m512 v, const float *bias, const int kind) {
 	if (bias) {
 		g = _mm512_add_ps(g, _mm512_loadu_ps(bias));

@@ -17,9 +17,9 @@
 
 // exp(x) for x ≤ 88, to 2 units in the last place; 0 far below the smallest float. Cody and Waite's reduction to
 // |r| ≤ ln(2)/2 and a polynomial of degree 6 (coefficients of the Taylor series, whose next term is below 1.2e-7).
-// exp(0) is exactly 1.
+// exp(0) is exactly 1, and exp(NaN) is NaN: of NaN and a number, max and min give their second operand.
 INLINE __m512 exponential(__m512 x) {
-	x = _mm512_max_ps(x, _mm512_set1_ps(-104));
+	x = _mm512_max_ps(_mm512_set1_ps(-104), x);
 	__m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 	__m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
 	r = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), r);
@@ -33,11 +33,11 @@ INLINE __m512 exponential(__m512 x) {
 	return _mm512_scalef_ps(p, n);
 }
 
-// bounded is cap·tanh(x/cap), for cap > 0.
+// bounded is cap·tanh(x/cap), for cap > 0. NaN stays NaN.
 INLINE __m512 bounded(__m512 v, float cap) {
 	const __m512 most = _mm512_set1_ps(40), one = _mm512_set1_ps(1), two = _mm512_set1_ps(2);
 	__m512 x = _mm512_mul_ps(v, _mm512_set1_ps(2 / cap));
-	x = exponential(_mm512_max_ps(_mm512_min_ps(x, most), _mm512_sub_ps(_mm512_setzero_ps(), most)));
+	x = exponential(_mm512_max_ps(_mm512_sub_ps(_mm512_setzero_ps(), most), _mm512_min_ps(most, x)));
 	return _mm512_mul_ps(_mm512_set1_ps(cap), _mm512_sub_ps(one, _mm512_div_ps(two, _mm512_add_ps(x, one))));
 }
 
