@@ -112,7 +112,7 @@ func (c *testCase) check(t *testing.T, env *Environment, want string) {
 		source model.Source
 		form   builder.Form
 	}{
-		"int8": {source, builder.FormInt8}, "two kinds": {&mixed{source}, builder.FormAuto},
+		"int8": {source, builder.FormInt8}, "two kinds": {&mixed{source, []string{".v_proj.", ".down_proj."}}, builder.FormAuto},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -200,8 +200,11 @@ func inChunks(t *testing.T, s runner.Session, tokens []uint32, size int) (logits
 	return logits
 }
 
-// mixed is a source whose matrices are in blocks, those of values and of the way down in 8 bits and the others in 4.
-type mixed struct{ model.Source }
+// mixed is a source whose matrices are in blocks: those with such parts in their names in 8 bits, and the others in 4.
+type mixed struct {
+	model.Source
+	eight []string
+}
 
 func (m *mixed) Tensor(name string) (model.Tensor, bool) {
 	t, ok := m.Source.Tensor(name)
@@ -209,7 +212,7 @@ func (m *mixed) Tensor(name string) (model.Tensor, bool) {
 		return t, ok
 	}
 	t.Type = model.Q4_0
-	if strings.Contains(name, ".v_proj.") || strings.Contains(name, ".down_proj.") {
+	if slices.ContainsFunc(m.eight, func(part string) bool { return strings.Contains(name, part) }) {
 		t.Type = model.Q8_0
 	}
 	random, half := seeded(name), uint16(0x2000) // 2^-7

@@ -81,7 +81,7 @@ func (f *fuser) attention(n *modelonnx.Node) error {
 	}
 	f.fused.heads = heads
 	packed := rows.Inputs[0]
-	if raw := f.headNorms(packed, &a); raw != "" {
+	if raw := f.headNorms(rows, &a); raw != "" {
 		packed = raw
 	}
 	a.node = &modelonnx.Node{

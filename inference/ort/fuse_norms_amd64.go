@@ -6,10 +6,12 @@ import (
 	modelonnx "github.com/sluiceml/sluice/inference/model/onnx"
 )
 
-// headNorms finds the norms of queries and keys that go, side by side with values, into attention, and notes their weights. It
-// gives what attention then reads: queries, keys and values as they were before their norms; "" if there are no such norms.
-func (f *fuser) headNorms(packed string, a *fusedAttention) string {
+// headNorms finds the norms of queries and keys that go, side by side with values and through a Reshape, into attention, and
+// notes their weights. It gives what attention then reads: queries, keys and values as they were before their norms; "" if
+// there are no such norms.
+func (f *fuser) headNorms(rows *modelonnx.Node, a *fusedAttention) string {
 	const queries, keys, values, parts = 0, 1, 2, 3
+	packed := rows.Inputs[0]
 	at, ok := f.producer[packed]
 	joined := f.of(packed, "Concat")
 	if !ok || joined == nil || len(joined.Inputs) != parts || number(joined, "axis", 0) != 1 || len(f.users[packed]) != 1 {
@@ -36,6 +38,9 @@ func (f *fuser) headNorms(packed string, a *fusedAttention) string {
 	}
 	raw := f.apart(of[:])
 	if raw == "" {
+		if len(f.users[rows.Outputs[0]]) != 1 {
+			return "" // something else reads them with their norms
+		}
 		raw = packed // of products that lie apart: they are put side by side as they are
 		f.replaced[at] = &modelonnx.Node{
 			Name: joined.Name, Op: joined.Op, Inputs: of[:], Outputs: joined.Outputs, Attributes: joined.Attributes,
