@@ -41,7 +41,7 @@ func (a *app) modelEnded(name string, err error) {
 		a.telemetry.pickers.remove(name)
 	}
 	a.server.UpdateHealth()
-	debug.FreeOSMemory() // loading leaves Go's heap large, and a swap is two models' worth of it
+	a.freeMemory()
 	if err == nil {
 		a.log.Info("a model has ended, and its memory was given back", "model", name)
 		return
@@ -55,6 +55,14 @@ func (a *app) modelEnded(name string, err error) {
 	select {
 	case a.failed <- err:
 	default: // another one has said so
+	}
+}
+
+// freeMemory gives what Go's heap does not need back to the system: loading leaves it large, and a swap is two models' worth
+// of it. It takes a collection, which a server that drains does without: the process ends anyway.
+func (a *app) freeMemory() {
+	if a.serving.Load() {
+		debug.FreeOSMemory()
 	}
 }
 
