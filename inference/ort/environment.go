@@ -31,7 +31,9 @@ const flashSwitch = "ORT_GQA_DISABLE_FLASH_ATTENTION"
 
 // OpenEnvironment loads the ONNX Runtime library of a path. Its error is a [LibraryError] if the library is at fault,
 // and wraps [ErrInUse] if an environment is open already. It sets ORT_GQA_DISABLE_FLASH_ATTENTION=1 in the process's
-// environment unless that is set: another value gives up that logits do not depend on the chunks of a prompt.
+// environment unless that is set: another value gives up that logits do not depend on the chunks of a prompt. It also
+// bounds what C's heap keeps of freed memory, in the whole process: glibc takes pieces from 4 MiB on from the system and
+// gives free ends back from 8 MiB on, unless MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_ or GLIBC_TUNABLES say otherwise.
 // The binding keeps its state in globals: no two goroutines may open or close environments at the same time.
 func OpenEnvironment(library string) (*Environment, error) {
 	if onnx.IsInitialized() {
