@@ -143,13 +143,12 @@ func NewModel(config Config) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	replicas := newPool(config.Replicas)
-	reported, err := report(config, replicas)
+	constraints, err := newGrammars(config.MeterProvider, config.Name, config.Tokenizer, config.EOSTokenIDs)
 	if err != nil {
 		return nil, fmt.Errorf("model %q: %w", config.Name, err)
 	}
-	turns := newTurns()
-	constraints, err := newGrammars(config.MeterProvider, config.Name, config.Tokenizer, config.EOSTokenIDs)
+	replicas := newPool(config.Replicas)
+	reported, err := report(config, replicas) // last: only Run ends the reports
 	if err != nil {
 		return nil, fmt.Errorf("model %q: %w", config.Name, err)
 	}
@@ -159,7 +158,7 @@ func NewModel(config Config) (*Model, error) {
 		running:  make(chan struct{}),
 		pool:     replicas,
 		figures:  reported,
-		turns:    turns,
+		turns:    newTurns(),
 		tracer:   config.TracerProvider.Tracer("github.com/sluiceml/sluice/inference"),
 		metrics:  instruments,
 		grammars: constraints,
