@@ -92,7 +92,6 @@ func (c *evalCmd) Run(ctx context.Context, p *process) (err error) {
 		p.log.Info("measuring", "model", dir)
 		result, err := e.measure(ctx, dir, c.Reference)
 		if err != nil {
-			err = fmt.Errorf("%s: %w", dir, err)
 			if len(e.report.Models) > 0 { // what took hours is not lost
 				err = errors.Join(err, c.print(p.stdout, &e.report))
 			}
@@ -204,14 +203,18 @@ func (e *evaluation) readText(path string) error {
 	return nil
 }
 
-// measure measures one model.
+// measure measures one model. Its errors name the folder.
 func (e *evaluation) measure(ctx context.Context, dir, reference string) (r eval.Result, err error) {
 	before := residentBytes()
 	m, about, err := e.load(dir)
 	if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, m.Session.Close()) }()
+	defer func() {
+		if err = errors.Join(err, m.Session.Close()); err != nil {
+			err = fmt.Errorf("%s: %w", dir, err)
+		}
+	}()
 	r = eval.Result{Path: dir, Name: about.Name, Quantization: about.Quantization}
 	if r.DiskBytes, err = folderBytes(dir); err != nil {
 		return r, err
@@ -267,7 +270,7 @@ func (e *evaluation) predict(ctx context.Context, m *eval.Model, reference strin
 	return err
 }
 
-// load opens a model folder.
+// load opens a model folder. Its errors name it, or what in it is wrong.
 func (e *evaluation) load(dir string) (*eval.Model, model.Manifest, error) {
 	folder, err := model.Open(dir)
 	if err != nil {

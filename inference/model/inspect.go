@@ -148,7 +148,7 @@ func kindOf(names []string) Kind {
 	switch {
 	case has(is(ManifestName)):
 		return KindSluice
-	case has(is("genai_config.json")):
+	case has(is(genaiConfigName)):
 		return KindGenAI
 	case has(suffix(".onnx")):
 		return KindCommunity
@@ -188,7 +188,7 @@ func unknownProblem(names []string) string {
 			return fmt.Sprintf("the folder holds GGUF files: name one of them, such as %.80q", name)
 		}
 	}
-	return fmt.Sprintf("the folder has neither %s nor %s", ManifestName, safetensors.SingleName)
+	return fmt.Sprintf("the folder has no %s, %s, ONNX graph or %s", ManifestName, genaiConfigName, safetensors.SingleName)
 }
 
 // inspectFolder describes a folder to serve.
