@@ -15,7 +15,8 @@ type Manager struct {
 	config   ManagerConfig
 	registry *Registry
 
-	turn    chan struct{}      // holds a token while a model is being loaded: one at a time, so that each sees the memory that the others left
+	// turn holds a token while a model is being loaded: one at a time, so that each sees the memory that the others left.
+	turn    chan struct{}
 	loading context.Context    //nolint:containedctx // ends the loads when the manager closes
 	stop    context.CancelFunc // ends loading
 	running sync.WaitGroup     // of operations and of models

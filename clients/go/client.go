@@ -20,9 +20,9 @@ type Client struct {
 }
 
 // New makes a client of the server at addr: "host:port", or any target that gRPC knows, such as
-// "dns:///sluice.example:50051" or "unix:///run/sluice.sock". It does no I/O: the first call connects, and fails
-// with Unavailable if nothing answers there, nor soon after ([WithoutRetry]). Without [WithTLS] or [WithCAFile] the connection is plain text. The
-// caller closes the client.
+// "dns:///sluice.example:50051" or "unix:///run/sluice.sock". It does no I/O: the first call connects. If nothing
+// answers, the call is tried again for a short time (unless [WithoutRetry] is given) and then fails with Unavailable.
+// Without [WithTLS] or [WithCAFile] the connection is plain text. The caller closes the client.
 func New(addr string, opts ...Option) (*Client, error) {
 	var o options
 	for _, opt := range opts {

@@ -61,8 +61,8 @@ func (s *Stream) Deltas() iter.Seq2[*sluicev1.Delta, error] {
 	}
 }
 
-// Events yields every event of the stream: started, parts of the prompt, deltas, finished, summary. It leaves out events that this version
-// of the package does not know. A failure is an [*Error], yielded last with a nil event.
+// Events yields every event of the stream: started, parts of the prompt, deltas, finished, summary. Events that this
+// version of the package does not know are left out. A failure is an [*Error], yielded last with a nil event.
 func (s *Stream) Events() iter.Seq2[*sluicev1.GenerateStreamResponse, error] {
 	return func(yield func(*sluicev1.GenerateStreamResponse, error) bool) {
 		if s.used {

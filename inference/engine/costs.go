@@ -110,9 +110,9 @@ func (c *costs) of(rows int) float64 {
 	return 0
 }
 
-// with appends to dst what a step of so many rows, which is known, and tokens of chunks takes with 0, 1, 2 … tokens of
-// drafts. What was not seen yet is a guess, to be tried with a few tokens at a time; beside chunks, where it could not be told from them, it
-// is left out.
+// with appends to dst the time that a step with so many rows and tokens of chunks takes with 0, 1, 2 … tokens of drafts.
+// The time without drafts is known. A number of rows that no step has had yet is an estimate, and is tried with a few more
+// tokens at a time. Beside chunks it is left out: there the time of the drafts could not be told from that of the chunks.
 func (c *costs) with(dst []float64, rows, prompted int) []float64 {
 	chunks, least, tried := c.chunk*float64(prompted), 0.0, 0
 	for n := range runner.MaxDrafts + 1 {

@@ -95,8 +95,8 @@ func (o *Output) tellsOfPrompt() bool {
 	return len(o.mu.prompt) > 0
 }
 
-// Summary is the account of all outputs together: a prompt that they share counts once, and the times are those from the first output's
-// point of view until the first token, and until the last output's last.
+// Summary is the account of all outputs together. A prompt that they share counts once. The times up to the first token
+// are the first output's; decoding lasts until the last output ends.
 func (g *Group) Summary() Summary {
 	all := g.outputs[0].Summary()
 	end := all.Timings.TimeToFirstToken + all.Timings.Decode

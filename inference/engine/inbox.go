@@ -129,8 +129,9 @@ func (in *inbox) retryAfterLocked() time.Duration {
 	return min(max(drain, leastRetry), most)
 }
 
-// waitLocked estimates how long a request would wait if each slot is held for a time: until as many slots have got free as outputs go before it, and one
-// more. Of each other tenant go as many before it as of its own, at most, and one.
+// waitLocked estimates how long a request would wait if each slot is held for the time service: until a slot has got free
+// for each output before it, and one for itself. Tenants take turns, so that of each other tenant at most one output more
+// goes before it than of its own.
 func (in *inbox) waitLocked(mine *ticket, service time.Duration) time.Duration {
 	free, own := in.slots-in.mu.running, 0
 	var others map[string]int

@@ -121,8 +121,8 @@ func (o *Output) take() (u Update, err error, ok bool) {
 	return u, nil, true
 }
 
-// Summary is the account of the request so far, kept current with every token; it is final once Next has returned an error that is not its
-// context's.
+// Summary is the account of the request so far, up to date with every token. It is final once Next has returned an error
+// other than that of its context.
 func (o *Output) Summary() Summary {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -3,9 +3,9 @@ package engine
 import "github.com/sluiceml/sluice/inference/sched"
 
 // A prompt that rides along with sequences that decode may make a step longer by a share of what the step takes without
-// it, guesses included. The share is such that the streams' tokens come less than 1.5 times as far apart, and the prompt, which gets a third
-// of the time, has its first token after about three times as long as alone. Few streams give it more: among them a
-// new one counts for more.
+// it, guesses included. With this share the streams' tokens come less than 1.5 times as far apart. The prompt gets a
+// third of the time, so that its first token takes about three times as long as it would alone. Fewer streams give it
+// more: among them a new one counts for more.
 const (
 	ridingShare = 0.48
 	fullRows    = 8 // from so many streams on the share is as above; half of them give it twice as much

@@ -52,10 +52,11 @@ type fuser struct {
 
 // fuse puts nodes of package kernels in the places of
 //
-//   - MatMulNBits of [tokens, width] with blocks of 16 or of a multiple of 32, with the Gemm that adds what a block's offset brings, and with the
-//     Split, QuickGelu and Mul of a gated product or the Div, Tanh and Mul of a soft cap, where nothing else reads what is between them;
-//   - GroupQueryAttention on one tensor of queries, keys and values, with the Reshapes around it, and the norms of queries and keys
-//     before it.
+//   - MatMulNBits of [tokens, width] with blocks of 16 or of a multiple of 32. It takes in the Gemm that adds the blocks'
+//     offsets, and the Split, QuickGelu and Mul of a gated product or the Div, Tanh and Mul of a soft cap, where nothing
+//     else reads the results in between;
+//   - GroupQueryAttention on one tensor of queries, keys and values, with the Reshapes around it and the norms of queries
+//     and keys before it.
 //
 // The graph then takes a list of tokens, of any sequences, and the places of those whose logits are wanted; what gives it
 // hidden states stays. All else stays ONNX Runtime's. An [unfusable] graph is no error of the model.

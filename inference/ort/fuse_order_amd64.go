@@ -6,9 +6,9 @@ import (
 	modelonnx "github.com/sluiceml/sluice/inference/model/onnx"
 )
 
-// madeOnce refuses a graph, of nodes with results, in which a name stands for two values, or is read before there is a value. ONNX forbids both, and
-// ONNX Runtime checks it, but never sees the nodes that are fused, which are known by the names of what they make: sizes would be
-// those of one value, and the rows another's.
+// madeOnce refuses a graph in which a name stands for two values, or is read before there is a value; each node has a
+// result. ONNX forbids both, and ONNX Runtime checks it, but never sees the nodes that are fused. These are known by the
+// names of their results: sizes would be those of one value, and rows those of another.
 func madeOnce(g *modelonnx.Graph) error {
 	made := map[string]bool{}
 	again := func(name string) error {

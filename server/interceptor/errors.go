@@ -13,8 +13,8 @@ import (
 	"github.com/sluiceml/sluice/server/status"
 )
 
-// errorMap turns the errors of handlers into statuses, and writes those that are bugs into the log in full. The line is written in the call's context, so that a handler that adds trace ids names the trace that the
-// client was told.
+// errorMap turns the errors of handlers into statuses, and logs those that are bugs in full. It logs with the call's
+// context, so that a log handler that adds trace ids names the trace that the client was told.
 type errorMap struct {
 	logger *slog.Logger
 	panics panicCounter

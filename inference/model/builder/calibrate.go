@@ -20,7 +20,8 @@ type calibration struct {
 	cache   [][]float32          // the largest magnitude of each channel of a layer's keys, at any position, then of its values
 }
 
-// calibrate runs the model over the beginnings of the calibration texts, as far as they fit into length. The errors are those of building the model.
+// calibrate runs the model over the beginnings of the calibration texts, as far as they fit into length. Its errors are
+// those of building the model.
 func calibrate(ctx context.Context, source model.Source, length int, opts *Options) (*calibration, error) {
 	f, err := newForward(source, beginnings(opts.Calibration, length), opts)
 	if err != nil {

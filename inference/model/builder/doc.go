@@ -23,12 +23,12 @@
 //
 // # The weights
 //
-// A matrix is stored as float32 or binary16, or as blocks of 32 (or 16, 64, 128) values along its rows with a float32 scale each: 4 or 8 bits,
-// symmetric about 2^(bits-1), multiplied by MatMulNBits. A GGUF's blocks with a minimum m besides the scale d are
-// d·q + m = d·(q-8) + (m+8d) for 4 bits: the first term is such a block, the second is a small second product of the
-// sums of the activations over each block with m+8d. The values are then exactly the GGUF's. (Zero points that are
-// floats would say the same and leave all of ONNX Runtime's fast kernels; rounding the values again costs a quarter of the
-// model's perplexity.)
+// A matrix is stored as float32 or binary16, or in blocks of 32 (or 16, 64, 128) values along its rows. A block has a
+// float32 scale and codes of 4 or 8 bits, symmetric about 2^(bits-1), and is multiplied by MatMulNBits. A GGUF's 4-bit
+// blocks with a minimum m besides the scale d are d·q + m = d·(q-8) + (m+8d): the first term is such a block, the second is
+// a small second product of the sums of the activations over each block with m+8d. The values are then exactly the GGUF's.
+// (Zero points that are floats would say the same and leave all of ONNX Runtime's fast kernels; rounding the values again
+// costs a quarter of the model's perplexity.)
 //
 // In the form row8 the layers' weights are 8-bit numbers with a scale for each output, and activations are rounded to 8
 // bits with a scale for each token, so that integers are multiplied (row8.go). Smoothing (smooth.go) first moves large

@@ -13,8 +13,8 @@ import (
 // workers × a few times as much.
 const chunkBytes = 1 << 20
 
-// write runs the jobs that are not written yet on some goroutines, each writing its rows at their own places, so that what the file holds
-// doesn't depend on their order.
+// write runs the jobs that are not written yet on several goroutines. Each writes its rows at places of their own, so that
+// the file's content does not depend on the order.
 func write(ctx context.Context, w io.WriterAt, jobs []job, workers int, done *meter) error {
 	group, working := errgroup.WithContext(ctx)
 	group.SetLimit(workers)

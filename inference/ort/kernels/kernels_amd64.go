@@ -18,8 +18,9 @@ import (
 // Supported says whether this processor has what the kernels are written for.
 func Supported() bool { return C.sluice_supported() != 0 }
 
-// Weights are a matrix as MatMulNBits has them: Codes [Out, ⌈In/Block⌉, Block·Bits/8], Scales [Out, ⌈In/Block⌉]. A weight is its scale times (code - 2^(Bits-1)), plus its offset if there are Offsets, of
-// Scales' shape. Gated makes the product silu(gate)·other, [tokens, Out/2]: the first half of the rows are gates.
+// Weights are a matrix in the layout of MatMulNBits: Codes [Out, ⌈In/Block⌉, Block·Bits/8], Scales [Out, ⌈In/Block⌉]. A
+// weight is its block's scale times (code - 2^(Bits-1)), plus the block's offset if there are Offsets, whose shape is that
+// of Scales. With a Gate the product is act(gate)·other, [tokens, Out/2]: the first half of the rows are the gates.
 type Weights struct {
 	Out, In int
 	Bits    int // 4 or 8

@@ -73,7 +73,8 @@ INLINE void fetch_ahead(const uint8_t *block, const int size, const int R) {
 	}
 }
 
-// tile multiplies one tile with R rows, each of room for `pitch` blocks. Everything but the pointers is a constant where it is called.
+// tile multiplies one tile with R rows, each of room for `pitch` blocks. All but the pointers are constants where it is
+// called.
 INLINE void tile(const uint8_t *block, int blocks, size_t pitch, size_t block_size, const int8_t *codes, const float *scales,
                  const block_sum *sums, __m512 *sum, const int R, const int bits, const int half, const int minima, const int length) {
 	const int codes_size = tile_columns * length * bits / 8, vector = half ? 32 : 64;

@@ -19,8 +19,8 @@ typedef struct {
 	float cap;                           // of scores; 0: none
 } rows;
 
-// sluice_attend_span computes n queries over the keys from `from`, the first of a block, to before `to`. next are the keys of what
-// is computed after them.
+// sluice_attend_span computes n queries over the keys from `from`, the first of a block, to before `to`. next are the keys
+// that are needed after them.
 void sluice_attend_span(const uint16_t *keys, const uint16_t *values, const uint16_t *next, int size, int from, int to, rows *q, int n);
 
 #endif
