@@ -150,7 +150,7 @@ func (a *app) newGateway(addr net.Addr, undo *closers) (http.Handler, error) {
 	a.loopback = server.NewLoopback()
 	api, err := gateway.New(gateway.Config{
 		Dial: a.loopback.Dial, Identity: verifiedIdentity, Authorize: a.security.authorize, NoPlayground: a.options.NoPlayground,
-		NoReflection: a.options.NoReflection, Origins: a.options.CORSOrigin, Hosts: a.options.hosts(addr),
+		NoReflection: a.options.NoReflection, Origins: a.options.CORSOrigin, Hosts: a.options.hosts(addr, a.security.guard.Closed),
 	})
 	if err != nil {
 		return nil, err //nolint:wrapcheck // says what it is

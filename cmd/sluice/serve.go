@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/signal"
-	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -23,7 +20,7 @@ type serveCmd struct {
 	HTTPAddr    string      `help:"Address of HTTP: /livez, /readyz, /metrics and, unless --no-gateway, the OpenAI-compatible and JSON routes and the playground at /; empty: none." name:"http-addr" default:":8080" placeholder:"HOST:PORT"`
 	NoGateway   bool        `help:"Serve nothing but probes and metrics by HTTP."`
 	CORSOrigin  []string    `help:"Origin whose pages may call the HTTP address from a browser, such as https://example.org, or * for any; repeatable. Without one only pages that come from the address itself may." name:"cors-origin" placeholder:"ORIGIN"`
-	HTTPHost    []string    `help:"Name by which clients may call the HTTP address, such as models.example.org, or * for any; repeatable. Looked at only without --api-keys and --tls-cert, since another site's page could then call by a name of its own; addresses, localhost, the machine's own name and that of --http-addr are always taken and, unless it is a loopback address, names without a dot and those below local, internal, home.arpa and svc." name:"http-host" placeholder:"NAME"`
+	HTTPHost    []string    `help:"Name by which clients may call the HTTP address, such as models.example.org, or * for any; repeatable. Looked at only where anyone may call (without --tls-cert, and without --api-keys or where that file opens more than health and metrics), since another site's page could then do so by a name of its own; addresses, localhost, the machine's own name and that of --http-addr are always taken and, unless it is a loopback address, names without a dot, those below local, internal, home.arpa and svc, and those of the cluster's services." name:"http-host" placeholder:"NAME"`
 	AdminAddr   string      `help:"Address of the operators' port: pprof, the log level and admin RPCs; empty: none. Without --api-keys or --tls-client-ca, keep it on a loopback address." name:"admin-addr" placeholder:"HOST:PORT"`
 	Model       []modelFlag `help:"Model to serve; repeatable, the first is the default. Without one: those of --models-dir, else the cache's." sep:";" placeholder:"NAME=DIR"`
 	Alias       []aliasFlag `help:"Another name for a model of the server; repeatable. \"default\" makes it the default model." sep:";" placeholder:"ALIAS=NAME"`
@@ -109,10 +106,11 @@ func (c *serveCmd) Validate() error {
 	}
 	need(len(c.CORSOrigin) == 0 || !c.NoGateway, "--cors-origin and --no-gateway exclude each other")
 	for _, name := range c.HTTPHost {
-		if err := gateway.CheckHost(name); err != nil {
+		if _, err := gateway.ParseHost(name); err != nil {
 			faults = append(faults, fmt.Errorf("--http-host: %w", err))
 		}
 	}
+	need(len(c.HTTPHost) == 0 || !c.NoGateway, "--http-host and --no-gateway exclude each other")
 	need(c.Slots >= 1, "--slots must be at least 1, not %d", c.Slots)
 	need(c.Queue >= 1, "--queue must be at least 1, not %d", c.Queue)
 	need(c.QueueTokens >= 0, "--queue-tokens must be at least 0, not %d", c.QueueTokens)
@@ -173,26 +171,4 @@ func (c *serveCmd) Run(ctx context.Context, p *process, logging *loggingFlags, p
 	a.apply(c)
 	a.reload = (&reloader{process: p, logging: logging, running: settings(parsed), apply: a.apply}).reload
 	return a.run(ctx)
-}
-
-// hosts are the names by which the gateway at an address may be called; nil: any, for whoever calls shows a key, or has been
-// shown a certificate, which a site that is none of ours has not for its name.
-func (c *serveCmd) hosts(addr net.Addr) *gateway.Hosts {
-	if c.APIKeys != "" || c.TLSCert != "" {
-		return nil
-	}
-	hosts := &gateway.Hosts{Names: slices.Clone(c.HTTPHost), Private: !loopback(addr)}
-	if name, _, err := net.SplitHostPort(c.HTTPAddr); err == nil && name != "" {
-		hosts.Names = append(hosts.Names, strings.ToLower(name))
-	}
-	if name, err := os.Hostname(); err == nil {
-		hosts.Names = append(hosts.Names, strings.ToLower(name))
-	}
-	return hosts
-}
-
-// loopback says whether only this machine reaches an address.
-func loopback(addr net.Addr) bool {
-	tcp, ok := addr.(*net.TCPAddr)
-	return ok && tcp.IP.IsLoopback()
 }

@@ -178,3 +178,10 @@ func (g *Guard) Open(method string) bool {
 	policy := g.policy.Load()
 	return policy != nil && policy.open.allows(method)
 }
+
+// Closed says whether, by the policy in force, nothing may be called without credentials but what monitors ask for: health and
+// metrics. Without a policy everything may.
+func (g *Guard) Closed() bool {
+	policy := g.policy.Load()
+	return policy != nil && policy.open.within(permissionHealth, permissionMetrics)
+}

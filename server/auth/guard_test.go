@@ -311,3 +311,27 @@ func TestNoPolicy(t *testing.T) {
 		t.Errorf("got %q, %v", p.Tenant(), err)
 	}
 }
+
+// TestClosed: which policies let anyone call what a page could read.
+func TestClosed(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	client := fmt.Sprintf("clients: [{name: a, key_sha256: %s}]", hashOf(t, NewKey()))
+	for open, want := range map[string]bool{
+		"": true, "open: []\n": true, "open: [health, metrics]\n": true, "open: [grpc.health.v1.Health/Check]\n": true,
+		"open: [inference]\n": false, "open: [health, models]\n": false, "open: [health, reflection]\n": false,
+		"open: [sluice.v1.InferenceService/Generate]\n": false, "open: [unknown.Service/Method]\n": false,
+	} {
+		f.Replace(f.policy(open + client))
+		if got := f.Closed(); got != want {
+			t.Errorf("%q: closed %t", open, got)
+		}
+	}
+	guard, err := NewGuard(Config{MeterProvider: sdkmetric.NewMeterProvider()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if guard.Closed() {
+		t.Error("closed without a policy")
+	}
+}

@@ -111,3 +111,13 @@ func newPermissionSet(names []string) (permissionSet, error) {
 func (s permissionSet) allows(method string) bool {
 	return s[permissionOf(method)] || s[strings.TrimPrefix(method, "/")]
 }
+
+// within says whether all of the set belongs to some permissions.
+func (s permissionSet) within(permissions ...string) bool {
+	for name := range s {
+		if !slices.Contains(permissions, name) && !slices.Contains(permissions, permissionOf(name)) {
+			return false
+		}
+	}
+	return true
+}

@@ -40,8 +40,8 @@ type Config struct {
 	NoReflection bool
 	// Origins are those whose pages may call from a browser: see CheckOrigin. None: those of the gateway's own origin alone.
 	Origins []string
-	// Hosts are the names by which requests may address the gateway; nil: any. It is for a gateway that anyone may use who
-	// reaches it.
+	// Hosts are the names by which requests may address the gateway; nil: any. They are for a gateway that takes calls without
+	// credentials.
 	Hosts *Hosts
 	// Now is the clock of the answers' creation times. Nil: time.Now.
 	Now func() time.Time

@@ -1,14 +1,15 @@
 package gateway
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
+	"golang.org/x/net/idna"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	grpcstatus "google.golang.org/grpc/status"
@@ -22,40 +23,57 @@ const anyHost = "*"
 // reasonHost is the reason why a request that names a foreign host is refused, beside those of package status.
 const reasonHost = "HOST_NOT_ALLOWED"
 
-// Hosts are the names by which requests may address a gateway that asks for no credentials. A site can make its own name lead
-// to the gateway's address (DNS rebinding); to a browser the site's pages are of the gateway's own origin then, and may read
+// Hosts are the names by which requests may address a gateway that takes calls without credentials. A site can make its own name
+// lead to the gateway's address (DNS rebinding); to a browser the site's pages are of the gateway's own origin then, and may read
 // what it answers. But the browser says the site's name in the header Host, which pages cannot set.
 //
 // Addresses, localhost and names below it are always taken, since no site has them. So is a request without Host, which no
 // browser sends.
 type Hosts struct {
-	// Names are further ones, as CheckHost has them. "*" takes any.
+	// Names are further ones, in the form of ParseHost. "*" takes any.
 	Names []string
-	// Private takes names that none of the internet's sites has: those without a dot, and those below local, internal, home.arpa
-	// (RFC 6762, ICANN's choice of 2024, RFC 8375) and svc (Kubernetes's, no top-level domain). It is for gateways that other
-	// machines reach by such names.
+	// Domains are such that names below them are taken, in the form of ParseHost: for one that only the operator's own name
+	// server has names in, such as that of a cluster's services.
+	Domains []string
+	// Private takes names that practically none of the internet's sites has: those without a dot, and those below local, internal,
+	// home.arpa (RFC 6762, ICANN's choice of 2024, RFC 8375) and svc (Kubernetes's, no top-level domain). It is for gateways that
+	// other machines reach by such names.
 	Private bool
+	// Closed says whether calls need credentials at this moment, which a site's pages have not, so that any name is taken. Nil: they
+	// never do.
+	Closed func() bool
 }
 
-// privateDomains are those that the internet's name servers have nothing below.
-var privateDomains = []string{".local", ".internal", ".home.arpa", ".svc"} //nolint:gochecknoglobals // a constant
+// privateDomains are those that the internet's name servers have practically nothing below.
+var privateDomains = []string{"local", "internal", "home.arpa", "svc"} //nolint:gochecknoglobals // a constant
 
-// CheckHost says what is wrong with one of the names of Hosts: it is "*" or a name as browsers send it, in lower case and
-// without a port.
-func CheckHost(name string) error {
-	switch {
-	case name == anyHost:
-		return nil
-	case name == "", strings.ContainsAny(name, "/:*@ "):
-		return fmt.Errorf("%q is no name, which is * or like models.example.org, without scheme and port", name)
-	case strings.ToLower(name) != name:
-		return errors.New(name + " has letters of upper case, and browsers send none")
+// ParseHost returns a name as browsers send it in the header Host: in lower case, without a dot at its end, and what is not ASCII
+// in Punycode (IDNA, by UTS 46). "*" is itself. An error says what is wrong with one that is neither, such as a URL or a name with
+// a port.
+func ParseHost(name string) (string, error) {
+	if name == anyHost {
+		return name, nil
 	}
-	return nil
+	host := name
+	if strings.ContainsFunc(host, func(r rune) bool { return r >= utf8.RuneSelf }) { // idna refuses names with _ too, which private networks have
+		ascii, err := idna.Lookup.ToASCII(host)
+		if err != nil {
+			return "", fmt.Errorf("%q is no name: %w", name, err)
+		}
+		host = ascii
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if host == "" || strings.ContainsAny(host, "/:*@[]? ") || strings.HasPrefix(host, ".") || strings.Contains(host, "..") {
+		return "", fmt.Errorf("%q is no name, which is * or like models.example.org, without scheme and port", name)
+	}
+	return host, nil
 }
 
 // allow says whether a request with this header Host is one to the gateway.
 func (h *Hosts) allow(hostport string) bool {
+	if h.Closed != nil && h.Closed() {
+		return true
+	}
 	host, _, err := net.SplitHostPort(hostport)
 	if err != nil {
 		host = hostport
@@ -64,14 +82,14 @@ func (h *Hosts) allow(hostport string) bool {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return true
 	}
+	below := func(domain string) bool { return strings.HasSuffix(host, "."+domain) }
 	switch {
-	case host == "", host == "localhost", strings.HasSuffix(host, ".localhost"):
+	case host == "", host == "localhost", below("localhost"):
 		return true
-	case slices.Contains(h.Names, host), slices.Contains(h.Names, anyHost):
+	case slices.Contains(h.Names, host), slices.Contains(h.Names, anyHost), slices.ContainsFunc(h.Domains, below):
 		return true
 	}
-	return h.Private && (!strings.Contains(host, ".") ||
-		slices.ContainsFunc(privateDomains, func(domain string) bool { return strings.HasSuffix(host, domain) }))
+	return h.Private && (!strings.Contains(host, ".") || slices.ContainsFunc(privateDomains, below))
 }
 
 // withHosts answers requests that name a host of h, or any if h is nil.
@@ -90,7 +108,7 @@ func withHosts(h *Hosts, next http.Handler) http.Handler {
 }
 
 func hostRefused(host string) error {
-	st := grpcstatus.Newf(codes.PermissionDenied, "this server asks for no key, and does not answer to the name %q (--http-host)", host)
+	st := grpcstatus.Newf(codes.PermissionDenied, "this server takes calls without a key, and does not answer to the name %q (--http-host)", host)
 	detailed, err := st.WithDetails(&errdetails.ErrorInfo{Reason: reasonHost, Domain: status.Domain})
 	if err != nil { // the code matters more
 		detailed = st

@@ -41,8 +41,24 @@ func TestHosts(t *testing.T) {
 		"private": {
 			&gateway.Hosts{Private: true},
 			[]string{"sluice", "sluice:8080", "sluice.models.svc.cluster.local", "sluice.models.svc:8080", "box.internal", "box.home.arpa."},
-			[]string{"rebound.example", "local.example", "sluice.models"},
+			[]string{"rebound.example", "local.example", "sluice.models", "sluice.models.svc.rebound.example"},
 		},
+		// What the chart and a pod's search list give; svc alone makes no name a cluster's.
+		"of a cluster": {
+			&gateway.Hosts{Private: true, Names: []string{"sluice.models"}, Domains: []string{"svc.cluster.example"}},
+			[]string{
+				"sluice.models:8080", "sluice.models.svc:8080", "sluice.models.svc.cluster.local", "sluice.models.svc.cluster.example:8080",
+				"Sluice.Models.", "sluice",
+			},
+			[]string{"other.models", "sluice.models.rebound.example", "sluice.models.svc.rebound.example", "svc.cluster.example", "cluster.example"},
+		},
+		"behind an Ingress": {
+			&gateway.Hosts{Private: true, Names: []string{"sluice.models", "xn--bcher-kva.example"}},
+			[]string{"xn--bcher-kva.example", "XN--bcher-kva.example:443"},
+			[]string{"www.xn--bcher-kva.example"},
+		},
+		"asks for keys":        {&gateway.Hosts{Closed: func() bool { return true }}, []string{"rebound.example"}, nil},
+		"anyone may call, now": {&gateway.Hosts{Closed: func() bool { return false }}, []string{"localhost"}, []string{"rebound.example"}},
 		"named": {
 			&gateway.Hosts{Names: []string{"models.example.org"}},
 			[]string{"models.example.org", "Models.Example.org:443", "127.0.0.1"},
@@ -89,16 +105,22 @@ func TestForeignHost(t *testing.T) {
 	}
 }
 
-func TestCheckHost(t *testing.T) {
+func TestParseHost(t *testing.T) {
 	t.Parallel()
-	for _, good := range []string{"*", "models.example.org", "sluice"} {
-		if err := gateway.CheckHost(good); err != nil {
-			t.Error(err)
+	for name, want := range map[string]string{
+		"*": "*", "models.example.org": "models.example.org", "sluice": "sluice", "my_box.example": "my_box.example",
+		"Example.org": "example.org", "example.org.": "example.org", // one name to the name servers
+		"b\u00fccher.example": "xn--bcher-kva.example", "B\u00dcCHER.example.": "xn--bcher-kva.example", "xn--bcher-kva.example": "xn--bcher-kva.example",
+	} {
+		if got, err := gateway.ParseHost(name); got != want || err != nil {
+			t.Errorf("%q: %q, %v; want %q", name, got, err, want)
 		}
 	}
-	for _, bad := range []string{"", "https://example.org", "example.org:443", "Example.org", "*.example.org", "a b", "[::1]"} {
-		if gateway.CheckHost(bad) == nil {
-			t.Errorf("%q is taken", bad)
+	for _, bad := range []string{
+		"", ".", "https://example.org", "example.org:443", "*.example.org", "a b", "[::1]", "::1", "a..b", ".example.org", "b\u00fccher.example:443", "\u2603\u200d.example",
+	} {
+		if got, err := gateway.ParseHost(bad); err == nil {
+			t.Errorf("%q is %q", bad, got)
 		}
 	}
 }
