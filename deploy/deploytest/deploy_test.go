@@ -173,8 +173,10 @@ func TestChartRefuses(t *testing.T) {
 		"prefixCache is at most half":                volume + ",memory.kvCache=400",
 		"an InferencePool reaches its pods":          volume + ",inferencePool.enabled=true,tls.secretName=x",
 		"additional properties 'thread' not allowed": volume + ",thread=3",
-		"/threads":            volume + ",threads=none",
-		"/drain/delaySeconds": volume + ",drain.delaySeconds=-1",
+		"httpHosts is of no use":                     volume + ",httpHosts={models.example.org},extraArgs={--no-gateway}",
+		"/httpHosts/0":                               volume + ",httpHosts={https://models.example.org}",
+		"/threads":                                   volume + ",threads=none",
+		"/drain/delaySeconds":                        volume + ",drain.delaySeconds=-1",
 	} {
 		if said, err := render(t, "--set", set); err == nil || !strings.Contains(said, want) {
 			t.Errorf("%s: %v, want %q in\n%s", set, err, want, said)

@@ -239,6 +239,35 @@ func checkServer(t *testing.T, c container, grace int) {
 	}
 }
 
+// The server answers to the name that other namespaces call its service by, which it cannot tell from a site's, and to those of the
+// values; none are given to one that has no gateway.
+func TestHTTPHosts(t *testing.T) {
+	const volume = "model.volume.persistentVolumeClaim.claimName=models"
+	for set, want := range map[string][]string{
+		"": {"release-sluice.inference"},
+		",fullnameOverride=llm,httpHosts={models.example.org,*}": {"llm.inference", "models.example.org", "*"},
+		",apiKeys.secretName=keys":                               {"release-sluice.inference"}, // they may let anyone call
+		",extraArgs={--no-gateway}":                              nil,
+		",env[0].name=SLUICE_NO_GATEWAY,env[0].value=true":       nil,
+	} {
+		manifests, err := render(t, "--set", volume+set)
+		if err != nil {
+			t.Fatalf("%q: %v\n%s", set, err, manifests)
+		}
+		c := parse[deployment](t, manifests, "Deployment")[0].main(t)
+		var got []string
+		for _, argument := range c.Args {
+			if host, ok := strings.CutPrefix(argument, "--http-host="); ok {
+				got = append(got, host)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%q: the names are %q, want %q", set, got, want)
+		}
+		takes(t, c.Args)
+	}
+}
+
 // takes has the real binary read the arguments.
 func takes(t *testing.T, arguments []string) {
 	t.Helper()

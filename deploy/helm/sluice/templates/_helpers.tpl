@@ -59,6 +59,12 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
+{{- /* Not empty if extraArgs or env leave out the gateway, which then takes no --http-host. */ -}}
+{{- define "sluice.noGateway" -}}
+{{- range .Values.extraArgs }}{{ if has . (list "--no-gateway" "--no-gateway=true") }}true{{ end }}{{ end }}
+{{- range .Values.env }}{{ if and (eq (toString .name) "SLUICE_NO_GATEWAY") (ne (toString .value) "false") }}true{{ end }}{{ end }}
+{{- end }}
+
 {{- /* What no schema can say. */ -}}
 {{- define "sluice.check" -}}
 {{- $sources := 0 }}
@@ -79,6 +85,9 @@ capabilities:
 {{- end }}
 {{- if and .Values.tls.clientCRL.configMapName (not .Values.tls.clientAuth) }}
 {{- fail "tls.clientCRL needs tls.clientAuth" }}
+{{- end }}
+{{- if and .Values.httpHosts (include "sluice.noGateway" .) }}
+{{- fail "httpHosts is of no use with --no-gateway" }}
 {{- end }}
 {{- if gt (int .Values.prefixCache) (div .Values.memory.kvCache 2) }}
 {{- fail "prefixCache is at most half of memory.kvCache" }}
