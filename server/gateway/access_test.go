@@ -239,7 +239,7 @@ func TestManyBodies(t *testing.T) {
 		}
 	}
 	res, text := d.do(t, http.MethodPost, generate, "\x00\x00\x00\x00\x00", "Content-Type", "application/grpc-web+proto")
-	if res.StatusCode != http.StatusOK || res.Header.Get("Grpc-Status") != "14" { // UNAVAILABLE
+	if res.StatusCode != http.StatusOK || res.Header.Get("Grpc-Status") != "14" || res.Header.Get("Grpc-Retry-Pushback-Ms") != "1000" { // UNAVAILABLE
 		t.Errorf("gRPC-Web: %s, %v: %q", res.Status, res.Header, text)
 	}
 	for _, writer := range bodies {

@@ -2,9 +2,13 @@ package gateway_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
+	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
 	"github.com/sluiceml/sluice/server/gateway"
 	"github.com/sluiceml/sluice/server/servertest"
 )
@@ -84,6 +88,38 @@ func TestOriginsNative(t *testing.T) {
 	}
 	if exposed := got.Header.Get("Access-Control-Expose-Headers"); !strings.Contains(exposed, "Grpc-Status-Details-Bin") {
 		t.Errorf("exposed %q", exposed)
+	}
+}
+
+// TestOriginsPushback checks that a page of another origin may read when the server wants it to try again.
+func TestOriginsPushback(t *testing.T) {
+	t.Parallel()
+	d := openTo(t, []string{"*"}, servertest.Toy{}, "")
+	model, err := d.Registry.Model("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	model.Drain()
+	message, err := proto.Marshal(&sluicev1.GenerateRequest{Input: &sluicev1.GenerateRequest_Prompt{Prompt: "x"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	framed := string(append([]byte{0, 0, 0, 0, byte(len(message))}, message...))
+	for kind, body := range map[string]string{"application/json": `{"prompt":"x"}`, "application/grpc-web+proto": framed} {
+		got, text := d.do(t, http.MethodPost, "/sluice.v1.InferenceService/Generate", body, "Content-Type", kind, "Origin", "https://example.org")
+		exposed := strings.Split(got.Header.Get("Access-Control-Expose-Headers"), ", ")
+		found := false
+		for name, values := range got.Header {
+			if strings.HasSuffix(name, "Grpc-Retry-Pushback-Ms") {
+				found = true
+				if !slices.Contains(exposed, name) || !slices.Equal(values, []string{"2000"}) {
+					t.Errorf("%s: %s %q, exposed are %q", kind, name, values, exposed)
+				}
+			}
+		}
+		if !found && !strings.Contains(text, "grpc-retry-pushback-ms: 2000\r\n") { // trailers of gRPC-Web are in the body
+			t.Errorf("%s: %s, %v: %q", kind, got.Status, got.Header, text)
+		}
 	}
 }
 

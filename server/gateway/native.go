@@ -173,5 +173,8 @@ func failNative(w http.ResponseWriter, r *http.Request, err error) {
 			out.AddDetail(detail)
 		}
 	}
+	for name, values := range status.Pushback(st) { // which a client reads wherever the header is
+		out.Meta()[http.CanonicalHeaderKey(name)] = values
+	}
 	_ = connect.NewErrorWriter().Write(w, r, out) // the client has gone
 }
