@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -35,6 +36,7 @@ const (
 const (
 	unavailable = "UNAVAILABLE"
 	malformed   = "INVALID_ARGUMENT"
+	tooEarly    = "FAILED_PRECONDITION" // for a try before the pushback's time
 )
 
 const (
@@ -49,7 +51,7 @@ const (
 //	OK              an answer, whose text says which try it is: "attempt 3"
 //	CODE            the try is refused with this status, and ErrorInfo says by its reason which one it is: ATTEMPT_3
 //	CODE+MS         the same, and RetryInfo says to come back in so many milliseconds
-//	CODE/MS         the same, said by gRPC's pushback; below 0: never
+//	CODE/MS         the same, said by gRPC's pushback; below 0: never. A try before that time is FAILED_PRECONDITION
 //	BREAK           a stream begins, and breaks off with UNAVAILABLE
 //	FLOOD           a stream has more than its reader takes, and ends as the real server's do: ABORTED, SLOW_READER
 //
@@ -59,6 +61,15 @@ type scripted struct {
 	sluicev1.UnimplementedModelServiceServer
 
 	running atomic.Uint32
+
+	mu  sync.Mutex
+	due map[scriptedCall]time.Time // guarded by mu: before when the next try of a call is too early
+}
+
+// scriptedCall tells calls apart that may be tried again at one time. There is at most one of a kind whose prompt has a pushback.
+type scriptedCall struct {
+	streams bool
+	prompt  string
 }
 
 // ListModels implements sluicev1.ModelServiceServer.
@@ -69,7 +80,7 @@ func (s *scripted) ListModels(context.Context, *sluicev1.ListModelsRequest) (*sl
 
 // Generate implements sluicev1.InferenceServiceServer.
 func (s *scripted) Generate(ctx context.Context, req *sluicev1.GenerateRequest) (*sluicev1.GenerateResponse, error) {
-	attempt, word := try(ctx, req)
+	attempt, word := s.turn(ctx, req, false)
 	if word != "OK" {
 		return nil, refusal(word, attempt, func(md metadata.MD) { _ = grpc.SetTrailer(ctx, md) })
 	}
@@ -85,7 +96,7 @@ func (s *scripted) GenerateStream(
 ) error {
 	s.running.Add(1)
 	defer s.running.Add(^uint32(0))
-	attempt, word := try(stream.Context(), req)
+	attempt, word := s.turn(stream.Context(), req, true)
 	started := &sluicev1.GenerateStreamResponse{Event: &sluicev1.GenerateStreamResponse_Started{
 		Started: &sluicev1.Started{Id: "scripted", Model: "scripted"},
 	}}
@@ -106,6 +117,24 @@ func (s *scripted) GenerateStream(
 		return flood(stream, started)
 	}
 	return refusal(word, attempt, stream.SetTrailer)
+}
+
+// turn is try, and holds a client to the pushback of the try before: nine tenths of it, for clocks are not all as fine.
+func (s *scripted) turn(ctx context.Context, req *sluicev1.GenerateRequest, streams bool) (attempt int, word string) {
+	attempt, word = try(ctx, req)
+	call, now := scriptedCall{streams, req.GetPrompt()}, time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if attempt > 1 && now.Before(s.due[call]) {
+		return attempt, tooEarly
+	}
+	delete(s.due, call)
+	if _, pushback, pushes := strings.Cut(word, "/"); pushes {
+		if ms, err := strconv.Atoi(pushback); err == nil && ms > 0 {
+			s.due[call] = now.Add(time.Duration(ms) * time.Millisecond * 9 / 10)
+		}
+	}
+	return attempt, word
 }
 
 // try says which try of its call a request is, from 1, and the word for it.
@@ -232,7 +261,7 @@ func startScripted(ctx context.Context) (_ *scriptedServer, err error) {
 		web:   &http.Server{Handler: api, ReadHeaderTimeout: time.Minute},
 		place: &server{Addr: listener.Addr().String(), HTTP: webListener.Addr().String()},
 	}
-	service := &scripted{}
+	service := &scripted{due: map[scriptedCall]time.Time{}}
 	sluicev1.RegisterInferenceServiceServer(s.grpc, service)
 	sluicev1.RegisterModelServiceServer(s.grpc, service)
 	go func() { s.ended <- s.grpc.Serve(listener) }()
