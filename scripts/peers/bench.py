@@ -247,7 +247,7 @@ def main():
     if args.fresh and args.json and os.path.exists(args.json):
         os.replace(args.json, args.json + ".old")
     args.sluice = os.path.abspath(args.sluice)
-    ledger = Ledger(args.json)
+    ledger = Ledger(args.json, {os.path.abspath(args.home): "$SLUICE_HOME", ROOT: "."})
     peers = installed(args, store, chosen_peers(args), ledger)
     if args.install_only:
         return

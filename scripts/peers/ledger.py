@@ -2,13 +2,16 @@
 
 import json
 import os
+import re
 
 
 class Ledger:
     """results are dictionaries that a key tells apart: stage, peer, workload and round."""
 
-    def __init__(self, path):
+    def __init__(self, path, places=None):
+        """places are the machine's own folders and what the published figures call them."""
         self.path = path
+        self.places = {os.path.expanduser("~"): "~", **(places or {})}
         self.report: dict = {"results": [], "failures": [], "quality": []}
         if path and os.path.exists(path):
             with open(path, encoding="utf-8") as f:
@@ -38,9 +41,15 @@ class Ledger:
     def fail(self, peer, workload, reason):
         """workload None: the peer as a whole."""
         self.report["failures"] = [f for f in self.report["failures"] if (f["peer"], f["workload"]) != (peer, workload)]
-        reason = reason.replace(os.path.expanduser("~"), "~")  # the figures are published
-        self.report["failures"].append({"peer": peer, "workload": workload, "reason": reason})
+        self.report["failures"].append({"peer": peer, "workload": workload, "reason": self.public(reason)})
         self.write()
+
+    def public(self, text):
+        """The text with the places by their public names: the innermost counts, and the root of all is none."""
+        for place, name in sorted(self.places.items(), key=lambda item: len(item[0]), reverse=True):
+            if folder := place.rstrip("/"):
+                text = re.sub(rf"(?<![\w./-]){re.escape(folder)}(?![\w-]|\.\w)", lambda _, name=name: name, text)
+        return text
 
     def write(self):
         """Replaces the file in one go: whoever reads it sees a whole one."""

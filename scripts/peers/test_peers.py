@@ -76,6 +76,20 @@ def test_ledger_goes_on(tmp_path):
     assert again.report["failures"] == [] and again.report["versions"] == {"sluice": "1 + 2"} and again.report["machine"] == "m"
 
 
+def test_ledger_publishes_no_paths(monkeypatch):
+    def reason(home, text, **places):
+        monkeypatch.setenv("HOME", home)
+        ledger = Ledger(None, places)
+        ledger.fail("a", None, text)
+        return ledger.report["failures"][0]["reason"]
+
+    store = {"/data/sluice": "$SLUICE_HOME"}
+    assert reason("/", "it takes 3/4 of /tmp/x") == "it takes 3/4 of /tmp/x"
+    assert reason("/root", "(see /data/sluice/peers/logs/a.log)", **store) == "(see $SLUICE_HOME/peers/logs/a.log)"
+    assert reason("/root/", "/root/a, /root: /root. /roots /root.d /x/root/a", **store) == "~/a, ~: ~. /roots /root.d /x/root/a"
+    assert reason("/root", "/root/.cache/sluice/models", **{"/root/.cache/sluice": "$SLUICE_HOME"}) == "$SLUICE_HOME/models"
+
+
 def test_figures_of_runs_in_process():
     run = jobs.Run(batch=2, prompt_tokens=20, answer=5, start=10.0, firsts=[11.0, 12.0], end=14.0, decoding=2.0, decoded=8)
     assert jobs.figures([run]) == {
