@@ -489,7 +489,7 @@ type Model struct {
 	ChatTemplates []string `protobuf:"bytes,12,rep,name=chat_templates,json=chatTemplates,proto3" json:"chat_templates,omitempty"`
 	// The form in which it calls tools, such as "hermes", "llama3" or "mistral" (docs/chat.md lists them); empty for one that has none.
 	ToolCallFormat string `protobuf:"bytes,13,opt,name=tool_call_format,json=toolCallFormat,proto3" json:"tool_call_format,omitempty"`
-	// The form in which it reasons: "think", "cohere", "mistral" or "seed"; empty for one that has none.
+	// The form in which it reasons: "think", "cohere", "mistral", "seed", "gemma" or "harmony"; empty for one that has none.
 	ReasoningFormat string `protobuf:"bytes,14,opt,name=reasoning_format,json=reasoningFormat,proto3" json:"reasoning_format,omitempty"`
 	// Values of a vector that Embed gives; 0 for a model that gives none.
 	EmbeddingSize uint32 `protobuf:"varint,15,opt,name=embedding_size,json=embeddingSize,proto3" json:"embedding_size,omitempty"`

@@ -1355,7 +1355,7 @@ pub struct Model {
     /// The form in which it calls tools, such as "hermes", "llama3" or "mistral" (docs/chat.md lists them); empty for one that has none.
     #[prost(string, tag = "13")]
     pub tool_call_format: ::prost::alloc::string::String,
-    /// The form in which it reasons: "think", "cohere", "mistral" or "seed"; empty for one that has none.
+    /// The form in which it reasons: "think", "cohere", "mistral", "seed", "gemma" or "harmony"; empty for one that has none.
     #[prost(string, tag = "14")]
     pub reasoning_format: ::prost::alloc::string::String,
     /// Values of a vector that Embed gives; 0 for a model that gives none.

@@ -288,7 +288,7 @@ export type Model = Message<"sluice.v1.Model"> & {
   toolCallFormat: string;
 
   /**
-   * The form in which it reasons: "think", "cohere", "mistral" or "seed"; empty for one that has none.
+   * The form in which it reasons: "think", "cohere", "mistral", "seed", "gemma" or "harmony"; empty for one that has none.
    *
    * @generated from field: string reasoning_format = 14;
    */
