@@ -5,6 +5,9 @@ import { failure, SluiceError } from "./errors.js";
 /** Milliseconds by which a server may find a deadline to have passed before its client does: timeouts travel rounded. */
 const clockSkewMs = 100;
 
+/** The longest wait that setTimeout knows, 25 days; it takes a longer one for none. */
+const longestTimerMs = 2 ** 31 - 1;
+
 /** What may end a call before its answer: a time on the clock of `performance.now()` and the caller's signal. */
 export class Limits {
   readonly #deadline: number;
@@ -57,7 +60,7 @@ export class Limits {
     return new SluiceError(wire);
   }
 
-  /** Waits; a cancel ends it with the error of the call. */
+  /** Waits, 25 days at most; a cancel ends it with the error of the call. */
   async sleep(ms: number): Promise<void> {
     await new Promise<void>((resolve) => {
       const wake = (): void => {
@@ -65,7 +68,7 @@ export class Limits {
         this.#signal.removeEventListener("abort", wake);
         resolve();
       };
-      const timer = setTimeout(wake, ms);
+      const timer = setTimeout(wake, Math.min(ms, longestTimerMs));
       this.#signal.addEventListener("abort", wake);
       if (this.#signal.aborted) wake();
     });

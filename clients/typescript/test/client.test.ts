@@ -118,6 +118,14 @@ test("no wait goes beyond the deadline or a cancel", async () => {
   assert.equal(await attempts(refuse, { retry: slow }, call), 1);
 });
 
+test("a wait of months is no wait of nothing", async () => {
+  const retry = { retryableStatusCodes: ["RESOURCE_EXHAUSTED"] as const };
+  const controller = new AbortController();
+  const refuse = () => (setTimeout(() => controller.abort(), 200), full("4294967296"));
+  const call = (c: ReturnType<typeof createClient>) => assert.rejects(c.generate("x", { signal: controller.signal }), code("CANCELLED"));
+  assert.equal(await attempts(refuse, { retry }, call), 1);
+});
+
 test("what has begun is not tried again", async () => {
   let calls = 0;
   const server = await scripted({
