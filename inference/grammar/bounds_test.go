@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -137,4 +138,39 @@ func TestSize(t *testing.T) {
 	}
 	t.Logf("%d KB compiled, %d KB used, %d KB of the heap", compiled>>10, size()>>10, grown>>10)
 	runtime.KeepAlive(grammars)
+}
+
+// TestCountIn: a sum has what its grammars take, whatever they have learnt, and nothing of one that is counted elsewhere or nowhere.
+func TestCountIn(t *testing.T) {
+	t.Parallel()
+	v := wordVocabulary(3_000)
+	a, b := mustCompile(t, Constraint{Kind: KindRegex, Text: heavy(6)}, v), mustCompile(t, Constraint{Kind: KindRegex, Text: `[a-z]{3,40}`}, v)
+	var sum, other atomic.Int64
+	check := func(when string, want, elsewhere int) {
+		t.Helper()
+		if sum.Load() != int64(want) || other.Load() != int64(elsewhere) {
+			t.Errorf("%s: %d and %d, want %d and %d", when, sum.Load(), other.Load(), want, elsewhere)
+		}
+	}
+	learn := func(g *Grammar) {
+		before := g.Size()
+		if err := mustMatcher(t, g).Mask(make([]uint64, g.MaskWords())); err != nil {
+			t.Fatal(err)
+		}
+		for g.Prepare() {
+		}
+		if g.Size() <= before {
+			t.Error("it has learnt nothing")
+		}
+	}
+	a.CountIn(&sum)
+	b.CountIn(&sum)
+	check("compiled", a.Size()+b.Size(), 0)
+	learn(a)
+	check("one has learnt", a.Size()+b.Size(), 0)
+	a.CountIn(&other)
+	check("one is counted elsewhere", b.Size(), a.Size())
+	b.CountIn(nil)
+	learn(b)
+	check("one is counted nowhere", 0, a.Size())
 }

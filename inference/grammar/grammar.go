@@ -14,7 +14,7 @@ type Grammar struct {
 	source     int    // bytes of the constraint's text, places and automata
 	own        []*dfa // its automata that no other grammar has
 
-	held atomic.Int64 // bytes that are remembered
+	tally tally
 
 	mu      sync.Mutex
 	machine *machine
@@ -53,7 +53,7 @@ func newGrammar(v *Vocabulary, limit *budget, start *rule) (*Grammar, error) {
 		d.restricts(v.terminals().name)
 	}
 	g.toPrepare.terminals, g.toPrepare.left = b.automata(), warmNodes
-	g.held.Store(int64(g.machine.memory + g.locals))
+	g.tally.held = g.machine.memory + g.locals
 	for _, r := range b.rules { // done with
 		r.body, r.nodes = nil, nil
 	}
@@ -117,8 +117,50 @@ func (g *Grammar) learn(d *dfa, bytes int) {
 	}
 }
 
+// tally is what a grammar remembers, and what that is counted in. mu may be taken while that of the grammar is held.
+type tally struct {
+	mu   sync.Mutex
+	held int           // bytes
+	in   *atomic.Int64 // a sum of the Size of grammars; nil: none
+}
+
 // Size is about how many bytes of memory the grammar takes now. It grows by what is remembered, which is bounded.
-func (g *Grammar) Size() int { return g.source + 8*len(g.scratch) + 8*len(g.path) + int(g.held.Load()) }
+func (g *Grammar) Size() int {
+	g.tally.mu.Lock()
+	defer g.tally.mu.Unlock()
+	return g.fixed() + g.tally.held
+}
+
+// fixed is the part of Size that never changes.
+func (g *Grammar) fixed() int { return g.source + 8*len(g.scratch) + 8*len(g.path) }
+
+// CountIn adds the grammar's Size to a sum, and from then on whatever it grows or shrinks by, so that a keeper of many grammars
+// knows at any time what all take. It is taken out of the sum that it was counted in before; nil counts it in none.
+func (g *Grammar) CountIn(sum *atomic.Int64) {
+	t := &g.tally
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	size := int64(g.fixed() + t.held)
+	if t.in != nil {
+		t.in.Add(-size)
+	}
+	if t.in = sum; sum != nil {
+		sum.Add(size)
+	}
+}
+
+// hold notes how many bytes are remembered now. The caller holds mu of the grammar.
+func (t *tally) hold(bytes int) {
+	if bytes == t.held { // which changes under that mu only
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.in != nil {
+		t.in.Add(int64(bytes - t.held))
+	}
+	t.held = bytes
+}
 
 // MaskWords is how many words a mask has.
 func (g *Grammar) MaskWords() int { return len(g.scratch) }
@@ -154,14 +196,19 @@ func (g *Grammar) Prepare() (more bool) {
 		_, work, bytes := d.localOf(g.vocabulary, int32(p.state))
 		p.state++
 		p.left -= 64 + work
-		g.mu.Lock()
-		g.learn(d, bytes)
-		if g.locals > maxKnown/2 {
+		if g.prepared(d, bytes) > maxKnown/2 {
 			p.left = 0
 		}
-		g.end()
 	}
 	return false
+}
+
+// prepared counts what Prepare has found of an automaton, and says how many bytes are known of all.
+func (g *Grammar) prepared(d *dfa, bytes int) int {
+	g.mu.Lock()
+	defer g.end()
+	g.learn(d, bytes)
+	return g.locals
 }
 
 // Matcher follows one output. It is not safe for concurrent use.
@@ -193,7 +240,7 @@ func (g *Grammar) begin() {
 }
 
 func (g *Grammar) end() {
-	g.held.Store(int64(g.machine.memory + g.locals))
+	g.tally.hold(g.machine.memory + g.locals)
 	g.mu.Unlock()
 }
 

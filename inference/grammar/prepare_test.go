@@ -63,3 +63,23 @@ func TestPrepare(t *testing.T) {
 		}
 	}
 }
+
+// TestPreparePanics: a panic leaves no lock behind, so that the outputs which the grammar constrains go on.
+func TestPreparePanics(t *testing.T) {
+	t.Parallel()
+	g := mustCompile(t, Constraint{Kind: KindRegex, Text: `[a-f]{2}x`}, toyVocabulary())
+	g.locals, g.own = maxKnown, append(g.own, nil) // nothing can be forgotten of it
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("it does not panic")
+			}
+		}()
+		g.Prepare()
+	}()
+	for name, lock := range map[string]*sync.Mutex{"mu": &g.mu, "mu of tally": &g.tally.mu, "mu of toPrepare": &g.toPrepare.mu} {
+		if !lock.TryLock() {
+			t.Errorf("%s is held", name)
+		}
+	}
+}
