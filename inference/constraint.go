@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -27,9 +28,6 @@ type Constraint struct {
 // one of a few patterns over a large vocabulary takes some megabytes.
 const maxGrammarBytes = 256 << 20
 
-// maxPreparing bounds the constraints that wait to be prepared. Of more, the masks are found when they are needed.
-const maxPreparing = 64
-
 // grammars compiles the constraints of one model and keeps what was compiled, the latest used. It is safe for concurrent
 // use; a constraint that several requests bring at once is compiled once.
 type grammars struct {
@@ -43,12 +41,16 @@ type grammars struct {
 	model   metric.MeasurementOption
 
 	vocabulary func() *grammar.Vocabulary
-	limit      int            // maxGrammarBytes
-	compiled   chan *compiled // to be prepared
+	slice      func(*grammar.Grammar) (more bool) // of preparing: Grammar.Prepare
+	onPanic    func(recovered any, stack []byte)  // Config.OnPanic
+	limit      int                                // maxGrammarBytes
+	bytes      atomic.Int64                       // that the kept entries take now
+	wake       chan struct{}                      // has room for one: something was put into unprepared
 
-	mu     sync.Mutex
-	byText map[string]*list.Element // guarded by mu
-	recent *list.List               // of *compiled, the latest used first; guarded by mu
+	mu         sync.Mutex
+	byText     map[string]*list.Element // guarded by mu
+	recent     *list.List               // of *compiled, the latest used first; guarded by mu
+	unprepared *list.List               // of *compiled, those of recent that are to be prepared, likewise; guarded by mu
 }
 
 // compiled is a constraint that is being compiled or has been.
@@ -57,11 +59,15 @@ type compiled struct {
 	ready   chan struct{} // closed when grammar and err are set
 	grammar *grammar.Grammar
 	err     error
-	settled bool // grammar is set; guarded by mu of grammars
+
+	// Guarded by mu of grammars:
+	kept     bool          // grammar is set, and counted in bytes: the entry was not dropped
+	prepared bool          // nothing of grammar is left to prepare
+	waits    *list.Element // in unprepared; nil: it is not there
 }
 
-// size is about how many bytes a settled entry takes now.
-func (c *compiled) size() int { return c.grammar.Size() + 2*len(c.key) }
+// keyBytes is about how many bytes an entry takes beside its grammar.
+func (c *compiled) keyBytes() int64 { return 2 * int64(len(c.key)) }
 
 func newGrammars(provider metric.MeterProvider, model string, tokens *tokenizer.Tokenizer, ends []uint32) (*grammars, error) {
 	meter := provider.Meter("github.com/sluiceml/sluice/inference", metric.WithSchemaURL(semconv.SchemaURL))
@@ -77,7 +83,8 @@ func newGrammars(provider metric.MeterProvider, model string, tokens *tokenizer.
 		tokens: tokens, ends: ends, limit: maxGrammarBytes, turns: make(turns, 1), compile: compile, lookups: lookups,
 		hit: attributes(semconv.CacheHit), miss: attributes(semconv.CacheMiss),
 		model:  metric.WithAttributeSet(attribute.NewSet(semconv.Model.String(model))),
-		byText: map[string]*list.Element{}, recent: list.New(), compiled: make(chan *compiled, maxPreparing),
+		byText: map[string]*list.Element{}, recent: list.New(), unprepared: list.New(), wake: make(chan struct{}, 1),
+		slice: (*grammar.Grammar).Prepare, onPanic: func(any, []byte) {},
 	}
 	g.vocabulary = sync.OnceValue(g.readVocabulary)
 	for _, result := range []metric.MeasurementOption{g.hit, g.miss} {
@@ -114,9 +121,11 @@ func (g *grammars) get(ctx context.Context, c *Constraint) (*grammar.Grammar, er
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
-		if !mine && entry.err == nil {
-			g.lookups.Add(ctx, 1, g.hit)
-			g.trim(entry)
+		if entry.err == nil {
+			if !mine {
+				g.lookups.Add(ctx, 1, g.hit)
+			}
+			g.use(ctx, entry)
 		}
 		e, invalid := errors.AsType[*grammar.Error](entry.err)
 		switch {
@@ -126,41 +135,6 @@ func (g *grammars) get(ctx context.Context, c *Constraint) (*grammar.Grammar, er
 			return entry.grammar, entry.err
 		}
 		// The request that was to compile it ended before that was done.
-	}
-}
-
-// warm reads the vocabulary and prepares what constraints share, step by step, so that the first requests find it done. A
-// request that comes while it does waits for one step at most, most of which it would have to take itself.
-func (g *grammars) warm(ctx context.Context) {
-	for step := range grammar.Warmups {
-		if g.turns.take(ctx) != nil {
-			return
-		}
-		err := g.vocabulary().Warm(func() error { return context.Cause(ctx) }, step)
-		g.turns.give()
-		if err != nil {
-			return // the model ends
-		}
-	}
-}
-
-// prepare prepares what is compiled, until the model ends: the first tokens of a constraint come sooner if nobody waits for what
-// later ones need, and those find it done. It takes a turn for every few milliseconds, so that other constraints are soon compiled.
-func (g *grammars) prepare(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case entry := <-g.compiled:
-			for again := true; again; {
-				if g.turns.take(ctx) != nil {
-					return
-				}
-				again = entry.grammar.Prepare()
-				g.turns.give()
-			}
-			g.trim(entry)
-		}
 	}
 }
 
@@ -205,44 +179,64 @@ func (g *grammars) fill(ctx context.Context, entry *compiled, c *Constraint) {
 func (g *grammars) settle(entry *compiled) {
 	defer close(entry.ready)
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	if entry.err != nil {
 		g.drop(g.byText[entry.key])
-	} else {
-		entry.settled = true
+		return
 	}
-	g.mu.Unlock()
-	if entry.err == nil {
-		g.trim(entry)
+	entry.kept = true
+	g.bytes.Add(entry.keyBytes())
+	entry.grammar.CountIn(&g.bytes)
+	g.trim(entry)
+}
+
+// use is told that a request has got an entry. It will be prepared next, unless the request has ended by then; and what is too much
+// is dropped, since what is compiled grows while it is used.
+func (g *grammars) use(ctx context.Context, entry *compiled) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.trim(entry)
+	switch {
+	case !entry.kept || entry.prepared || ctx.Err() != nil:
+	case entry.waits != nil:
+		g.unprepared.MoveToFront(entry.waits)
+	default:
+		entry.waits = g.unprepared.PushFront(entry)
 		select {
-		case g.compiled <- entry:
+		case g.wake <- struct{}{}:
 		default:
 		}
 	}
 }
 
-// trim drops the entries that were used the longest ago, all but one, while all take too much: what is compiled learns, and
-// grows, while it is used.
+// trim drops the entries that were used the longest ago, all but one and those that are being compiled, while all take too much. The
+// caller holds mu.
 func (g *grammars) trim(but *compiled) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	bytes := 0
-	for at := g.recent.Front(); at != nil; at = at.Next() {
-		if entry := at.Value.(*compiled); entry.settled { //nolint:errcheck // the list holds nothing else
-			bytes += entry.size()
-		}
-	}
-	for at := g.recent.Back(); at != nil && bytes > g.limit; {
+	for at := g.recent.Back(); at != nil && g.bytes.Load() > int64(g.limit); {
 		before := at.Prev()
-		if entry := at.Value.(*compiled); entry.settled && entry != but { //nolint:errcheck // the list holds nothing else
-			bytes -= entry.size()
+		if entry := at.Value.(*compiled); entry.kept && entry != but { //nolint:errcheck // the list holds nothing else
 			g.drop(at)
 		}
 		at = before
 	}
 }
 
-// drop forgets an entry. The caller holds mu.
+// drop forgets an entry, which is then reachable for the requests only that use it. The caller holds mu.
 func (g *grammars) drop(at *list.Element) {
 	entry := g.recent.Remove(at).(*compiled) //nolint:errcheck // the list holds nothing else
 	delete(g.byText, entry.key)
+	g.leave(entry)
+	if entry.kept {
+		entry.kept = false
+		entry.grammar.CountIn(nil)
+		g.bytes.Add(-entry.keyBytes())
+	}
+}
+
+// leave takes an entry out of those that are to be prepared. The caller holds mu.
+func (g *grammars) leave(entry *compiled) {
+	if entry.waits != nil {
+		g.unprepared.Remove(entry.waits)
+		entry.waits = nil
+	}
 }

@@ -105,6 +105,47 @@ func TestConstraintsAreDropped(t *testing.T) {
 	}
 }
 
+// TestConstraintsAreCountedAsTheyGrow: what a constraint learns after its request got it counts without anyone asking for it again.
+func TestConstraintsAreCountedAsTheyGrow(t *testing.T) {
+	g := toyGrammars(t)
+	get := func(text string) *grammar.Grammar {
+		got, err := g.get(t.Context(), &Constraint{Kind: grammar.KindRegex, Text: text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	learn := func(of *grammar.Grammar) {
+		m, err := of.NewMatcher()
+		if err == nil {
+			err = m.Mask(make([]uint64, of.MaskWords()))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	once := get("[a-z]{9}x")
+	before := g.bytes.Load()
+	learn(once)
+	after := g.bytes.Load()
+	if after <= before || after < int64(once.Size()) {
+		t.Fatalf("%d bytes, %d when it was compiled; it takes %d", after, before, once.Size())
+	}
+	g.limit = int(after)
+	other := get("b") // which is too much
+	if g.recent.Len() != 1 || g.bytes.Load() < int64(other.Size()) || g.bytes.Load() >= before {
+		t.Errorf("%d are kept, %d bytes; the one that was asked for takes %d", g.recent.Len(), g.bytes.Load(), other.Size())
+	}
+	kept := g.bytes.Load()
+	learn(get("[a-z]{9}y"))
+	g.limit = 0
+	get("b")
+	learn(once) // its request goes on, and is no matter of those that are kept
+	if got := g.bytes.Load(); got != kept {
+		t.Errorf("%d bytes are counted, want %d", got, kept)
+	}
+}
+
 // TestWarm: what constraints share is prepared in turns, and no more of it once the model ends.
 func TestWarm(t *testing.T) {
 	g := toyGrammars(t)

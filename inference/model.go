@@ -57,6 +57,9 @@ type Config struct {
 	Replaces *Model
 	// OnReplica is told what becomes of replicas, from a goroutine of Run. nil: nobody is.
 	OnReplica func(ReplicaEvent)
+	// OnPanic is told of a panic that was caught while constraints were prepared, beside all requests, and of its stack. It
+	// is called from a goroutine of Run. nil: nobody is told.
+	OnPanic func(recovered any, stack []byte)
 
 	// WarmGrammars prepares constrained decoding once the model runs, which takes some hundreds of milliseconds of one
 	// processor, so that the first constraint need not.
@@ -151,6 +154,9 @@ func NewModel(config Config) (*Model, error) {
 	reported, err := report(config, replicas) // last: only Run ends the reports
 	if err != nil {
 		return nil, fmt.Errorf("model %q: %w", config.Name, err)
+	}
+	if config.OnPanic != nil {
+		constraints.onPanic = config.OnPanic
 	}
 	config.Replaces = nil // which may be forgotten now
 	m := &Model{

@@ -120,6 +120,7 @@ func (a *app) loadModel(
 		Replicas:       replicas,
 		Replaces:       replaces,
 		OnReplica:      logReplica(a.log, f.name),
+		OnPanic:        logPanic(a.log, f.name),
 		RecordContent:  a.options.RecordContent,
 		WarmGrammars:   true,
 		TracerProvider: a.telemetry.tracers,

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 
 	"github.com/sluiceml/sluice/inference"
@@ -91,5 +92,12 @@ func logReplica(log *slog.Logger, model string) func(inference.ReplicaEvent) {
 			return
 		}
 		log.Error("a replica failed and will be rebuilt", append(attrs, "retry_in", e.RetryIn.String())...)
+	}
+}
+
+// logPanic says that preparing a constraint of a model has panicked, which is a bug of this server. Requests go on.
+func logPanic(log *slog.Logger, model string) func(any, []byte) {
+	return func(recovered any, stack []byte) {
+		log.Error("preparing a constraint panicked", "model", model, "error", fmt.Sprint(recovered), "stack", string(stack))
 	}
 }
