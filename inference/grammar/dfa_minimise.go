@@ -13,10 +13,11 @@ func (d *dfa) partition(alive []bool, number []int32) int {
 			live++
 		}
 	}
-	steps := d.liveSteps(number)
-	if len(steps.from) > maxSteps || d.budget.spend(8*len(steps.from)) != nil {
+	count := d.countSteps(number)
+	if count > maxSteps || d.budget.spend(8*count) != nil {
 		return int(live)
 	}
+	steps := d.liveSteps(number, count)
 	states := newParts(live)
 	for _, told := range [][]bool{d.accepts, d.begins} {
 		for s := range told {
@@ -49,19 +50,19 @@ func (d *dfa) partition(alive []bool, number []int32) int {
 	}
 	// In the order of the states, so that what comes first in a text comes first.
 	named := make([]int32, states.count())
-	count := int32(0)
+	parts := int32(0)
 	for s, n := range number {
 		if n < 0 {
 			continue
 		}
 		part := states.part[n]
 		if named[part] == 0 {
-			count++
-			named[part] = count
+			parts++
+			named[part] = parts
 		}
 		number[s] = named[part] - 1
 	}
-	return int(count)
+	return int(parts)
 }
 
 // liveSteps are the steps between states that accept something, by their classes.
@@ -77,9 +78,24 @@ type span struct{ from, to int32 }
 // into is the steps that lead to a state.
 func (l *liveSteps) into(state int32) []int32 { return l.order[l.begin[state]:l.begin[state+1]] }
 
-// liveSteps collects the steps between the states that have a number, as these numbers.
-func (d *dfa) liveSteps(number []int32) *liveSteps {
-	l := &liveSteps{begin: make([]int32, len(number)+1)}
+// countSteps counts the steps between the states that have a number.
+func (d *dfa) countSteps(number []int32) (count int) {
+	for s, n := range number {
+		if n < 0 {
+			continue
+		}
+		for _, to := range d.next[s*d.classes : (s+1)*d.classes] {
+			if to >= 0 && number[to] >= 0 {
+				count++
+			}
+		}
+	}
+	return count
+}
+
+// liveSteps collects the steps between the states that have a number, count of them, as these numbers.
+func (d *dfa) liveSteps(number []int32, count int) *liveSteps {
+	l := &liveSteps{from: make([]int32, 0, count), to: make([]int32, 0, count), begin: make([]int32, len(number)+1)}
 	for c := range d.classes {
 		from := int32(len(l.from))
 		for s, n := range number {

@@ -3,6 +3,7 @@ package grammar
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 )
@@ -83,5 +84,26 @@ func TestPartition(t *testing.T) {
 	}
 	if merged < 100 {
 		t.Errorf("only %d automata had states to merge", merged)
+	}
+}
+
+// TestPartitionIsBounded: of an automaton with too many steps nothing is merged, and nothing is made of its steps.
+func TestPartitionIsBounded(t *testing.T) {
+	const states = 10_000
+	d := &dfa{classes: maxSteps/states + 1, accepts: make([]bool, states), budget: &budget{}}
+	d.next = make([]int32, states*d.classes) // all lead to the first one
+	alive, number := make([]bool, states), make([]int32, states)
+	for s := range alive {
+		alive[s], d.accepts[s] = true, true
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	parts := d.partition(alive, number)
+	runtime.ReadMemStats(&after)
+	if parts != states || d.budget.work != 0 {
+		t.Errorf("%d parts of %d states in %d steps", parts, states, d.budget.work)
+	}
+	if bytes := after.TotalAlloc - before.TotalAlloc; bytes > 1<<20 {
+		t.Errorf("it takes %d bytes", bytes)
 	}
 }

@@ -13,11 +13,11 @@ func without(limit *budget, of *dfa, texts []string) (*dfa, error) {
 	}
 	w.add(0)
 	for _, text := range texts {
-		if of.accepted(text) {
-			w.exclude(text)
+		if !of.accepted(text) {
+			continue
 		}
-		if len(w.nodes) > maxDFA {
-			return nil, errorf("names and values need more than %d states together", maxDFA)
+		if err := w.exclude(text); err != nil {
+			return nil, err
 		}
 	}
 	return w.determine(limit)
@@ -42,23 +42,27 @@ func (w *excluding) add(like int32) int32 {
 	return int32(len(w.nodes) - 1)
 }
 
-// exclude adds a text that the other accepts.
-func (w *excluding) exclude(text string) {
+// exclude adds a text that the other accepts. One text alone may be too long.
+func (w *excluding) exclude(text string) error {
 	at := int32(0)
 	for i := range len(text) {
 		b := text[i]
 		w.bytes.add(b)
 		if i == len(text)-1 {
 			w.nodes[at].children[b] = dead
-			return
+			return nil
 		}
 		to, ok := w.nodes[at].children[b]
 		if !ok {
+			if len(w.nodes) == maxDFA {
+				return errorf("names and values need more than %d states together", maxDFA)
+			}
 			to = w.add(w.of.step(w.nodes[at].like, b))
 			w.nodes[at].children[b] = to
 		}
 		at = to
 	}
+	return nil
 }
 
 // determine makes the automaton: the nodes, and the states of the other that can be reached.

@@ -1,6 +1,9 @@
 package grammar
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // TestWithout: the tree of texts and the other automaton together accept what the difference of two automata accepts.
 func TestWithout(t *testing.T) {
@@ -28,5 +31,25 @@ func TestWithout(t *testing.T) {
 		if len(got.accepts) != len(want.accepts) || got.classes != want.classes {
 			t.Errorf("without %q: %d states of %d classes, want %d of %d", texts, len(got.accepts), got.classes, len(want.accepts), want.classes)
 		}
+	}
+}
+
+// TestWithoutIsBounded: a text that is too long is refused before there are states for all of it.
+func TestWithoutIsBounded(t *testing.T) {
+	t.Parallel()
+	all := toyVocabulary().terminals().name
+	fits := `"` + strings.Repeat("a", maxDFA-2) + `"` // the last byte leads to no state of the tree
+	w := &excluding{of: all}
+	w.add(0)
+	if err := w.exclude(fits); err != nil || len(w.nodes) != maxDFA {
+		t.Errorf("%d nodes, want %d; %v", len(w.nodes), maxDFA, err)
+	}
+	w = &excluding{of: all}
+	w.add(0)
+	if err := w.exclude(`"` + strings.Repeat("a", MaxSource) + `"`); err == nil || len(w.nodes) > maxDFA {
+		t.Errorf("%d nodes, more than %d; %v", len(w.nodes), maxDFA, err)
+	}
+	if _, err := without(nil, all, []string{`"b"`, fits}); err == nil {
+		t.Error("two texts that are too long together")
 	}
 }

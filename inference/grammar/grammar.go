@@ -47,10 +47,9 @@ func newGrammar(v *Vocabulary, limit *budget, start *rule) (*Grammar, error) {
 	}
 	g.count(b)
 	for _, d := range g.own {
-		if err := limit.poll(len(d.next)); err != nil {
+		if err := d.restricts(limit, v.terminals().name); err != nil {
 			return nil, err
 		}
-		d.restricts(v.terminals().name)
 	}
 	g.toPrepare.terminals, g.toPrepare.left = b.automata(), warmNodes
 	g.tally.held = g.machine.memory + g.locals

@@ -17,47 +17,59 @@ type restriction struct {
 // that, a walk through all tokens by the classes of their bytes is shorter.
 const maxBranches = 4
 
-// restricts makes an automaton a restriction of another if it is one, of which less than all has to be looked at.
-func (d *dfa) restricts(of *dfa) {
+// restricts makes an automaton a restriction of another if it is one, of which less than all has to be looked at. The error is that of
+// the budget.
+func (d *dfa) restricts(limit *budget, of *dfa) error {
 	if d == of || d.shared || d.begins != nil || d.empty() || of.begins != nil || of.loops() || !of.follow.holds(&d.follow) {
-		return
+		return nil
 	}
+	class, sample := jointClasses(d, of)
 	r := &restriction{of: of, like: make([]int32, len(d.accepts)), same: make([]bool, len(d.accepts))}
-	if !r.relate(d) {
-		return
+	if related, err := r.relate(limit, d, sample); !related {
+		return err
 	}
 	r.spread(d)
+	bytes := make([]int, len(sample)) // of each class
+	for _, c := range class {
+		bytes[c]++
+	}
 	differ, branches := 0, 0
 	for s, same := range r.same {
 		if same {
 			continue
 		}
 		differ++
-		for b := range 256 {
-			to, other := d.step(int32(s), byte(b)), of.step(r.like[s], byte(b))
+		for c, b := range sample {
+			to, other := d.step(int32(s), b), of.step(r.like[s], b)
 			if to != dead && !r.same[to] || to == dead && other != dead && !of.accepts[other] {
-				branches++
+				branches += bytes[c]
 			}
 		}
+	}
+	if err := limit.spend(len(sample) * differ); err != nil {
+		return err
 	}
 	if branches <= maxBranches*differ {
 		d.restriction = r
 	}
+	return nil
 }
 
-// relate finds for each state of a restriction the one of the other that it is like, and says whether there is one. same is then whether
-// they accept alike and go on by the same bytes.
-func (r *restriction) relate(d *dfa) bool {
+// relate finds for each state of a restriction the one of the other that it is like, and says whether there is one: there is none either
+// where the budget is spent, whose error it returns. same is then whether they accept alike and go on by the same bytes.
+func (r *restriction) relate(limit *budget, d *dfa, sample []byte) (bool, error) {
 	for s := range r.like {
 		r.like[s] = dead
 	}
 	r.like[0] = 0
-	_, sample := jointClasses(d, r.of)
 	for queue := []int32{0}; len(queue) > 0; {
 		s := queue[len(queue)-1]
 		queue = queue[:len(queue)-1]
+		if err := limit.spend(len(sample)); err != nil {
+			return false, err
+		}
 		if d.accepts[s] && !r.of.accepts[r.like[s]] {
-			return false
+			return false, nil
 		}
 		r.same[s] = d.accepts[s] == r.of.accepts[r.like[s]]
 		for _, b := range sample {
@@ -66,14 +78,14 @@ func (r *restriction) relate(d *dfa) bool {
 			case to == dead:
 				r.same[s] = r.same[s] && other == dead
 			case other == dead || r.like[to] != dead && r.like[to] != other:
-				return false
+				return false, nil
 			case r.like[to] == dead:
 				r.like[to] = other
 				queue = append(queue, to)
 			}
 		}
 	}
-	return true
+	return true, nil
 }
 
 // spread finds the states from which one that is not the same can be reached: they are not the same either.

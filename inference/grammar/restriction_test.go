@@ -1,6 +1,7 @@
 package grammar
 
 import (
+	"errors"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -59,8 +60,8 @@ func TestRestriction(t *testing.T) {
 			t.Fatal(err)
 		}
 		d.follow = all.follow
-		if d.restricts(all); d.restriction == nil {
-			t.Fatalf("round %d: %q is no restriction", round, texts)
+		if err := d.restricts(nil, all); err != nil || d.restriction == nil {
+			t.Fatalf("round %d: %q is no restriction: %v", round, texts, err)
 		}
 		quick := make([]map[uint32]string, len(d.accepts))
 		for state := range quick {
@@ -94,15 +95,46 @@ func TestNoRestriction(t *testing.T) {
 			t.Fatal(err)
 		}
 		d.follow = v.terminals().name.follow
-		if d.restricts(v.terminals().name); d.restriction != nil {
-			t.Errorf("%s is a restriction", source)
+		if err := d.restricts(nil, v.terminals().name); err != nil || d.restriction != nil {
+			t.Errorf("%s is a restriction: %v", source, err)
 		}
 	}
 	number, err := compileRegexp(nil, numberPattern)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if number.restricts(v.terminals().name); number.restriction != nil {
-		t.Error("numbers are a restriction of names")
+	if err := number.restricts(nil, v.terminals().name); err != nil || number.restriction != nil {
+		t.Errorf("numbers are a restriction of names: %v", err)
+	}
+}
+
+// TestRestrictionIsBounded: each state that is looked at counts, and the work ends with the budget and with the request.
+func TestRestrictionIsBounded(t *testing.T) {
+	t.Parallel()
+	v := toyVocabulary()
+	all := v.terminals().name
+	cause := errors.New("gone")
+	for name, b := range map[string]*budget{
+		"spent":   {stop: func() error { return nil }, work: maxWork - 100},
+		"stopped": {stop: func() error { return cause }, polled: pollSteps},
+	} {
+		d, err := (&schemas{shared: v.terminals()}).withoutTexts([]string{`"name"`, `"other"`})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.follow = all.follow
+		err = d.restricts(b, all)
+		if _, spent := errors.AsType[*Error](err); spent != (name == "spent") || !spent && !errors.Is(err, cause) || d.restriction != nil {
+			t.Errorf("%s: %v; it is a restriction: %t", name, err, d.restriction != nil)
+		}
+	}
+	free := &budget{stop: func() error { return nil }}
+	d, err := (&schemas{shared: v.terminals()}).withoutTexts([]string{`"name"`, `"other"`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.follow = all.follow
+	if err := d.restricts(free, all); err != nil || d.restriction == nil || free.work < len(d.accepts)*d.classes {
+		t.Errorf("%d steps for %d states of %d classes; %v", free.work, len(d.accepts), d.classes, err)
 	}
 }
