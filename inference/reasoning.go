@@ -17,7 +17,11 @@ func (m *Model) reasoning(request *Request, reasons bool) (func() engine.Reasoni
 	if request.Constraint != nil {
 		return nil, nil //nolint:nilnil // the constraint holds from the first token on, so that there is no room for it
 	}
-	form, lead := m.config.Reasoning, callLead(m.config.Calls, request.Input)
+	form := m.config.Reasoning
+	lead, err := callLead(m.config.Calls, request.Input)
+	if err != nil {
+		return nil, err
+	}
 	if _, ok := request.Input.(Chat); !ok || form == (answer.Reasoning{}) && lead == nil {
 		return nil, nil //nolint:nilnil // there is none
 	}

@@ -23,27 +23,40 @@ func mustCall(input Input) (Chat, bool) {
 	return chat, ok && (chat.ToolChoice.Mode == ToolChoiceRequired || chat.ToolChoice.Mode == ToolChoiceNamed)
 }
 
-// callLead is what announces a required call in a form; nil if none is required.
-func callLead(form answer.CallFormat, input Input) *string {
+// choiceField is what requires a call, for errors.
+const choiceField = "chat.tool_choice"
+
+// callLead is what announces a required call in a form; nil if none is required. The error is that of callable.
+func callLead(form answer.CallFormat, input Input) (*string, error) {
 	chat, ok := mustCall(input)
 	if !ok {
-		return nil
+		return nil, nil //nolint:nilnil // no call is none
+	}
+	tools, err := callable(chat)
+	if err != nil {
+		return nil, err
 	}
 	var names []string
-	for _, tool := range callable(chat) {
+	for _, tool := range tools {
 		names = append(names, tool.Name)
 	}
 	lead := answer.Lead(form, names)
-	return &lead
+	return &lead, nil
 }
 
-// callable are the tools of which a required call may be one.
-func callable(input Chat) []Tool {
+// callable are the tools of which a required call may be one; at least one. The error is an *InvalidError.
+func callable(input Chat) ([]Tool, error) {
 	if input.ToolChoice.Mode != ToolChoiceNamed {
-		return input.Tools
+		if len(input.Tools) == 0 {
+			return nil, Invalid(choiceField+".mode", "requires a call, and %s has no tool", callsField)
+		}
+		return input.Tools, nil
 	}
-	i := max(0, slices.IndexFunc(input.Tools, func(t Tool) bool { return t.Name == input.ToolChoice.Name }))
-	return input.Tools[i : i+1]
+	i := slices.IndexFunc(input.Tools, func(t Tool) bool { return t.Name == input.ToolChoice.Name })
+	if i < 0 {
+		return nil, Invalid(choiceField+".name", "is that of no tool in %s", callsField)
+	}
+	return input.Tools[i : i+1], nil
 }
 
 // callConstraint is what a request's outputs must conform to: its own constraint, or that of a required call.
@@ -52,14 +65,17 @@ func (m *Model) callConstraint(request *Request) (*Constraint, error) {
 	if !ok {
 		return request.Constraint, nil
 	}
-	const field = "chat.tool_choice"
 	switch {
 	case m.config.Calls == answer.NoCalls:
-		return nil, Invalid(field, "the model has no form of calls that is known")
+		return nil, Invalid(choiceField, "the model has no form of calls that is known")
 	case request.Constraint != nil:
-		return nil, Invalid(field, "a required call excludes a constraint")
+		return nil, Invalid(choiceField, "a required call excludes a constraint")
 	}
-	constraint, err := callGrammar(m.config.Calls, callable(input))
+	tools, err := callable(input)
+	if err != nil {
+		return nil, err
+	}
+	constraint, err := callGrammar(m.config.Calls, tools)
 	if err != nil {
 		return nil, err
 	}
