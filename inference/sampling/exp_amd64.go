@@ -7,7 +7,7 @@ import (
 )
 
 // expTable holds what the assembly multiplies and adds, each eight times.
-var expTable = [...][8]float32{
+var expTable = [...][8]float32{ //nolint:gochecknoglobals // constant: Go has no arrays of constants
 	eight(negligible),
 	eight(math.Log2E),
 	eight(expRound),
