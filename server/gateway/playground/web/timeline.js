@@ -93,8 +93,9 @@ export class Timeline {
   #drawServer() {
     const { timings } = this;
     if (!timings) return;
-    // Nothing says how long the request and its events were under way, so that the first token is put where it came.
-    const origin = Math.max(0, (this.steps[0]?.at ?? this.total) - timings.first);
+    // Nothing says how long the request and its events were under way, so that the first token is put where it came; or earlier, if
+    // it was long under way and what the server measured from there on would not have ended before the answer did here.
+    const origin = Math.max(0, Math.min((this.steps[0]?.at ?? this.total) - timings.first, this.total - timings.first - timings.decode));
     const before = Math.max(0, timings.first - timings.queue - timings.prefill);
     let at = origin;
     for (const [name, took, label] of [
