@@ -1,9 +1,7 @@
 package e2e_test
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strconv"
@@ -11,8 +9,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
 )
 
 // BenchmarkStream measures the served default model as its clients see it: prompts of 128 tokens and answers of 128
@@ -57,38 +53,12 @@ func BenchmarkStream(b *testing.B) {
 // stream runs one request of 128 distinct prompt tokens and returns its time to first token.
 func stream(b *testing.B, s *server, seed, length uint32) (time.Duration, error) {
 	b.Helper()
-	ignore := true
-	sampling := greedy(length)
-	sampling.IgnoreEos = &ignore
 	start := time.Now()
-	call, err := s.GenerateStream(b.Context(), &sluicev1.GenerateRequest{
-		Input: &sluicev1.GenerateRequest_Tokens{Tokens: &sluicev1.Tokens{Ids: distinct(seed, 128)}}, Sampling: sampling,
-		Output: &sluicev1.OutputOptions{TokenIds: true},
-	})
+	times, err := arrive(b, s, seed, length)
 	if err != nil {
 		return 0, err
 	}
-	var first time.Duration
-	received := 0
-	for {
-		message, err := call.Recv()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return 0, err
-		}
-		if delta := message.GetDelta(); delta != nil {
-			if first == 0 {
-				first = time.Since(start)
-			}
-			received += len(delta.GetTokenIds())
-		}
-	}
-	if received != int(length) {
-		return 0, fmt.Errorf("received %d tokens of %d", received, length)
-	}
-	return first, nil
+	return times[0].Sub(start), nil
 }
 
 // resident returns a process's resident memory in MB.
