@@ -24,6 +24,11 @@ const lattice = `
 tokenizer/pretoken < tokenizer/normalize
 tokenizer/pretoken, tokenizer/bpe, tokenizer/normalize, tokenizer/pattern < tokenizer < tokenizer/internal/benchmark
 
+# What the operating system says of the process and of addresses.
+internal/cgroup < inference/ort
+internal/cgroup < cmd/sluice/internal/memory < cmd/sluice
+internal/loopback < clients/go, cmd/sluice/internal/hub, cmd/sluice
+
 # Pure leaves and the loop that owns them.
 inference/kvcache < inference/sched < inference/runner
 inference/speculate, inference/grammar < inference/engine

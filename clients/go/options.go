@@ -13,6 +13,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/sluiceml/sluice/internal/loopback"
 )
 
 // maxMessageSize is the largest response that a client takes, in bytes: the server's own limit. gRPC's default of
@@ -131,8 +133,7 @@ func local(target string) bool {
 	if err != nil {
 		host = endpoint
 	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	return loopback.Host(host)
 }
 
 // bearer sends an API key as a bearer token.

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluiceml/sluice/internal/loopback"
 	"github.com/sluiceml/sluice/server"
 )
 
@@ -33,7 +34,7 @@ func (a *app) listenAdmin(ctx context.Context, undo *closers) error {
 	if err != nil {
 		return fmt.Errorf("--admin-addr: %w", err)
 	}
-	if !loopback(listener.Addr()) && !a.security.asks() {
+	if !loopback.Addr(listener.Addr()) && !a.security.asks() {
 		a.log.Warn("anyone who reaches the admin address may profile and change the server: it is not on a loopback address",
 			"admin_addr", listener.Addr().String())
 	}
@@ -67,7 +68,7 @@ func adminHandler(addr net.Addr, rpc http.Handler, level *slog.LevelVar, log *sl
 	mux.Handle("PUT /debug/log-level", levelHandler{level, log})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case loopback(addr) && !localName(r.Host):
+		case loopback.Addr(addr) && !localName(r.Host):
 			// A page of another site that has pointed its own name at this machine.
 			answer(w, http.StatusForbidden, "the admin address answers to localhost and addresses only")
 		case r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc"):

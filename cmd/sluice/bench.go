@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sluiceml/sluice/cmd/sluice/internal/bench"
+	"github.com/sluiceml/sluice/internal/loopback"
 )
 
 type benchCmd struct {
@@ -233,7 +233,7 @@ func (c *benchCmd) openAI(ctx context.Context) (*bench.OpenAI, error) {
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
 		return nil, usagef("--url %q is not http://HOST:PORT/PATH", c.URL)
 	}
-	if c.APIKey != "" && base.Scheme == "http" && !thisMachine(base.Hostname()) {
+	if c.APIKey != "" && base.Scheme == "http" && !loopback.Host(base.Hostname()) {
 		return nil, usagef("an API key needs https, since the address is not this machine's")
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
@@ -257,11 +257,6 @@ func (c *benchCmd) openAI(ctx context.Context) (*bench.OpenAI, error) {
 		target.Model, err = target.FirstModel(ctx)
 	}
 	return target, err
-}
-
-func thisMachine(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func (c *benchCmd) sampling() bench.Sampling {

@@ -13,6 +13,7 @@ import (
 	"slices"
 
 	"github.com/sluiceml/sluice/cmd/sluice/internal/eval"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/memory"
 	"github.com/sluiceml/sluice/inference/model"
 	"github.com/sluiceml/sluice/inference/ort"
 	"github.com/sluiceml/sluice/tokenizer"
@@ -205,7 +206,7 @@ func (e *evaluation) readText(path string) error {
 
 // measure measures one model. Its errors name the folder.
 func (e *evaluation) measure(ctx context.Context, dir, reference string) (r eval.Result, err error) {
-	before := residentBytes()
+	before := memory.Resident()
 	m, about, err := e.load(dir)
 	if err != nil {
 		return r, err
@@ -243,7 +244,7 @@ func (e *evaluation) measure(ctx context.Context, dir, reference string) (r eval
 		r.Tasks = append(r.Tasks, score)
 	}
 	if before > 0 {
-		r.Resident = max(0, residentBytes()-before)
+		r.Resident = max(0, memory.Resident()-before)
 	}
 	if e.text != "" {
 		err = e.predict(ctx, m, reference, &r)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sluiceml/sluice/internal/loopback"
 	"github.com/sluiceml/sluice/server/gateway"
 )
 
@@ -18,7 +19,7 @@ func (c *serveCmd) hosts(addr net.Addr, closed func() bool) *gateway.Hosts {
 	if c.TLSCert != "" {
 		return nil
 	}
-	hosts := &gateway.Hosts{Private: !loopback(addr), Closed: closed}
+	hosts := &gateway.Hosts{Private: !loopback.Addr(addr), Closed: closed}
 	names := slices.Clone(c.HTTPHost)
 	if name, _, err := net.SplitHostPort(c.HTTPAddr); err == nil {
 		names = append(names, name)
@@ -57,10 +58,4 @@ func serviceDomains(text string) []string {
 		}
 	}
 	return domains
-}
-
-// loopback says whether only this machine reaches an address.
-func loopback(addr net.Addr) bool {
-	tcp, ok := addr.(*net.TCPAddr)
-	return ok && tcp.IP.IsLoopback()
 }

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"math"
 	"testing"
-	"testing/fstest"
 
 	"github.com/sluiceml/sluice/inference/runner"
 )
@@ -41,35 +39,5 @@ func TestKVMemory(t *testing.T) {
 		if (err != nil) != (c.tokens < 0) || err == nil && tokens < c.tokens || tokens > c.tokens+10 {
 			t.Errorf("%s: %d tokens (%v), want %d", c.name, tokens, err, c.tokens)
 		}
-	}
-}
-
-func TestCgroupLimit(t *testing.T) {
-	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
-	for _, c := range []struct {
-		name string
-		fs   fstest.MapFS
-		want int
-	}{
-		{"nothing", fstest.MapFS{}, math.MaxInt},
-		{"no limit", fstest.MapFS{"proc/self/cgroup": file("0::/a\n"), "sys/fs/cgroup/a/memory.max": file("max\n")}, math.MaxInt},
-		{"its own group", fstest.MapFS{
-			"proc/self/cgroup": file("0::/a/b\n"), "sys/fs/cgroup/a/b/memory.max": file("1000\n"), "sys/fs/cgroup/a/memory.max": file("2000\n"),
-		}, 1000},
-		{"a group above", fstest.MapFS{
-			"proc/self/cgroup": file("0::/a/b\n"), "sys/fs/cgroup/a/b/memory.max": file("max\n"), "sys/fs/cgroup/a/memory.max": file("2000\n"),
-		}, 2000},
-		{"a container's root", fstest.MapFS{"proc/self/cgroup": file("0::/\n"), "sys/fs/cgroup/memory.max": file("3000\n")}, 3000},
-		{"version 1", fstest.MapFS{
-			"proc/self/cgroup": file("9:cpu,cpuacct:/x\n4:memory:/y\n"),
-			"sys/fs/cgroup/memory/y/memory.limit_in_bytes": file("4000\n"), "sys/fs/cgroup/x/memory.max": file("1\n"),
-		}, 4000},
-	} {
-		if got := cgroupLimit(c.fs); got != c.want {
-			t.Errorf("%s: %d, want %d", c.name, got, c.want)
-		}
-	}
-	if n := memoryLimit(); n < 1<<20 {
-		t.Errorf("this machine: %d bytes", n)
 	}
 }

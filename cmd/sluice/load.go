@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/sluiceml/sluice/cmd/sluice/internal/memory"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
 	"github.com/sluiceml/sluice/inference"
 	"github.com/sluiceml/sluice/inference/engine"
@@ -133,7 +134,7 @@ func (a *app) openReplicas(
 	ctx context.Context, f namedFolder, environment *ort.Environment, length int, weights *ort.Weights, undo *closers,
 ) ([]inference.Replica, error) {
 	var replicas []inference.Replica
-	memory := a.options.kvMemory(memoryLimit(), a.sharers*len(a.options.devices()))
+	kv := a.options.kvMemory(memory.Limit(), a.sharers*len(a.options.devices()))
 	drafts, err := a.drafts(f, environment, length, weights != nil, undo)
 	if err != nil {
 		return nil, err
@@ -154,8 +155,8 @@ func (a *app) openReplicas(
 			Slots:         a.options.Slots,
 			MaxLength:     length,
 			MaxChunk:      min(a.options.ChunkTokens, length),
-			PrefixBytes:   memory.prefix,
-			PrefixTokens:  memory.prefixTokens,
+			PrefixBytes:   kv.prefix,
+			PrefixTokens:  kv.prefixTokens,
 			Weights:       shared,
 			NoKernels:     a.options.NoKernels,
 		})
@@ -169,7 +170,7 @@ func (a *app) openReplicas(
 		}
 		limits := session.Limits()
 		limits.PositionBytes = positionBytes
-		kvTokens, err := memory.tokens(limits)
+		kvTokens, err := kv.tokens(limits)
 		if err != nil {
 			return nil, err
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/sluiceml/sluice/cmd/sluice/internal/memory"
 	"github.com/sluiceml/sluice/inference"
 	"github.com/sluiceml/sluice/inference/model"
 	"github.com/sluiceml/sluice/server"
@@ -26,7 +27,7 @@ func (l *storeLoader) Load(ctx context.Context, r server.LoadRequest) (inference
 			if err != nil {
 				return inference.Opened{}, err
 			}
-			if err := fits(folder, availableMemory(os.DirFS("/"))); err != nil {
+			if err := fits(folder, memory.Available(os.DirFS("/"))); err != nil {
 				return inference.Opened{}, &inference.LoadError{Folder: r.Folder, Reason: inference.LoadMemory, Err: err}
 			}
 			opened, err := a.opener(namedFolder{name: r.Name, folder: folder})(ctx, replaces)

@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"google.golang.org/grpc/credentials"
 
+	"github.com/sluiceml/sluice/internal/loopback"
 	"github.com/sluiceml/sluice/server/auth"
 	"github.com/sluiceml/sluice/server/certificates"
 	"github.com/sluiceml/sluice/server/handshake"
@@ -186,7 +187,7 @@ func (s *security) asks() bool { return s.flags.APIKeys != "" || s.flags.TLSClie
 // asks so that others can listen.
 func (s *security) warn(addr net.Addr) {
 	switch {
-	case loopback(addr):
+	case loopback.Addr(addr):
 	case !s.asks():
 		s.log.Warn("anyone who reaches the server may use it: it is not on a loopback address and asks for no credentials",
 			"grpc_addr", addr.String())

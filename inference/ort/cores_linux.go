@@ -2,7 +2,6 @@ package ort
 
 import (
 	"io/fs"
-	"math"
 	"os"
 	"path"
 	"runtime"
@@ -10,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sluiceml/sluice/internal/cgroup"
 )
 
 // physicalCores counts the cores that the process may use. What cannot be read limits nothing.
@@ -22,7 +23,7 @@ func physicalCores() int {
 			cores = n
 		}
 	}
-	return min(cores, quota(root))
+	return min(cores, cgroup.Processors(root))
 }
 
 // coresOf counts the cores that have an allowed processor: each is known by the list of its processors. 0: unknown.
@@ -45,36 +46,4 @@ func coresOf(root fs.FS, allowed func(cpu int) bool) int {
 		siblings[string(list)] = struct{}{}
 	}
 	return len(siblings)
-}
-
-// quota is the number of whole processors that the control groups (version 2) of this process grant, at least one: the
-// least over the group and those around it, each of which may have "MAX PERIOD" in its cpu.max.
-func quota(root fs.FS) int {
-	const unlimited = math.MaxInt
-	groups, err := fs.ReadFile(root, "proc/self/cgroup")
-	if err != nil {
-		return unlimited
-	}
-	least := unlimited
-	for line := range strings.Lines(string(groups)) {
-		group, isV2 := strings.CutPrefix(strings.TrimSpace(line), "0::/")
-		if !isV2 {
-			continue
-		}
-		for {
-			text, err := fs.ReadFile(root, path.Join("sys/fs/cgroup", group, "cpu.max"))
-			if fields := strings.Fields(string(text)); err == nil && len(fields) == 2 {
-				limit, err1 := strconv.Atoi(fields[0]) // "max" is no number and no limit
-				period, err2 := strconv.Atoi(fields[1])
-				if err1 == nil && err2 == nil && period > 0 {
-					least = min(least, max(1, limit/period))
-				}
-			}
-			if group == "" || group == "." {
-				break
-			}
-			group = path.Dir(group)
-		}
-	}
-	return least
 }

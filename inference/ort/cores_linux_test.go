@@ -2,8 +2,6 @@ package ort
 
 import (
 	"fmt"
-	"math"
-	"strings"
 	"testing"
 	"testing/fstest"
 )
@@ -37,38 +35,6 @@ func TestCoresOf(t *testing.T) {
 	} {
 		if got := coresOf(test.root, test.allowed); got != test.want {
 			t.Errorf("%s: %d cores, want %d", test.name, got, test.want)
-		}
-	}
-}
-
-func TestQuota(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		name  string
-		files string // path=content, separated by semicolons
-		want  int
-	}{
-		{"no groups", "", math.MaxInt},
-		{"version 1", "proc/self/cgroup=1:cpu:/a\n", math.MaxInt},
-		{"no limit", "proc/self/cgroup=0::/a\n;sys/fs/cgroup/a/cpu.max=max 100000\n", math.MaxInt},
-		{"a limit", "proc/self/cgroup=0::/a\n;sys/fs/cgroup/a/cpu.max=250000 100000\n", 2},
-		{"less than one", "proc/self/cgroup=0::/a\n;sys/fs/cgroup/a/cpu.max=50000 100000\n", 1},
-		{
-			"the least around", "proc/self/cgroup=0::/a/b\n;sys/fs/cgroup/a/cpu.max=300000 100000\n;" +
-				"sys/fs/cgroup/a/b/cpu.max=800000 100000\n", 3,
-		},
-		{"at the root, as in a container", "proc/self/cgroup=0::/\n;sys/fs/cgroup/cpu.max=400000 100000\n", 4},
-		{"nonsense", "proc/self/cgroup=0::/a\n;sys/fs/cgroup/a/cpu.max=1 0\n", math.MaxInt},
-	} {
-		root := fstest.MapFS{}
-		for pair := range strings.SplitSeq(test.files, ";") {
-			path, content, _ := strings.Cut(pair, "=")
-			if path != "" {
-				root[path] = &fstest.MapFile{Data: []byte(content)}
-			}
-		}
-		if got := quota(root); got != test.want {
-			t.Errorf("%s: %d, want %d", test.name, got, test.want)
 		}
 	}
 }

@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/sluiceml/sluice/internal/loopback"
 )
 
 // defaultEndpoint is the hub that references mean unless HF_ENDPOINT says otherwise.
@@ -37,16 +38,10 @@ func FromEnvironment(getenv func(string) string, dir string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.Token != "" && u.Scheme == "http" && !isLoopback(u.Hostname()) {
+	if c.Token != "" && u.Scheme == "http" && !loopback.Host(u.Hostname()) {
 		return nil, fmt.Errorf("HF_ENDPOINT %s is not encrypted and would get your token: use https, or unset HF_TOKEN", c.Endpoint)
 	}
 	return c, nil
-}
-
-// isLoopback says whether a host is this machine.
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // under is a path below dir, "" if there is no dir.

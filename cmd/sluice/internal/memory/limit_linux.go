@@ -1,15 +1,17 @@
-package main
+package memory
 
 import (
 	"math"
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sluiceml/sluice/internal/cgroup"
 )
 
-// memoryLimit is how much memory this process may use: the machine's, or less where a control group says so.
-func memoryLimit() int {
-	limit := cgroupLimit(os.DirFS("/"))
+// Limit is how many bytes of memory this process may use: the machine's, or less where a control group says so.
+func Limit() int {
+	limit := cgroup.Memory(os.DirFS("/"))
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err == nil {
 		limit = int(min(uint64(limit), uint64(info.Totalram)*uint64(info.Unit))) //nolint:unconvert // 32 bits wide on some platforms

@@ -1,4 +1,4 @@
-package main
+package memory
 
 import (
 	"os"
@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// residentBytes is how much memory of this process is in use; 0 if it is not known.
-func residentBytes() int64 {
+// Resident is how many bytes of memory of this process are in use; 0 if it is not known.
+func Resident() int64 {
 	data, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
 		return 0
