@@ -61,6 +61,9 @@ cmd/sluice/internal/setup < cmd/sluice/internal/hub < cmd/sluice
 proto/sluice/v1, clients/go < cmd/sluice/internal/bench < cmd/sluice
 proto/sluice/v1, clients/go < cmd/sluice/internal/conversation < cmd/sluice
 cmd/sluice/internal/calibration < cmd/sluice
+cmd/sluice/internal/exit, cmd/sluice/internal/cleanup, cmd/sluice/internal/buildinfo < cmd/sluice/internal/telemetry < cmd/sluice
+cmd/sluice/internal/logging < cmd/sluice
+inference/engine < cmd/sluice/internal/telemetry
 inference/runner < cmd/sluice/internal/eval < cmd/sluice
 
 # Helpers of tests.

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluiceml/sluice/cmd/sluice/internal/cleanup"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/logging"
 	"github.com/sluiceml/sluice/internal/loopback"
 	"github.com/sluiceml/sluice/server"
 )
@@ -25,7 +27,7 @@ import (
 const profileTimeout = 10 * time.Minute
 
 // listenAdmin serves the admin address, if there is one.
-func (a *app) listenAdmin(ctx context.Context, undo *closers) error {
+func (a *app) listenAdmin(ctx context.Context, undo *cleanup.Stack) error {
 	if a.options.AdminAddr == "" {
 		return nil
 	}
@@ -39,14 +41,14 @@ func (a *app) listenAdmin(ctx context.Context, undo *closers) error {
 			"admin_addr", listener.Addr().String())
 	}
 	rpc, err := server.NewAdmin(server.AdminConfig{ //nolint:contextcheck // the server outlives ctx's caller
-		Registry: a.registry, Loader: &storeLoader{app: a}, Logger: a.log, MeterProvider: a.telemetry.meters,
+		Registry: a.registry, Loader: &storeLoader{app: a}, Logger: a.log, MeterProvider: a.telemetry.Meters,
 	})
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	handler := a.security.protectAdmin(adminHandler(listener.Addr(), rpc, a.level, a.log))
 	a.admin = newHTTPServer(a.security.listener(listener), handler, profileTimeout, a.log)
-	undo.add(func() error { //nolint:contextcheck // ctx has ended by then
+	undo.Add(func() error { //nolint:contextcheck // ctx has ended by then
 		defer rpc.Stop()
 		return a.admin.close()
 	})
@@ -102,7 +104,7 @@ const maxAdminBody = 4 << 10
 func (h levelHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPut {
 		var document struct {
-			Level *logLevel `json:"level"`
+			Level *logging.Level `json:"level"`
 		}
 		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAdminBody)).Decode(&document); err != nil || document.Level == nil {
 			answer(w, http.StatusBadRequest, `want {"level": "debug"}, or info, warn, error`)
@@ -110,10 +112,10 @@ func (h levelHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		was, level := h.level.Level(), slog.Level(*document.Level)
 		h.level.Set(min(was, level, slog.LevelInfo)) // whichever it is, this is to be seen
-		h.log.InfoContext(r.Context(), "log level changed", "from", logLevel(was).String(), "to", document.Level.String())
+		h.log.InfoContext(r.Context(), "log level changed", "from", logging.Level(was).String(), "to", document.Level.String())
 		h.level.Set(level)
 	}
-	answerJSON(w, map[string]string{"level": logLevel(h.level.Level()).String()})
+	answerJSON(w, map[string]string{"level": logging.Level(h.level.Level()).String()})
 }
 
 // profileRates turn on the two profiles that cost too much to be always on. A field that is left out stays as it is.

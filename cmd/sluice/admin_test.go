@@ -15,6 +15,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/channelz/grpc_channelz_v1"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/sluiceml/sluice/cmd/sluice/internal/cleanup"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/telemetry"
 )
 
 // admin is an admin server on a free loopback port, its log level and log.
@@ -25,8 +28,8 @@ func admin(t *testing.T) (addr string, level *slog.LevelVar, log *bytes.Buffer) 
 		options: &serveCmd{AdminAddr: "127.0.0.1:0"}, level: level, security: unsecured(t),
 		log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: level})),
 	}
-	a.telemetry = &telemetry{meters: noop.NewMeterProvider()}
-	var undo closers
+	a.telemetry = &telemetry.SDK{Meters: noop.NewMeterProvider()}
+	var undo cleanup.Stack
 	if err := a.announce(nil); err != nil {
 		t.Fatal(err)
 	}
@@ -34,8 +37,7 @@ func admin(t *testing.T) (addr string, level *slog.LevelVar, log *bytes.Buffer) 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		var err error
-		if undo.close(&err); err != nil {
+		if err := undo.Close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -143,10 +145,10 @@ func TestAdminServesGRPC(t *testing.T) {
 
 func TestAdminWarnsOffLoopback(t *testing.T) {
 	var log bytes.Buffer
-	a := &app{options: &serveCmd{AdminAddr: "0.0.0.0:0"}, telemetry: &telemetry{meters: noop.NewMeterProvider()}, security: unsecured(t), level: new(slog.LevelVar), log: slog.New(slog.NewTextHandler(&log, nil))}
-	var undo closers
+	a := &app{options: &serveCmd{AdminAddr: "0.0.0.0:0"}, telemetry: &telemetry.SDK{Meters: noop.NewMeterProvider()}, security: unsecured(t), level: new(slog.LevelVar), log: slog.New(slog.NewTextHandler(&log, nil))}
+	var undo cleanup.Stack
 	err := a.listenAdmin(t.Context(), &undo)
-	undo.close(&err)
+	undo.CloseInto(&err)
 	if err != nil || !strings.Contains(log.String(), "level=WARN") {
 		t.Errorf("%v, log:\n%s", err, log.String())
 	}

@@ -10,6 +10,8 @@ import (
 	"os"
 	"sync/atomic"
 
+	"github.com/sluiceml/sluice/cmd/sluice/internal/cleanup"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/telemetry"
 	"github.com/sluiceml/sluice/inference"
 	"github.com/sluiceml/sluice/inference/engine"
 	"github.com/sluiceml/sluice/inference/ort"
@@ -26,7 +28,7 @@ type app struct {
 	signals <-chan os.Signal
 	reload  func() // reads the configuration again
 
-	telemetry       *telemetry
+	telemetry       *telemetry.SDK
 	security        *security
 	registry        *inference.Registry
 	manager         *inference.Manager
@@ -55,16 +57,16 @@ func (a *app) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	var undo closers
-	defer undo.close(&err)
-	if a.telemetry, err = newTelemetry(ctx, a.options.TraceFile, a.log); err != nil {
+	var undo cleanup.Stack
+	defer undo.CloseInto(&err)
+	if a.telemetry, err = telemetry.Start(ctx, telemetry.Config{TraceFile: a.options.TraceFile, Build: build(), Logger: a.log}); err != nil {
 		return err
 	}
-	undo.add(a.telemetry.shutdown)
-	if a.security, err = newSecurity(&a.options.securityFlags, a.telemetry.meters, a.log); err != nil { //nolint:contextcheck // a counter starts at 0
+	undo.Add(a.telemetry.Shutdown)
+	if a.security, err = newSecurity(&a.options.securityFlags, a.telemetry.Meters, a.log); err != nil { //nolint:contextcheck // a counter starts at 0
 		return err
 	}
-	undo.add(watchFiles(ctx, a.security.files(), a.log, a.security.reload))
+	undo.Add(watchFiles(ctx, a.security.files(), a.log, a.security.reload))
 	if a.options.RecordContent {
 		a.log.Warn("the texts of prompts and answers go into traces: --record-content is on")
 	}
@@ -77,9 +79,9 @@ func (a *app) run(ctx context.Context) (err error) {
 	a.server, err = server.New(server.Config{ //nolint:contextcheck // the server outlives ctx's caller
 		Registry:       a.registry,
 		Logger:         a.log,
-		TracerProvider: a.telemetry.tracers,
-		MeterProvider:  a.telemetry.meters,
-		Propagator:     a.telemetry.propagator,
+		TracerProvider: a.telemetry.Tracers,
+		MeterProvider:  a.telemetry.Meters,
+		Propagator:     a.telemetry.Propagator,
 		DrainDelay:     a.drainTime.Load().delay,
 		Credentials:    a.security.credentials(),
 		Guard:          a.security.guard,
@@ -89,7 +91,7 @@ func (a *app) run(ctx context.Context) (err error) {
 		MaxConnectionAge:      a.options.MaxConnectionAge,
 		MaxConnectionAgeGrace: a.options.MaxConnectionAgeGrace,
 		NoReflection:          a.options.NoReflection,
-		Version:               buildVersions().Version,
+		Version:               build().Version,
 	})
 	if err != nil {
 		return err
@@ -100,7 +102,7 @@ func (a *app) run(ctx context.Context) (err error) {
 	if a.loopback != nil {
 		ended := make(chan error, 1)
 		go func() { ended <- a.server.ServeLoopback(a.loopback) }()
-		undo.add(func() error { return <-ended })
+		undo.Add(func() error { return <-ended })
 	}
 	err = a.load(ctx, folders, library, &undo)
 	if err != nil {
@@ -116,12 +118,12 @@ func (a *app) run(ctx context.Context) (err error) {
 }
 
 // listen takes the ports before the models are loaded: a port that is taken is known at once, and probes are answered.
-func (a *app) listen(ctx context.Context, undo *closers) (err error) {
+func (a *app) listen(ctx context.Context, undo *cleanup.Stack) (err error) {
 	var config net.ListenConfig
 	if a.grpc, err = config.Listen(ctx, "tcp", a.options.GRPCAddr); err != nil {
 		return fmt.Errorf("--grpc-addr: %w", err)
 	}
-	undo.add(func() error { return ignoreClosed(a.grpc.Close()) })
+	undo.Add(func() error { return ignoreClosed(a.grpc.Close()) })
 	if err := a.listenAdmin(ctx, undo); err != nil {
 		return err
 	}
@@ -137,13 +139,13 @@ func (a *app) listen(ctx context.Context, undo *closers) (err error) {
 		return errors.Join(err, listener.Close())
 	}
 	listener = a.security.listener(server.LimitConnections(listener, &a.httpConnections, a.security.guard))
-	a.http = newHTTPServer(listener, a.security.protectPublic(publicHandler(a.telemetry.handler(), a.ready, api)), exchangeTimeout, a.log)
-	undo.add(a.http.close)
+	a.http = newHTTPServer(listener, a.security.protectPublic(publicHandler(a.telemetry.Handler(), a.ready, api)), exchangeTimeout, a.log)
+	undo.Add(a.http.close)
 	return nil
 }
 
 // newGateway makes what the HTTP address serves besides probes and metrics; nil: nothing.
-func (a *app) newGateway(addr net.Addr, undo *closers) (http.Handler, error) {
+func (a *app) newGateway(addr net.Addr, undo *cleanup.Stack) (http.Handler, error) {
 	if a.options.NoGateway {
 		return nil, nil //nolint:nilnil // as documented
 	}
@@ -155,7 +157,7 @@ func (a *app) newGateway(addr net.Addr, undo *closers) (http.Handler, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // says what it is
 	}
-	undo.add(api.Close)
+	undo.Add(api.Close)
 	return api, nil
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	client "github.com/sluiceml/sluice/clients/go"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
 )
 
 // clientFlags say which server to call.
@@ -21,10 +22,10 @@ func (f *clientFlags) connect() (*client.Client, error) {
 	}
 	if f.TLSCert != "" || f.TLSKey != "" {
 		if f.TLSCert == "" || f.TLSKey == "" {
-			return nil, usagef("--tls-cert and --tls-key belong together")
+			return nil, exit.Usagef("--tls-cert and --tls-key belong together")
 		}
 		if err := readClientKey(f.TLSKey); err != nil {
-			return nil, &usageError{err: err}
+			return nil, exit.Usage(err)
 		}
 		options = append(options, client.WithClientCertificateFiles(f.TLSCert, f.TLSKey))
 	}
@@ -33,7 +34,7 @@ func (f *clientFlags) connect() (*client.Client, error) {
 	}
 	c, err := client.New(f.Addr, options...)
 	if err != nil {
-		return nil, &usageError{err: err}
+		return nil, exit.Usage(err)
 	}
 	return c, nil
 }

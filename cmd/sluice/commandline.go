@@ -1,13 +1,14 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"log/slog"
 	"strings"
 
 	"github.com/alecthomas/kong"
 	kongcompletion "github.com/jotaen/kong-completion"
+
+	"github.com/sluiceml/sluice/cmd/sluice/internal/logging"
 )
 
 // commandLine is every command and option. The struct is the documentation of the options: help, completion, the man
@@ -82,7 +83,7 @@ func parserOptions() []kong.Option {
 	return []kong.Option{
 		kong.Name("sluice"),
 		kong.Description(description),
-		kong.Vars{"version": "sluice " + buildVersions().Version},
+		kong.Vars{"version": "sluice " + build().Version},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110, FlagsLast: true}),
 		kong.Configuration(loadConfig),
 		kong.DefaultEnvars("SLUICE"),
@@ -107,35 +108,15 @@ func formatHelp(value *kong.Value) string {
 
 // loggingFlags say what goes to stderr and how.
 type loggingFlags struct {
-	LogLevel  logLevel `help:"Least severe messages to log: debug, info, warn or error." default:"info" placeholder:"LEVEL"`
-	LogFormat string   `help:"Form of the log: text or json." enum:"text,json" default:"text" placeholder:"FORMAT"`
+	LogLevel  logging.Level `help:"Least severe messages to log: debug, info, warn or error." default:"info" placeholder:"LEVEL"`
+	LogFormat string        `help:"Form of the log: text or json." enum:"text,json" default:"text" placeholder:"FORMAT"`
 
 	level *slog.LevelVar
 }
 
-// logLevel is a slog.Level as the command line writes it.
-type logLevel slog.Level
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (l *logLevel) UnmarshalText(text []byte) error {
-	switch string(text) {
-	case "debug", "info", "warn", "error":
-		return (*slog.Level)(l).UnmarshalText(text)
-	}
-	return fmt.Errorf("%q is not debug, info, warn or error", text)
-}
-
-func (l logLevel) String() string {
-	switch slog.Level(l) {
-	case slog.LevelDebug:
-		return "debug"
-	case slog.LevelInfo:
-		return "info"
-	case slog.LevelWarn:
-		return "warn"
-	case slog.LevelError:
-		return "error"
-	default:
-		return slog.Level(l).String()
-	}
+// logger makes the process's logger.
+func (f *loggingFlags) logger(w io.Writer) *slog.Logger {
+	f.level = new(slog.LevelVar)
+	f.level.Set(slog.Level(f.LogLevel))
+	return logging.New(w, f.LogFormat, f.level)
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/sluiceml/sluice/cmd/sluice/internal/calibration"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
 	"github.com/sluiceml/sluice/inference/model"
 	"github.com/sluiceml/sluice/inference/model/builder"
@@ -52,7 +53,7 @@ func (c *convertCmd) Run(ctx context.Context, p *process) error {
 	options, err := c.options(c.Quantize)
 	options.Layout = builder.Layout(c.Layout)
 	if err = errors.Join(err, options.Check()); err != nil {
-		return &usageError{err: err}
+		return exit.Usage(err)
 	}
 	if err := c.checkOut(); err != nil {
 		return err
@@ -67,7 +68,7 @@ func (c *convertCmd) Run(ctx context.Context, p *process) error {
 	}
 	if err := convert(ctx, from, progress); err != nil {
 		if _, ok := errors.AsType[*builder.OptionError](err); ok {
-			return &usageError{err: err}
+			return exit.Usage(err)
 		}
 		return err
 	}
@@ -84,9 +85,9 @@ func (c *convertCmd) checkOut() error {
 	case err != nil:
 		return fmt.Errorf("convert: %w", err)
 	case !info.IsDir():
-		return usagef("--out %s exists and is not a folder", c.Out)
+		return exit.Usagef("--out %s exists and is not a folder", c.Out)
 	case !c.Force:
-		return usagef("--out %s exists: add --force to replace it", c.Out)
+		return exit.Usagef("--out %s exists: add --force to replace it", c.Out)
 	}
 	return c.checkReplaceable()
 }
@@ -101,7 +102,7 @@ func (c *convertCmd) checkReplaceable() error {
 		return nil
 	}
 	if _, err := os.Stat(filepath.Join(c.Out, model.ManifestName)); err != nil {
-		return usagef("--out %s is not a folder that sluice convert made: remove it yourself or choose another", c.Out)
+		return exit.Usagef("--out %s is not a folder that sluice convert made: remove it yourself or choose another", c.Out)
 	}
 	return nil
 }
@@ -257,7 +258,7 @@ func buildGraph(
 	}
 	bar := &weightsBar{progress: progress}
 	options := c.options
-	options.Version, options.Name, options.Source = buildVersions().Version, name, origin
+	options.Version, options.Name, options.Source = build().Version, name, origin
 	options.Calibration, options.Progress, options.Pruned = calibration, bar.update, pruned
 	_, err = builder.Build(ctx, source, dir, options)
 	bar.done(err)

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 
+	"github.com/sluiceml/sluice/cmd/sluice/internal/cleanup"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
 	"github.com/sluiceml/sluice/inference/engine"
 	"github.com/sluiceml/sluice/inference/model"
 	"github.com/sluiceml/sluice/inference/ort"
@@ -25,7 +27,7 @@ func (a *app) draftFor(name string, tok *tokenizer.Tokenizer) (*model.Folder, er
 		return nil, fmt.Errorf("--draft-model: %w", err)
 	}
 	if err := sameVocabulary(tok, draft); err != nil {
-		return nil, usagef("--draft-model %s cannot guess for model %q: %w", dir, name, err)
+		return nil, exit.Usagef("--draft-model %s cannot guess for model %q: %w", dir, name, err)
 	}
 	return folder, nil
 }
@@ -51,7 +53,7 @@ type drafts struct {
 }
 
 // drafts prepares the sessions of a model's draft model, which share its weights if the model's own do.
-func (a *app) drafts(f namedFolder, environment *ort.Environment, length int, share bool, undo *closers) (*drafts, error) {
+func (a *app) drafts(f namedFolder, environment *ort.Environment, length int, share bool, undo *cleanup.Stack) (*drafts, error) {
 	d := &drafts{environment: environment, folder: f.draft}
 	if f.draft == nil || a.options.NoSpeculation {
 		d.folder = nil
@@ -72,7 +74,7 @@ func (a *app) drafts(f namedFolder, environment *ort.Environment, length int, sh
 
 // open opens a session beside another one on a device, and returns the bytes that the two take for a position. Without a draft
 // model the session is nil.
-func (d *drafts) open(beside *ort.Session, device ort.Device, undo *closers) (draft *ort.Session, positionBytes int, err error) {
+func (d *drafts) open(beside *ort.Session, device ort.Device, undo *cleanup.Stack) (draft *ort.Session, positionBytes int, err error) {
 	limits := beside.Limits()
 	if d.folder == nil {
 		return nil, limits.PositionBytes, nil
@@ -86,13 +88,13 @@ func (d *drafts) open(beside *ort.Session, device ort.Device, undo *closers) (dr
 	if err != nil {
 		return nil, 0, fmt.Errorf("--draft-model: %w", err)
 	}
-	undo.add(draft.Close)
+	undo.Add(draft.Close)
 	own := draft.Limits()
 	switch {
 	case limits.MaxDraft == 0:
-		return nil, 0, usagef("--draft-model: the model itself checks no guesses: that needs Sluice's kernels, or the form row8")
+		return nil, 0, exit.Usagef("--draft-model: the model itself checks no guesses: that needs Sluice's kernels, or the form row8")
 	case !own.Uniform || own.MaxDraft == 0:
-		return nil, 0, usagef("--draft-model: %s does not run with Sluice's kernels, which guessing needs: they take weights of 4 or 8 bits in blocks, and a processor with AVX-512 VNNI", d.folder.Dir)
+		return nil, 0, exit.Usagef("--draft-model: %s does not run with Sluice's kernels, which guessing needs: they take weights of 4 or 8 bits in blocks, and a processor with AVX-512 VNNI", d.folder.Dir)
 	}
 	return draft, limits.PositionBytes + own.PositionBytes, nil
 }

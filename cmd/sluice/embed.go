@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 
 	client "github.com/sluiceml/sluice/clients/go"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
 )
 
@@ -41,10 +42,10 @@ const embedBatch = 256
 // Run embeds texts by a server.
 func (c *embedCmd) Run(ctx context.Context, p *process) error {
 	if len(c.Texts) == 0 && p.terminal() {
-		return usagef("a text is missing: sluice embed \"The cat sleeps.\"")
+		return exit.Usagef("a text is missing: sluice embed \"The cat sleeps.\"")
 	}
 	if c.Compare && (len(c.Texts) < 2 || !c.Normalize) {
-		return usagef("--compare needs two texts or more, and normalized vectors")
+		return exit.Usagef("--compare needs two texts or more, and normalized vectors")
 	}
 	server, err := c.connect()
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"slices"
 
 	"github.com/sluiceml/sluice/cmd/sluice/internal/eval"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/memory"
 	"github.com/sluiceml/sluice/inference/model"
 	"github.com/sluiceml/sluice/inference/ort"
@@ -68,10 +69,10 @@ Examples:
 // Run measures models and prints a table.
 func (c *evalCmd) Run(ctx context.Context, p *process) (err error) {
 	if c.Text == "" && len(c.Tasks) == 0 && !c.Speed {
-		return usagef("nothing to measure: give --text or --tasks")
+		return exit.Usagef("nothing to measure: give --text or --tasks")
 	}
 	if c.Reference != "" && c.Text == "" {
-		return usagef("--reference is compared over a --text")
+		return exit.Usagef("--reference is compared over a --text")
 	}
 	if err := c.exist(); err != nil {
 		return err
@@ -110,7 +111,7 @@ func (c *evalCmd) exist() error {
 			continue
 		}
 		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-			return usagef("there is no folder %s", dir)
+			return exit.Usagef("there is no folder %s", dir)
 		}
 	}
 	return nil
@@ -148,7 +149,7 @@ func readTasks(paths []string) ([]eval.Task, error) {
 		}
 		tasks, err := eval.ParseTasks(data)
 		if err != nil {
-			return nil, usagef("%s: %v", path, err)
+			return nil, exit.Usagef("%s: %v", path, err)
 		}
 		all = append(all, tasks...)
 	}
@@ -182,7 +183,7 @@ func (f *evalFlags) open() (*evaluation, error) {
 	return &evaluation{
 		evalFlags: *f, environment: environment,
 		report: eval.Report{
-			Tool: buildVersions().Version, Runtime: environment.Version(), Device: f.device().String(), Kernels: !f.NoKernels,
+			Tool: build().Version, Runtime: environment.Version(), Device: f.device().String(), Kernels: !f.NoKernels,
 			Window: f.Window, Stride: f.Stride,
 		},
 	}, nil

@@ -12,6 +12,7 @@ import (
 	rpccode "google.golang.org/genproto/googleapis/rpc/code"
 
 	client "github.com/sluiceml/sluice/clients/go"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
 )
 
@@ -24,17 +25,6 @@ const (
 	exitRefused     = 4
 	exitInterrupted = 130
 )
-
-// usageError says that the command line, a variable or the configuration file is wrong.
-type usageError struct{ err error }
-
-func (e *usageError) Error() string { return e.err.Error() }
-func (e *usageError) Unwrap() error { return e.err }
-
-func usagef(format string, args ...any) error { return &usageError{err: fmt.Errorf(format, args...)} }
-
-// errInterrupted says that a signal ended the command before its work was done.
-var errInterrupted = errors.New("interrupted")
 
 // report prints an error for people and returns the exit code.
 func (p *process) report(err error) int {
@@ -58,13 +48,13 @@ func (p *process) report(err error) int {
 }
 
 func exitCode(err error) int {
-	var usage *usageError
+	var usage *exit.UsageError
 	var missing *setup.NotSetUpError
 	var refusal *client.Error
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.Is(err, errInterrupted):
+	case errors.Is(err, exit.ErrInterrupted):
 		return exitInterrupted
 	case errors.As(err, &usage):
 		return exitUsage
@@ -114,7 +104,7 @@ func untilInterrupted(ctx context.Context, command string) (context.Context, con
 		select {
 		case <-signals:
 			signal.Stop(signals)
-			cancel(errInterrupted)
+			cancel(exit.ErrInterrupted)
 		case <-ctx.Done():
 		}
 	}()
@@ -126,8 +116,8 @@ func untilInterrupted(ctx context.Context, command string) (context.Context, con
 
 // interruption is err, or that the command was interrupted if that is why it failed.
 func interruption(ctx context.Context, err error) error {
-	if err != nil && errors.Is(context.Cause(ctx), errInterrupted) {
-		return errInterrupted
+	if err != nil && errors.Is(context.Cause(ctx), exit.ErrInterrupted) {
+		return exit.ErrInterrupted
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/hub"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
 )
@@ -18,7 +19,7 @@ func fetchSource(ctx context.Context, c *conversion, progress setup.Progress) er
 	}
 	reference, err := hub.Parse(c.source)
 	if err != nil {
-		return &usageError{err: err}
+		return exit.Usage(err)
 	}
 	cache, err := setup.DefaultCache()
 	if err != nil {
@@ -26,9 +27,9 @@ func fetchSource(ctx context.Context, c *conversion, progress setup.Progress) er
 	}
 	client, err := hub.FromEnvironment(os.Getenv, filepath.Join(cache.Home(), "hub"))
 	if err != nil {
-		return &usageError{err: err}
+		return exit.Usage(err)
 	}
-	client.Progress, client.UserAgent = progress, "sluice/"+buildVersions().Version
+	client.Progress, client.UserAgent = progress, "sluice/"+build().Version
 	snapshot, err := client.Resolve(ctx, reference)
 	if err != nil {
 		return err //nolint:wrapcheck // it names the model

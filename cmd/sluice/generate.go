@@ -11,6 +11,7 @@ import (
 	"time"
 
 	client "github.com/sluiceml/sluice/clients/go"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
 )
 
@@ -69,7 +70,7 @@ Examples:
 // Run asks a server and prints the answer as it comes.
 func (c *generateCmd) Run(ctx context.Context, p *process) error {
 	if c.Raw && c.Sys != "" {
-		return usagef("--system needs the model's chat template: leave out --raw")
+		return exit.Usagef("--system needs the model's chat template: leave out --raw")
 	}
 	prompt, err := c.readPrompt(p)
 	if err != nil {
@@ -124,7 +125,7 @@ func (c *generateCmd) readPrompt(p *process) (string, error) {
 		return c.Prompt, nil
 	}
 	if c.Prompt == "" && p.terminal() {
-		return "", usagef("a prompt is missing: sluice generate \"Name three rivers.\"")
+		return "", exit.Usagef("a prompt is missing: sluice generate \"Name three rivers.\"")
 	}
 	data, err := io.ReadAll(io.LimitReader(p.stdin, maxPrompt+1))
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
 	"github.com/sluiceml/sluice/server/auth"
 )
 
@@ -95,7 +96,7 @@ func (c *hashKeyCmd) Run(_ context.Context, p *process) error {
 	}
 	hash, err := auth.HashKey(strings.TrimSpace(string(text)))
 	if err != nil {
-		return &usageError{err: err}
+		return exit.Usage(err)
 	}
 	entry := keyEntry{Name: c.Name, Tenant: c.Tenant, KeySHA256: hash, Models: c.Models, Allow: c.Allow}
 	if c.Requests.Rate != 0 {
@@ -113,7 +114,7 @@ func (c *hashKeyCmd) Run(_ context.Context, p *process) error {
 		return fmt.Errorf("keys: %w", err)
 	}
 	if _, err := auth.ParsePolicy(append([]byte("clients:\n"), list...)); err != nil {
-		return &usageError{err: err}
+		return exit.Usage(err)
 	}
 	_, err = p.stdout.Write(list)
 	return err
@@ -126,12 +127,12 @@ type checkKeysCmd struct {
 // Run checks a file as the server would.
 func (c *checkKeysCmd) Run(p *process) error {
 	if _, err := os.Stat(c.File); err != nil {
-		return usagef("%w", err)
+		return exit.Usagef("%w", err)
 	}
 	flags := &securityFlags{APIKeys: c.File}
 	policy, err := flags.policy()
 	if err != nil {
-		return &usageError{err: err}
+		return exit.Usage(err)
 	}
 	_, err = fmt.Fprintf(p.stdout, "%s: %d clients\n", c.File, policy.Clients())
 	return err

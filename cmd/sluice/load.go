@@ -9,6 +9,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/sluiceml/sluice/cmd/sluice/internal/cleanup"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/memory"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
 	"github.com/sluiceml/sluice/inference"
@@ -46,7 +48,7 @@ func (a *app) openFolders() ([]namedFolder, error) {
 // openFolder reads the small files of a model.
 func (a *app) openFolder(flag modelFlag) (*model.Folder, error) {
 	if _, err := os.Stat(flag.dir); errors.Is(err, fs.ErrNotExist) && !a.options.cachesModel() {
-		return nil, usagef("model %q: no such folder: %s", flag.name, flag.dir)
+		return nil, exit.Usagef("model %q: no such folder: %s", flag.name, flag.dir)
 	}
 	folder, err := model.Open(flag.dir)
 	if errors.Is(err, fs.ErrNotExist) && a.options.cachesModel() {
@@ -61,7 +63,7 @@ func (a *app) openFolder(flag modelFlag) (*model.Folder, error) {
 
 // loadModel makes a model of a folder, in the place of one that serves or of nil.
 func (a *app) loadModel(
-	ctx context.Context, f namedFolder, replaces *inference.Model, undo *closers,
+	ctx context.Context, f namedFolder, replaces *inference.Model, undo *cleanup.Stack,
 ) (*inference.Model, error) {
 	environment := a.runtime.Load()
 	if environment == nil {
@@ -90,7 +92,7 @@ func (a *app) loadModel(
 	}
 	length := manifest.ContextLength
 	if a.options.MaxContext > length {
-		return nil, usagef("--max-context %d is more than the %d tokens that the model was made for", a.options.MaxContext, length)
+		return nil, exit.Usagef("--max-context %d is more than the %d tokens that the model was made for", a.options.MaxContext, length)
 	}
 	length = cmp.Or(a.options.MaxContext, length)
 	if f.draft, err = a.draftFor(f.name, tok); err != nil {
@@ -124,14 +126,14 @@ func (a *app) loadModel(
 		OnPanic:        logPanic(a.log, f.name),
 		RecordContent:  a.options.RecordContent,
 		WarmGrammars:   true,
-		TracerProvider: a.telemetry.tracers,
-		MeterProvider:  a.telemetry.meters,
+		TracerProvider: a.telemetry.Tracers,
+		MeterProvider:  a.telemetry.Meters,
 	})
 }
 
 // openReplicas opens a session and makes an engine on each device; those on the CPU share weights unless they are nil.
 func (a *app) openReplicas(
-	ctx context.Context, f namedFolder, environment *ort.Environment, length int, weights *ort.Weights, undo *closers,
+	ctx context.Context, f namedFolder, environment *ort.Environment, length int, weights *ort.Weights, undo *cleanup.Stack,
 ) ([]inference.Replica, error) {
 	var replicas []inference.Replica
 	kv := a.options.kvMemory(memory.Limit(), a.sharers*len(a.options.devices()))
@@ -163,7 +165,7 @@ func (a *app) openReplicas(
 		if err != nil {
 			return nil, err
 		}
-		undo.add(session.Close)
+		undo.Add(session.Close)
 		draft, positionBytes, err := drafts.open(session, device, undo)
 		if err != nil {
 			return nil, err
@@ -185,8 +187,8 @@ func (a *app) openReplicas(
 			KVTokens:       kvTokens,
 			NoSpeculation:  a.options.NoSpeculation,
 			ReaderTimeout:  a.options.ReaderTimeout,
-			TracerProvider: a.telemetry.tracers,
-			MeterProvider:  a.telemetry.meters,
+			TracerProvider: a.telemetry.Tracers,
+			MeterProvider:  a.telemetry.Meters,
 		}, draft)
 		e, err := engine.New(session, config)
 		if err != nil {

@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sluiceml/sluice/cmd/sluice/internal/cleanup"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
 	"github.com/sluiceml/sluice/inference"
 	"github.com/sluiceml/sluice/inference/ort"
 )
@@ -25,7 +27,7 @@ func (a *app) announce(folders []namedFolder) error {
 	})
 	for _, f := range folders {
 		if err := a.manager.Expect(f.name); err != nil {
-			return &usageError{err: fmt.Errorf("--model: %w", err)}
+			return exit.Usagef("--model: %w", err)
 		}
 	}
 	return nil
@@ -36,16 +38,16 @@ var errStopped = errors.New("stopped while loading")
 
 // load loads the models while the server already answers that it does. The first signal ends it as soon as the session
 // that is being opened is open, which cannot be cut short; the second one abandons that too.
-func (a *app) load(ctx context.Context, folders []namedFolder, library string, undo *closers) error {
+func (a *app) load(ctx context.Context, folders []namedFolder, library string, undo *cleanup.Stack) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var opened closers // the loading's until it has ended
+	var opened cleanup.Stack // the loading's until it has ended
 	ended := make(chan error, 1)
 	go func() { ended <- a.loadAll(ctx, folders, library, &opened) }()
 	for {
 		select {
 		case err := <-ended:
-			undo.add(opened.closeAll)
+			undo.Add(opened.Close)
 			return err
 		case s := <-a.signals:
 			switch {
@@ -53,7 +55,7 @@ func (a *app) load(ctx context.Context, folders []namedFolder, library string, u
 				a.reload()
 				a.security.reload()
 			case ctx.Err() != nil:
-				return errInterrupted
+				return exit.ErrInterrupted
 			default:
 				a.log.Info("stopping before the models are loaded", "signal", s.String())
 				cancel(errStopped)
@@ -62,15 +64,15 @@ func (a *app) load(ctx context.Context, folders []namedFolder, library string, u
 	}
 }
 
-func (a *app) loadAll(ctx context.Context, folders []namedFolder, library string, undo *closers) error {
+func (a *app) loadAll(ctx context.Context, folders []namedFolder, library string, undo *cleanup.Stack) error {
 	started := time.Now()
 	environment, err := ort.OpenEnvironment(library)
 	if err != nil {
 		return err //nolint:wrapcheck // it names the library
 	}
-	undo.add(environment.Close)
+	undo.Add(environment.Close)
 	a.runtime.Store(environment)
-	undo.add(func() error { //nolint:contextcheck // ctx has ended by then
+	undo.Add(func() error { //nolint:contextcheck // ctx has ended by then
 		ended, cancel := context.WithCancel(context.Background())
 		cancel()
 		a.manager.Close(ended)
@@ -124,20 +126,20 @@ func (a *app) loadFirst(ctx context.Context, f namedFolder) error {
 		return fmt.Errorf("model %q: %w", f.name, err)
 	}
 	a.limit(entry.Model)
-	a.telemetry.pickers.add(f.name, entry.Model.Stats)
+	a.telemetry.AddModel(f.name, entry.Model.Stats)
 	return nil
 }
 
 // opener makes the model of a folder.
 func (a *app) opener(f namedFolder) func(context.Context, *inference.Model) (inference.Opened, error) {
 	return func(ctx context.Context, replaces *inference.Model) (opened inference.Opened, err error) {
-		var undo closers
+		var undo cleanup.Stack
 		defer func() {
 			if err != nil {
-				undo.close(&err)
+				undo.CloseInto(&err)
 			}
 		}()
 		m, err := a.loadModel(ctx, f, replaces, &undo)
-		return inference.Opened{Model: m, Close: undo.closeAll}, err
+		return inference.Opened{Model: m, Close: undo.Close}, err
 	}
 }

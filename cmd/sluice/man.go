@@ -14,7 +14,7 @@ type manCmd struct{}
 func (manCmd) Run(p *process, parsed *kong.Context) error {
 	page := &strings.Builder{}
 	app := parsed.Model
-	fmt.Fprintf(page, ".TH SLUICE 1 \"\" \"sluice %s\" \"User Commands\"\n", roff(buildVersions().Version))
+	fmt.Fprintf(page, ".TH SLUICE 1 \"\" \"sluice %s\" \"User Commands\"\n", roff(build().Version))
 	fmt.Fprintf(page, ".SH NAME\nsluice \\- serve language models over gRPC on ONNX Runtime\n")
 	fmt.Fprintf(page, ".SH SYNOPSIS\n.B sluice\n.I COMMAND\n[\\fIOPTION\\fR]...\n.SH DESCRIPTION\n")
 	verbatim(page, description)

@@ -43,7 +43,7 @@ func (l *storeLoader) Load(ctx context.Context, r server.LoadRequest) (inference
 		return entry, err //nolint:wrapcheck // the service says what failed
 	}
 	a.limit(entry.Model)
-	a.telemetry.pickers.add(r.Name, entry.Model.Stats)
+	a.telemetry.AddModel(r.Name, entry.Model.Stats)
 	a.server.UpdateHealth()
 	a.log.InfoContext(ctx, "a model serves", "model", r.Name, "folder", r.Folder, "aliases", entry.Aliases)
 	return entry, nil

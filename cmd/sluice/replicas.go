@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/sluiceml/sluice/cmd/sluice/internal/cleanup"
 	"github.com/sluiceml/sluice/inference"
 	"github.com/sluiceml/sluice/inference/engine"
 	"github.com/sluiceml/sluice/inference/ort"
 )
 
 // shareWeights maps the weights of a model for its replicas on the CPU. One alone has its own: nil.
-func shareWeights(f namedFolder, environment *ort.Environment, devices []ort.Device, undo *closers) (*ort.Weights, error) {
+func shareWeights(f namedFolder, environment *ort.Environment, devices []ort.Device, undo *cleanup.Stack) (*ort.Weights, error) {
 	onCPU := 0
 	for _, d := range devices {
 		if d.Provider == ort.CPU {
@@ -26,23 +27,23 @@ func shareWeights(f namedFolder, environment *ort.Environment, devices []ort.Dev
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it names the model
 	}
-	undo.add(weights.Close)
+	undo.Add(weights.Close)
 	return weights, nil
 }
 
 // loadReplicas opens a session and makes an engine on each device. On the CPU they share the weights, unless this
 // processor's kernels cannot.
 func (a *app) loadReplicas(
-	ctx context.Context, f namedFolder, environment *ort.Environment, length int, undo *closers,
+	ctx context.Context, f namedFolder, environment *ort.Environment, length int, undo *cleanup.Stack,
 ) ([]inference.Replica, error) {
 	load := func(share bool) (replicas []inference.Replica, err error) {
-		var opened closers
+		var opened cleanup.Stack
 		defer func() {
 			if err != nil {
-				opened.close(&err)
+				opened.CloseInto(&err)
 				return
 			}
-			undo.add(opened.closeAll)
+			undo.Add(opened.Close)
 		}()
 		var weights *ort.Weights
 		if share {

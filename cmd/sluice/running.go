@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
 	"github.com/sluiceml/sluice/inference"
 	"github.com/sluiceml/sluice/inference/engine"
 )
@@ -38,7 +39,7 @@ func (a *app) serve(ctx context.Context, served <-chan error) error {
 // modelEnded is told of the end of each model. One that failed leaves the others to serve; the last one ends the server.
 func (a *app) modelEnded(name string, err error) {
 	if e, found := a.registry.Find(name); found != nil || e.Leaving {
-		a.telemetry.pickers.remove(name)
+		a.telemetry.RemoveModel(name)
 	}
 	a.server.UpdateHealth()
 	a.freeMemory()
@@ -140,7 +141,7 @@ func (a *app) drain(ctx context.Context, first os.Signal) error {
 				return
 			case s := <-a.signals:
 				if s != syscall.SIGHUP {
-					cancel(errInterrupted)
+					cancel(exit.ErrInterrupted)
 				}
 			}
 		}

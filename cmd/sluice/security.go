@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"google.golang.org/grpc/credentials"
 
+	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
 	"github.com/sluiceml/sluice/internal/loopback"
 	"github.com/sluiceml/sluice/server/auth"
 	"github.com/sluiceml/sluice/server/certificates"
@@ -73,12 +74,12 @@ type security struct {
 	reloading    sync.Mutex           // held by reload, which a signal and a change may call at once
 }
 
-// newSecurity reads the files. What is wrong with them is the operator's to mend: a *usageError.
+// newSecurity reads the files. What is wrong with them is the operator's to mend: a *exit.UsageError.
 func newSecurity(flags *securityFlags, meters metric.MeterProvider, log *slog.Logger) (*security, error) {
 	s := &security{flags: flags, log: log, refusals: interceptor.NewRefusalLog(log)}
 	policy, err := flags.policy()
 	if err != nil {
-		return nil, &usageError{err: err}
+		return nil, exit.Usage(err)
 	}
 	if s.guard, err = auth.NewGuard(auth.Config{Policy: policy, MeterProvider: meters}); err != nil {
 		return nil, err
@@ -98,7 +99,7 @@ func newSecurity(flags *securityFlags, meters metric.MeterProvider, log *slog.Lo
 		config.ClientIDs = append(config.ClientIDs, pattern)
 	}
 	if s.certificates, err = certificates.New(config); err != nil {
-		return nil, &usageError{err: err}
+		return nil, exit.Usage(err)
 	}
 	return s, s.observeExpiry(meters)
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
 )
 
 func TestInterruptedReadEndsAtOnce(t *testing.T) {
@@ -18,8 +20,8 @@ func TestInterruptedReadEndsAtOnce(t *testing.T) {
 		_, err := io.ReadAll(&interruptible{ctx: ctx, from: never})
 		ended <- err
 	}()
-	cancel(errInterrupted)
-	if err := <-ended; !errors.Is(err, errInterrupted) {
+	cancel(exit.ErrInterrupted)
+	if err := <-ended; !errors.Is(err, exit.ErrInterrupted) {
 		t.Error(err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
 	answers "github.com/sluiceml/sluice/inference/answer" // answer is a function here
 	"github.com/sluiceml/sluice/inference/chat"
 	"github.com/sluiceml/sluice/inference/model"
@@ -81,7 +82,7 @@ func (c *serveCmd) forms(name string, templates chatTemplates, tok *tokenizer.To
 		if asked == noForm {
 			f.calls = answers.NoCalls
 		} else if !slices.Contains(answers.CallFormats(), f.calls) {
-			return f, usagef("--tool-call-format %s=%s: it is none of %v and none", name, asked, answers.CallFormats())
+			return f, exit.Usagef("--tool-call-format %s=%s: it is none of %v and none", name, asked, answers.CallFormats())
 		}
 	}
 	if asked, ok := formatOf(c.ReasoningFormat, name); ok {
@@ -90,7 +91,7 @@ func (c *serveCmd) forms(name string, templates chatTemplates, tok *tokenizer.To
 		case asked == noForm:
 			f.reasoning = answers.Reasoning{}
 		case i < 0:
-			return f, usagef("--reasoning-format %s=%s: it is none of think, cohere, mistral, seed, gemma, harmony and none", name, asked)
+			return f, exit.Usagef("--reasoning-format %s=%s: it is none of think, cohere, mistral, seed, gemma, harmony and none", name, asked)
 		default:
 			f.reasoning = answers.Reasonings()[i]
 		}

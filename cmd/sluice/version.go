@@ -7,9 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
 
+	"github.com/sluiceml/sluice/cmd/sluice/internal/buildinfo"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
 	"github.com/sluiceml/sluice/inference/ort"
 )
@@ -29,17 +29,14 @@ func (versionCmd) Help() string {
 
 // versions is what version prints.
 type versions struct {
-	Version     string `json:"version"`
-	Commit      string `json:"commit"`
-	Modified    bool   `json:"modified"` // built from a tree with changes
-	Go          string `json:"go"`
-	Platform    string `json:"platform"`
+	buildinfo.Info
+
 	ONNXRuntime string `json:"onnxruntime"` // "" if it is not set up
 }
 
 // Run prints the versions. A missing ONNX Runtime is not an error here.
 func (c *versionCmd) Run(p *process) error {
-	v := buildVersions()
+	v := versions{Info: build()}
 	library, err := findLibrary(c.ONNXRuntime, nil)
 	switch {
 	case err == nil:
@@ -65,26 +62,8 @@ func (c *versionCmd) Run(p *process) error {
 	return err
 }
 
-// buildVersions is what the binary knows about itself.
-func buildVersions() versions {
-	v := versions{Version: version, Commit: "unknown", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return v
-	}
-	if v.Version == "" {
-		v.Version = info.Main.Version
-	}
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			v.Commit = s.Value
-		case "vcs.modified":
-			v.Modified = s.Value == "true"
-		}
-	}
-	return v
-}
+// build is this binary's.
+func build() buildinfo.Info { return buildinfo.Read(version) }
 
 // libraryVersion asks the library itself; "" if it cannot be loaded.
 func libraryVersion(path string) string {
@@ -100,7 +79,7 @@ func libraryVersion(path string) string {
 func findLibrary(named string, devices []ort.Device) (string, error) {
 	if named != "" {
 		if _, err := os.Stat(named); errors.Is(err, fs.ErrNotExist) {
-			return "", usagef("--onnxruntime: no such file: %s", named)
+			return "", exit.Usagef("--onnxruntime: no such file: %s", named)
 		} else if err != nil {
 			return "", fmt.Errorf("--onnxruntime: %w", err)
 		}

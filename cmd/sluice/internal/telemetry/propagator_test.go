@@ -1,11 +1,14 @@
-package main
+package telemetry
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
 )
 
 func TestEnvironmentPropagator(t *testing.T) {
@@ -44,7 +47,7 @@ func TestEnvironmentPropagator(t *testing.T) {
 		t.Errorf("by default: %v, %v", fields, err)
 	}
 	t.Setenv("OTEL_PROPAGATORS", "tracecontext,zipkin")
-	if _, err := environmentPropagator(); exitCode(err) != exitUsage {
+	if _, err := environmentPropagator(); !errors.As(err, new(*exit.UsageError)) {
 		t.Errorf("an unknown name: %v", err)
 	}
 }

@@ -1,10 +1,13 @@
-package main
+package telemetry
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluiceml/sluice/cmd/sluice/internal/buildinfo"
+)
 
 // buildInfo is the metric sluice_build_info, always 1: which build runs where.
-func buildInfo() prometheus.Collector {
-	v := buildVersions()
+func buildInfo(v buildinfo.Info) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "sluice_build_info",
 		Help: "The build that runs, by its labels; always 1.",

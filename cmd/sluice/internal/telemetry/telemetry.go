@@ -1,4 +1,5 @@
-package main
+// Package telemetry sets OpenTelemetry up as its standard variables say, and shows metrics to Prometheus.
+package telemetry
 
 import (
 	"context"
@@ -25,54 +26,66 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sluiceml/sluice/cmd/sluice/internal/buildinfo"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/cleanup"
+	"github.com/sluiceml/sluice/inference/engine"
 )
 
-// telemetry is the OpenTelemetry SDK. Traces go where the standard OTEL_ variables and --trace-file say, metrics to
-// /metrics and where the variables say. Without them nothing leaves the process.
-type telemetry struct {
-	tracers    trace.TracerProvider
-	meters     metric.MeterProvider
-	propagator propagation.TextMapPropagator
-	pickers    *pickerMetrics
+// SDK is the OpenTelemetry SDK. Traces go where the standard OTEL_ variables and Config.TraceFile say, metrics to Handler and
+// where the variables say. Without them nothing leaves the process.
+type SDK struct {
+	Tracers    trace.TracerProvider
+	Meters     metric.MeterProvider
+	Propagator propagation.TextMapPropagator
 
+	pickers  *pickerMetrics
 	registry *prometheus.Registry // of what OpenTelemetry's instruments measure
 	process  *prometheus.Registry // of what the process itself shows; OTLP gets it by a bridge
-	undo     closers
+	undo     cleanup.Stack
 }
 
-// newTelemetry builds the providers.
-func newTelemetry(ctx context.Context, traceFile string, log *slog.Logger) (t *telemetry, err error) {
+// Config is what the variables do not say.
+type Config struct {
+	TraceFile string         // to append traces to, one OTLP/JSON TracesData a line; "": none
+	Build     buildinfo.Info // that resources and metrics name
+	Logger    *slog.Logger   // for the SDK's own troubles
+}
+
+// Start builds the providers. A variable that it does not understand is a *exit.UsageError.
+func Start(ctx context.Context, config Config) (t *SDK, err error) {
+	log := config.Logger
 	// The SDK's own troubles are global.
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("telemetry", "error", err.Error()) }))
 	otel.SetLogger(logr.FromSlogHandler(log.Handler()))
-	t = &telemetry{registry: prometheus.NewRegistry(), process: prometheus.NewRegistry(), pickers: newPickerMetrics()}
+	t = &SDK{registry: prometheus.NewRegistry(), process: prometheus.NewRegistry(), pickers: newPickerMetrics()}
 	defer func() {
 		if err != nil {
-			t.undo.close(&err)
+			t.undo.CloseInto(&err)
 		}
 	}()
-	if t.propagator, err = environmentPropagator(); err != nil {
+	if t.Propagator, err = environmentPropagator(); err != nil {
 		return nil, err
 	}
-	about, err := describeProcess(ctx)
+	about, err := describeProcess(ctx, config.Build.Version)
 	if err != nil {
 		return nil, fmt.Errorf("telemetry: %w", err)
 	}
-	if err := t.startMetrics(ctx, about); err != nil {
+	if err := t.startMetrics(ctx, about, config.Build); err != nil {
 		return nil, fmt.Errorf("telemetry: metrics: %w", err)
 	}
-	if err := t.startTraces(ctx, about, traceFile); err != nil {
+	if err := t.startTraces(ctx, about, config.TraceFile); err != nil {
 		return nil, fmt.Errorf("telemetry: traces: %w", err)
 	}
 	return t, nil
 }
 
 // describeProcess is the resource of all that is exported; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES win.
-func describeProcess(ctx context.Context) (*resource.Resource, error) {
+func describeProcess(ctx context.Context, version string) (*resource.Resource, error) {
 	r, err := resource.New(ctx,
 		resource.WithAttributes(
 			attribute.String("service.name", "sluice"),
-			attribute.String("service.version", buildVersions().Version),
+			attribute.String("service.version", version),
 		),
 		resource.WithTelemetrySDK(),
 		resource.WithHost(),
@@ -100,9 +113,9 @@ func exporting(signal string) bool {
 	return false
 }
 
-func (t *telemetry) startMetrics(ctx context.Context, about *resource.Resource) error {
+func (t *SDK) startMetrics(ctx context.Context, about *resource.Resource, build buildinfo.Info) error {
 	t.process.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		t.pickers, buildInfo())
+		t.pickers, buildInfo(build))
 	exporter, err := otelprometheus.New(otelprometheus.WithRegisterer(t.registry), otelprometheus.WithoutScopeInfo())
 	if err != nil {
 		return err
@@ -120,8 +133,8 @@ func (t *telemetry) startMetrics(ctx context.Context, about *resource.Resource) 
 		options = append(options, sdkmetric.WithReader(reader))
 	}
 	provider := sdkmetric.NewMeterProvider(options...)
-	t.undo.add(bounded(provider.Shutdown)) //nolint:contextcheck // ctx has ended by then
-	t.meters = provider
+	t.undo.Add(bounded(provider.Shutdown)) //nolint:contextcheck // ctx has ended by then
+	t.Meters = provider
 	return nil
 }
 
@@ -143,7 +156,7 @@ func batchOptions() []sdktrace.BatchSpanProcessorOption {
 	return options
 }
 
-func (t *telemetry) startTraces(ctx context.Context, about *resource.Resource, file string) error {
+func (t *SDK) startTraces(ctx context.Context, about *resource.Resource, file string) error {
 	options := []sdktrace.TracerProviderOption{sdktrace.WithResource(about)}
 	batch := batchOptions()
 	exports := false
@@ -177,8 +190,8 @@ func (t *telemetry) startTraces(ctx context.Context, about *resource.Resource, f
 		options = append(options, sdktrace.WithSampler(sdktrace.NeverSample()))
 	}
 	provider := sdktrace.NewTracerProvider(options...)
-	t.undo.add(bounded(provider.Shutdown)) //nolint:contextcheck // ctx has ended by then
-	t.tracers = provider
+	t.undo.Add(bounded(provider.Shutdown)) //nolint:contextcheck // ctx has ended by then
+	t.Tracers = provider
 	return nil
 }
 
@@ -193,17 +206,23 @@ func bounded(f func(context.Context) error) func() error {
 	}
 }
 
-// shutdown exports what is left. A collector that is away is not the server's failure.
-func (t *telemetry) shutdown() error {
+// Shutdown exports what is left. A collector that is away is not the server's failure.
+func (t *SDK) Shutdown() error {
 	var err error
-	t.undo.close(&err)
+	t.undo.CloseInto(&err)
 	if err != nil {
 		otel.Handle(fmt.Errorf("shutdown: %w", err))
 	}
 	return nil
 }
 
-// handler serves the metrics to Prometheus.
-func (t *telemetry) handler() http.Handler {
+// Handler serves the metrics to Prometheus.
+func (t *SDK) Handler() http.Handler {
 	return promhttp.HandlerFor(prometheus.Gatherers{t.registry, t.process}, promhttp.HandlerOpts{Registry: t.registry, EnableOpenMetrics: true, MaxRequestsInFlight: 4})
 }
+
+// AddModel shows what a model's replicas are doing under the names that Kubernetes' endpoint pickers know.
+func (t *SDK) AddModel(name string, stats func() engine.Stats) { t.pickers.add(name, stats) }
+
+// RemoveModel ends that.
+func (t *SDK) RemoveModel(name string) { t.pickers.remove(name) }

@@ -1,4 +1,5 @@
-package main
+// Package logging is the process's log: levels as the command line writes them, and lines that name their trace.
+package logging
 
 import (
 	"context"
@@ -8,13 +9,11 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// logger makes the process's logger.
-func (f *loggingFlags) logger(w io.Writer) *slog.Logger {
-	f.level = new(slog.LevelVar)
-	f.level.Set(slog.Level(f.LogLevel))
-	options := &slog.HandlerOptions{Level: f.level}
+// New makes a logger that writes to w, as JSON or, with any other format, as text. Its level is what level is at the time.
+func New(w io.Writer, format string, level *slog.LevelVar) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
 	var handler slog.Handler = slog.NewTextHandler(w, options)
-	if f.LogFormat == "json" {
+	if format == "json" {
 		handler = slog.NewJSONHandler(w, options)
 	}
 	return slog.New(traceHandler{handler})
