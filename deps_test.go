@@ -49,7 +49,7 @@ inference, proto/sluice/v1, server/auth < server/status < server/interceptor < s
 proto/sluice/v1 < clients/go
 server/gateway, proto/sluice/v1 < clients/conformance/servers
 clients/go, server, inference, inference/ort, inference/model/builder < cmd/sluice
-server/auth < server/certificates < cmd/sluice
+server/auth < server/certificates < cmd/sluice/internal/access < cmd/sluice
 server/auth < server/handshake < server/interceptor
 server/handshake < server, cmd/sluice
 server/status, server/handshake, server/gateway/playground < server/gateway < cmd/sluice
@@ -62,7 +62,8 @@ proto/sluice/v1, clients/go < cmd/sluice/internal/bench < cmd/sluice
 proto/sluice/v1, clients/go < cmd/sluice/internal/conversation < cmd/sluice
 cmd/sluice/internal/calibration < cmd/sluice
 cmd/sluice/internal/exit, cmd/sluice/internal/cleanup, cmd/sluice/internal/buildinfo < cmd/sluice/internal/telemetry < cmd/sluice
-cmd/sluice/internal/logging < cmd/sluice
+cmd/sluice/internal/logging, internal/loopback < cmd/sluice/internal/httpserver
+server, cmd/sluice/internal/exit, cmd/sluice/internal/httpserver < cmd/sluice/internal/access < cmd/sluice
 inference/engine < cmd/sluice/internal/telemetry
 inference/runner < cmd/sluice/internal/eval < cmd/sluice
 

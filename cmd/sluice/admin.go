@@ -2,19 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
-	"net/http"
-	"net/http/pprof"
-	"runtime"
-	"strings"
-	"time"
 
 	"github.com/sluiceml/sluice/cmd/sluice/internal/cleanup"
-	"github.com/sluiceml/sluice/cmd/sluice/internal/logging"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/httpserver"
 	"github.com/sluiceml/sluice/internal/loopback"
 	"github.com/sluiceml/sluice/server"
 )
@@ -22,9 +15,6 @@ import (
 // The admin address is for operators: profiles, the log level, and the RPCs that change the server. One port serves
 // both, because HTTP/2 tells gRPC from the rest by its content type. With --api-keys it asks for a key that allows admin,
 // with --tls-client-ca for a certificate; without, it belongs on a loopback address.
-
-// profileTimeout bounds a profile or an execution trace, which the client gives a length.
-const profileTimeout = 10 * time.Minute
 
 // listenAdmin serves the admin address, if there is one.
 func (a *app) listenAdmin(ctx context.Context, undo *cleanup.Stack) error {
@@ -36,7 +26,7 @@ func (a *app) listenAdmin(ctx context.Context, undo *cleanup.Stack) error {
 	if err != nil {
 		return fmt.Errorf("--admin-addr: %w", err)
 	}
-	if !loopback.Addr(listener.Addr()) && !a.security.asks() {
+	if !loopback.Addr(listener.Addr()) && !a.access.Asks() {
 		a.log.Warn("anyone who reaches the admin address may profile and change the server: it is not on a loopback address",
 			"admin_addr", listener.Addr().String())
 	}
@@ -46,102 +36,12 @@ func (a *app) listenAdmin(ctx context.Context, undo *cleanup.Stack) error {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	handler := a.security.protectAdmin(adminHandler(listener.Addr(), rpc, a.level, a.log))
-	a.admin = newHTTPServer(a.security.listener(listener), handler, profileTimeout, a.log)
+	handler := a.access.ProtectAdmin(httpserver.Admin(listener.Addr(), rpc, a.level, a.log))
+	a.admin = httpserver.New(a.access.Listener(listener), handler, httpserver.ProfileTimeout, a.log)
 	undo.Add(func() error { //nolint:contextcheck // ctx has ended by then
 		defer rpc.Stop()
-		return a.admin.close()
+		return a.admin.Close()
 	})
-	a.log.Info("admin address", "admin_addr", a.admin.addr())
+	a.log.Info("admin address", "admin_addr", a.admin.Addr())
 	return nil
-}
-
-// adminHandler routes what comes to the admin address: gRPC calls to rpc, the rest by path.
-func adminHandler(addr net.Addr, rpc http.Handler, level *slog.LevelVar, log *slog.Logger) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	mux.HandleFunc("PUT /debug/pprof/rates", setProfileRates)
-	mux.Handle("GET /debug/log-level", levelHandler{level, log})
-	mux.Handle("PUT /debug/log-level", levelHandler{level, log})
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case loopback.Addr(addr) && !localName(r.Host):
-			// A page of another site that has pointed its own name at this machine.
-			answer(w, http.StatusForbidden, "the admin address answers to localhost and addresses only")
-		case r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc"):
-			rpc.ServeHTTP(w, r)
-		default:
-			mux.ServeHTTP(w, r)
-		}
-	})
-}
-
-// localName says whether a Host header names this machine without asking a name server.
-func localName(hostport string) bool {
-	host, _, err := net.SplitHostPort(hostport)
-	if err != nil {
-		host = hostport
-	}
-	return host == "localhost" || net.ParseIP(strings.Trim(host, "[]")) != nil
-}
-
-// levelHandler reads and changes the level of the log: {"level": "debug"}. A change lasts until the next one, or until
-// a reload sets the configured level again.
-type levelHandler struct {
-	level *slog.LevelVar
-	log   *slog.Logger
-}
-
-// maxAdminBody bounds the body of a request to change something.
-const maxAdminBody = 4 << 10
-
-// ServeHTTP implements http.Handler.
-func (h levelHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodPut {
-		var document struct {
-			Level *logging.Level `json:"level"`
-		}
-		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAdminBody)).Decode(&document); err != nil || document.Level == nil {
-			answer(w, http.StatusBadRequest, `want {"level": "debug"}, or info, warn, error`)
-			return
-		}
-		was, level := h.level.Level(), slog.Level(*document.Level)
-		h.level.Set(min(was, level, slog.LevelInfo)) // whichever it is, this is to be seen
-		h.log.InfoContext(r.Context(), "log level changed", "from", logging.Level(was).String(), "to", document.Level.String())
-		h.level.Set(level)
-	}
-	answerJSON(w, map[string]string{"level": logging.Level(h.level.Level()).String()})
-}
-
-// profileRates turn on the two profiles that cost too much to be always on. A field that is left out stays as it is.
-type profileRates struct {
-	Block *int `json:"block"` // nanoseconds blocked per sample, as runtime.SetBlockProfileRate; 0: off
-	Mutex *int `json:"mutex"` // one in so many contentions, as runtime.SetMutexProfileFraction; 0: off
-}
-
-// setProfileRates answers PUT /debug/pprof/rates.
-func setProfileRates(w http.ResponseWriter, r *http.Request) {
-	var rates profileRates
-	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAdminBody)).Decode(&rates)
-	if err != nil || rates.Block != nil && *rates.Block < 0 || rates.Mutex != nil && *rates.Mutex < 0 {
-		answer(w, http.StatusBadRequest, `want {"block": nanoseconds, "mutex": fraction}, 0 for off`)
-		return
-	}
-	if rates.Block != nil {
-		runtime.SetBlockProfileRate(*rates.Block)
-	}
-	if rates.Mutex != nil {
-		runtime.SetMutexProfileFraction(*rates.Mutex)
-	}
-	answerJSON(w, rates)
-}
-
-func answerJSON(w http.ResponseWriter, document any) {
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(document) //nolint:errchkjson // plain structs; the client may have gone
 }

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"runtime"
 	"strings"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	"google.golang.org/grpc/channelz/grpc_channelz_v1"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/sluiceml/sluice/cmd/sluice/internal/access"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/cleanup"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/telemetry"
 )
@@ -25,7 +25,7 @@ func admin(t *testing.T) (addr string, level *slog.LevelVar, log *bytes.Buffer) 
 	t.Helper()
 	level, log = new(slog.LevelVar), new(bytes.Buffer)
 	a := &app{
-		options: &serveCmd{AdminAddr: "127.0.0.1:0"}, level: level, security: unsecured(t),
+		options: &serveCmd{AdminAddr: "127.0.0.1:0"}, level: level, access: unsecured(t),
 		log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: level})),
 	}
 	a.telemetry = &telemetry.SDK{Meters: noop.NewMeterProvider()}
@@ -41,7 +41,7 @@ func admin(t *testing.T) (addr string, level *slog.LevelVar, log *bytes.Buffer) 
 			t.Error(err)
 		}
 	})
-	return a.admin.addr(), level, log
+	return a.admin.Addr(), level, log
 }
 
 // ask sends a request to the admin server and returns the code and body of the answer.
@@ -145,7 +145,7 @@ func TestAdminServesGRPC(t *testing.T) {
 
 func TestAdminWarnsOffLoopback(t *testing.T) {
 	var log bytes.Buffer
-	a := &app{options: &serveCmd{AdminAddr: "0.0.0.0:0"}, telemetry: &telemetry.SDK{Meters: noop.NewMeterProvider()}, security: unsecured(t), level: new(slog.LevelVar), log: slog.New(slog.NewTextHandler(&log, nil))}
+	a := &app{options: &serveCmd{AdminAddr: "0.0.0.0:0"}, telemetry: &telemetry.SDK{Meters: noop.NewMeterProvider()}, access: unsecured(t), level: new(slog.LevelVar), log: slog.New(slog.NewTextHandler(&log, nil))}
 	var undo cleanup.Stack
 	err := a.listenAdmin(t.Context(), &undo)
 	undo.CloseInto(&err)
@@ -154,14 +154,12 @@ func TestAdminWarnsOffLoopback(t *testing.T) {
 	}
 }
 
-// The public address has nothing of the admin's.
-func TestPublicHandlerHasNoProfiles(t *testing.T) {
-	handler := publicHandler(http.NotFoundHandler(), func() bool { return true }, nil)
-	for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/log-level"} {
-		recorder := httptest.NewRecorder()
-		handler.ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
-		if recorder.Code != http.StatusNotFound {
-			t.Errorf("%s: %d", path, recorder.Code)
-		}
+// unsecured is the access of a server that asks nobody.
+func unsecured(t *testing.T) *access.Control {
+	t.Helper()
+	control, err := access.New(&access.Flags{}, noop.NewMeterProvider(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
 	}
+	return control
 }

@@ -10,7 +10,9 @@ import (
 	"os"
 	"sync/atomic"
 
+	"github.com/sluiceml/sluice/cmd/sluice/internal/access"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/cleanup"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/httpserver"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/telemetry"
 	"github.com/sluiceml/sluice/inference"
 	"github.com/sluiceml/sluice/inference/engine"
@@ -29,7 +31,7 @@ type app struct {
 	reload  func() // reads the configuration again
 
 	telemetry       *telemetry.SDK
-	security        *security
+	access          *access.Control
 	registry        *inference.Registry
 	manager         *inference.Manager
 	runtime         atomic.Pointer[ort.Environment] // nil until ONNX Runtime is loaded
@@ -39,11 +41,11 @@ type app struct {
 	failed          chan error                      // says that no model serves any more
 	server          *server.Server
 	grpc            net.Listener
-	loopback        *server.Loopback // how the HTTP address calls the server; nil: it does not
-	http            *httpServer      // nil: none
-	httpConnections atomic.Int64     // most that http may hold open; 0: any number
-	admin           *httpServer      // nil: none
-	serving         atomic.Bool      // loaded, and not draining
+	loopback        *server.Loopback   // how the HTTP address calls the server; nil: it does not
+	http            *httpserver.Server // nil: none
+	httpConnections atomic.Int64       // most that http may hold open; 0: any number
+	admin           *httpserver.Server // nil: none
+	serving         atomic.Bool        // loaded, and not draining
 }
 
 // run builds the server, serves, and takes it down.
@@ -63,10 +65,10 @@ func (a *app) run(ctx context.Context) (err error) {
 		return err
 	}
 	undo.Add(a.telemetry.Shutdown)
-	if a.security, err = newSecurity(&a.options.securityFlags, a.telemetry.Meters, a.log); err != nil { //nolint:contextcheck // a counter starts at 0
+	if a.access, err = access.New(&a.options.Access, a.telemetry.Meters, a.log); err != nil { //nolint:contextcheck // a counter starts at 0
 		return err
 	}
-	undo.Add(watchFiles(ctx, a.security.files(), a.log, a.security.reload))
+	undo.Add(a.access.Watch(ctx))
 	if a.options.RecordContent {
 		a.log.Warn("the texts of prompts and answers go into traces: --record-content is on")
 	}
@@ -83,9 +85,9 @@ func (a *app) run(ctx context.Context) (err error) {
 		MeterProvider:  a.telemetry.Meters,
 		Propagator:     a.telemetry.Propagator,
 		DrainDelay:     a.drainTime.Load().delay,
-		Credentials:    a.security.credentials(),
-		Guard:          a.security.guard,
-		MaxConnections: a.options.MaxConnections,
+		Credentials:    a.access.Credentials(),
+		Guard:          a.access.Guard(),
+		MaxConnections: a.options.Access.MaxConnections,
 
 		MaxRequestDuration:    a.options.MaxRequestDuration,
 		MaxConnectionAge:      a.options.MaxConnectionAge,
@@ -138,9 +140,9 @@ func (a *app) listen(ctx context.Context, undo *cleanup.Stack) (err error) {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	listener = a.security.listener(server.LimitConnections(listener, &a.httpConnections, a.security.guard))
-	a.http = newHTTPServer(listener, a.security.protectPublic(publicHandler(a.telemetry.Handler(), a.ready, api)), exchangeTimeout, a.log)
-	undo.Add(a.http.close)
+	listener = a.access.Listener(server.LimitConnections(listener, &a.httpConnections, a.access.Guard()))
+	a.http = httpserver.New(listener, a.access.ProtectPublic(httpserver.Public(a.telemetry.Handler(), a.ready, api)), httpserver.ExchangeTimeout, a.log)
+	undo.Add(a.http.Close)
 	return nil
 }
 
@@ -151,8 +153,8 @@ func (a *app) newGateway(addr net.Addr, undo *cleanup.Stack) (http.Handler, erro
 	}
 	a.loopback = server.NewLoopback()
 	api, err := gateway.New(gateway.Config{
-		Dial: a.loopback.Dial, Identity: verifiedIdentity, Authorize: a.security.authorize, NoPlayground: a.options.NoPlayground,
-		NoReflection: a.options.NoReflection, Origins: a.options.CORSOrigin, Hosts: a.options.hosts(addr, a.security.guard.Closed),
+		Dial: a.loopback.Dial, Identity: access.VerifiedIdentity, Authorize: a.access.Authorize, NoPlayground: a.options.NoPlayground,
+		NoReflection: a.options.NoReflection, Origins: a.options.CORSOrigin, Hosts: a.options.hosts(addr, a.access.Guard().Closed),
 	})
 	if err != nil {
 		return nil, err //nolint:wrapcheck // says what it is

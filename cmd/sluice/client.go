@@ -1,8 +1,12 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
+
 	client "github.com/sluiceml/sluice/clients/go"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
+	"github.com/sluiceml/sluice/server/certificates"
 )
 
 // clientFlags say which server to call.
@@ -24,7 +28,8 @@ func (f *clientFlags) connect() (*client.Client, error) {
 		if f.TLSCert == "" || f.TLSKey == "" {
 			return nil, exit.Usagef("--tls-cert and --tls-key belong together")
 		}
-		if err := readClientKey(f.TLSKey); err != nil {
+		// A key that others can read is refused, as the server does with its own; one that is missing is named by who loads it.
+		if _, err := certificates.ReadSecret(f.TLSKey); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, exit.Usage(err)
 		}
 		options = append(options, client.WithClientCertificateFiles(f.TLSCert, f.TLSKey))

@@ -16,7 +16,7 @@ const resolverFile = "/etc/resolv.conf"
 // hosts are the names by which the gateway at an address may be called; nil: any, for with a certificate a site's own name, which
 // the certificate has not, leads nowhere. Closed says whether calls need keys, as the file of keys in force has it.
 func (c *serveCmd) hosts(addr net.Addr, closed func() bool) *gateway.Hosts {
-	if c.TLSCert != "" {
+	if c.Access.TLSCert != "" {
 		return nil
 	}
 	hosts := &gateway.Hosts{Private: !loopback.Addr(addr), Closed: closed}

@@ -4,6 +4,8 @@ import (
 	"net"
 	"slices"
 	"testing"
+
+	"github.com/sluiceml/sluice/cmd/sluice/internal/access"
 )
 
 // TestServiceDomains reads what a kubelet writes, and what is on other machines.
@@ -39,11 +41,11 @@ func TestHosts(t *testing.T) {
 	if hosts = c.hosts(inside, keep); hosts.Private || hosts.Domains != nil {
 		t.Errorf("on a loopback address: %+v", hosts)
 	}
-	c = &serveCmd{HTTPAddr: "[::1]:8080", APIKeys: "keys.yaml"}
+	c = &serveCmd{HTTPAddr: "[::1]:8080", Access: access.Flags{APIKeys: "keys.yaml"}}
 	if hosts = c.hosts(inside, keep); hosts == nil || slices.Contains(hosts.Names, "::1") {
 		t.Errorf("with keys: %+v", hosts)
 	}
-	c.TLSCert = "server.pem"
+	c.Access.TLSCert = "server.pem"
 	if hosts = c.hosts(outside, keep); hosts != nil {
 		t.Errorf("with a certificate: %+v", hosts)
 	}

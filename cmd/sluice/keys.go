@@ -11,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/sluiceml/sluice/cmd/sluice/internal/access"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
 	"github.com/sluiceml/sluice/server/auth"
 )
@@ -129,8 +130,8 @@ func (c *checkKeysCmd) Run(p *process) error {
 	if _, err := os.Stat(c.File); err != nil {
 		return exit.Usagef("%w", err)
 	}
-	flags := &securityFlags{APIKeys: c.File}
-	policy, err := flags.policy()
+	flags := &access.Flags{APIKeys: c.File}
+	policy, err := flags.Policy()
 	if err != nil {
 		return exit.Usage(err)
 	}

@@ -53,7 +53,7 @@ func (a *app) load(ctx context.Context, folders []namedFolder, library string, u
 			switch {
 			case s == syscall.SIGHUP:
 				a.reload()
-				a.security.reload()
+				a.access.Reload()
 			case ctx.Err() != nil:
 				return exit.ErrInterrupted
 			default:

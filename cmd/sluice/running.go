@@ -73,10 +73,10 @@ func (a *app) turnServing() {
 	a.server.SetServing(true)
 	attrs := []any{"grpc_addr", a.grpc.Addr().String()}
 	if a.http != nil {
-		attrs = append(attrs, "http_addr", a.http.addr())
+		attrs = append(attrs, "http_addr", a.http.Addr())
 	}
 	a.log.Info("serving", attrs...)
-	a.security.warn(a.grpc.Addr())
+	a.access.Warn(a.grpc.Addr())
 }
 
 // drainTime bounds the two parts of a drain.
@@ -86,12 +86,12 @@ type drainTime struct{ delay, timeout time.Duration }
 func (a *app) apply(options *serveCmd) {
 	a.drainTime.Store(&drainTime{delay: options.DrainDelay, timeout: options.DrainTimeout})
 	a.queue.Store(&engine.Queue{Requests: options.Queue, Tokens: options.QueueTokens, Time: options.QueueTime})
-	a.httpConnections.Store(int64(options.MaxConnections))
+	a.httpConnections.Store(int64(options.Access.MaxConnections))
 	if a.server == nil {
 		return
 	}
 	a.server.SetDrainDelay(options.DrainDelay)
-	a.server.SetMaxConnections(options.MaxConnections)
+	a.server.SetMaxConnections(options.Access.MaxConnections)
 	a.server.SetMaxRequestDuration(options.MaxRequestDuration)
 	for _, e := range a.registry.Entries() {
 		a.limit(e.Model)
@@ -117,7 +117,7 @@ func (a *app) superviseSignals(ctx context.Context) error {
 		case s := <-a.signals:
 			if s == syscall.SIGHUP {
 				a.reload()
-				a.security.reload()
+				a.access.Reload()
 				continue
 			}
 			return a.drain(ctx, s)

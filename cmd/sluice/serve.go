@@ -11,6 +11,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/sluiceml/sluice/cmd/sluice/internal/access"
 	"github.com/sluiceml/sluice/inference/ort"
 	"github.com/sluiceml/sluice/server/gateway"
 )
@@ -62,7 +63,7 @@ type serveCmd struct {
 	MaxConnectionAgeGrace time.Duration `help:"How long the calls of such a connection may then take; 0: any time." default:"0s" placeholder:"DURATION"`
 	NoReflection          bool          `help:"Leave out what describes the services: gRPC reflection and, by HTTP, /openapi.json."`
 
-	securityFlags
+	Access access.Flags `embed:""`
 
 	TraceFile string `help:"Append traces to a file, one OTLP/JSON TracesData a line." placeholder:"FILE"`
 
@@ -128,7 +129,7 @@ func (c *serveCmd) Validate() error {
 	need(c.ReaderTimeout > 0, "--reader-timeout must be more than 0")
 	need(c.MaxConnectionAge >= 0, "--max-connection-age must not be negative")
 	need(c.MaxConnectionAgeGrace >= 0, "--max-connection-age-grace must not be negative")
-	faults = append(faults, c.check()...)
+	faults = append(faults, c.Access.Check()...)
 	need(len(c.Device) > 0, "--device is empty")
 	for _, spec := range c.Device {
 		_, err := ort.ParseDevices(spec)

@@ -1,9 +1,10 @@
-package main
+package access
 
 import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -19,24 +20,20 @@ import (
 
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
 
+	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/httpserver"
 	"github.com/sluiceml/sluice/server/auth"
 	"github.com/sluiceml/sluice/server/certificates/certtest"
 )
 
 // secured is the security of flags.
-func secured(t *testing.T, flags securityFlags, log io.Writer) *security {
+func secured(t *testing.T, flags Flags, log io.Writer) *Control {
 	t.Helper()
-	s, err := newSecurity(&flags, metricnoop.NewMeterProvider(), slog.New(slog.NewTextHandler(log, nil)))
+	s, err := New(&flags, metricnoop.NewMeterProvider(), slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
-}
-
-// unsecured is that of a server that asks nobody.
-func unsecured(t *testing.T) *security {
-	t.Helper()
-	return secured(t, securityFlags{}, io.Discard)
 }
 
 // keysFile writes a file of one client, which may do what allow says, and returns its path and the client's key.
@@ -55,11 +52,11 @@ func keysFile(t *testing.T, allow string) (path, key string) {
 func TestRefusedRequestsAreLogged(t *testing.T) {
 	var log bytes.Buffer
 	keys, _ := keysFile(t, "inference")
-	s := secured(t, securityFlags{APIKeys: keys}, &log)
+	s := secured(t, Flags{APIKeys: keys}, &log)
 	for range 50 {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/completions", nil)
 		r.RemoteAddr = "192.0.2.7:1234"
-		if err := s.authorize(r, "/sluice.v1.InferenceService/Generate"); err == nil {
+		if err := s.Authorize(r, "/sluice.v1.InferenceService/Generate"); err == nil {
 			t.Fatal("authorized")
 		}
 	}
@@ -77,20 +74,20 @@ func TestWarnings(t *testing.T) {
 	certtest.WriteFile(t, ca, authority.PEM())
 	outside, inside := &net.TCPAddr{IP: net.IPv4zero, Port: 1}, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}
 	for _, c := range []struct {
-		flags   securityFlags
+		flags   Flags
 		addr    net.Addr
 		warning string // "": none
 	}{
-		{securityFlags{}, outside, "anyone who reaches the server may use it"},
-		{securityFlags{}, inside, ""},
-		{securityFlags{TLSCert: cert, TLSKey: key}, outside, "anyone who reaches the server may use it"},
-		{securityFlags{APIKeys: keys}, outside, "API keys travel in clear text"},
-		{securityFlags{APIKeys: keys}, inside, ""},
-		{securityFlags{APIKeys: keys, TLSCert: cert, TLSKey: key}, outside, ""},
-		{securityFlags{TLSClientCA: ca, TLSCert: cert, TLSKey: key}, outside, ""},
+		{Flags{}, outside, "anyone who reaches the server may use it"},
+		{Flags{}, inside, ""},
+		{Flags{TLSCert: cert, TLSKey: key}, outside, "anyone who reaches the server may use it"},
+		{Flags{APIKeys: keys}, outside, "API keys travel in clear text"},
+		{Flags{APIKeys: keys}, inside, ""},
+		{Flags{APIKeys: keys, TLSCert: cert, TLSKey: key}, outside, ""},
+		{Flags{TLSClientCA: ca, TLSCert: cert, TLSKey: key}, outside, ""},
 	} {
 		var log bytes.Buffer
-		secured(t, c.flags, &log).warn(c.addr)
+		secured(t, c.flags, &log).Warn(c.addr)
 		lines := strings.Count(log.String(), "level=WARN")
 		if c.warning == "" && lines != 0 || c.warning != "" && (lines != 1 || !strings.Contains(log.String(), c.warning)) {
 			t.Errorf("%+v at %s: %s", c.flags, c.addr, log.String())
@@ -108,28 +105,28 @@ func TestHTTPAddress(t *testing.T) {
 	certtest.WriteFile(t, ca, authority.PEM())
 	certificate := authority.Issue(t, certtest.Options{}).TLS(t)
 	foreign := certtest.NewAuthority(t).Issue(t, certtest.Options{}).TLS(t)
-	withTLS := securityFlags{TLSCert: cert, TLSKey: certKey}
-	mutual := securityFlags{TLSCert: cert, TLSKey: certKey, TLSClientCA: ca}
+	withTLS := Flags{TLSCert: cert, TLSKey: certKey}
+	mutual := Flags{TLSCert: cert, TLSKey: certKey, TLSClientCA: ca}
 	both := mutual
 	both.APIKeys = keys
 	for _, c := range []struct {
 		name   string
-		flags  securityFlags
+		flags  Flags
 		admin  bool
 		path   string
 		key    string
 		client *tls.Certificate
 		code   int
 	}{
-		{"plain", securityFlags{}, false, "/metrics", "", nil, 200},
+		{"plain", Flags{}, false, "/metrics", "", nil, 200},
 		{"TLS", withTLS, false, "/metrics", "", nil, 200},
-		{"key", securityFlags{APIKeys: keys}, false, "/metrics", key, nil, 200},
-		{"no key", securityFlags{APIKeys: keys}, false, "/metrics", "", nil, 401},
-		{"wrong key", securityFlags{APIKeys: keys}, false, "/metrics", auth.NewKey(), nil, 401},
-		{"a key that is not for it", securityFlags{APIKeys: other}, false, "/metrics", otherKey, nil, 403},
-		{"a path beside it", securityFlags{APIKeys: keys}, false, "//metrics", "", nil, 401},
-		{"an escaped path", securityFlags{APIKeys: keys}, false, "/%6Detrics", "", nil, 401},
-		{"probe without a key", securityFlags{APIKeys: keys}, false, "/livez", "", nil, 200},
+		{"key", Flags{APIKeys: keys}, false, "/metrics", key, nil, 200},
+		{"no key", Flags{APIKeys: keys}, false, "/metrics", "", nil, 401},
+		{"wrong key", Flags{APIKeys: keys}, false, "/metrics", auth.NewKey(), nil, 401},
+		{"a key that is not for it", Flags{APIKeys: other}, false, "/metrics", otherKey, nil, 403},
+		{"a path beside it", Flags{APIKeys: keys}, false, "//metrics", "", nil, 401},
+		{"an escaped path", Flags{APIKeys: keys}, false, "/%6Detrics", "", nil, 401},
+		{"probe without a key", Flags{APIKeys: keys}, false, "/livez", "", nil, 200},
 		{"mutual TLS", mutual, false, "/metrics", "", &certificate, 200},
 		{"no certificate", mutual, false, "/metrics", "", nil, 401},
 		{"foreign certificate", mutual, false, "/metrics", "", &foreign, 401},
@@ -137,9 +134,9 @@ func TestHTTPAddress(t *testing.T) {
 		{"both", both, false, "/metrics", key, &certificate, 200},
 		{"a key and no certificate", both, false, "/metrics", key, nil, 401},
 		{"a certificate and no key", both, false, "/metrics", "", &certificate, 401},
-		{"admin", securityFlags{APIKeys: other}, true, "/metrics", otherKey, nil, 200},
-		{"admin without the right", securityFlags{APIKeys: keys}, true, "/metrics", key, nil, 403},
-		{"admin without a key", securityFlags{APIKeys: keys}, true, "/livez", "", nil, 401},
+		{"admin", Flags{APIKeys: other}, true, "/metrics", otherKey, nil, 200},
+		{"admin without the right", Flags{APIKeys: keys}, true, "/metrics", key, nil, 403},
+		{"admin without a key", Flags{APIKeys: keys}, true, "/livez", "", nil, 401},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := secured(t, c.flags, io.Discard)
@@ -147,16 +144,16 @@ func TestHTTPAddress(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			handler := publicHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, "x 1") }),
+			handler := httpserver.Public(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { httpserver.Answer(w, 200, "x 1") }),
 				func() bool { return true }, nil)
 			if c.admin {
-				handler = s.protectAdmin(handler)
+				handler = s.ProtectAdmin(handler)
 			} else {
-				handler = s.protectPublic(handler)
+				handler = s.ProtectPublic(handler)
 			}
-			server := newHTTPServer(s.listener(listener), handler, exchangeTimeout, slog.New(slog.DiscardHandler))
+			server := httpserver.New(s.Listener(listener), handler, httpserver.ExchangeTimeout, slog.New(slog.DiscardHandler))
 			defer func() {
-				if err := server.close(); err != nil {
+				if err := server.Close(); err != nil {
 					t.Error(err)
 				}
 			}()
@@ -200,15 +197,15 @@ func TestSecurityRefuses(t *testing.T) {
 	_, otherKey := authority.Issue(t, certtest.Options{}).Write(t, folder, "other")
 	empty := filepath.Join(folder, "empty")
 	certtest.WriteFile(t, empty, nil)
-	for _, flags := range []securityFlags{
+	for _, flags := range []Flags{
 		{APIKeys: filepath.Join(folder, "missing")},
 		{APIKeys: empty},
 		{APIKeys: keys, TLSCert: cert, TLSKey: otherKey},
 		{TLSCert: cert, TLSKey: empty},
 		{TLSCert: empty, TLSKey: otherKey},
 	} {
-		_, err := newSecurity(&flags, metricnoop.NewMeterProvider(), slog.New(slog.DiscardHandler))
-		if exitCode(err) != exitUsage {
+		_, err := New(&flags, metricnoop.NewMeterProvider(), slog.New(slog.DiscardHandler))
+		if !errors.As(err, new(*exit.UsageError)) {
 			t.Errorf("%+v: %v", flags, err)
 		}
 	}
