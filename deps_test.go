@@ -26,7 +26,7 @@ tokenizer/pretoken, tokenizer/bpe, tokenizer/normalize, tokenizer/pattern < toke
 
 # What the operating system says of the process and of addresses.
 internal/cgroup < inference/ort
-internal/cgroup < cmd/sluice/internal/memory < cmd/sluice
+internal/cgroup < cmd/sluice/internal/memory < cmd/sluice/internal/models
 internal/loopback < clients/go, cmd/sluice/internal/hub, cmd/sluice
 
 # Pure leaves and the loop that owns them.
@@ -45,11 +45,11 @@ inference/model, inference/chat, inference/answer, tokenizer, inference/engine <
 inference/grammar < inference, server
 inference, proto/sluice/v1, server/auth < server/status < server/interceptor < server
 
-# Only the command knows all.
+# Only the command knows all, and of it the package that puts the server together.
 proto/sluice/v1 < clients/go
 server/gateway, proto/sluice/v1 < clients/conformance/servers
 clients/go, server, inference, inference/ort, inference/model/builder < cmd/sluice
-server/auth < server/certificates < cmd/sluice/internal/access < cmd/sluice
+server/auth < server/certificates < cmd/sluice/internal/access < cmd/sluice/internal/serve
 server/auth < server/handshake < server/interceptor
 server/handshake < server, cmd/sluice
 server/status, server/handshake, server/gateway/playground < server/gateway < cmd/sluice
@@ -61,10 +61,13 @@ cmd/sluice/internal/setup < cmd/sluice/internal/hub < cmd/sluice
 proto/sluice/v1, clients/go < cmd/sluice/internal/bench < cmd/sluice
 proto/sluice/v1, clients/go < cmd/sluice/internal/conversation < cmd/sluice
 cmd/sluice/internal/calibration < cmd/sluice
-cmd/sluice/internal/exit, cmd/sluice/internal/cleanup, cmd/sluice/internal/buildinfo < cmd/sluice/internal/telemetry < cmd/sluice
+cmd/sluice/internal/exit, cmd/sluice/internal/cleanup, cmd/sluice/internal/buildinfo < cmd/sluice/internal/telemetry < cmd/sluice/internal/serve
 cmd/sluice/internal/logging, internal/loopback < cmd/sluice/internal/httpserver
-server, cmd/sluice/internal/exit, cmd/sluice/internal/httpserver < cmd/sluice/internal/access < cmd/sluice
+server, cmd/sluice/internal/exit, cmd/sluice/internal/httpserver < cmd/sluice/internal/access < cmd/sluice/internal/serve
 inference/engine < cmd/sluice/internal/telemetry
+cmd/sluice/internal/exit < cmd/sluice/internal/setup
+inference, inference/ort, cmd/sluice/internal/cleanup, cmd/sluice/internal/exit < cmd/sluice/internal/models
+cmd/sluice/internal/models, cmd/sluice/internal/setup, server, server/gateway < cmd/sluice/internal/serve < cmd/sluice
 inference/runner < cmd/sluice/internal/eval < cmd/sluice
 
 # Helpers of tests.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/sluiceml/sluice/cmd/sluice/internal/models"
 	"github.com/sluiceml/sluice/inference/model"
 	"github.com/sluiceml/sluice/inference/model/onnx"
 )
@@ -111,7 +112,7 @@ func loadFolderFiles(dir string) (vectors embeddings, err error) {
 	if err != nil {
 		return vectors, err
 	}
-	if _, _, err := tokenizerAndTemplates(folder); err != nil {
+	if err := models.Check(folder); err != nil {
 		return vectors, err
 	}
 	data, err := os.ReadFile(folder.ModelPath)

@@ -15,6 +15,7 @@ import (
 	"github.com/sluiceml/sluice/cmd/sluice/internal/eval"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/memory"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
 	"github.com/sluiceml/sluice/inference/model"
 	"github.com/sluiceml/sluice/inference/ort"
 	"github.com/sluiceml/sluice/tokenizer"
@@ -172,7 +173,7 @@ func (f *evalFlags) open() (*evaluation, error) {
 	if f.Stride == 0 {
 		f.Stride = max(1, f.Window/2)
 	}
-	library, err := findLibrary(f.ONNXRuntime, nil)
+	library, err := setup.FindLibrary(f.ONNXRuntime, setup.CPU)
 	if err != nil {
 		return nil, err
 	}

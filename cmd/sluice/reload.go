@@ -7,14 +7,16 @@ import (
 	"slices"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/sluiceml/sluice/cmd/sluice/internal/serve"
 )
 
 // reloader reads the command line, the environment and the configuration file again.
 type reloader struct {
 	process *process
-	logging *loggingFlags     // in force
-	running map[string]string // in force
-	apply   func(*serveCmd)   // puts the live options in force
+	logging *loggingFlags      // in force
+	running map[string]string  // in force
+	apply   func(*serve.Flags) // puts the live options in force
 }
 
 // live are the options that change while the server runs.
@@ -61,7 +63,7 @@ func (r *reloader) reload() {
 			restart = append(restart, name)
 		}
 	}
-	r.apply(&line.Serve)
+	r.apply(&line.Serve.Flags)
 	level := slog.Level(line.LogLevel)
 	r.logging.level.Set(min(level, r.logging.level.Level(), slog.LevelInfo)) // whichever it is, this is to be seen
 	log.Info("reloaded", "log_level", line.LogLevel.String(), "changed", changed)

@@ -2,14 +2,9 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 
 	"github.com/sluiceml/sluice/cmd/sluice/internal/buildinfo"
-	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
 	"github.com/sluiceml/sluice/inference/ort"
 )
@@ -37,7 +32,7 @@ type versions struct {
 // Run prints the versions. A missing ONNX Runtime is not an error here.
 func (c *versionCmd) Run(p *process) error {
 	v := versions{Info: build()}
-	library, err := findLibrary(c.ONNXRuntime, nil)
+	library, err := setup.FindLibrary(c.ONNXRuntime, setup.CPU)
 	switch {
 	case err == nil:
 		v.ONNXRuntime = libraryVersion(library)
@@ -73,31 +68,4 @@ func libraryVersion(path string) string {
 	}
 	defer func() { _ = environment.Close() }() // nothing was run
 	return environment.Version()
-}
-
-// findLibrary is the ONNX Runtime library for some devices: the one named by the operator, or the cache's.
-func findLibrary(named string, devices []ort.Device) (string, error) {
-	if named != "" {
-		if _, err := os.Stat(named); errors.Is(err, fs.ErrNotExist) {
-			return "", exit.Usagef("--onnxruntime: no such file: %s", named)
-		} else if err != nil {
-			return "", fmt.Errorf("--onnxruntime: %w", err)
-		}
-		path, err := filepath.Abs(named) // the loader looks for a bare name elsewhere
-		if err != nil {
-			return "", fmt.Errorf("--onnxruntime: %w", err)
-		}
-		return path, nil
-	}
-	cache, err := setup.DefaultCache()
-	if err != nil {
-		return "", err
-	}
-	provider := setup.CPU
-	for _, d := range devices {
-		if d.Provider == ort.CUDA {
-			provider = setup.CUDA
-		}
-	}
-	return cache.RuntimeLibrary(provider)
 }

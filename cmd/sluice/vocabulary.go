@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,11 +59,4 @@ func loadTokenizer(path string) (*tokenizer.Tokenizer, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return t, nil
-}
-
-// warnOfTokenizer logs what an operator should know of a model's tokenizer, such as a pattern without a fast scanner.
-func warnOfTokenizer(log *slog.Logger, name string, tok *tokenizer.Tokenizer) {
-	for _, note := range tok.Notes() {
-		log.Warn("the tokenizer is slower than it could be", "model", name, "reason", note)
-	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
-	"log/slog"
 	"maps"
 	"math"
 	"os"
@@ -143,20 +142,5 @@ func TestUnknownKindOfGGUF(t *testing.T) {
 	values["tokenizer.ggml.scores"] = []float32{float32(math.NaN())}
 	if _, err := loadTokenizer(ggufFile(t, values)); err == nil {
 		t.Error("a file with one score for ten tokens loads")
-	}
-}
-
-// TestServeWarnsOfSlowPattern: what the tokenizer notes is logged once, at the level of warnings.
-func TestServeWarnsOfSlowPattern(t *testing.T) {
-	const file = `{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []},
-		"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "a|b+"}, "behavior": "Isolated", "invert": false}}`
-	tok, err := tokenizer.FromJSON([]byte(file))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var log bytes.Buffer
-	warnOfTokenizer(slog.New(slog.NewTextHandler(&log, nil)), "m", tok)
-	if out := log.String(); strings.Count(out, "level=WARN") != 1 || !strings.Contains(out, "model=m") || !strings.Contains(out, "a|b+") {
-		t.Errorf("logged %q", out)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package serve
 
 import (
 	"net"
@@ -28,7 +28,7 @@ func TestServiceDomains(t *testing.T) {
 func TestHosts(t *testing.T) {
 	keep := func() bool { return false }
 	outside, inside := &net.TCPAddr{IP: net.IPv4zero, Port: 1}, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}
-	c := &serveCmd{HTTPAddr: "Models.Example.:8080", HTTPHost: []string{"b\u00fccher.example", "*"}}
+	c := &Flags{HTTPAddr: "Models.Example.:8080", HTTPHost: []string{"b\u00fccher.example", "*"}}
 	hosts := c.hosts(outside, keep)
 	for _, name := range []string{"xn--bcher-kva.example", "*", "models.example"} {
 		if !slices.Contains(hosts.Names, name) {
@@ -41,7 +41,7 @@ func TestHosts(t *testing.T) {
 	if hosts = c.hosts(inside, keep); hosts.Private || hosts.Domains != nil {
 		t.Errorf("on a loopback address: %+v", hosts)
 	}
-	c = &serveCmd{HTTPAddr: "[::1]:8080", Access: access.Flags{APIKeys: "keys.yaml"}}
+	c = &Flags{HTTPAddr: "[::1]:8080", Access: access.Flags{APIKeys: "keys.yaml"}}
 	if hosts = c.hosts(inside, keep); hosts == nil || slices.Contains(hosts.Names, "::1") {
 		t.Errorf("with keys: %+v", hosts)
 	}

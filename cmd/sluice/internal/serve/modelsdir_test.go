@@ -1,4 +1,4 @@
-package main
+package serve
 
 import (
 	"errors"
@@ -57,20 +57,20 @@ func TestModelsToServe(t *testing.T) {
 		}
 	}
 	for name, c := range map[string]struct {
-		cmd  serveCmd
+		cmd  Flags
 		want []modelFlag
 	}{
-		"by name": {serveCmd{ModelsDir: several}, []modelFlag{
+		"by name": {Flags{ModelsDir: several}, []modelFlag{
 			{name: "large", dir: filepath.Join(several, "large")},
 			{name: "linked", dir: filepath.Join(several, "linked")},
 			{name: "small", dir: filepath.Join(several, "small")},
 		}},
-		"of others": {serveCmd{ModelsDir: others}, []modelFlag{
+		"of others": {Flags{ModelsDir: others}, []modelFlag{
 			{name: "community", dir: filepath.Join(others, "community")},
 			{name: "genai", dir: filepath.Join(others, "genai")},
 		}},
-		"itself":       {serveCmd{ModelsDir: single}, []modelFlag{{name: filepath.Base(single), dir: single}}},
-		"--model wins": {serveCmd{ModelsDir: several, Model: own}, own},
+		"itself":       {Flags{ModelsDir: single}, []modelFlag{{name: filepath.Base(single), dir: single}}},
+		"--model wins": {Flags{ModelsDir: several, Model: own}, own},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -93,7 +93,7 @@ func TestModelsDirWithoutModels(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := (&serveCmd{ModelsDir: dir}).modelsToServe()
+			got, err := (&Flags{ModelsDir: dir}).modelsToServe()
 			if _, ok := errors.AsType[*setup.NotSetUpError](err); !ok || got != nil {
 				t.Errorf("got %v, %v", got, err)
 			}

@@ -1,4 +1,4 @@
-package main
+package serve
 
 import (
 	"errors"
@@ -8,17 +8,19 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/models"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
 	"github.com/sluiceml/sluice/inference/model"
 )
 
 // modelsToServe are those of --model, without one those of --models-dir, and without that the cache's.
-func (c *serveCmd) modelsToServe() ([]modelFlag, error) {
+func (f *Flags) modelsToServe() ([]modelFlag, error) {
 	switch {
-	case len(c.Model) > 0:
-		return c.Model, nil
-	case c.ModelsDir != "":
-		return foldersIn(c.ModelsDir)
+	case len(f.Model) > 0:
+		return f.Model, nil
+	case f.ModelsDir != "":
+		return foldersIn(f.ModelsDir)
 	}
 	cache, err := setup.DefaultCache()
 	if err != nil {
@@ -32,7 +34,7 @@ func (c *serveCmd) modelsToServe() ([]modelFlag, error) {
 }
 
 // cachesModel says whether the model to serve is the one that `sluice setup` makes.
-func (c *serveCmd) cachesModel() bool { return len(c.Model) == 0 && c.ModelsDir == "" }
+func (f *Flags) cachesModel() bool { return len(f.Model) == 0 && f.ModelsDir == "" }
 
 // foldersIn finds the model folders in a directory and names each after its folder. A directory that is a model folder
 // itself is the only one. Hidden folders, as orchestrators make beside what they mount, are passed over.
@@ -86,4 +88,44 @@ func unlessMissing(err error) error {
 		return nil
 	}
 	return fmt.Errorf("--models-dir: %w", err)
+}
+
+// folderToServe is a folder to be loaded when the server starts.
+type folderToServe struct {
+	models.Folder
+
+	err error // why it cannot be served; the server goes on without it
+}
+
+// openFolders reads the small files of the models to serve: those of --model and --models-dir, or the cache's.
+func (a *App) openFolders() ([]folderToServe, error) {
+	flags, err := a.flags.modelsToServe()
+	if err != nil {
+		return nil, err
+	}
+	folders := make([]folderToServe, len(flags))
+	for i, flag := range flags {
+		folder, err := a.openFolder(flag)
+		if err != nil && a.flags.ExitOnError {
+			return nil, err
+		}
+		folders[i] = folderToServe{Folder: models.Folder{Name: flag.name, Folder: folder}, err: err}
+	}
+	return folders, nil
+}
+
+// openFolder reads the small files of a model.
+func (a *App) openFolder(flag modelFlag) (*model.Folder, error) {
+	if _, err := os.Stat(flag.dir); errors.Is(err, fs.ErrNotExist) && !a.flags.cachesModel() {
+		return nil, exit.Usagef("model %q: no such folder: %s", flag.name, flag.dir)
+	}
+	folder, err := model.Open(flag.dir)
+	if errors.Is(err, fs.ErrNotExist) && a.flags.cachesModel() {
+		return nil, fmt.Errorf("model %q: %w", flag.name, errors.Join(err,
+			&setup.NotSetUpError{What: fmt.Sprintf("model %q", flag.name), Path: flag.dir, Hint: "sluice setup"}))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("model %q: %w", flag.name, err)
+	}
+	return folder, nil
 }

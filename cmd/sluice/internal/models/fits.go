@@ -1,4 +1,4 @@
-package main
+package models
 
 import (
 	"fmt"
@@ -13,8 +13,8 @@ const (
 	packedGrowth = 3 // halves
 )
 
-// fits says whether a model's folder can be loaded into the memory that is left.
-func fits(folder *model.Folder, available int) error {
+// Fits says whether a model's folder can be loaded into the memory that is left, in bytes.
+func Fits(folder *model.Folder, available int) error {
 	size, err := folder.WeightBytes()
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package main
+package serve
 
 import (
 	"net"
@@ -15,13 +15,13 @@ const resolverFile = "/etc/resolv.conf"
 
 // hosts are the names by which the gateway at an address may be called; nil: any, for with a certificate a site's own name, which
 // the certificate has not, leads nowhere. Closed says whether calls need keys, as the file of keys in force has it.
-func (c *serveCmd) hosts(addr net.Addr, closed func() bool) *gateway.Hosts {
-	if c.Access.TLSCert != "" {
+func (f *Flags) hosts(addr net.Addr, closed func() bool) *gateway.Hosts {
+	if f.Access.TLSCert != "" {
 		return nil
 	}
 	hosts := &gateway.Hosts{Private: !loopback.Addr(addr), Closed: closed}
-	names := slices.Clone(c.HTTPHost)
-	if name, _, err := net.SplitHostPort(c.HTTPAddr); err == nil {
+	names := slices.Clone(f.HTTPHost)
+	if name, _, err := net.SplitHostPort(f.HTTPAddr); err == nil {
 		names = append(names, name)
 	}
 	if name, err := os.Hostname(); err == nil {

@@ -1,4 +1,4 @@
-package main
+package setup
 
 import (
 	"os"
@@ -13,7 +13,7 @@ func TestFindLibrary(t *testing.T) {
 	if err := os.WriteFile("lib.so", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got, err := findLibrary("lib.so", nil)
+	got, err := FindLibrary("lib.so", CPU)
 	if err != nil {
 		t.Fatal(err)
 	}

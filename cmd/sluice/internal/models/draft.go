@@ -1,4 +1,4 @@
-package main
+package models
 
 import (
 	"fmt"
@@ -13,8 +13,8 @@ import (
 
 // draftFor reads the small files of the model of --draft-model, for a model with a tokenizer; nil: there is none. A guess is
 // an id, so that both models must mean the same by each.
-func (a *app) draftFor(name string, tok *tokenizer.Tokenizer) (*model.Folder, error) {
-	dir := a.options.DraftModel
+func (l *Loader) draftFor(name string, tok *tokenizer.Tokenizer) (*model.Folder, error) {
+	dir := l.Flags.DraftModel
 	if dir == "" {
 		return nil, nil //nolint:nilnil // as documented
 	}
@@ -53,22 +53,22 @@ type drafts struct {
 }
 
 // drafts prepares the sessions of a model's draft model, which share its weights if the model's own do.
-func (a *app) drafts(f namedFolder, environment *ort.Environment, length int, share bool, undo *cleanup.Stack) (*drafts, error) {
+func (l *Loader) drafts(environment *ort.Environment, f pair, length int, share bool, undo *cleanup.Stack) (*drafts, error) {
 	d := &drafts{environment: environment, folder: f.draft}
-	if f.draft == nil || a.options.NoSpeculation {
+	if f.draft == nil || l.Flags.NoSpeculation {
 		d.folder = nil
 		return d, nil
 	}
 	length = min(length, f.draft.Manifest.ContextLength)
 	d.config = ort.Config{
 		Model: f.draft.ModelPath, Graph: f.draft.Manifest.Graph, ContextLength: f.draft.Manifest.ContextLength,
-		Slots: a.options.Slots, MaxLength: length, MaxChunk: min(a.options.ChunkTokens, length), NoKernels: a.options.NoKernels,
+		Slots: l.Flags.Slots, MaxLength: length, MaxChunk: min(l.Flags.ChunkTokens, length), NoKernels: l.Flags.NoKernels,
 	}
 	if !share {
 		return d, nil
 	}
 	var err error
-	d.weights, err = shareWeights(namedFolder{name: f.name, folder: f.draft}, environment, a.options.devices(), undo)
+	d.weights, err = shareWeights(environment, f.draft, l.Flags.Devices(), undo)
 	return d, err
 }
 

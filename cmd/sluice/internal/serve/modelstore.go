@@ -1,4 +1,4 @@
-package main
+package serve
 
 import (
 	"context"
@@ -9,13 +9,14 @@ import (
 	"path/filepath"
 
 	"github.com/sluiceml/sluice/cmd/sluice/internal/memory"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/models"
 	"github.com/sluiceml/sluice/inference"
 	"github.com/sluiceml/sluice/inference/model"
 	"github.com/sluiceml/sluice/server"
 )
 
 // storeLoader loads models from --model-store. It implements server.Loader.
-type storeLoader struct{ app *app }
+type storeLoader struct{ app *App }
 
 // Load loads a folder of the store.
 func (l *storeLoader) Load(ctx context.Context, r server.LoadRequest) (inference.Entry, error) {
@@ -23,14 +24,14 @@ func (l *storeLoader) Load(ctx context.Context, r server.LoadRequest) (inference
 	entry, err := a.manager.Load(ctx, inference.LoadRequest{
 		Name: r.Name, Folder: r.Folder, Aliases: r.Aliases, Replace: r.Replace,
 		Open: func(ctx context.Context, replaces *inference.Model) (inference.Opened, error) {
-			folder, err := openStored(a.options.ModelStore, r.Folder)
+			folder, err := openStored(a.flags.ModelStore, r.Folder)
 			if err != nil {
 				return inference.Opened{}, err
 			}
-			if err := fits(folder, memory.Available(os.DirFS("/"))); err != nil {
+			if err := models.Fits(folder, memory.Available(os.DirFS("/"))); err != nil {
 				return inference.Opened{}, &inference.LoadError{Folder: r.Folder, Reason: inference.LoadMemory, Err: err}
 			}
-			opened, err := a.opener(namedFolder{name: r.Name, folder: folder})(ctx, replaces)
+			opened, err := a.opener(models.Folder{Name: r.Name, Folder: folder})(ctx, replaces)
 			unavailable := new(inference.UnavailableError)
 			if err != nil && ctx.Err() == nil && !errors.As(err, &unavailable) {
 				return opened, &inference.LoadError{Folder: r.Folder, Reason: inference.LoadBroken, Err: err}

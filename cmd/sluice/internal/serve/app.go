@@ -1,4 +1,6 @@
-package main
+// Package serve is `sluice serve` behind its command line: what is built in which order, how it listens, loads models, reloads,
+// drains and is taken down.
+package serve
 
 import (
 	"context"
@@ -11,8 +13,11 @@ import (
 	"sync/atomic"
 
 	"github.com/sluiceml/sluice/cmd/sluice/internal/access"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/buildinfo"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/cleanup"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/httpserver"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/models"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/telemetry"
 	"github.com/sluiceml/sluice/inference"
 	"github.com/sluiceml/sluice/inference/engine"
@@ -21,24 +26,35 @@ import (
 	"github.com/sluiceml/sluice/server/gateway"
 )
 
-// app is the server as a process. It is the one place that knows all packages: it builds them in order, runs them in
+// Config is what a server gets from the command.
+type Config struct {
+	Flags   *Flags
+	Logger  *slog.Logger
+	Level   *slog.LevelVar   // of Logger
+	Signals <-chan os.Signal // SIGHUP reloads, any other drains, and a second one stops at once
+	Reload  func()           // reads the configuration again, and calls App.Apply
+	Build   buildinfo.Info
+}
+
+// App is the server as a process. It is the one place that knows all packages: it builds them in order, runs them in
 // one errgroup (running.go), and closes them in reverse.
-type app struct {
-	options *serveCmd
+type App struct {
+	flags   *Flags
 	log     *slog.Logger
 	level   *slog.LevelVar // of log
 	signals <-chan os.Signal
 	reload  func() // reads the configuration again
+	build   buildinfo.Info
 
 	telemetry       *telemetry.SDK
 	access          *access.Control
 	registry        *inference.Registry
 	manager         *inference.Manager
 	runtime         atomic.Pointer[ort.Environment] // nil until ONNX Runtime is loaded
-	sharers         int                             // models that the server was started with, which share its memory
-	drainTime       atomic.Pointer[drainTime]       // in force
-	queue           atomic.Pointer[engine.Queue]    // in force
-	failed          chan error                      // says that no model serves any more
+	loader          *models.Loader
+	drainTime       atomic.Pointer[drainTime]    // in force
+	queue           atomic.Pointer[engine.Queue] // in force
+	failed          chan error                   // says that no model serves any more
 	server          *server.Server
 	grpc            net.Listener
 	loopback        *server.Loopback   // how the HTTP address calls the server; nil: it does not
@@ -48,28 +64,38 @@ type app struct {
 	serving         atomic.Bool        // loaded, and not draining
 }
 
-// run builds the server, serves, and takes it down.
-func (a *app) run(ctx context.Context) (err error) {
+// New makes a server that has not begun.
+func New(c Config) *App {
+	a := &App{
+		flags: c.Flags, log: c.Logger, level: c.Level, signals: c.Signals, reload: c.Reload, build: c.Build,
+	}
+	a.Apply(c.Flags)
+	return a
+}
+
+// Run builds the server, serves until a signal or a failure, and takes it down. The error of a drain that was cut short by a
+// second signal is exit.ErrInterrupted.
+func (a *App) Run(ctx context.Context) (err error) {
 	// What can be wrong with the set-up is found before anything costly, so that the answer comes within a second.
 	folders, err := a.openFolders()
 	if err != nil {
 		return err
 	}
-	library, err := findLibrary(a.options.ONNXRuntime, a.options.devices())
+	library, err := setup.FindLibrary(a.flags.ONNXRuntime, a.flags.provider())
 	if err != nil {
 		return err
 	}
 	var undo cleanup.Stack
 	defer undo.CloseInto(&err)
-	if a.telemetry, err = telemetry.Start(ctx, telemetry.Config{TraceFile: a.options.TraceFile, Build: build(), Logger: a.log}); err != nil {
+	if a.telemetry, err = telemetry.Start(ctx, telemetry.Config{TraceFile: a.flags.TraceFile, Build: a.build, Logger: a.log}); err != nil {
 		return err
 	}
 	undo.Add(a.telemetry.Shutdown)
-	if a.access, err = access.New(&a.options.Access, a.telemetry.Meters, a.log); err != nil { //nolint:contextcheck // a counter starts at 0
+	if a.access, err = access.New(&a.flags.Access, a.telemetry.Meters, a.log); err != nil { //nolint:contextcheck // a counter starts at 0
 		return err
 	}
 	undo.Add(a.access.Watch(ctx))
-	if a.options.RecordContent {
+	if a.flags.RecordContent {
 		a.log.Warn("the texts of prompts and answers go into traces: --record-content is on")
 	}
 	if err := a.announce(folders); err != nil {
@@ -87,13 +113,13 @@ func (a *app) run(ctx context.Context) (err error) {
 		DrainDelay:     a.drainTime.Load().delay,
 		Credentials:    a.access.Credentials(),
 		Guard:          a.access.Guard(),
-		MaxConnections: a.options.Access.MaxConnections,
+		MaxConnections: a.flags.Access.MaxConnections,
 
-		MaxRequestDuration:    a.options.MaxRequestDuration,
-		MaxConnectionAge:      a.options.MaxConnectionAge,
-		MaxConnectionAgeGrace: a.options.MaxConnectionAgeGrace,
-		NoReflection:          a.options.NoReflection,
-		Version:               build().Version,
+		MaxRequestDuration:    a.flags.MaxRequestDuration,
+		MaxConnectionAge:      a.flags.MaxConnectionAge,
+		MaxConnectionAgeGrace: a.flags.MaxConnectionAgeGrace,
+		NoReflection:          a.flags.NoReflection,
+		Version:               a.build.Version,
 	})
 	if err != nil {
 		return err
@@ -120,19 +146,19 @@ func (a *app) run(ctx context.Context) (err error) {
 }
 
 // listen takes the ports before the models are loaded: a port that is taken is known at once, and probes are answered.
-func (a *app) listen(ctx context.Context, undo *cleanup.Stack) (err error) {
+func (a *App) listen(ctx context.Context, undo *cleanup.Stack) (err error) {
 	var config net.ListenConfig
-	if a.grpc, err = config.Listen(ctx, "tcp", a.options.GRPCAddr); err != nil {
+	if a.grpc, err = config.Listen(ctx, "tcp", a.flags.GRPCAddr); err != nil {
 		return fmt.Errorf("--grpc-addr: %w", err)
 	}
 	undo.Add(func() error { return ignoreClosed(a.grpc.Close()) })
 	if err := a.listenAdmin(ctx, undo); err != nil {
 		return err
 	}
-	if a.options.HTTPAddr == "" {
+	if a.flags.HTTPAddr == "" {
 		return nil
 	}
-	listener, err := config.Listen(ctx, "tcp", a.options.HTTPAddr)
+	listener, err := config.Listen(ctx, "tcp", a.flags.HTTPAddr)
 	if err != nil {
 		return fmt.Errorf("--http-addr: %w", err)
 	}
@@ -147,14 +173,14 @@ func (a *app) listen(ctx context.Context, undo *cleanup.Stack) (err error) {
 }
 
 // newGateway makes what the HTTP address serves besides probes and metrics; nil: nothing.
-func (a *app) newGateway(addr net.Addr, undo *cleanup.Stack) (http.Handler, error) {
-	if a.options.NoGateway {
+func (a *App) newGateway(addr net.Addr, undo *cleanup.Stack) (http.Handler, error) {
+	if a.flags.NoGateway {
 		return nil, nil //nolint:nilnil // as documented
 	}
 	a.loopback = server.NewLoopback()
 	api, err := gateway.New(gateway.Config{
-		Dial: a.loopback.Dial, Identity: access.VerifiedIdentity, Authorize: a.access.Authorize, NoPlayground: a.options.NoPlayground,
-		NoReflection: a.options.NoReflection, Origins: a.options.CORSOrigin, Hosts: a.options.hosts(addr, a.access.Guard().Closed),
+		Dial: a.loopback.Dial, Identity: access.VerifiedIdentity, Authorize: a.access.Authorize, NoPlayground: a.flags.NoPlayground,
+		NoReflection: a.flags.NoReflection, Origins: a.flags.CORSOrigin, Hosts: a.flags.hosts(addr, a.access.Guard().Closed),
 	})
 	if err != nil {
 		return nil, err //nolint:wrapcheck // says what it is
@@ -164,7 +190,7 @@ func (a *app) newGateway(addr net.Addr, undo *cleanup.Stack) (http.Handler, erro
 }
 
 // ready says whether the server wants calls.
-func (a *app) ready() bool {
+func (a *App) ready() bool {
 	if !a.serving.Load() {
 		return false
 	}

@@ -1,4 +1,4 @@
-package main
+package serve
 
 import (
 	"bytes"
@@ -24,8 +24,8 @@ import (
 func admin(t *testing.T) (addr string, level *slog.LevelVar, log *bytes.Buffer) {
 	t.Helper()
 	level, log = new(slog.LevelVar), new(bytes.Buffer)
-	a := &app{
-		options: &serveCmd{AdminAddr: "127.0.0.1:0"}, level: level, access: unsecured(t),
+	a := &App{
+		flags: &Flags{AdminAddr: "127.0.0.1:0"}, level: level, access: unsecured(t),
 		log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: level})),
 	}
 	a.telemetry = &telemetry.SDK{Meters: noop.NewMeterProvider()}
@@ -69,7 +69,7 @@ func TestAdminProfiles(t *testing.T) {
 	for path, want := range map[string]string{
 		"/debug/pprof/":                   "heap",
 		"/debug/pprof/goroutine?debug=1":  "goroutine profile",
-		"/debug/pprof/cmdline":            "sluice",
+		"/debug/pprof/cmdline":            "serve",
 		"/debug/pprof/profile?seconds=1":  "", // a gzip of protobuf
 		"/debug/pprof/trace?seconds=0.01": "go 1.",
 	} {
@@ -145,7 +145,7 @@ func TestAdminServesGRPC(t *testing.T) {
 
 func TestAdminWarnsOffLoopback(t *testing.T) {
 	var log bytes.Buffer
-	a := &app{options: &serveCmd{AdminAddr: "0.0.0.0:0"}, telemetry: &telemetry.SDK{Meters: noop.NewMeterProvider()}, access: unsecured(t), level: new(slog.LevelVar), log: slog.New(slog.NewTextHandler(&log, nil))}
+	a := &App{flags: &Flags{AdminAddr: "0.0.0.0:0"}, telemetry: &telemetry.SDK{Meters: noop.NewMeterProvider()}, access: unsecured(t), level: new(slog.LevelVar), log: slog.New(slog.NewTextHandler(&log, nil))}
 	var undo cleanup.Stack
 	err := a.listenAdmin(t.Context(), &undo)
 	undo.CloseInto(&err)

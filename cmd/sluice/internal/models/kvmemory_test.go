@@ -1,4 +1,4 @@
-package main
+package models
 
 import (
 	"testing"
@@ -27,7 +27,7 @@ func TestKVMemory(t *testing.T) {
 		{"one context at least", 0, 0, 10 * mib, 1, 5 * mib, 0, 100},
 		{"too little was chosen", 9 * mib, 0, 4096 * mib, 1, 9 * mib, 0, -1},
 	} {
-		options := serveCmd{KVCacheBytes: c.kv, PrefixCacheBytes: &c.prefix}
+		options := Flags{KVCacheBytes: c.kv, PrefixCacheBytes: &c.prefix}
 		if c.prefix < 0 {
 			options.PrefixCacheBytes = nil
 		}

@@ -1,4 +1,4 @@
-package main
+package serve
 
 import (
 	"runtime"
@@ -13,7 +13,7 @@ func TestFreeMemory(t *testing.T) {
 		return m.NumForcedGC
 	}
 	for _, serves := range []bool{true, false} {
-		a := &app{}
+		a := &App{}
 		a.serving.Store(serves)
 		before := collections()
 		if a.freeMemory(); (collections() > before) != serves {

@@ -1,4 +1,4 @@
-package main
+package serve
 
 import (
 	"context"
@@ -21,7 +21,7 @@ var errDrainTimeout = errors.New("the drain took longer than --drain-timeout; ca
 
 // serve runs until a drain has finished, a second signal, or a failure. The end of the gRPC server, which
 // already serves, comes from served.
-func (a *app) serve(ctx context.Context, served <-chan error) error {
+func (a *App) serve(ctx context.Context, served <-chan error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return <-served })
 	group.Go(func() error {
@@ -37,7 +37,7 @@ func (a *app) serve(ctx context.Context, served <-chan error) error {
 }
 
 // modelEnded is told of the end of each model. One that failed leaves the others to serve; the last one ends the server.
-func (a *app) modelEnded(name string, err error) {
+func (a *App) modelEnded(name string, err error) {
 	if e, found := a.registry.Find(name); found != nil || e.Leaving {
 		a.telemetry.RemoveModel(name)
 	}
@@ -61,14 +61,14 @@ func (a *app) modelEnded(name string, err error) {
 
 // freeMemory gives what Go's heap does not need back to the system: loading leaves it large, and a swap is two models' worth
 // of it. It takes a collection, which a server that drains does without: the process ends anyway.
-func (a *app) freeMemory() {
+func (a *App) freeMemory() {
 	if a.serving.Load() {
 		debug.FreeOSMemory()
 	}
 }
 
 // turnServing says where the server listens, and turns SERVING.
-func (a *app) turnServing() {
+func (a *App) turnServing() {
 	a.serving.Store(true)
 	a.server.SetServing(true)
 	attrs := []any{"grpc_addr", a.grpc.Addr().String()}
@@ -82,17 +82,19 @@ func (a *app) turnServing() {
 // drainTime bounds the two parts of a drain.
 type drainTime struct{ delay, timeout time.Duration }
 
-// apply puts the options in force that change while the server runs.
-func (a *app) apply(options *serveCmd) {
-	a.drainTime.Store(&drainTime{delay: options.DrainDelay, timeout: options.DrainTimeout})
-	a.queue.Store(&engine.Queue{Requests: options.Queue, Tokens: options.QueueTokens, Time: options.QueueTime})
-	a.httpConnections.Store(int64(options.Access.MaxConnections))
+// Apply puts the options in force that change while the server runs.
+func (a *App) Apply(flags *Flags) {
+	a.drainTime.Store(&drainTime{delay: flags.DrainDelay, timeout: flags.DrainTimeout})
+	a.queue.Store(&engine.Queue{
+		Requests: flags.Models.Queue, Tokens: flags.Models.QueueTokens, Time: flags.Models.QueueTime,
+	})
+	a.httpConnections.Store(int64(flags.Access.MaxConnections))
 	if a.server == nil {
 		return
 	}
-	a.server.SetDrainDelay(options.DrainDelay)
-	a.server.SetMaxConnections(options.Access.MaxConnections)
-	a.server.SetMaxRequestDuration(options.MaxRequestDuration)
+	a.server.SetDrainDelay(flags.DrainDelay)
+	a.server.SetMaxConnections(flags.Access.MaxConnections)
+	a.server.SetMaxRequestDuration(flags.MaxRequestDuration)
 	for _, e := range a.registry.Entries() {
 		a.limit(e.Model)
 	}
@@ -100,14 +102,14 @@ func (a *app) apply(options *serveCmd) {
 
 // limit puts the limits of the queue in force for a model. It is called once a model is in the registry, so that a reload
 // at that moment is not lost.
-func (a *app) limit(m *inference.Model) {
+func (a *App) limit(m *inference.Model) {
 	if m != nil {
 		m.SetQueue(*a.queue.Load())
 	}
 }
 
 // superviseSignals waits for a signal to drain and drains.
-func (a *app) superviseSignals(ctx context.Context) error {
+func (a *App) superviseSignals(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -126,7 +128,7 @@ func (a *app) superviseSignals(ctx context.Context) error {
 }
 
 // drain takes the server out of service without breaking a call. The second signal ends that at once.
-func (a *app) drain(ctx context.Context, first os.Signal) error {
+func (a *App) drain(ctx context.Context, first os.Signal) error {
 	times := a.drainTime.Load()
 	a.log.Info("draining", "signal", first.String(), "delay", times.delay.String(), "timeout", times.timeout.String())
 	a.serving.Store(false)

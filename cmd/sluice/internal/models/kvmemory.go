@@ -1,4 +1,4 @@
-package main
+package models
 
 import (
 	"fmt"
@@ -22,14 +22,14 @@ const prefixTokens = 2048
 
 // kvMemory divides the memory for keys and values: by default half of what the process may use, shared by so many
 // replicas. The prefix cache gets at most half of it, so that it is never in the way of requests that run.
-func (c *serveCmd) kvMemory(limit, replicas int) kvMemory {
-	m := kvMemory{total: int(c.KVCacheBytes), chosen: c.KVCacheBytes > 0}
+func (f *Flags) kvMemory(limit, replicas int) kvMemory {
+	m := kvMemory{total: int(f.KVCacheBytes), chosen: f.KVCacheBytes > 0}
 	if !m.chosen {
 		m.total = limit / 2 / max(1, replicas)
 	}
 	m.prefix, m.prefixTokens = m.total/2, prefixTokens
-	if c.PrefixCacheBytes != nil {
-		m.prefix, m.prefixTokens = min(int(*c.PrefixCacheBytes), m.total/2), 0
+	if f.PrefixCacheBytes != nil {
+		m.prefix, m.prefixTokens = min(int(*f.PrefixCacheBytes), m.total/2), 0
 	}
 	return m
 }

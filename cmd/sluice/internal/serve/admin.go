@@ -1,4 +1,4 @@
-package main
+package serve
 
 import (
 	"context"
@@ -17,12 +17,12 @@ import (
 // with --tls-client-ca for a certificate; without, it belongs on a loopback address.
 
 // listenAdmin serves the admin address, if there is one.
-func (a *app) listenAdmin(ctx context.Context, undo *cleanup.Stack) error {
-	if a.options.AdminAddr == "" {
+func (a *App) listenAdmin(ctx context.Context, undo *cleanup.Stack) error {
+	if a.flags.AdminAddr == "" {
 		return nil
 	}
 	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", a.options.AdminAddr)
+	listener, err := config.Listen(ctx, "tcp", a.flags.AdminAddr)
 	if err != nil {
 		return fmt.Errorf("--admin-addr: %w", err)
 	}

@@ -1,4 +1,4 @@
-package main
+package serve
 
 import (
 	"context"
@@ -9,24 +9,31 @@ import (
 
 	"github.com/sluiceml/sluice/cmd/sluice/internal/cleanup"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/models"
 	"github.com/sluiceml/sluice/inference"
+	"github.com/sluiceml/sluice/inference/engine"
 	"github.com/sluiceml/sluice/inference/ort"
 )
 
 // announce makes the registry of the models to come, which are unavailable until they are loaded.
-func (a *app) announce(folders []namedFolder) error {
+func (a *App) announce(folders []folderToServe) error {
 	registry, err := inference.NewRegistry()
 	if err != nil {
 		return err
 	}
-	a.registry, a.sharers, a.failed = registry, len(folders), make(chan error, 1)
+	a.registry, a.failed = registry, make(chan error, 1)
+	a.loader = &models.Loader{
+		Flags: &a.flags.Models, ReaderTimeout: a.flags.ReaderTimeout, RecordContent: a.flags.RecordContent,
+		Sharers: len(folders), Queue: func() engine.Queue { return *a.queue.Load() },
+		Logger: a.log, TracerProvider: a.telemetry.Tracers, MeterProvider: a.telemetry.Meters,
+	}
 	a.manager = inference.NewManager(inference.ManagerConfig{
 		Registry:     registry,
 		DrainTimeout: func() time.Duration { return a.drainTime.Load().timeout },
 		OnEnd:        a.modelEnded,
 	})
 	for _, f := range folders {
-		if err := a.manager.Expect(f.name); err != nil {
+		if err := a.manager.Expect(f.Name); err != nil {
 			return exit.Usagef("--model: %w", err)
 		}
 	}
@@ -38,7 +45,7 @@ var errStopped = errors.New("stopped while loading")
 
 // load loads the models while the server already answers that it does. The first signal ends it as soon as the session
 // that is being opened is open, which cannot be cut short; the second one abandons that too.
-func (a *app) load(ctx context.Context, folders []namedFolder, library string, undo *cleanup.Stack) error {
+func (a *App) load(ctx context.Context, folders []folderToServe, library string, undo *cleanup.Stack) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var opened cleanup.Stack // the loading's until it has ended
@@ -64,7 +71,7 @@ func (a *app) load(ctx context.Context, folders []namedFolder, library string, u
 	}
 }
 
-func (a *app) loadAll(ctx context.Context, folders []namedFolder, library string, undo *cleanup.Stack) error {
+func (a *App) loadAll(ctx context.Context, folders []folderToServe, library string, undo *cleanup.Stack) error {
 	started := time.Now()
 	environment, err := ort.OpenEnvironment(library)
 	if err != nil {
@@ -87,7 +94,7 @@ func (a *app) loadAll(ctx context.Context, folders []namedFolder, library string
 }
 
 // loadAllFirst loads the models that the server is started with, and says how many serve.
-func (a *app) loadAllFirst(ctx context.Context, folders []namedFolder) (loaded int, err error) {
+func (a *App) loadAllFirst(ctx context.Context, folders []folderToServe) (loaded int, err error) {
 	for _, f := range folders {
 		err := f.err
 		if err == nil {
@@ -96,11 +103,11 @@ func (a *app) loadAllFirst(ctx context.Context, folders []namedFolder) (loaded i
 		switch {
 		case ctx.Err() != nil:
 			return 0, context.Cause(ctx) //nolint:wrapcheck // our own
-		case err != nil && (a.options.ExitOnError || len(folders) == 1):
+		case err != nil && (a.flags.ExitOnError || len(folders) == 1):
 			return 0, err
 		case err != nil:
-			a.log.Error("a model cannot be served; the server goes on without it", "model", f.name, "error", err.Error())
-			if err := a.manager.Fail(f.name); err != nil {
+			a.log.Error("a model cannot be served; the server goes on without it", "model", f.Name, "error", err.Error())
+			if err := a.manager.Fail(f.Name); err != nil {
 				return 0, err
 			}
 		default:
@@ -114,32 +121,29 @@ func (a *app) loadAllFirst(ctx context.Context, folders []namedFolder) (loaded i
 }
 
 // loadFirst loads a model that the server is started with.
-func (a *app) loadFirst(ctx context.Context, f namedFolder) error {
+func (a *App) loadFirst(ctx context.Context, f folderToServe) error {
 	var aliases []string
-	for _, alias := range a.options.Alias {
-		if alias.name == f.name {
+	for _, alias := range a.flags.Alias {
+		if alias.name == f.Name {
 			aliases = append(aliases, alias.alias)
 		}
 	}
-	entry, err := a.manager.Load(ctx, inference.LoadRequest{Name: f.name, Aliases: aliases, Open: a.opener(f)})
+	entry, err := a.manager.Load(ctx, inference.LoadRequest{Name: f.Name, Aliases: aliases, Open: a.opener(f.Folder)})
 	if err != nil {
-		return fmt.Errorf("model %q: %w", f.name, err)
+		return fmt.Errorf("model %q: %w", f.Name, err)
 	}
 	a.limit(entry.Model)
-	a.telemetry.AddModel(f.name, entry.Model.Stats)
+	a.telemetry.AddModel(f.Name, entry.Model.Stats)
 	return nil
 }
 
 // opener makes the model of a folder.
-func (a *app) opener(f namedFolder) func(context.Context, *inference.Model) (inference.Opened, error) {
-	return func(ctx context.Context, replaces *inference.Model) (opened inference.Opened, err error) {
-		var undo cleanup.Stack
-		defer func() {
-			if err != nil {
-				undo.CloseInto(&err)
-			}
-		}()
-		m, err := a.loadModel(ctx, f, replaces, &undo)
-		return inference.Opened{Model: m, Close: undo.Close}, err
+func (a *App) opener(f models.Folder) func(context.Context, *inference.Model) (inference.Opened, error) {
+	return func(ctx context.Context, replaces *inference.Model) (inference.Opened, error) {
+		environment := a.runtime.Load()
+		if environment == nil {
+			return inference.Opened{}, &inference.UnavailableError{Reason: inference.ReasonLoading}
+		}
+		return a.loader.Load(ctx, environment, f, replaces)
 	}
 }

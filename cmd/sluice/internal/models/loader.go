@@ -1,0 +1,120 @@
+// Package models makes models that serve of model folders: their tokenizers and templates, and a session and an engine on each
+// device.
+package models
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sluiceml/sluice/cmd/sluice/internal/cleanup"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
+	"github.com/sluiceml/sluice/inference"
+	"github.com/sluiceml/sluice/inference/engine"
+	"github.com/sluiceml/sluice/inference/model"
+	"github.com/sluiceml/sluice/inference/ort"
+)
+
+// Folder is a model folder and the name to serve it by.
+type Folder struct {
+	*model.Folder
+
+	Name string
+}
+
+// Loader makes models of folders, all alike.
+type Loader struct {
+	Flags          *Flags
+	ReaderTimeout  time.Duration       // how long a client may leave output unread
+	RecordContent  bool                // put texts into the spans of sampled requests
+	Sharers        int                 // models that share the process's memory
+	Queue          func() engine.Queue // the limits in force when a model is loaded
+	Logger         *slog.Logger
+	TracerProvider trace.TracerProvider
+	MeterProvider  metric.MeterProvider
+}
+
+// Load makes a model of a folder, in the place of one that serves or of nil. The environment must outlive the model. Flags that
+// do not fit the model are a *exit.UsageError.
+func (l *Loader) Load(
+	ctx context.Context, environment *ort.Environment, f Folder, replaces *inference.Model,
+) (opened inference.Opened, err error) {
+	var undo cleanup.Stack
+	defer func() {
+		if err != nil {
+			undo.CloseInto(&err)
+		}
+	}()
+	m, err := l.load(ctx, environment, f, replaces, &undo)
+	return inference.Opened{Model: m, Close: undo.Close}, err
+}
+
+func (l *Loader) load(
+	ctx context.Context, environment *ort.Environment, f Folder, replaces *inference.Model, undo *cleanup.Stack,
+) (*inference.Model, error) {
+	started := time.Now()
+	tok, templates, err := readTexts(f.Folder)
+	if err != nil {
+		return nil, err
+	}
+	forms, err := l.Flags.forms(f.Name, templates, tok)
+	if err != nil {
+		return nil, err
+	}
+	warnOfTokenizer(l.Logger, f.Name, tok)
+	eos := endTokens(f.Folder, tok)
+	if len(eos) == 0 {
+		l.Logger.Warn("the model names no end token; outputs end at max_tokens or a stop sequence", "model", f.Name)
+	}
+	if names := f.GenerationConfig.Ineffective(); len(names) > 0 {
+		l.Logger.Warn("generation_config.json asks for what has no effect yet", "model", f.Name, "fields", names)
+	}
+	manifest := f.Manifest
+	if g := manifest.Graph; g.Masked != nil && !g.Masked.Shared {
+		l.Logger.Warn("the model's graph takes one row at a time and is slower for it", "model", f.Name, "runs", f.Execution())
+	}
+	length := manifest.ContextLength
+	if l.Flags.MaxContext > length {
+		return nil, exit.Usagef("--max-context %d is more than the %d tokens that the model was made for", l.Flags.MaxContext, length)
+	}
+	length = cmp.Or(l.Flags.MaxContext, length)
+	draft, err := l.draftFor(f.Name, tok)
+	if err != nil {
+		return nil, err
+	}
+	replicas, err := l.loadReplicas(ctx, environment, pair{Folder: f, draft: draft}, length, undo)
+	if err != nil {
+		return nil, err
+	}
+	l.Logger.Info("loaded a model", "model", f.Name, "folder", f.Dir, "quantization", manifest.Quantization,
+		"context", length, "replicas", len(replicas), "took", time.Since(started).Round(time.Millisecond).String())
+	return inference.NewModel(inference.Config{ //nolint:contextcheck // the model outlives the call that loads it
+		Name:           f.Name,
+		Architecture:   manifest.Architecture,
+		Quantization:   manifest.Quantization,
+		ContextLength:  length,
+		EOSTokenIDs:    eos,
+		Defaults:       defaults(f.GenerationConfig, l.Flags.DefaultMaxTokens, length),
+		MaxOutputs:     l.Flags.MaxOutputs,
+		Tokenizer:      tok,
+		Template:       templates.def,
+		Templates:      templates.named,
+		Calls:          forms.calls,
+		Reasoning:      forms.reasoning,
+		BOSToken:       f.BOSToken,
+		EOSToken:       f.EOSToken,
+		Pooling:        inference.ParsePooling(manifest.Pooling),
+		Replicas:       replicas,
+		Replaces:       replaces,
+		OnReplica:      logReplica(l.Logger, f.Name),
+		OnPanic:        logPanic(l.Logger, f.Name),
+		RecordContent:  l.RecordContent,
+		WarmGrammars:   true,
+		TracerProvider: l.TracerProvider,
+		MeterProvider:  l.MeterProvider,
+	})
+}
