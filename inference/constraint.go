@@ -190,8 +190,8 @@ func (g *grammars) settle(entry *compiled) {
 	g.trim(entry)
 }
 
-// use is told that a request has got an entry. It will be prepared next, unless the request has ended by then; and what is too much
-// is dropped, since what is compiled grows while it is used.
+// use is told that a request has got an entry. It will be prepared next, unless the request has ended by then; and what is
+// too much is dropped, since what is compiled grows while it is used.
 func (g *grammars) use(ctx context.Context, entry *compiled) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -209,8 +209,8 @@ func (g *grammars) use(ctx context.Context, entry *compiled) {
 	}
 }
 
-// trim drops the entries that were used the longest ago, all but one and those that are being compiled, while all take too much. The
-// caller holds mu.
+// trim drops the entries that were used the longest ago, all but one and those that are being compiled, while all take too
+// much. The caller holds mu.
 func (g *grammars) trim(but *compiled) {
 	for at := g.recent.Back(); at != nil && g.bytes.Load() > int64(g.limit); {
 		before := at.Prev()

@@ -105,7 +105,8 @@ func TestConstraintsAreDropped(t *testing.T) {
 	}
 }
 
-// TestConstraintsAreCountedAsTheyGrow: what a constraint learns after its request got it counts without anyone asking for it again.
+// TestConstraintsAreCountedAsTheyGrow: what a constraint learns after its request got it counts without anyone asking for
+// it again.
 func TestConstraintsAreCountedAsTheyGrow(t *testing.T) {
 	g := toyGrammars(t)
 	get := func(text string) *grammar.Grammar {

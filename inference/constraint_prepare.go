@@ -23,9 +23,10 @@ func (g *grammars) warm(ctx context.Context) {
 }
 
 // prepare prepares what is compiled, until the model ends: the first tokens of a constraint come sooner if nobody waits for what
-// later ones need, and those find it done. The constraint that was asked for last comes first; one that is dropped is left at once,
-// and nothing here holds it. Each slice of a few milliseconds has a turn of its own, so that other constraints are soon compiled,
-// and a pause behind it as long as it took: however many constraints come, no more than half a processor is taken from the decoding.
+// later ones need, and those find it done. The constraint that was asked for last comes first; one that is dropped is left
+// at once, and nothing here holds it. Each slice of a few milliseconds has a turn of its own, so that other constraints are
+// soon compiled, and a pause behind it as long as it took: however many constraints come, no more than half a processor is
+// taken from the decoding.
 func (g *grammars) prepare(ctx context.Context) {
 	for ctx.Err() == nil {
 		entry := g.toPrepare()
@@ -84,8 +85,9 @@ func (g *grammars) prepareSlice(ctx context.Context, entry *compiled) (took time
 // errPanicked says that work ended with a panic, of which onPanic has been told.
 var errPanicked = errors.New("it panicked")
 
-// inTurn does some work in a turn of compiling. The error is the cause of ctx if that ends before the turn comes, that of the work,
-// or errPanicked: no request waits for what is done here, and so nobody else would keep a panic from ending the process.
+// inTurn does some work in a turn of compiling. The error is the cause of ctx if that ends before the turn comes, that of
+// the work, or errPanicked: no request waits for what is done here, and so nobody else would keep a panic from ending the
+// process.
 func (g *grammars) inTurn(ctx context.Context, work func() error) (err error) {
 	if err := g.turns.take(ctx); err != nil {
 		return err

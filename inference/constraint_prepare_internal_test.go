@@ -27,7 +27,8 @@ func mustGet(t *testing.T, g *grammars, c *Constraint) *grammar.Grammar {
 	return got
 }
 
-// preparing prepares what is compiled until all is done, and says which grammar each slice was of; more is whether there is more of it.
+// preparing prepares what is compiled until all is done, and says which grammar each slice was of; more is whether there is
+// more of it.
 func preparing(t *testing.T, g *grammars, more func(*grammar.Grammar) bool) (slices []*grammar.Grammar) {
 	t.Helper()
 	g.slice = func(of *grammar.Grammar) bool {
@@ -47,7 +48,8 @@ func preparing(t *testing.T, g *grammars, more func(*grammar.Grammar) bool) (sli
 	return slices
 }
 
-// TestDroppedConstraintsAreFreed: nothing but the requests that use it holds a constraint that was dropped, before anything is prepared.
+// TestDroppedConstraintsAreFreed: nothing but the requests that use it holds a constraint that was dropped, before anything
+// is prepared.
 func TestDroppedConstraintsAreFreed(t *testing.T) {
 	g := toyGrammars(t)
 	g.limit = 1
@@ -94,8 +96,8 @@ func TestPrepareDropped(t *testing.T) {
 	})
 }
 
-// TestPrepareOrder: the constraint that was asked for last comes first, a cancelled request asks for nothing, and what is prepared
-// is not prepared again.
+// TestPrepareOrder: the constraint that was asked for last comes first, a cancelled request asks for nothing, and what is
+// prepared is not prepared again.
 func TestPrepareOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := toyGrammars(t)

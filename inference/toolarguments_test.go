@@ -73,8 +73,8 @@ func oneByOne() []answer.CallFormat {
 	return []answer.CallFormat{answer.Qwen3Coder, answer.Seed, answer.GLM, answer.MiniMax, answer.DeepSeek32}
 }
 
-// TestCallGrammarIsBounded: it has each tool's schema once at most, however many arguments there are, and too large ones are refused
-// before any is made.
+// TestCallGrammarIsBounded: it has each tool's schema once at most, however many arguments there are, and too large ones
+// are refused before any is made.
 func TestCallGrammarIsBounded(t *testing.T) {
 	t.Parallel()
 	properties := make([]string, 20_000)

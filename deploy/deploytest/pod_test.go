@@ -239,8 +239,8 @@ func checkServer(t *testing.T, c container, grace int) {
 	}
 }
 
-// The server answers to the name that other namespaces call its service by, which it cannot tell from a site's, and to those of the
-// values; none are given to one that has no gateway.
+// The server answers to the name that other namespaces call its service by, which it cannot tell from a site's, and to
+// those of the values; none are given to one that has no gateway.
 func TestHTTPHosts(t *testing.T) {
 	const volume = "model.volume.persistentVolumeClaim.claimName=models"
 	for set, want := range map[string][]string{

@@ -5,8 +5,8 @@ import (
 	"unicode"
 )
 
-// The marks of Harmony: an answer is messages, each a header that names a channel, perhaps who it is for, and what is said. What is
-// said on the channel analysis is reasoning, elsewhere text, and to functions.name the arguments of a call:
+// The marks of Harmony: an answer is messages, each a header that names a channel, perhaps who it is for, and what is said.
+// What is said on the channel analysis is reasoning, elsewhere text, and to functions.name the arguments of a call:
 //
 //	<|channel|>analysis<|message|>…<|end|>
 //	<|start|>assistant<|channel|>commentary to=functions.name <|constrain|>json<|message|>{…}<|call|>
@@ -121,8 +121,8 @@ func (p *Parser) enterMessage(header string) {
 	}
 }
 
-// readHeader takes a header apart: <|start|>assistant to=recipient<|channel|>channel <|constrain|>type, where the recipient may stand
-// behind the channel.
+// readHeader takes a header apart: <|start|>assistant to=recipient<|channel|>channel <|constrain|>type, where the recipient
+// may stand behind the channel.
 func readHeader(header string) (channel, to string) {
 	header = strings.ReplaceAll(header, harmonyConstrain, " ")
 	before, behind, _ := strings.Cut(header, harmonyChannel)

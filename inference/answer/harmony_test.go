@@ -68,7 +68,8 @@ func TestHarmony(t *testing.T) {
 	}
 }
 
-// TestHarmonyWithoutTools: channels are told apart where there is no tool to call, and reasoning is text where it is not asked for.
+// TestHarmonyWithoutTools: channels are told apart where there is no tool to call, and reasoning is text where it is not
+// asked for.
 func TestHarmonyWithoutTools(t *testing.T) {
 	t.Parallel()
 	const in = `<|channel|>analysis<|message|>Why?<|end|><|start|>assistant<|channel|>final<|message|>Because.<|return|>`

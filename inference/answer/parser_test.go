@@ -279,8 +279,8 @@ func TestDetect(t *testing.T) {
 	}
 }
 
-// FuzzParser: pieces of any size give the same, every call is whole, and without calls and reasoning nothing is lost, but for headers
-// of channels.
+// FuzzParser: pieces of any size give the same, every call is whole, and without calls and reasoning nothing is lost, but
+// for headers of channels.
 func FuzzParser(f *testing.F) {
 	for _, form := range answer.CallFormats() {
 		for _, s := range []string{
@@ -318,8 +318,8 @@ func FuzzParser(f *testing.F) {
 	})
 }
 
-// TestBlanksBehindArguments: blanks and back-ticks before the mark that ends a call are not kept: reading them takes memory by their
-// number, not by its square. Nothing else may run meanwhile.
+// TestBlanksBehindArguments: blanks and back-ticks before the mark that ends a call are not kept: reading them takes memory
+// by their number, not by its square. Nothing else may run meanwhile.
 func TestBlanksBehindArguments(t *testing.T) {
 	const blanks = 20_000
 	text := "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>add<｜tool▁sep｜>{}" + strings.Repeat("\n `", blanks/3) + "<｜tool▁call▁end｜><｜tool▁calls▁end｜>"

@@ -18,8 +18,8 @@ type syntax struct {
 	typed                 bool   // the key says whether its value is text: key" string="true
 }
 
-// tagged reads calls between tags. A value is the text of an argument that the tool declares as a string; of others it is JSON, a Python
-// literal, or text if it is neither.
+// tagged reads calls between tags. A value is the text of an argument that the tool declares as a string; of others it is
+// JSON, a Python literal, or text if it is neither.
 type tagged struct {
 	syntax
 	at    taggedState

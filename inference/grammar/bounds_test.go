@@ -140,7 +140,8 @@ func TestSize(t *testing.T) {
 	runtime.KeepAlive(grammars)
 }
 
-// TestCountIn: a sum has what its grammars take, whatever they have learnt, and nothing of one that is counted elsewhere or nowhere.
+// TestCountIn: a sum has what its grammars take, whatever they have learnt, and nothing of one that is counted elsewhere or
+// nowhere.
 func TestCountIn(t *testing.T) {
 	t.Parallel()
 	v := wordVocabulary(3_000)

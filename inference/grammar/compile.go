@@ -66,8 +66,9 @@ func Compile(stop func() error, c Constraint, v *Vocabulary) (*Grammar, error) {
 // Warmups are how many steps Vocabulary.Warm takes.
 const Warmups = 3
 
-// Warm prepares what constraints share, so that the first ones find it done: in the first step the terminals of JSON, in the others
-// a format each, of those that take long. It is as bounded as Compile, and asks stop likewise; its error is that of stop.
+// Warm prepares what constraints share, so that the first ones find it done: in the first step the terminals of JSON, in
+// the others a format each, of those that take long. It is as bounded as Compile, and asks stop likewise; its error is that
+// of stop.
 func (v *Vocabulary) Warm(stop func() error, step int) error {
 	schemas := [Warmups]string{
 		`{"anyOf": [{}, {"type": "object", "additionalProperties": {"type": "integer"}}]}`,

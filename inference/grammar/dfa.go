@@ -189,8 +189,8 @@ func (w *subsets) reachesEnd(set []int32, to int32, start bool) bool {
 	return slices.Contains(w.close(set, start, true), to)
 }
 
-// finish drops the states from which nothing is accepted, and merges those that accept the same. Of one that counts, a state where a
-// character begins stays apart from those within one.
+// finish drops the states from which nothing is accepted, and merges those that accept the same. Of one that counts, a
+// state where a character begins stays apart from those within one.
 func (d *dfa) finish() (*dfa, error) {
 	d.close = -1
 	d.follow = *allBytes()

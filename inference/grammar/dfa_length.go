@@ -2,10 +2,11 @@ package grammar
 
 import "slices"
 
-// How many characters a JSON string has is counted in one of two ways. An automaton of its own has a state for each number of them:
-// that is the way of names, which are combined further. Where an expression and a large bound go together that would be far too
-// many states. Then the automaton only says where a character begins, and the configurations of a text count; so that none of them
-// comes to where the rest does not fit in any more, each state knows how many characters more it needs.
+// How many characters a JSON string has is counted in one of two ways. An automaton of its own has a state for each number
+// of them: that is the way of names, which are combined further. Where an expression and a large bound go together that
+// would be far too many states. Then the automaton only says where a character begins, and the configurations of a text
+// count; so that none of them comes to where the rest does not fit in any more, each state knows how many characters more
+// it needs.
 
 // countFrom makes an automaton one that counts what leaves a state.
 func (d *dfa) countFrom(state int32) {
@@ -111,8 +112,8 @@ func (d *dfa) fewest() []int32 {
 	return needs
 }
 
-// longest is how many characters the longest string has that an automaton accepts which counts; -1: there is none. It goes through
-// the states behind all that lead to them, which leaves some out where there is a circle.
+// longest is how many characters the longest string has that an automaton accepts which counts; -1: there is none. It goes
+// through the states behind all that lead to them, which leaves some out where there is a circle.
 func (d *dfa) longest() int32 {
 	into := make([]int, len(d.accepts)) // steps that have not been taken
 	for _, to := range d.next {
@@ -149,8 +150,8 @@ func (d *dfa) longest() int32 {
 	return counts[d.close]
 }
 
-// explore makes the automaton of an abstract machine that reads bytes of an alphabet, by all places that it can come to. begins says at
-// which of them a character begins; nil: it does not count.
+// explore makes the automaton of an abstract machine that reads bytes of an alphabet, by all places that it can come to.
+// begins says at which of them a character begins; nil: it does not count.
 func explore[P comparable](
 	limit *budget, alphabet []byte, start P, begins func(P) bool, step func(P, byte) (P, bool), accepts func(P) bool,
 ) (*dfa, error) {

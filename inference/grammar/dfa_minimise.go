@@ -1,9 +1,9 @@
 package grammar
 
-// partition numbers the parts of states that accept the same texts, and says how many there are; -1 is the number of states that accept
-// none. It refines the parts of states and of steps by each other until both are stable (Valmari, Fast brief practical DFA minimization,
-// 2012), in a time that grows with the steps and the logarithm of the states. It gives up where there are too many steps: then every
-// state is a part of its own.
+// partition numbers the parts of states that accept the same texts, and says how many there are; -1 is the number of states
+// that accept none. It refines the parts of states and of steps by each other until both are stable (Valmari, Fast brief
+// practical DFA minimization, 2012), in a time that grows with the steps and the logarithm of the states. It gives up where
+// there are too many steps: then every state is a part of its own.
 func (d *dfa) partition(alive []bool, number []int32) int {
 	live := int32(0)
 	for s := range number {

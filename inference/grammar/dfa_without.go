@@ -1,7 +1,7 @@
 package grammar
 
-// without is the automaton of what another accepts, but for some texts: their tree, and behind what leaves it the states of the other.
-// Of the other, none that accepts leads on.
+// without is the automaton of what another accepts, but for some texts: their tree, and behind what leaves it the states of
+// the other. Of the other, none that accepts leads on.
 func without(limit *budget, of *dfa, texts []string) (*dfa, error) {
 	w := &excluding{of: of, others: make([]int32, len(of.accepts))}
 	total := 0

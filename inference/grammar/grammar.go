@@ -172,9 +172,9 @@ type preparation struct {
 	left      int // nodes that may be visited for it
 }
 
-// Prepare finds for some of the grammar's places what tokens do there, which the first mask at each would have to find otherwise, and
-// says whether there are more. Each call takes some milliseconds at most, all together some tenths of a second. A grammar works without,
-// and while it is prepared.
+// Prepare finds for some of the grammar's places what tokens do there, which the first mask at each would have to find
+// otherwise, and says whether there are more. Each call takes some milliseconds at most, all together some tenths of a
+// second. A grammar works without, and while it is prepared.
 func (g *Grammar) Prepare() (more bool) {
 	p := &g.toPrepare
 	p.mu.Lock()

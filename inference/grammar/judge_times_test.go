@@ -27,9 +27,9 @@ func clock() time.Duration {
 }
 
 // TestTimes measures how long schemas take to compile and to prepare, and masks to find, over texts that conform to them.
-// GRAMMAR_TOKENIZER is a tokenizer.json, GRAMMAR_TEXTS the texts (as TestGeneratedJSON writes them), and GRAMMAR_TIMES a file that
-// scripts/grammar/times.py reads to measure others on the same tokens. GRAMMAR_PREPARE=no leaves it to the masks what Prepare finds. A
-// text that the schema does not have here is read as far as it does.
+// GRAMMAR_TOKENIZER is a tokenizer.json, GRAMMAR_TEXTS the texts (as TestGeneratedJSON writes them), and GRAMMAR_TIMES a
+// file that scripts/grammar/times.py reads to measure others on the same tokens. GRAMMAR_PREPARE=no leaves it to the masks
+// what Prepare finds. A text that the schema does not have here is read as far as it does.
 func TestTimes(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

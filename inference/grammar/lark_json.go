@@ -33,8 +33,8 @@ func (p *lark) named() error {
 	return err
 }
 
-// schema reads a JSON Schema, or the name of one, behind which a pointer may say which part of it is meant: %json name#"/properties/a".
-// What is ignored is not ignored within the JSON texts.
+// schema reads a JSON Schema, or the name of one, behind which a pointer may say which part of it is meant: %json
+// name#"/properties/a". What is ignored is not ignored within the JSON texts.
 func (p *lark) schema() (expr, error) {
 	p.blanks()
 	name := p.name()

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestPrepare: masks are the same before, while and after a grammar is prepared, and then nothing is left to find in its terminals.
+// TestPrepare: masks are the same before, while and after a grammar is prepared, and then nothing is left to find in its
+// terminals.
 func TestPrepare(t *testing.T) {
 	t.Parallel()
 	v := wordVocabulary(3_000)

@@ -5,20 +5,21 @@ import (
 )
 
 // restriction says of an automaton that it accepts what another accepts, but for some texts: the names of an object but for those
-// that its schema names, of which nearly every schema has a set of its own. What tokens do is known of the other, which the vocabulary
-// keeps. Of the restricted one it is the same, but for the few tokens that run into what is left out: only these are looked for.
+// that its schema names, of which nearly every schema has a set of its own. What tokens do is known of the other, which the
+// vocabulary keeps. Of the restricted one it is the same, but for the few tokens that run into what is left out: only these
+// are looked for.
 type restriction struct {
 	of   *dfa    // whose states that accept lead nowhere, so that a token leaves it at one place only
 	like []int32 // by state: the one of the other that any text which leads here leads to
 	same []bool  // by state: the other accepts no more from there
 }
 
-// maxBranches is how many bytes, on the average, may lead from one state that differs to another, or to where the other goes on alone. Beyond
-// that, a walk through all tokens by the classes of their bytes is shorter.
+// maxBranches is how many bytes, on the average, may lead from one state that differs to another, or to where the other
+// goes on alone. Beyond that, a walk through all tokens by the classes of their bytes is shorter.
 const maxBranches = 4
 
-// restricts makes an automaton a restriction of another if it is one, of which less than all has to be looked at. The error is that of
-// the budget.
+// restricts makes an automaton a restriction of another if it is one, of which less than all has to be looked at. The error
+// is that of the budget.
 func (d *dfa) restricts(limit *budget, of *dfa) error {
 	if d == of || d.shared || d.begins != nil || d.empty() || of.begins != nil || of.loops() || !of.follow.holds(&d.follow) {
 		return nil
@@ -55,8 +56,9 @@ func (d *dfa) restricts(limit *budget, of *dfa) error {
 	return nil
 }
 
-// relate finds for each state of a restriction the one of the other that it is like, and says whether there is one: there is none either
-// where the budget is spent, whose error it returns. same is then whether they accept alike and go on by the same bytes.
+// relate finds for each state of a restriction the one of the other that it is like, and says whether there is one: there
+// is none either where the budget is spent, whose error it returns. same is then whether they accept alike and go on by the
+// same bytes.
 func (r *restriction) relate(limit *budget, d *dfa, sample []byte) (bool, error) {
 	for s := range r.like {
 		r.like[s] = dead
@@ -172,7 +174,8 @@ func (w *lacking) below(node, state int32) {
 	}
 }
 
-// all adds the tokens of a node and below. Where the other has accepted, those do not matter that go on with what does not follow.
+// all adds the tokens of a node and below. Where the other has accepted, those do not matter that go on with what does not
+// follow.
 func (w *lacking) all(node int32, accepted bool) {
 	nodes := w.vocabulary.trie.nodes
 	w.put(nodes[node].token)

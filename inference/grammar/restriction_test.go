@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// fates is what becomes of tokens that are read from a state: the empty text if they end inside, and what is left of those that leave.
+// fates is what becomes of tokens that are read from a state: the empty text if they end inside, and what is left of those
+// that leave.
 func fates(l *local, v *Vocabulary) map[uint32]string {
 	out := map[uint32]string{}
 	mask := make([]uint64, v.words())

@@ -47,8 +47,8 @@ func (s *schemas) contained(a *arrays) {
 	}
 }
 
-// counted is a place in an array: how many items came before, up to where that does not count any more, and how many satisfied each
-// of the schemas.
+// counted is a place in an array: how many items came before, up to where that does not count any more, and how many
+// satisfied each of the schemas.
 type counts struct {
 	items int
 	of    [maxContains]int
@@ -97,8 +97,8 @@ func (s *schemas) counting(a *arrays, i int, of []part, at counts) []link[counts
 	}
 	x := a.contains[i]
 	var out []link[counts]
-	// Where no more are needed and any number may come, it does not matter; where some are needed and any number may come, one that
-	// does not count may satisfy the schema too.
+	// Where no more are needed and any number may come, it does not matter; where some are needed and any number may come,
+	// one that does not count may satisfy the schema too.
 	open := x.most < 0
 	if !open || at.of[i] < x.least {
 		if open || at.of[i] < x.most {

@@ -2,8 +2,8 @@ package grammar
 
 import "slices"
 
-// A schema fails for an object where one of its properties does not satisfy what all of some names must: the object has a property
-// of such a name with another value. That is a demand.
+// A schema fails for an object where one of its properties does not satisfy what all of some names must: the object has a
+// property of such a name with another value. That is a demand.
 
 // demand is that an object has a property of some names whose value satisfies a schema.
 type demand struct {
@@ -19,8 +19,8 @@ func (s *schemas) some(of, names, schema *value) *value {
 	return s.oneType(of, "object", member{keySome, s.makeObject(of, member{"names", names}, member{"value", schema})})
 }
 
-// demand reads what an object must have, and makes the ways in which it may. asked is what the values of its named properties must
-// satisfy without that.
+// demand reads what an object must have, and makes the ways in which it may. asked is what the values of its named
+// properties must satisfy without that.
 func (s *schemas) demand(o *objects, set []part, patterns []namePattern, names *dfa, asked map[string][]part) {
 	for _, p := range set {
 		some := p.schema.get(keySome)

@@ -8,7 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// TestLengths: bounds of length beside a format or a pattern leave out no string that they allow, and let none come that they do not.
+// TestLengths: bounds of length beside a format or a pattern leave out no string that they allow, and let none come that
+// they do not.
 func TestLengths(t *testing.T) {
 	t.Parallel()
 	v := toyVocabulary()
@@ -39,8 +40,8 @@ func TestLengths(t *testing.T) {
 	}
 }
 
-// TestLengthsBySize: all short strings of an alphabet against RE2 and their number of characters, and the masks on the way: none leads
-// to where the rest does not fit in any more.
+// TestLengthsBySize: all short strings of an alphabet against RE2 and their number of characters, and the masks on the way:
+// none leads to where the rest does not fit in any more.
 func TestLengthsBySize(t *testing.T) {
 	t.Parallel()
 	v := toyVocabulary()

@@ -173,7 +173,8 @@ func (o *objects) tail(t tail) *rule {
 		return r
 	}
 	r := &rule{name: "properties", body: nothing{}}
-	// A property that is not there, and one that meets each set of the demands that are left: of each alternative some bytes stay.
+	// A property that is not there, and one that meets each set of the demands that are left: of each alternative some
+	// bytes stay.
 	if n := 1 + 1<<bits.OnesCount8(o.allMet()&^t.met); o.budget.spend(4*n) != nil || o.budget.keep(200*n) != nil {
 		return r
 	}

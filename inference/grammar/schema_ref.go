@@ -81,8 +81,8 @@ func (s *schemas) openResource(r *resource, id *value) {
 	}
 }
 
-// resolve is the schema that a reference names. A dynamic one may name another schema in each place that it is reached from: where
-// only one schema has its name, it names that.
+// resolve is the schema that a reference names. A dynamic one may name another schema in each place that it is reached
+// from: where only one schema has its name, it names that.
 func (s *schemas) resolve(at *value, keyword string, ref *value) *value {
 	if ref.kind != isString {
 		s.refuse(at, keyword, "must be a string")

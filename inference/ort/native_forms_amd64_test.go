@@ -116,7 +116,8 @@ func TestNativeBlocks(t *testing.T) {
 			for i := range got {
 				sum += divergence(want[i], got[i])
 			}
-			// ONNX Runtime rounds inputs by the weights' blocks, and the kernels by at most 32: of 64 that is another result by 0.1.
+			// ONNX Runtime rounds inputs by the weights' blocks, and the kernels by at most 32: of 64 that is another
+			// result by 0.1.
 			if mean := sum / float64(len(got)); !(mean < 0.2) {
 				t.Errorf("a mean KL divergence of %v", mean)
 			}

@@ -46,8 +46,8 @@ func (s *timed) Step(st runner.Step) (runner.Logits, error) {
 }
 
 // BenchmarkEngineOverhead is what a step of an engine costs beside the session's on the default model: drawing, text, results,
-// the next plan. It reports processor time, all threads together, which other work on the machine changes less than others, of greedy
-// rows and of rows that draw from the 40 most likely tokens.
+// the next plan. It reports processor time, all threads together, which other work on the machine changes less than others,
+// of greedy rows and of rows that draw from the 40 most likely tokens.
 func BenchmarkEngineOverhead(b *testing.B) {
 	config := realConfig(b)
 	config.Device.Threads = 1 // others would spin

@@ -8,9 +8,9 @@ import (
 	"github.com/sluiceml/sluice/inference/sched"
 )
 
-// TestRandomBudgets drives random work through small budgets, with guesses that are right or wrong. The positions that are held stay within the
-// budget, and so does memory wherever there are guesses, every sequence gets the same tokens in the same places however often it loses its slot, what has started goes
-// on before anything new starts, and everything ends.
+// TestRandomBudgets drives random work through small budgets, with guesses that are right or wrong. The positions that are
+// held stay within the budget, and so does memory wherever there are guesses, every sequence gets the same tokens in the
+// same places however often it loses its slot, what has started goes on before anything new starts, and everything ends.
 func TestRandomBudgets(t *testing.T) {
 	preemptions, drafted, accepted := 0, 0, 0
 	for seed := range uint64(300) {

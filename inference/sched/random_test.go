@@ -211,8 +211,8 @@ func TestRandomPrefixes(t *testing.T) {
 	}
 }
 
-// sharing is a prompt of a few blocks out of three, some of them changed at the end, with a rest. Each salt has blocks of its own, so that shadow would
-// see another salt's; one prompt in five stays away from the store.
+// sharing is a prompt of a few blocks out of three, some of them changed at the end, with a rest. Each salt has blocks of
+// its own, so that shadow would see another salt's; one prompt in five stays away from the store.
 func sharing(rng *rand.Rand) *sched.Sequence {
 	q := &sched.Sequence{Salt: []string{"", "salt"}[rng.IntN(2)]}
 	for range rng.IntN(5) {

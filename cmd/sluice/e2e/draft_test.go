@@ -14,9 +14,9 @@ import (
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
 )
 
-// TestDraftModel: with a draft model requests get the tokens that they get without any guesses, alone and together, greedy and sampled.
-// One is the model itself; the other has lost a third of its layers. How
-// often they guess, the speed of the moment decides: only that they did at all is demanded.
+// TestDraftModel: with a draft model requests get the tokens that they get without any guesses, alone and together, greedy
+// and sampled. One is the model itself; the other has lost a third of its layers. How often they guess, the speed of the
+// moment decides: only that they did at all is demanded.
 func TestDraftModel(t *testing.T) {
 	pruned := filepath.Join(t.TempDir(), "pruned")
 	if output, err := exec.Command(binary, "convert", source(), "--out", pruned, "--prune-layers", "10").CombinedOutput(); err != nil {

@@ -32,8 +32,8 @@ func (s *server) ask(path, host, key string) int {
 	return response.StatusCode
 }
 
-// TestHosts: a server that takes calls without a key answers to no name that another site could have (DNS rebinding); probes and metrics
-// answer to any.
+// TestHosts: a server that takes calls without a key answers to no name that another site could have (DNS rebinding);
+// probes and metrics answer to any.
 func TestHosts(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil, "--model", "small="+folder, "--http-host", "models.example.org")
@@ -52,8 +52,8 @@ func TestHosts(t *testing.T) {
 	}
 }
 
-// TestHostsOfOpenKeys: a file of keys that lets anyone call protects nobody from a rebound name, and one that does not has no need
-// of names; the file in force counts.
+// TestHostsOfOpenKeys: a file of keys that lets anyone call protects nobody from a rebound name, and one that does not has
+// no need of names; the file in force counts.
 func TestHostsOfOpenKeys(t *testing.T) {
 	t.Parallel()
 	key := auth.NewKey()

@@ -21,9 +21,9 @@ const (
 	mostLongPrompt = 3   // times the prompt's own first token alone
 )
 
-// TestLatencyBesideLongPrompt measures the gaps between the deltas of streams, before a long prompt comes and while it is taken in, and the
-// prompt's time to first token alone and beside the streams. `make latency` prints the table of docs/reliability.md; ROUNDS
-// changes the run. It wants a machine that does nothing else.
+// TestLatencyBesideLongPrompt measures the gaps between the deltas of streams, before a long prompt comes and while it is
+// taken in, and the prompt's time to first token alone and beside the streams. `make latency` prints the table of
+// docs/reliability.md; ROUNDS changes the run. It wants a machine that does nothing else.
 func TestLatencyBesideLongPrompt(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // the client's goroutines take turns anyway
 	s := serve(t, nil, "--slots", "16", "--max-context", "4096", "--prefix-cache-bytes", "0", "--device", setting("DEVICE", "cpu"))

@@ -222,8 +222,8 @@ func (l *load) open(rate float64) overload {
 	}, func() {})
 }
 
-// measure makes a load for a time: begin sends requests, and end says that the time is over. Goodput is that of the part of the time
-// which has left its beginning behind.
+// measure makes a load for a time: begin sends requests, and end says that the time is over. Goodput is that of the part of
+// the time which has left its beginning behind.
 func (l *load) measure(window time.Duration, begin func(start time.Time), end func()) overload {
 	l.t.Helper()
 	l.result = overload{others: map[string]int{}, elapsed: window.Seconds()}
