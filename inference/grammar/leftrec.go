@@ -92,97 +92,112 @@ func (b *builder) beginnings(r *rule) []*rule {
 }
 
 // bottomUp makes the places that read goal, a rule of a set that begin with each other.
-//
-//nolint:gocognit // one construction, in the order of its description
 func (b *builder) bottomUp(set []*rule, goal *rule) (*node, error) {
-	inSet := func(r *rule) bool { return r != nil && slices.Contains(set, r) }
-	copied := map[*node]*node{}
-	holder := &rule{}
-	var copyOf func(n *node) *node
-	var queue []*node
-	copyOf = func(n *node) *node {
-		if c := copied[n]; c != nil {
-			return c
+	a := &ascent{
+		b: b, set: set, holder: &rule{},
+		copied: map[*node]*node{}, behind: map[*rule]*node{}, owner: map[*node]*rule{}, begun: map[*rule][]*node{},
+	}
+	a.start = b.node(a.holder)
+	for _, r := range set {
+		a.behind[r] = b.node(a.holder)
+		for _, n := range r.nodes {
+			a.owner[n] = r
 		}
-		c := b.node(holder)
-		copied[n] = c
-		queue = append(queue, n)
+	}
+	a.behind[goal].accepts = true
+	for _, r := range set {
+		if err := a.begin(r); err != nil {
+			return nil, err
+		}
+	}
+	if err := a.copyAll(); err != nil {
+		return nil, err
+	}
+	for _, r := range set {
+		for _, n := range a.begun[r] {
+			a.behind[r].eps = append(a.behind[r].eps, a.copyOf(n))
+		}
+	}
+	return a.start, nil
+}
+
+// ascent is the places that read a rule of a set from the bottom.
+type ascent struct {
+	b      *builder
+	set    []*rule
+	holder *rule // of the places
+
+	start  *node             // where the text begins
+	behind map[*rule]*node   // where a rule of the set is complete
+	begun  map[*rule][]*node // where the rules of the set go on that begin with a rule of it
+	owner  map[*node]*rule   // of the set's places: its copy ends at the rule's behind
+	copied map[*node]*node
+	queue  []*node // copied, but not yet what leads on from them
+}
+
+// copyOf is the copy of a place.
+func (a *ascent) copyOf(n *node) *node {
+	if c := a.copied[n]; c != nil {
 		return c
 	}
-	start := b.node(holder)
-	type site struct {
-		in  *rule
-		ret *node
-	}
-	var sites []site // where a rule of the set begins with another
-	behind := map[*rule]*node{}
-	for _, r := range set {
-		behind[r] = b.node(holder) // where r is complete
-	}
-	behind[goal].accepts = true
-	calls := map[*rule][]site{}
-	for _, r := range set {
-		places, after := opening(r)
-		for _, n := range places {
-			if n.loop != nil {
-				return nil, errorf("a rule begins with itself within a counted repetition")
-			}
-			for _, e := range n.edges {
-				start.edges = append(start.edges, edge{e.lo, e.hi, copyOf(e.to)})
-			}
-			if n.accepts {
-				start.eps = append(start.eps, behind[r])
-			}
-			for _, c := range n.calls {
-				if !inSet(c.rule) {
-					start.calls = append(start.calls, call{rule: c.rule, term: c.term, ret: copyOf(c.ret)})
-					continue
-				}
-				if after[n] {
-					return nil, errorf("a rule begins with itself behind something that may be empty")
-				}
-				calls[c.rule] = append(calls[c.rule], site{r, c.ret})
-				sites = append(sites, site{r, c.ret})
-			}
+	c := a.b.node(a.holder)
+	a.copied[n] = c
+	a.queue = append(a.queue, n)
+	return c
+}
+
+// begin lets the text begin as a rule of the set does, where that is no rule of the set.
+func (a *ascent) begin(r *rule) error {
+	places, after := opening(r)
+	for _, n := range places {
+		if n.loop != nil {
+			return errorf("a rule begins with itself within a counted repetition")
 		}
-	}
-	// A place belongs to one rule, so its copy ends at that rule's behind.
-	owner := map[*node]*rule{}
-	for _, r := range set {
-		for _, n := range r.nodes {
-			owner[n] = r
-		}
-	}
-	for _, s := range sites {
-		copyOf(s.ret)
-	}
-	for len(queue) > 0 {
-		n := queue[0]
-		queue = queue[1:]
-		c := copied[n]
 		for _, e := range n.edges {
-			c.edges = append(c.edges, edge{e.lo, e.hi, copyOf(e.to)})
+			a.start.edges = append(a.start.edges, edge{e.lo, e.hi, a.copyOf(e.to)})
+		}
+		if n.accepts {
+			a.start.eps = append(a.start.eps, a.behind[r])
+		}
+		for _, c := range n.calls {
+			if c.rule == nil || !slices.Contains(a.set, c.rule) {
+				a.start.calls = append(a.start.calls, call{rule: c.rule, term: c.term, ret: a.copyOf(c.ret)})
+				continue
+			}
+			if after[n] {
+				return errorf("a rule begins with itself behind something that may be empty")
+			}
+			a.begun[c.rule] = append(a.begun[c.rule], c.ret)
+			a.copyOf(c.ret)
+		}
+	}
+	return nil
+}
+
+// copyAll copies what leads on from the places that were copied.
+func (a *ascent) copyAll() error {
+	for len(a.queue) > 0 {
+		n := a.queue[0]
+		a.queue = a.queue[1:]
+		c := a.copied[n]
+		for _, e := range n.edges {
+			c.edges = append(c.edges, edge{e.lo, e.hi, a.copyOf(e.to)})
 		}
 		for _, to := range n.eps {
-			c.eps = append(c.eps, copyOf(to))
+			c.eps = append(c.eps, a.copyOf(to))
 		}
 		for _, x := range n.calls {
-			c.calls = append(c.calls, call{rule: x.rule, term: x.term, ret: copyOf(x.ret)})
+			c.calls = append(c.calls, call{rule: x.rule, term: x.term, ret: a.copyOf(x.ret)})
 		}
 		c.loop = n.loop
 		if n.accepts {
-			c.eps = append(c.eps, behind[owner[n]])
+			c.eps = append(c.eps, a.behind[a.owner[n]])
 		}
-		if b.err != nil {
-			return nil, b.err
-		}
-	}
-	for _, r := range set {
-		for _, s := range calls[r] {
-			behind[r].eps = append(behind[r].eps, copyOf(s.ret))
+		if a.b.err != nil {
+			return a.b.err
 		}
 	}
-	return start, nil
+	return nil
 }
 
 // reachable is the places that a place leads to within its rule.
