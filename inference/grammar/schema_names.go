@@ -70,7 +70,7 @@ func (s *schemas) strings(of *value, negated bool, depth int) (*dfa, error) {
 
 // stringsOf is strings for one keyword; nil: it says nothing of strings.
 //
-//nolint:gocognit,gocyclo,cyclop // a case for each keyword
+//nolint:gocognit // a case for each keyword
 func (s *schemas) stringsOf(of *value, m member, negated bool, depth int) (*dfa, error) {
 	switch m.name {
 	case "enum", "const":

@@ -28,7 +28,7 @@ func (s *schemas) negation(of *value) *value {
 
 // fails is the schemas of the values for which a keyword does not hold.
 //
-//nolint:gocognit,gocyclo,cyclop,funlen,maintidx // a case for each keyword
+//nolint:gocognit // a case for each keyword
 func (s *schemas) fails(of *value, m member) []*value {
 	one := func(v *value) []*value { return []*value{v} }
 	bounded := func(typeName, keyword string, by int32) []*value {
