@@ -19,8 +19,8 @@ const (
 	toolTemplate    = "tool_use"
 )
 
-// Templates are the names of the model's chat templates, the default one first.
-func (m *Model) Templates() []string {
+// templates are the names of the model's chat templates, the default one first.
+func (m *Model) templates() []string {
 	var names []string
 	if m.config.Template != nil {
 		names = append(names, defaultTemplate)
@@ -43,7 +43,7 @@ func (m *Model) template(input Chat) (*chat.Template, error) {
 	if t := m.config.Templates[name]; t != nil {
 		return t, nil
 	}
-	return nil, Invalid("chat.template", "it is none of the model's: %s", strings.Join(m.Templates(), ", "))
+	return nil, Invalid("chat.template", "it is none of the model's: %s", strings.Join(m.templates(), ", "))
 }
 
 // renderChat writes a conversation in the model's template.

@@ -100,8 +100,8 @@ func (e *NoEmbeddingsError) Error() string {
 	return fmt.Sprintf("model %q gives no embeddings: %s", e.Model, e.Reason)
 }
 
-// EmbeddingSize is the number of values of a vector; 0: the model gives none.
-func (m *Model) EmbeddingSize() int { return m.pool.hiddenSize() }
+// embeddingSize is the number of values of a vector; 0: the model gives none.
+func (m *Model) embeddingSize() int { return m.pool.hiddenSize() }
 
 // noEmbeddings says why the model gives no vectors.
 func (m *Model) noEmbeddings() string {
@@ -117,7 +117,7 @@ func (m *Model) noEmbeddings() string {
 // vectors.
 func (m *Model) Pooling() Pooling {
 	switch {
-	case m.EmbeddingSize() == 0:
+	case m.embeddingSize() == 0:
 		return PoolingDefault
 	case m.config.Pooling == PoolingDefault:
 		return PoolingMean
@@ -136,7 +136,7 @@ func (m *Model) Embed(ctx context.Context, request EmbedRequest) ([]Embedding, S
 		if err := m.available(); err != nil {
 			return nil, Summary{}, err
 		}
-		size := m.EmbeddingSize()
+		size := m.embeddingSize()
 		if size == 0 {
 			return nil, Summary{}, &NoEmbeddingsError{Model: m.config.Name, Reason: m.noEmbeddings()}
 		}

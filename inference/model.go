@@ -182,8 +182,8 @@ func (m *Model) Info() Info {
 	return Info{
 		Name: c.Name, Architecture: c.Architecture, Quantization: c.Quantization,
 		ContextLength: c.ContextLength, VocabSize: c.Tokenizer.Size(), EOSTokenIDs: c.EOSTokenIDs,
-		HasChat: m.HasChat(), Templates: m.Templates(), Calls: c.Calls, Reasoning: c.Reasoning.Name, Replicas: m.pool.info(),
-		EmbeddingSize: m.EmbeddingSize(), Pooling: m.Pooling().String(),
+		HasChat: m.HasChat(), Templates: m.templates(), Calls: c.Calls, Reasoning: c.Reasoning.Name, Replicas: m.pool.info(),
+		EmbeddingSize: m.embeddingSize(), Pooling: m.Pooling().String(),
 	}
 }
 

@@ -14,13 +14,13 @@ import (
 // ManifestName is the file of a Sluice folder that describes it.
 const ManifestName = "sluice.json"
 
-// ManifestFormat is the version of the manifest that this package writes, and the newest that it reads.
-const ManifestFormat = 1
+// manifestFormat is the version of the manifest that this package writes, and the newest that it reads.
+const manifestFormat = 1
 
 // Manifest is what sluice.json says: how a folder was made, and what its graph takes and gives. It holds no time and
 // no path, so that the same source and options give the same bytes.
 type Manifest struct {
-	Format       int    `json:"format"`       // ManifestFormat
+	Format       int    `json:"format"`       // manifestFormat
 	ToolVersion  string `json:"tool_version"` // of the sluice that wrote it
 	Name         string `json:"name,omitzero"`
 	Architecture string `json:"architecture"` // "llama"
@@ -128,7 +128,7 @@ func DefaultHybrid(s Spec) *HybridGraph {
 // Graph, which begins as DefaultGraph.
 func NewManifest(s Spec, toolVersion string) Manifest {
 	return Manifest{
-		Format: ManifestFormat, ToolVersion: toolVersion, Architecture: s.Architecture,
+		Format: manifestFormat, ToolVersion: toolVersion, Architecture: s.Architecture,
 		VocabSize: s.VocabSize, HiddenSize: s.HiddenSize, IntermediateSize: s.IntermediateSize,
 		Layers: s.Layers, Heads: s.Heads, KVHeads: s.KVHeads, HeadSize: s.HeadSize, ContextLength: s.ContextLength,
 		Graph: DefaultGraph(s),
@@ -149,7 +149,7 @@ func DefaultGraph(s Spec) Graph {
 
 // Encode gives the manifest's JSON text: the same bytes for the same values.
 func (m Manifest) Encode() ([]byte, error) {
-	if err := m.Validate(); err != nil {
+	if err := m.validate(); err != nil {
 		return nil, err
 	}
 	return encodeJSON(m)
@@ -187,28 +187,28 @@ func parseManifest(path string, data []byte) (Manifest, error) {
 	if version.Format == nil {
 		return Manifest{}, &FieldError{Path: path, Field: "format", Err: errMissing}
 	}
-	if *version.Format > ManifestFormat {
+	if *version.Format > manifestFormat {
 		return Manifest{}, unsupported(path, "its format is %d, this sluice knows %d at most: use a newer sluice",
-			*version.Format, ManifestFormat)
+			*version.Format, manifestFormat)
 	}
 	var m Manifest
 	if err := parseJSON(path, data, &m); err != nil {
 		return Manifest{}, err
 	}
-	if err := m.Validate(); err != nil {
+	if err := m.validate(); err != nil {
 		return Manifest{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return m, nil
 }
 
-// Validate says what in the manifest is missing or out of range: every fault, joined.
-func (m Manifest) Validate() error {
+// validate says what in the manifest is missing or out of range: every fault, joined.
+func (m Manifest) validate() error {
 	var faults []error
 	fault := func(field, format string, args ...any) {
 		faults = append(faults, fmt.Errorf("%s: %w", field, fmt.Errorf(format, args...)))
 	}
-	if m.Format != ManifestFormat {
-		fault("format", "it is %d, not %d", m.Format, ManifestFormat)
+	if m.Format != manifestFormat {
+		fault("format", "it is %d, not %d", m.Format, manifestFormat)
 	}
 	if m.Pooling != "" && !isPooling(m.Pooling) {
 		fault("pooling", "%.40q is none of mean, last and cls", m.Pooling)

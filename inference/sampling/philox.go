@@ -2,12 +2,12 @@ package sampling
 
 import "math/bits"
 
-// Uniform is the random number in [0, 1) for the token at a position of an output, 53 bits of it. It depends on its
+// uniform is the random number in [0, 1) for the token at a position of an output, 53 bits of it. It depends on its
 // arguments alone. Output i of seed s draws what output 0 of seed s+i draws.
 //
 // The generator is Philox4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3"
 // (SC11): a bijection of a 128-bit counter (here the position) under a 64-bit key (seed + output index).
-func Uniform(seed uint64, output, position int) float64 {
+func uniform(seed uint64, output, position int) float64 {
 	key := seed + uint64(output)
 	ctr := philox([4]uint32{uint32(position), uint32(uint64(position) >> 32)}, [2]uint32{uint32(key), uint32(key >> 32)})
 	return float64((uint64(ctr[1])<<32|uint64(ctr[0]))>>11) * 0x1p-53

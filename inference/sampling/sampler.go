@@ -37,7 +37,7 @@ func (s *Sampler) Sample(row []float32, scratch *Scratch, position int) (uint32,
 		scratch.tracer.decide()
 		return best, nil
 	}
-	u := Uniform(s.params.Seed, s.output, position)
+	u := uniform(s.params.Seed, s.output, position)
 	return scratch.draw(row, row[best], s.params, u), nil
 }
 

@@ -39,7 +39,7 @@ func TestUniform(t *testing.T) {
 	var sum float64
 	for seed := range uint64(10) {
 		for position := range 1000 {
-			u := Uniform(seed*1000, 0, position)
+			u := uniform(seed*1000, 0, position)
 			if u < 0 || u >= 1 || seen[u] {
 				t.Fatalf("Uniform(%d, 0, %d) = %v", seed*1000, position, u)
 			}
@@ -50,7 +50,7 @@ func TestUniform(t *testing.T) {
 	if mean := sum / 10000; math.Abs(mean-0.5) > 0.02 {
 		t.Errorf("the mean is %v", mean)
 	}
-	if Uniform(5, 3, 9) != Uniform(8, 0, 9) || Uniform(math.MaxUint64, 1, 9) != Uniform(0, 0, 9) {
+	if uniform(5, 3, 9) != uniform(8, 0, 9) || uniform(math.MaxUint64, 1, 9) != uniform(0, 0, 9) {
 		t.Error("output i does not draw what seed + i draws")
 	}
 }

@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// Levels is how many levels of difficulty there are.
-const Levels = 6
+// levels is how many levels of difficulty there are.
+const levels = 6
 
 // Schema is the i-th schema of an endless list, the same on every machine. Difficulty rises with i modulo Levels: scalars
 // with bounds; flat objects; optional members, enums, formats and patterns; nested arrays and objects; references,
 // recursion and choices; all of it together.
 func Schema(i int) string {
 	m := maker{rand.New(rand.NewPCG(uint64(i), 0x5C4E3A))} //nolint:gosec // to be repeated, not to be secret
-	level := i % Levels
+	level := i % levels
 	switch level {
 	case 0:
 		return m.scalar()

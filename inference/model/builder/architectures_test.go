@@ -105,7 +105,7 @@ func (c *architectureCase) check(t *testing.T, env *ort.Environment, src model.S
 	// Random weights, whose outputs are all noise, are the worst case for rounding; every layer adds to it.
 	for _, opts.Quantize = range []Form{FormInt8, FormRow8} {
 		var refused *SpecError
-		if _, err := NewPlan(t.Context(), src, opts); opts.Quantize == FormRow8 && errors.As(err, &refused) && refused.Field == "Architecture" {
+		if _, err := layOut(t.Context(), src, opts); opts.Quantize == FormRow8 && errors.As(err, &refused) && refused.Field == "Architecture" {
 			continue // it is not for this one
 		}
 		opts.Calibration = [][]uint32{prompt(40, src.Spec().VocabSize)}

@@ -24,7 +24,7 @@ const (
 // a *FormError. After an error, or when ctx is done, the folder's contents are undefined; sluice.json is written last
 // of all.
 func Build(ctx context.Context, src model.Source, outDir string, opts Options) (model.Manifest, error) {
-	p, err := NewPlan(ctx, src, opts)
+	p, err := layOut(ctx, src, opts)
 	if err != nil {
 		return model.Manifest{}, err
 	}
@@ -36,7 +36,7 @@ func Build(ctx context.Context, src model.Source, outDir string, opts Options) (
 	}
 	m := model.NewManifest(p.plan.spec, opts.Version)
 	m.Name, m.Source, m.Graph, m.Pooling = opts.Name, opts.Source, p.plan.names, opts.Pooling
-	m.Quantization = p.Quantization()
+	m.Quantization = p.quantization()
 	m.Options = opts.described(&p.plan)
 	if err := m.Write(outDir); err != nil {
 		return model.Manifest{}, err
@@ -44,14 +44,14 @@ func Build(ctx context.Context, src model.Source, outDir string, opts Options) (
 	return m, nil
 }
 
-// Plan is a model that is laid out but not written: its graph, and how large its weights will be.
-type Plan struct {
+// laidOut is a model that is laid out but not written: its graph, and how large its weights will be.
+type laidOut struct {
 	model onnx.Model
 	plan  plan
 }
 
-// NewPlan lays out the model that Build would write. It reads no weight unless FormRow8 is to be calibrated.
-func NewPlan(ctx context.Context, src model.Source, opts Options) (*Plan, error) {
+// layOut lays out the model that Build would write. It reads no weight unless FormRow8 is to be calibrated.
+func layOut(ctx context.Context, src model.Source, opts Options) (*laidOut, error) {
 	p, err := emptyPlan(src, &opts)
 	if err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func NewPlan(ctx context.Context, src model.Source, opts Options) (*Plan, error)
 	if opts.Layout == LayoutGenAI {
 		p.mask()
 	}
-	return &Plan{
+	return &laidOut{
 		plan: *p,
 		model: onnx.Model{
 			IRVersion: irVersion, ProducerName: "sluice", ProducerVersion: opts.Version,
@@ -120,19 +120,16 @@ func (p *plan) build() error {
 	return nil
 }
 
-// Graph is the model's graph; the caller must not change it.
-func (p *Plan) Graph() *onnx.Model { return &p.model }
+// dataSize is the length of the data file.
+func (p *laidOut) dataSize() int64 { return p.plan.layout.Size() }
 
-// DataSize is the length of the data file.
-func (p *Plan) DataSize() int64 { return p.plan.layout.Size() }
-
-// Quantization names the form of the projections' weights, as sluice.json has it: "float32", "int8" (rounded to
+// quantization names the form of the projections' weights, as sluice.json has it: "float32", "int8" (rounded to
 // 8-bit blocks), or the type whose blocks are carried over, such as "q4_1". Several are joined by "+", that of the
 // most values first.
-func (p *Plan) Quantization() string { return p.plan.carried.name() }
+func (p *laidOut) quantization() string { return p.plan.carried.name() }
 
 // write puts the graph and the weights into a folder.
-func (p *Plan) write(ctx context.Context, dir string, opts Options) (err error) {
+func (p *laidOut) write(ctx context.Context, dir string, opts Options) (err error) {
 	data, err := os.Create(filepath.Join(dir, p.plan.names.Data))
 	if err != nil {
 		return fmt.Errorf("create weights: %w", err)
@@ -142,8 +139,8 @@ func (p *Plan) write(ctx context.Context, dir string, opts Options) (err error) 
 			err = fmt.Errorf("close weights: %w", closeErr)
 		}
 	}()
-	if err := data.Truncate(p.DataSize()); err != nil {
-		return fmt.Errorf("reserve %d bytes for weights: %w", p.DataSize(), err)
+	if err := data.Truncate(p.dataSize()); err != nil {
+		return fmt.Errorf("reserve %d bytes for weights: %w", p.dataSize(), err)
 	}
 	done := p.plan.meter(opts.Progress)
 	if opts.method() == MethodGPTQ && len(p.plan.quantised) > 0 {

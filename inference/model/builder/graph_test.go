@@ -50,11 +50,11 @@ func TestGraph(t *testing.T) {
 					d.Fatalf(t, "unknown argument %s", arg.Key)
 				}
 			}
-			p, err := NewPlan(t.Context(), newMemory(spec, func(name string) model.Type { return typeOf(t, types, name) }), opts)
+			p, err := layOut(t.Context(), newMemory(spec, func(name string) model.Type { return typeOf(t, types, name) }), opts)
 			if err != nil {
 				return err.Error()
 			}
-			return fmt.Sprintf("quantization %s, %d bytes of weights\n%s", p.Quantization(), p.DataSize(), p.Graph().Dump())
+			return fmt.Sprintf("quantization %s, %d bytes of weights\n%s", p.quantization(), p.dataSize(), p.model.Dump())
 		})
 	})
 }

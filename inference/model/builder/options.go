@@ -185,7 +185,7 @@ func (o *Options) workers() int {
 
 // described is what sluice.json says of the options.
 func (o *Options) described(p *plan) map[string]string {
-	about := o.Pruned.Options()
+	about := o.Pruned.described()
 	about["quantize"] = string(p.form)
 	for _, part := range slices.Sorted(maps.Keys(o.Parts)) {
 		about["quantize."+string(part)] = string(o.Parts[part])

@@ -87,8 +87,8 @@ func Prune(ctx context.Context, source model.Source, p Pruning) (model.Source, P
 	return left, report, nil
 }
 
-// Options is what sluice.json says of it.
-func (p Pruned) Options() map[string]string {
+// described is what sluice.json says of it.
+func (p Pruned) described() map[string]string {
 	about := map[string]string{}
 	if len(p.Layers) > 0 {
 		names := make([]string, len(p.Layers))

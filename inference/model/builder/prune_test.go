@@ -73,7 +73,7 @@ func TestPruneLayers(t *testing.T) {
 	if _, ok := left.Tensor("model.layers.3.input_layernorm.weight"); ok {
 		t.Error("there is a fourth layer")
 	}
-	if got, want := (Options{Pruned: report}).Pruned.Options()["pruned_layers"], "1,3"; got != want {
+	if got, want := (Options{Pruned: report}).Pruned.described()["pruned_layers"], "1,3"; got != want {
 		t.Errorf("sluice.json says %q", got)
 	}
 }

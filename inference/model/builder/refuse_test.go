@@ -55,7 +55,7 @@ func TestPlanRefuses(t *testing.T) {
 			spec := tinySpec()
 			test.change(&spec)
 			src := &memory{spec: spec} // refused before any tensor is asked for
-			_, err := NewPlan(t.Context(), src, Options{Quantize: test.form})
+			_, err := layOut(t.Context(), src, Options{Quantize: test.form})
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error %v, want %q in it", err, test.want)
 			}
@@ -121,7 +121,7 @@ func TestBiasRequired(t *testing.T) {
 	src := newMemory(spec, nil)
 	delete(src.tensors, "model.layers.0.self_attn.k_proj.bias")
 	var tensor *TensorError
-	if _, err := NewPlan(t.Context(), src, Options{}); !errors.As(err, &tensor) || tensor.Name != "model.layers.0.self_attn.k_proj.bias" {
+	if _, err := layOut(t.Context(), src, Options{}); !errors.As(err, &tensor) || tensor.Name != "model.layers.0.self_attn.k_proj.bias" {
 		t.Errorf("error %v, want one of the missing bias", err)
 	}
 }

@@ -42,7 +42,7 @@ func calibrationPrompt() []uint32 {
 // TestSmoothing: what columns are multiplied by, rows are divided by.
 func TestSmoothing(t *testing.T) {
 	t.Parallel()
-	p, err := NewPlan(t.Context(), outliers(t), Options{Quantize: FormRow8, Calibration: [][]uint32{calibrationPrompt()}})
+	p, err := layOut(t.Context(), outliers(t), Options{Quantize: FormRow8, Calibration: [][]uint32{calibrationPrompt()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestSmoothing(t *testing.T) {
 func TestCalibrationRefuses(t *testing.T) {
 	t.Parallel()
 	for name, texts := range map[string][][]uint32{"unknown": {{40}}, "empty": {{}, nil}} {
-		if _, err := NewPlan(t.Context(), outliers(t), Options{Quantize: FormRow8, Calibration: texts}); err == nil {
+		if _, err := layOut(t.Context(), outliers(t), Options{Quantize: FormRow8, Calibration: texts}); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}

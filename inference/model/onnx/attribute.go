@@ -41,9 +41,6 @@ func Real(name string, v float32) Attribute { return Attribute{Name: name, Kind:
 // Text is an attribute that holds one string.
 func Text(name, v string) Attribute { return Attribute{Name: name, Kind: KindString, Text: v} }
 
-// Ints is an attribute that holds a list of integers.
-func Ints(name string, v ...int64) Attribute { return Attribute{Name: name, Kind: KindInts, Ints: v} }
-
 // String is name=value, as Dump writes it.
 func (a Attribute) String() string {
 	switch a.Kind {

@@ -54,7 +54,7 @@ func TestRoundTrip(t *testing.T) {
 				Name: "n", Op: "Op", Domain: "d", Inputs: []string{"a", "", "b"}, Outputs: []string{"", "c"},
 				Attributes: []Attribute{
 					Int("zero", 0), Int("negative", -7), Real("real", -0.5), Text("empty", ""), Text("text", "é"),
-					Ints("ints", 3, 0, -1),
+					{Name: "ints", Kind: KindInts, Ints: []int64{3, 0, -1}},
 					{Name: "reals", Kind: KindFloats, Floats: []float32{0, 1}},
 					{Name: "texts", Kind: KindStrings, Strings: []string{"", "x"}},
 				},

@@ -39,12 +39,12 @@ func ToFloat16(v float32) uint16 {
 	return sign | uint16((rounded-(127-15)<<23)>>13)
 }
 
-// BFloat16 is the value of a bfloat16.
-func BFloat16(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
+// bfloat16 is the value of a bfloat16.
+func bfloat16(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
 
-// Float8E4M3 is the value of an 8-bit float with 4 bits of exponent and 3 of fraction, as machine learning has it: no
+// float8E4M3 is the value of an 8-bit float with 4 bits of exponent and 3 of fraction, as machine learning has it: no
 // infinities, and one NaN of each sign.
-func Float8E4M3(b byte) float32 {
+func float8E4M3(b byte) float32 {
 	sign := uint32(b&0x80) << 24
 	exponent, fraction := uint32(b>>3)&0xf, uint32(b&7)
 	switch {
@@ -76,13 +76,13 @@ func valuesF16(dst []float32, b []byte) {
 
 func valuesBF16(dst []float32, b []byte) {
 	for i := range dst {
-		dst[i] = BFloat16(binary.LittleEndian.Uint16(b[2*i:]))
+		dst[i] = bfloat16(binary.LittleEndian.Uint16(b[2*i:]))
 	}
 }
 
 func valuesF8E4M3(dst []float32, b []byte) {
 	for i := range dst {
-		dst[i] = Float8E4M3(b[i])
+		dst[i] = float8E4M3(b[i])
 	}
 }
 

@@ -47,8 +47,8 @@ type File struct {
 	metadata map[string]string
 }
 
-// Open maps the file at path and reads its header. A file that is not sound is refused with a *FormatError.
-func Open(path string) (*File, error) {
+// open maps the file at path and reads its header. A file that is not sound is refused with a *FormatError.
+func open(path string) (*File, error) {
 	m, err := mmap.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open safetensors: %w", err)

@@ -86,7 +86,7 @@ func readSmall(path string) ([]byte, error) {
 
 // open opens one shard.
 func (f *Folder) open(dir, name string) error {
-	shard, err := Open(filepath.Join(dir, name))
+	shard, err := open(filepath.Join(dir, name))
 	if err != nil {
 		return err
 	}

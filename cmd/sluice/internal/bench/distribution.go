@@ -20,7 +20,7 @@ type Distribution struct {
 // histogram counts latencies of up to two days in microseconds, in a few hundred kilobytes whatever their number.
 type histogram struct{ counts *hdr.Histogram }
 
-const longestLatency = 2 * MaxDuration
+const longestLatency = 2 * maxDuration
 
 func newHistogram() histogram { return histogram{counts: hdr.New(1, longestLatency.Microseconds(), 3)} }
 

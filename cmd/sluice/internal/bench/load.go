@@ -15,12 +15,12 @@ type Load struct {
 	Rate float64
 }
 
-// Open says whether requests arrive by the clock.
-func (l Load) Open() bool { return l.Streams == 0 }
+// open says whether requests arrive by the clock.
+func (l Load) open() bool { return l.Streams == 0 }
 
-// Value is the load as a number for an axis.
-func (l Load) Value() float64 {
-	if l.Open() {
+// value is the load as a number for an axis.
+func (l Load) value() float64 {
+	if l.open() {
 		return l.Rate
 	}
 	return float64(l.Streams)
@@ -28,7 +28,7 @@ func (l Load) Value() float64 {
 
 func (l Load) String() string {
 	switch {
-	case l.Open():
+	case l.open():
 		return strconv.FormatFloat(l.Rate, 'g', -1, 64) + " req/s"
 	case l.Streams == 1:
 		return "1 stream"

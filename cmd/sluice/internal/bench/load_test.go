@@ -43,7 +43,7 @@ func TestArrivals(t *testing.T) {
 func TestArrivalsSaturate(t *testing.T) {
 	t.Parallel()
 	a := newArrivals(1, 1e-300)
-	if at := a.next(); at <= MaxDuration {
+	if at := a.next(); at <= maxDuration {
 		t.Errorf("a rate near zero has its first arrival after %v", at)
 	}
 }

@@ -30,8 +30,8 @@ type OpenAI struct {
 // else: it takes no proxy from the environment and follows no redirect.
 func NewHTTPClient(transport *http.Transport) *http.Client {
 	transport.Proxy = nil
-	transport.MaxIdleConns = MaxStreams
-	transport.MaxIdleConnsPerHost = MaxStreams
+	transport.MaxIdleConns = maxStreams
+	transport.MaxIdleConnsPerHost = maxStreams
 	transport.DisableCompression = true
 	return &http.Client{
 		Transport:     transport,
@@ -189,7 +189,7 @@ func readCompletion(r io.Reader, delta func(tokens int)) (Usage, error) {
 	}
 }
 
-func plausible(tokens int) bool { return tokens >= 0 && tokens <= MaxTokens }
+func plausible(tokens int) bool { return tokens >= 0 && tokens <= maxTokens }
 
 // FirstModel returns the name of the first model that the server lists.
 func (o *OpenAI) FirstModel(ctx context.Context) (string, error) {

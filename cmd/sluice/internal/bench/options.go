@@ -9,16 +9,16 @@ import (
 
 // The bounds of a run.
 const (
-	// MaxRequests bounds the requests of one load.
-	MaxRequests = 1_000_000
-	// MaxStreams bounds the requests in flight.
-	MaxStreams = 4096
-	// MaxRate bounds the arrivals a second.
-	MaxRate = 100_000
-	// MaxTokens bounds prompts and answers.
-	MaxTokens = 1 << 20
-	// MaxDuration bounds the time in which a load starts requests, and that of a request.
-	MaxDuration = 24 * time.Hour
+	// maxRequests bounds the requests of one load.
+	maxRequests = 1_000_000
+	// maxStreams bounds the requests in flight.
+	maxStreams = 4096
+	// maxRate bounds the arrivals a second.
+	maxRate = 100_000
+	// maxTokens bounds prompts and answers.
+	maxTokens = 1 << 20
+	// maxDuration bounds the time in which a load starts requests, and that of a request.
+	maxDuration = 24 * time.Hour
 	maxLoads    = 64
 )
 
@@ -35,7 +35,7 @@ type Options struct {
 	Warmup int
 	// MaxInFlight bounds the requests in flight in the open loop. Those that wait for room are due all the same.
 	MaxInFlight int
-	// Timeout bounds a request. 0: MaxDuration.
+	// Timeout bounds a request. 0: maxDuration.
 	Timeout  time.Duration
 	Workload Workload
 	SLO      SLO
@@ -49,9 +49,6 @@ type SLO struct {
 	ITL time.Duration
 }
 
-// Set says whether there are objectives.
-func (s SLO) Set() bool { return s != SLO{} }
-
 // Validate returns every fault, by the names of the command's options.
 func (o *Options) Validate() error {
 	var faults []error
@@ -62,20 +59,20 @@ func (o *Options) Validate() error {
 	}
 	check(len(o.Loads) > 0 && len(o.Loads) <= maxLoads, "a run measures 1 to %d loads", maxLoads)
 	for _, l := range o.Loads {
-		check(l.Streams >= 0 && l.Streams <= MaxStreams && (l.Streams > 0 || l.Rate != 0),
-			"--concurrency must be 1 to %d, not %d", MaxStreams, l.Streams)
-		check(l.Streams != 0 || l.Rate > 0 && l.Rate <= MaxRate, "--rate must be more than 0 and at most %d, not %g", MaxRate, l.Rate)
+		check(l.Streams >= 0 && l.Streams <= maxStreams && (l.Streams > 0 || l.Rate != 0),
+			"--concurrency must be 1 to %d, not %d", maxStreams, l.Streams)
+		check(l.Streams != 0 || l.Rate > 0 && l.Rate <= maxRate, "--rate must be more than 0 and at most %d, not %g", maxRate, l.Rate)
 	}
-	check(o.Requests >= 0 && o.Requests <= MaxRequests, "--requests must be at most %d", MaxRequests)
-	check(o.Duration >= 0 && o.Duration <= MaxDuration, "--duration must be at most %s", MaxDuration)
-	check(o.Warmup <= MaxRequests, "--warmup must be at most %d", MaxRequests)
-	check(o.MaxInFlight >= 1 && o.MaxInFlight <= MaxStreams, "--max-in-flight must be 1 to %d", MaxStreams)
-	check(o.Timeout >= 0 && o.Timeout <= MaxDuration, "--timeout must be at most %s", MaxDuration)
+	check(o.Requests >= 0 && o.Requests <= maxRequests, "--requests must be at most %d", maxRequests)
+	check(o.Duration >= 0 && o.Duration <= maxDuration, "--duration must be at most %s", maxDuration)
+	check(o.Warmup <= maxRequests, "--warmup must be at most %d", maxRequests)
+	check(o.MaxInFlight >= 1 && o.MaxInFlight <= maxStreams, "--max-in-flight must be 1 to %d", maxStreams)
+	check(o.Timeout >= 0 && o.Timeout <= maxDuration, "--timeout must be at most %s", maxDuration)
 	check(o.SLO.TTFT >= 0 && o.SLO.ITL >= 0, "--slo-ttft and --slo-itl must not be negative")
 	w := &o.Workload
-	check(w.Prompt.Mean >= 1 && w.Prompt.Mean <= MaxTokens, "--prompt-tokens must be 1 to %d", MaxTokens)
-	check(w.Answer.Mean >= 1 && w.Answer.Mean <= MaxTokens, "--max-tokens must be 1 to %d", MaxTokens)
-	check(w.Prefix >= 0 && w.Prefix <= MaxTokens, "--shared-prefix must be at most %d", MaxTokens)
+	check(w.Prompt.Mean >= 1 && w.Prompt.Mean <= maxTokens, "--prompt-tokens must be 1 to %d", maxTokens)
+	check(w.Answer.Mean >= 1 && w.Answer.Mean <= maxTokens, "--max-tokens must be 1 to %d", maxTokens)
+	check(w.Prefix >= 0 && w.Prefix <= maxTokens, "--shared-prefix must be at most %d", maxTokens)
 	check(w.Form == Words || w.Vocabulary >= 1, "prompts of ids need the size of the vocabulary")
 	return errors.Join(slices.Compact(faults)...)
 }
@@ -86,11 +83,11 @@ func (o *Options) requests(load Load) int {
 	case o.Requests > 0:
 		return o.Requests
 	case o.Duration > 0:
-		return MaxRequests
-	case load.Open():
+		return maxRequests
+	case load.open():
 		return 100
 	default:
-		return min(max(16, 8*load.Streams), MaxRequests)
+		return min(max(16, 8*load.Streams), maxRequests)
 	}
 }
 

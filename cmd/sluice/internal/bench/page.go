@@ -40,7 +40,7 @@ func (r *Report) WriteHTML(w io.Writer) error {
 
 func (r *Report) page() page {
 	p := page{
-		Report: r, Title: r.title(), Asked: r.Setting.String(), SLO: r.Setting.SLO(), Notes: r.notes(),
+		Report: r, Title: r.title(), Asked: r.Setting.String(), SLO: r.Setting.slo(), Notes: r.notes(),
 		Machine: fmt.Sprintf("client: sluice %s on %s, %d CPUs, %s", r.Client.Version, r.Client.System, r.Client.CPUs,
 			r.Client.Start.UTC().Format("2006-01-02 15:04:05 UTC")),
 		Charts: r.loadCharts(),
@@ -48,7 +48,7 @@ func (r *Report) page() page {
 	for i := range r.Levels {
 		l := &r.Levels[i]
 		if len(l.Timeline) > 0 {
-			p.Timelines = append(p.Timelines, timelineCharts{Load: l.Load().String(), Charts: l.timelineCharts()})
+			p.Timelines = append(p.Timelines, timelineCharts{Load: l.load().String(), Charts: l.timelineCharts()})
 		}
 	}
 	p.Throughput = r.throughput()
@@ -62,12 +62,12 @@ func (r *Report) loadCharts() []chart {
 		return nil
 	}
 	xLabel := "concurrent streams"
-	if r.Levels[0].Load().Open() {
+	if r.Levels[0].load().open() {
 		xLabel = "arrivals a second"
 	}
 	var xs []float64
 	for _, l := range r.Levels {
-		xs = append(xs, l.Load().Value())
+		xs = append(xs, l.load().value())
 	}
 	over := func(name string, of func(*Level) float64) series {
 		s := series{name: name}
@@ -94,7 +94,7 @@ func (r *Report) loadCharts() []chart {
 			over("prompt and output", func(l *Level) float64 { return l.TotalPerSecond }),
 		}),
 	}
-	if r.Setting.SLO() != "" {
+	if r.Setting.slo() != "" {
 		charts = append(charts, newChart("Goodput", xLabel, "requests/s", xs, []series{
 			over("good", func(l *Level) float64 { return l.Goodput }),
 			over("all", func(l *Level) float64 { return l.RequestsPerSecond }),

@@ -98,13 +98,5 @@ type Fault struct {
 	Example string `json:"example"`
 }
 
-// Load is the level's load.
-func (l *Level) Load() Load { return Load{Streams: l.Streams, Rate: l.Rate} }
-
-// Merged is the part of the tokens that came in the delta of another one.
-func (l *Level) Merged() float64 {
-	if l.OutputTokens == 0 {
-		return 0
-	}
-	return float64(l.MergedTokens) / float64(l.OutputTokens)
-}
+// load is the level's load.
+func (l *Level) load() Load { return Load{Streams: l.Streams, Rate: l.Rate} }

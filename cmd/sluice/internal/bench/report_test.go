@@ -138,7 +138,7 @@ func TestPage(t *testing.T) {
 			if len(r.Levels) > 0 {
 				charts = 4
 			}
-			if r.Setting.SLO() != "" {
+			if r.Setting.slo() != "" {
 				charts++
 			}
 			for _, l := range r.Levels {

@@ -12,7 +12,7 @@ import (
 // Run measures each load in turn and calls progress before each. It ends early when the context does: what was measured
 // until then is returned along with the context's cause. The options must be valid.
 func Run(ctx context.Context, target Target, o *Options, progress func(Load)) ([]Level, error) {
-	r := &runner{target: target, options: o, timeout: cmp.Or(o.Timeout, MaxDuration)}
+	r := &runner{target: target, options: o, timeout: cmp.Or(o.Timeout, maxDuration)}
 	levels := make([]Level, 0, len(o.Loads))
 	for _, load := range o.Loads {
 		progress(load)
@@ -23,7 +23,7 @@ func Run(ctx context.Context, target Target, o *Options, progress func(Load)) ([
 			return levels, context.Cause(ctx)
 		}
 		into := newRecorder(load, o.SLO, time.Now())
-		if load.Open() {
+		if load.open() {
 			r.open(ctx, into, o.requests(load))
 		} else {
 			r.closed(ctx, into, load.Streams, o.requests(load), o.Duration)

@@ -201,7 +201,7 @@ func TestMergedDeltas(t *testing.T) {
 		near(t, "ITLs", float64(l.ITL.Count), 10)
 		near(t, "longest gap", l.DeltaGap.Max, 40)
 		near(t, "TPOT", l.TPOT.Mean, 10)
-		near(t, "merged", l.Merged(), 12.0/18)
+		near(t, "merged", float64(l.MergedTokens)/float64(l.OutputTokens), 12.0/18)
 	})
 }
 
@@ -363,18 +363,18 @@ func TestOptionsNameTheirFaults(t *testing.T) {
 		{"1 to 64 loads", func(o *Options) { o.Loads = nil }},
 		{"--concurrency", func(o *Options) { o.Loads = []Load{{Streams: -1}} }},
 		{"--concurrency", func(o *Options) { o.Loads = []Load{{}} }},
-		{"--concurrency", func(o *Options) { o.Loads = []Load{{Streams: MaxStreams + 1}} }},
+		{"--concurrency", func(o *Options) { o.Loads = []Load{{Streams: maxStreams + 1}} }},
 		{"--rate", func(o *Options) { o.Loads = []Load{{Rate: -1}} }},
 		{"--rate", func(o *Options) { o.Loads = []Load{{Rate: math.NaN()}} }},
 		{"--rate", func(o *Options) { o.Loads = []Load{{Rate: math.Inf(1)}} }},
 		{"--requests", func(o *Options) { o.Requests = -1 }},
 		{"--duration", func(o *Options) { o.Duration = 25 * time.Hour }},
-		{"--warmup", func(o *Options) { o.Warmup = MaxRequests + 1 }},
+		{"--warmup", func(o *Options) { o.Warmup = maxRequests + 1 }},
 		{"--max-in-flight", func(o *Options) { o.MaxInFlight = 0 }},
 		{"--timeout", func(o *Options) { o.Timeout = -1 }},
 		{"--slo-ttft", func(o *Options) { o.SLO.TTFT = -1 }},
 		{"--prompt-tokens", func(o *Options) { o.Workload.Prompt.Mean = 0 }},
-		{"--max-tokens", func(o *Options) { o.Workload.Answer.Mean = MaxTokens + 1 }},
+		{"--max-tokens", func(o *Options) { o.Workload.Answer.Mean = maxTokens + 1 }},
 		{"--shared-prefix", func(o *Options) { o.Workload.Prefix = -1 }},
 		{"vocabulary", func(o *Options) { o.Workload.Vocabulary = 0 }},
 	} {

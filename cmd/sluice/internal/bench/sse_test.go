@@ -146,10 +146,10 @@ func FuzzCompletion(f *testing.F) {
 			}
 			total += tokens
 		})
-		if err == nil && (usage.CompletionTokens < 0 || usage.CompletionTokens > MaxTokens || usage.PromptTokens < 0) {
+		if err == nil && (usage.CompletionTokens < 0 || usage.CompletionTokens > maxTokens || usage.PromptTokens < 0) {
 			t.Fatalf("%+v", usage)
 		}
-		if total > MaxTokens*(len(stream)+1) {
+		if total > maxTokens*(len(stream)+1) {
 			t.Fatalf("%d tokens of %d bytes", total, len(stream))
 		}
 	})

@@ -86,15 +86,15 @@ func (g grid) write(w io.Writer) error {
 
 func (r *Report) throughput() grid {
 	g := grid{Heads: []string{"load", "requests", "failed", "seconds", "requests/s", "output tok/s", "total tok/s"}}
-	if r.Setting.SLO() != "" {
+	if r.Setting.slo() != "" {
 		g.Heads = append(g.Heads, "good", "goodput/s")
 	}
 	for _, l := range r.Levels {
 		row := []string{
-			l.Load().String(), strconv.Itoa(l.Sent), strconv.Itoa(l.Failed), figure(l.Elapsed),
+			l.load().String(), strconv.Itoa(l.Sent), strconv.Itoa(l.Failed), figure(l.Elapsed),
 			figure(l.RequestsPerSecond), figure(l.OutputPerSecond), figure(l.TotalPerSecond),
 		}
-		if r.Setting.SLO() != "" {
+		if r.Setting.slo() != "" {
 			row = append(row, percent(l.Good, l.Sent-l.Interrupted), figure(l.Goodput))
 		}
 		g.Rows = append(g.Rows, row)
@@ -107,15 +107,15 @@ func (r *Report) latencies() grid {
 	for _, l := range r.Levels {
 		for _, m := range l.metrics() {
 			g.Rows = append(g.Rows, []string{
-				l.Load().String(), m.name, figure(m.Mean), figure(m.P50), figure(m.P90), figure(m.P95), figure(m.P99), figure(m.Max),
+				l.load().String(), m.name, figure(m.Mean), figure(m.P50), figure(m.P90), figure(m.P95), figure(m.P99), figure(m.Max),
 			})
 		}
 	}
 	return g
 }
 
-// SLO says what a request must keep to count as good; empty if there is nothing.
-func (s *Setting) SLO() string {
+// slo says what a request must keep to count as good; empty if there is nothing.
+func (s *Setting) slo() string {
 	var parts []string
 	if s.SLOTTFT > 0 {
 		parts = append(parts, "TTFT at most "+figure(s.SLOTTFT)+" ms")
@@ -138,7 +138,7 @@ func (l *Level) metrics() []metric {
 		all = append(all, metric{"delta gap", l.DeltaGap})
 	}
 	all = append(all, metric{"TPOT", l.TPOT}, metric{"E2E", l.E2E})
-	if l.Load().Open() {
+	if l.load().open() {
 		all = append(all, metric{"sent late", l.Late})
 	}
 	return slices.DeleteFunc(all, func(m metric) bool { return m.Count == 0 })
@@ -147,11 +147,11 @@ func (l *Level) metrics() []metric {
 // notes say what a reader of the figures must know.
 func (r *Report) notes() []string {
 	var notes []string
-	if slo := r.Setting.SLO(); slo != "" {
+	if slo := r.Setting.slo(); slo != "" {
 		notes = append(notes, "good: "+slo)
 	}
 	for _, l := range r.Levels {
-		at := l.Load().String() + ": "
+		at := l.load().String() + ": "
 		for _, status := range slices.Sorted(maps.Keys(l.Errors)) {
 			fault := l.Errors[status]
 			notes = append(notes, fmt.Sprintf("%s%d failed with %s: %s", at, fault.Count, status, fault.Example))

@@ -27,7 +27,7 @@ func (l Lengths) draw(random *rand.Rand) int {
 	length := l.Mean
 	if l.Sigma > 0 {
 		mu := math.Log(float64(l.Mean)) - l.Sigma*l.Sigma/2 // so that the mean is Mean
-		length = int(math.Round(min(math.Exp(mu+l.Sigma*random.NormFloat64()), MaxTokens)))
+		length = int(math.Round(min(math.Exp(mu+l.Sigma*random.NormFloat64()), maxTokens)))
 	}
 	if l.Max > 0 {
 		length = min(length, l.Max)
@@ -43,7 +43,7 @@ func (l Lengths) longest() int {
 	case l.Sigma == 0:
 		return min(l.Mean, l.Max)
 	case l.Max == 0:
-		return MaxTokens
+		return maxTokens
 	default:
 		return l.Max
 	}

@@ -10,8 +10,8 @@ import (
 //go:embed texts.txt
 var texts string
 
-// Separator stands between two texts, on a line of its own.
-const Separator = "\n%%\n"
+// separator stands between two texts, on a line of its own.
+const separator = "\n%%\n"
 
 // Texts are the built-in ones.
 func Texts() []string { return Split(texts) }
@@ -19,7 +19,7 @@ func Texts() []string { return Split(texts) }
 // Split cuts a file of texts.
 func Split(file string) []string {
 	var all []string
-	for text := range strings.SplitSeq(file, Separator) {
+	for text := range strings.SplitSeq(file, separator) {
 		if text = strings.TrimSpace(text); text != "" {
 			all = append(all, text)
 		}

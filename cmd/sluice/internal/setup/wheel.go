@@ -110,7 +110,7 @@ func verify(ctx context.Context, path string, file File) error {
 // findWheel finds a wheel of an asset in a folder: PROJECT-VERSION-PYTHON-ABI-PLATFORM.whl, where the platform may be
 // several, joined with dots. An asset's project and version are spelled as the index spells them.
 func findWheel(dir string, asset Asset) (string, error) {
-	missing := &WheelError{Dir: dir, Requirement: asset.Requirement(), Platforms: asset.Platforms}
+	missing := &WheelError{Dir: dir, Requirement: asset.requirement(), Platforms: asset.Platforms}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return "", fmt.Errorf("looking for wheels: %w", err)

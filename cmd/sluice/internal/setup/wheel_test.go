@@ -126,11 +126,11 @@ func TestPinsAreComplete(t *testing.T) {
 	}
 	var unsupported *UnsupportedError
 	for _, bad := range [][2]string{{"windows", "amd64"}, {"darwin", "amd64"}, {"linux", "riscv64"}} {
-		if _, err := Runtime(bad[0], bad[1], CPU); !errors.As(err, &unsupported) {
+		if _, err := runtimeFor(bad[0], bad[1], CPU); !errors.As(err, &unsupported) {
 			t.Errorf("%v: %v, want an UnsupportedError", bad, err)
 		}
 	}
-	if _, err := Runtime("darwin", "arm64", CUDA); !errors.As(err, &unsupported) {
+	if _, err := runtimeFor("darwin", "arm64", CUDA); !errors.As(err, &unsupported) {
 		t.Errorf("CUDA on macOS: %v, want an UnsupportedError", err)
 	}
 }
@@ -149,7 +149,7 @@ func supported(t *testing.T) []Asset {
 		{"linux", "amd64", CUDA},
 		{"linux", "arm64", CUDA},
 	} {
-		a, err := Runtime(p.os, p.arch, p.provider)
+		a, err := runtimeFor(p.os, p.arch, p.provider)
 		if err != nil {
 			t.Fatal(err)
 		}
