@@ -118,24 +118,41 @@ func (c *call) productive() bool {
 	return !c.term.dfa.empty()
 }
 
-// nullables finds the rules that may be empty, and the places from which their ends are reached without a byte.
-func (b *builder) nullables() {
+// propagate gives places a property that they get from those behind them, and rules from their places. mark says whether a
+// place gets it now, and done whether a rule does, after which its callers are looked at again.
+func (b *builder) propagate(mark func(*node) bool, done func(*rule) bool) {
 	callers := b.callers()
 	b.settle(func(r *rule, again func(*rule)) {
 		for changed := true; changed && b.pass(r); {
 			changed = false
 			for _, n := range slices.Backward(r.nodes) { // ends come last, mostly
-				if !n.ends && n.endsHere() {
-					n.ends, changed = true, true
+				if mark(n) {
+					changed = true
 				}
 			}
 		}
-		if r.start.ends && !r.nullable {
-			r.nullable = true
+		if done(r) {
 			for _, c := range callers[r] {
 				again(c)
 			}
 		}
+	})
+}
+
+// nullables finds the rules that may be empty, and the places from which their ends are reached without a byte.
+func (b *builder) nullables() {
+	b.propagate(func(n *node) bool {
+		if n.ends || !n.endsHere() {
+			return false
+		}
+		n.ends = true
+		return true
+	}, func(r *rule) bool {
+		if r.nullable || !r.start.ends {
+			return false
+		}
+		r.nullable = true
+		return true
 	})
 	for _, r := range b.rules {
 		for _, n := range r.nodes {
@@ -166,22 +183,18 @@ func (n *node) endsHere() bool {
 
 // prune takes away the places and calls from which no end can be reached.
 func (b *builder) prune() {
-	callers := b.callers()
-	b.settle(func(r *rule, again func(*rule)) {
-		for changed := true; changed && b.pass(r); {
-			changed = false
-			for _, n := range slices.Backward(r.nodes) {
-				if !n.alive && n.canEnd() {
-					n.alive, changed = true, true
-				}
-			}
+	b.propagate(func(n *node) bool {
+		if n.alive || !n.canEnd() {
+			return false
 		}
-		if r.start.alive && !r.productive {
-			r.productive = true
-			for _, c := range callers[r] {
-				again(c)
-			}
+		n.alive = true
+		return true
+	}, func(r *rule) bool {
+		if r.productive || !r.start.alive {
+			return false
 		}
+		r.productive = true
+		return true
 	})
 	for _, r := range b.rules {
 		for _, n := range r.nodes {

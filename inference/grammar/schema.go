@@ -151,22 +151,24 @@ func (s *schemas) conjunction(set []part) expr {
 	if said := keepIf(slices.Clone(set), part.says); len(said) < len(set) && len(said) <= 1 {
 		return reference{s.rule(said)}
 	}
-	for i, p := range set {
-		for _, c := range []struct {
-			keyword string
-			flag    settled
-		}{{"anyOf", anyOfSettled}, {"oneOf", oneOfSettled}} {
-			group := p.schema.get(c.keyword)
-			if group == nil || p.settled&c.flag != 0 {
-				continue
-			}
-			if c.flag == oneOfSettled {
-				group = s.exclusive(p.schema, group)
-			}
-			return s.branches(set, i, c.flag, group)
-		}
+	if i, flag, group := s.unsettled(set); flag != 0 {
+		return s.branches(set, i, flag, group)
 	}
 	return s.values(set)
+}
+
+// unsettled is the first anyOf or oneOf of schemas that is still to be chosen from: whose it is, which of the two, and its
+// schemas, of a oneOf so that they exclude each other. Without one the flag is 0.
+func (s *schemas) unsettled(set []part) (of int, flag settled, group *value) {
+	for i, p := range set {
+		if group := p.schema.get("anyOf"); group != nil && p.settled&anyOfSettled == 0 {
+			return i, anyOfSettled, group
+		}
+		if group := p.schema.get("oneOf"); group != nil && p.settled&oneOfSettled == 0 {
+			return i, oneOfSettled, s.exclusive(p.schema, group)
+		}
+	}
+	return 0, 0, nil
 }
 
 // says whether a schema restricts its values, choices that were made not counted.

@@ -135,30 +135,18 @@ func (s *schemas) finite(set []part, depth int) (texts []string, finite bool) {
 	if never || s.err != nil || depth > maxNesting {
 		return nil, never
 	}
-	for i, p := range set {
-		for _, c := range []struct {
-			keyword string
-			flag    settled
-		}{{"anyOf", anyOfSettled}, {"oneOf", oneOfSettled}} {
-			group := p.schema.get(c.keyword)
-			if group == nil || p.settled&c.flag != 0 {
-				continue
+	if i, flag, group := s.unsettled(set); flag != 0 {
+		for _, branch := range group.items {
+			with := slices.Clone(set)
+			with[i].settled |= flag
+			more, ok := s.finite(append(with, part{schema: branch, scope: s.within(set[i])}), depth+1)
+			if !ok || len(texts) > maxListed {
+				return nil, false
 			}
-			if c.flag == oneOfSettled {
-				group = s.exclusive(p.schema, group)
-			}
-			for _, branch := range group.items {
-				with := slices.Clone(set)
-				with[i].settled |= c.flag
-				more, ok := s.finite(append(with, part{schema: branch, scope: s.within(p)}), depth+1)
-				if !ok || len(texts) > maxListed {
-					return nil, false
-				}
-				texts = append(texts, more...)
-			}
-			slices.Sort(texts)
-			return slices.Compact(texts), true
+			texts = append(texts, more...)
 		}
+		slices.Sort(texts)
+		return slices.Compact(texts), true
 	}
 	allowed, listed, lists := s.lists(set)
 	if !lists {
