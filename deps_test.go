@@ -57,10 +57,11 @@ proto/sluice/v1 < server/compat/local
 proto/inference, server/compat/local, server/status < server/compat/oip < server
 proto/vllm, server/compat/local, inference < server/compat/vllm < server
 inference/model < cmd/sluice/internal/setup < cmd/sluice
-cmd/sluice/internal/setup < cmd/sluice/internal/hub < cmd/sluice
+cmd/sluice/internal/setup < cmd/sluice/internal/hub < cmd/sluice/internal/conversion
 proto/sluice/v1, clients/go < cmd/sluice/internal/bench < cmd/sluice
 proto/sluice/v1, clients/go < cmd/sluice/internal/conversation < cmd/sluice
-cmd/sluice/internal/calibration < cmd/sluice
+cmd/sluice/internal/calibration, inference/model/builder < cmd/sluice/internal/conversion < cmd/sluice
+inference/model, tokenizer < cmd/sluice/internal/tokenizerfile < cmd/sluice/internal/conversion
 cmd/sluice/internal/exit, cmd/sluice/internal/cleanup, cmd/sluice/internal/buildinfo < cmd/sluice/internal/telemetry < cmd/sluice/internal/serve
 cmd/sluice/internal/logging, internal/loopback < cmd/sluice/internal/httpserver
 server, cmd/sluice/internal/exit, cmd/sluice/internal/httpserver < cmd/sluice/internal/access < cmd/sluice/internal/serve
@@ -68,7 +69,7 @@ inference/engine < cmd/sluice/internal/telemetry
 cmd/sluice/internal/exit < cmd/sluice/internal/setup
 inference, inference/ort, cmd/sluice/internal/cleanup, cmd/sluice/internal/exit < cmd/sluice/internal/models
 cmd/sluice/internal/models, cmd/sluice/internal/setup, server, server/gateway < cmd/sluice/internal/serve < cmd/sluice
-inference/runner < cmd/sluice/internal/eval < cmd/sluice
+inference/ort, tokenizer, cmd/sluice/internal/setup, cmd/sluice/internal/memory < cmd/sluice/internal/eval < cmd/sluice/internal/conversion
 
 # Helpers of tests.
 inference/runner < inference/inferencetest

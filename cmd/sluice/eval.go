@@ -2,23 +2,13 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/sluiceml/sluice/cmd/sluice/internal/eval"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
-	"github.com/sluiceml/sluice/cmd/sluice/internal/memory"
-	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
-	"github.com/sluiceml/sluice/inference/model"
-	"github.com/sluiceml/sluice/inference/ort"
-	"github.com/sluiceml/sluice/tokenizer"
 )
 
 type evalCmd struct {
@@ -27,25 +17,12 @@ type evalCmd struct {
 	Reference string   `help:"Model folder to compare the predictions with: the same model in float32, say." placeholder:"DIR"`
 	Tasks     []string `help:"Multiple-choice questions: a JSON file (see below)." placeholder:"FILE" type:"existingfile"`
 
-	evalFlags
+	eval.Flags
 	Speed bool `help:"Measure the speed too." default:"true" negatable:""`
 
 	JSON string `help:"Write the figures to this file as JSON; - is standard output, in place of the table." name:"json" placeholder:"FILE"`
 	HTML string `help:"Write a page with the table and a plot of quality against speed." name:"html" placeholder:"FILE"`
 	SVG  string `help:"Write the plot alone." name:"svg" placeholder:"FILE"`
-}
-
-// evalFlags are how models are measured.
-type evalFlags struct {
-	Window       int    `help:"Tokens of a window of the text, those that the tokenizer adds included." default:"512" placeholder:"N"`
-	Stride       int    `help:"Tokens between the beginnings of two windows: of each window the last ones count that the one before did not predict. 0: half a window." default:"0" placeholder:"N"`
-	Windows      int    `help:"Windows at most, spread over the text; 0: all." default:"0" placeholder:"N"`
-	PromptTokens int    `help:"Length of the prompt that is timed." default:"128" placeholder:"N"`
-	MaxTokens    int    `help:"Length of the answer that is timed." default:"64" placeholder:"N"`
-	Runs         int    `help:"Runs of which the median is the speed." default:"3" placeholder:"N"`
-	Threads      int    `help:"Threads of a model; 0: one per core." default:"0" placeholder:"N"`
-	NoKernels    bool   `help:"Leave all work to ONNX Runtime's own operators."`
-	ONNXRuntime  string `help:"ONNX Runtime's library. Default: the cache's." name:"onnxruntime" placeholder:"FILE"`
 }
 
 // Help implements kong.HelpProvider.
@@ -78,31 +55,31 @@ func (c *evalCmd) Run(ctx context.Context, p *process) (err error) {
 	if err := c.exist(); err != nil {
 		return err
 	}
-	e, err := c.open()
+	e, err := eval.Open(c.Flags, build().Version)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, e.environment.Close()) }()
-	if e.tasks, err = readTasks(c.Tasks); err != nil {
+	defer func() { err = errors.Join(err, e.Close()) }()
+	if e.Tasks, err = readTasks(c.Tasks); err != nil {
 		return err
 	}
-	if err := e.readText(c.Text); err != nil {
+	if err := e.ReadText(c.Text); err != nil {
 		return err
 	}
-	e.speed = c.Speed
-	e.report.Reference = c.Reference
+	e.Speed = c.Speed
+	e.Report.Reference = c.Reference
 	for _, dir := range c.Folders {
 		p.log.Info("measuring", "model", dir)
-		result, err := e.measure(ctx, dir, c.Reference)
+		result, err := e.Measure(ctx, dir, c.Reference)
 		if err != nil {
-			if len(e.report.Models) > 0 { // what took hours is not lost
-				err = errors.Join(err, c.print(p.stdout, &e.report))
+			if len(e.Report.Models) > 0 { // what took hours is not lost
+				err = errors.Join(err, c.print(p.stdout, &e.Report))
 			}
 			return err
 		}
-		e.report.Models = append(e.report.Models, result)
+		e.Report.Models = append(e.Report.Models, result)
 	}
-	return c.print(p.stdout, &e.report)
+	return c.print(p.stdout, &e.Report)
 }
 
 // exist finds folders that are not there before anything is measured.
@@ -155,166 +132,4 @@ func readTasks(paths []string) ([]eval.Task, error) {
 		all = append(all, tasks...)
 	}
 	return all, nil
-}
-
-// evaluation is what all models are measured with.
-type evaluation struct {
-	evalFlags
-
-	environment *ort.Environment
-	text        string
-	tasks       []eval.Task
-	speed       bool
-	report      eval.Report
-}
-
-// open loads ONNX Runtime.
-func (f *evalFlags) open() (*evaluation, error) {
-	if f.Stride == 0 {
-		f.Stride = max(1, f.Window/2)
-	}
-	library, err := setup.FindLibrary(f.ONNXRuntime, setup.CPU)
-	if err != nil {
-		return nil, err
-	}
-	environment, err := ort.OpenEnvironment(library)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // it names the library
-	}
-	return &evaluation{
-		evalFlags: *f, environment: environment,
-		report: eval.Report{
-			Tool: build().Version, Runtime: environment.Version(), Device: f.device().String(), Kernels: !f.NoKernels,
-			Window: f.Window, Stride: f.Stride,
-		},
-	}, nil
-}
-
-func (f *evalFlags) device() ort.Device { return ort.Device{Provider: ort.CPU, Threads: f.Threads} }
-
-// readText takes the text to predict; "" for none.
-func (e *evaluation) readText(path string) error {
-	if path == "" {
-		return nil
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return err //nolint:wrapcheck // it names the file
-	}
-	sum := sha256.Sum256(data)
-	e.text, e.report.Text = string(data), hex.EncodeToString(sum[:])
-	return nil
-}
-
-// measure measures one model. Its errors name the folder.
-func (e *evaluation) measure(ctx context.Context, dir, reference string) (r eval.Result, err error) {
-	before := memory.Resident()
-	m, about, err := e.load(dir)
-	if err != nil {
-		return r, err
-	}
-	defer func() {
-		if err = errors.Join(err, m.Session.Close()); err != nil {
-			err = fmt.Errorf("%s: %w", dir, err)
-		}
-	}()
-	r = eval.Result{Path: dir, Name: about.Name, Quantization: about.Quantization}
-	if r.DiskBytes, err = folderBytes(dir); err != nil {
-		return r, err
-	}
-	if e.speed {
-		text := e.text
-		if text == "" {
-			text = "The quick brown fox jumps over the lazy dog. "
-		}
-		load := eval.Load{PromptTokens: e.PromptTokens, NewTokens: e.MaxTokens, Runs: e.Runs}
-		if most := m.Session.Limits().MaxLength; load.PromptTokens+load.NewTokens > most { // a short context
-			load.NewTokens = min(load.NewTokens, most/2)
-			load.PromptTokens = most - load.NewTokens
-		}
-		speed, err := eval.Time(ctx, m, text, load)
-		if err != nil {
-			return r, err
-		}
-		r.Speed = &speed
-	}
-	for _, t := range e.tasks {
-		score, err := eval.Score(ctx, m, t)
-		if err != nil {
-			return r, err
-		}
-		r.Tasks = append(r.Tasks, score)
-	}
-	if before > 0 {
-		r.Resident = max(0, memory.Resident()-before)
-	}
-	if e.text != "" {
-		err = e.predict(ctx, m, reference, &r)
-	}
-	return r, err
-}
-
-// predict measures the quality of a model over the text.
-func (e *evaluation) predict(ctx context.Context, m *eval.Model, reference string, r *eval.Result) (err error) {
-	var truth *eval.Model
-	if reference != "" {
-		if truth, _, err = e.load(reference); err != nil {
-			return fmt.Errorf("reference: %w", err)
-		}
-		defer func() { err = errors.Join(err, truth.Session.Close()) }()
-	}
-	window := min(e.Window, m.Session.Limits().MaxLength)
-	quality, err := eval.Measure(ctx, m, truth, eval.Text{
-		Text: e.text, Window: window, Stride: min(e.Stride, window), Limit: e.Windows,
-	})
-	if err == nil {
-		r.Quality = &quality
-	}
-	return err
-}
-
-// load opens a model folder. Its errors name it, or what in it is wrong.
-func (e *evaluation) load(dir string) (*eval.Model, model.Manifest, error) {
-	folder, err := model.Open(dir)
-	if err != nil {
-		return nil, model.Manifest{}, err
-	}
-	tok, err := tokenizer.Load(folder.Dir)
-	if err != nil {
-		return nil, model.Manifest{}, err //nolint:wrapcheck // it names the file
-	}
-	about := folder.Manifest
-	length := min(about.ContextLength, max(e.Window, e.PromptTokens+e.MaxTokens))
-	if len(e.tasks) > 0 {
-		length = min(about.ContextLength, max(length, 2048))
-	}
-	session, err := e.environment.Open(ort.Config{
-		Model: folder.ModelPath, Graph: about.Graph, ContextLength: about.ContextLength, Device: e.device(),
-		Slots: 1, MaxLength: length, MaxChunk: min(128, length), NoKernels: e.NoKernels,
-	})
-	if err != nil {
-		return nil, about, err //nolint:wrapcheck // it names the model
-	}
-	return &eval.Model{
-		Session: session,
-		Encode: func(text string, special bool) ([]uint32, error) {
-			return tok.Encode(text, tokenizer.EncodeOptions{AddSpecialTokens: special, Special: tokenizer.SpecialAsText})
-		},
-	}, about, nil
-}
-
-// folderBytes is the size of a folder's files.
-func folderBytes(dir string) (total int64, err error) {
-	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		total += info.Size()
-		return nil
-	})
-	return total, err
 }

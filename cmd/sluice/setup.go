@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/sluiceml/sluice/cmd/sluice/internal/conversion"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
 	"github.com/sluiceml/sluice/inference/model"
 )
@@ -51,7 +52,10 @@ func (c *setupCmd) Run(ctx context.Context, p *process) error {
 		Model:     setup.DefaultModel(),
 		ModelName: setup.DefaultModelName,
 		Convert: func(ctx context.Context, source, out string) error {
-			return convert(ctx, conversion{source: source, out: out, licences: licencesOf(setup.DefaultModel(), source)}, progress)
+			from := conversion.Conversion{
+				Source: source, Out: out, Licences: licencesOf(setup.DefaultModel(), source), Version: build().Version,
+			}
+			return from.Run(ctx, progress)
 		},
 		Check:       checkServable,
 		RuntimeOnly: c.RuntimeOnly,

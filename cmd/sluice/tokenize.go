@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/tokenizerfile"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
 	"github.com/sluiceml/sluice/tokenizer"
 )
@@ -115,7 +116,7 @@ func (c *tokenizeCmd) encoder() (encode encoder, stop func(), err error) {
 	if c.Tokenizer == "" {
 		return c.remote()
 	}
-	t, err := loadTokenizer(c.Tokenizer)
+	t, err := tokenizerfile.Load(c.Tokenizer)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,4 +1,4 @@
-package main
+package conversion
 
 import (
 	"context"
@@ -11,13 +11,13 @@ import (
 	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
 )
 
-// fetchSource puts the checkpoint that a conversion's source names on a hub into the cache, and makes the conversion one
-// of that copy. A path is left as it is.
-func fetchSource(ctx context.Context, c *conversion, progress setup.Progress) error {
-	if !strings.HasPrefix(c.source, hub.Scheme) {
+// Fetch puts the checkpoint that the source names on a hub into the cache, and makes the conversion one of that copy. A path is
+// left as it is. A name or a variable that is wrong is a *exit.UsageError.
+func (c *Conversion) Fetch(ctx context.Context, progress setup.Progress) error {
+	if !strings.HasPrefix(c.Source, hub.Scheme) {
 		return nil
 	}
-	reference, err := hub.Parse(c.source)
+	reference, err := hub.Parse(c.Source)
 	if err != nil {
 		return exit.Usage(err)
 	}
@@ -29,7 +29,7 @@ func fetchSource(ctx context.Context, c *conversion, progress setup.Progress) er
 	if err != nil {
 		return exit.Usage(err)
 	}
-	client.Progress, client.UserAgent = progress, "sluice/"+build().Version
+	client.Progress, client.UserAgent = progress, "sluice/"+c.Version
 	snapshot, err := client.Resolve(ctx, reference)
 	if err != nil {
 		return err //nolint:wrapcheck // it names the model
@@ -43,13 +43,13 @@ func fetchSource(ctx context.Context, c *conversion, progress setup.Progress) er
 		return err //nolint:wrapcheck // it names the model and the file
 	}
 	c.repository, c.revision = snapshot.Repository, snapshot.Commit
-	c.source = filepath.Join(dir, filepath.FromSlash(open))
+	c.Source = filepath.Join(dir, filepath.FromSlash(open))
 	if open == "" {
 		return nil
 	}
 	for _, f := range files { // beside a GGUF, of whose folder nothing else is read
 		if path := filepath.Join(dir, filepath.FromSlash(f.Path)); !strings.HasSuffix(path, ".gguf") {
-			c.licences = append(c.licences, path)
+			c.Licences = append(c.Licences, path)
 		}
 	}
 	return nil

@@ -1,4 +1,4 @@
-package main
+package conversion
 
 import (
 	"encoding/binary"
@@ -29,7 +29,7 @@ func TestNotConverted(t *testing.T) {
 	}
 	progress := setup.NewProgress(io.Discard, false)
 	defer progress.Close()
-	err := convert(t.Context(), conversion{source: path, out: filepath.Join(t.TempDir(), "out")}, progress)
+	err := Conversion{Source: path, Out: filepath.Join(t.TempDir(), "out")}.Run(t.Context(), progress)
 	if err == nil || !strings.Contains(err.Error(), `the architecture "mamba" is not supported`) {
 		t.Errorf("got error %v", err)
 	}

@@ -1,4 +1,6 @@
-package main
+// Package tokenizerfile reads tokenizers from what models come with: a tokenizer.json, or the vocabulary of a GGUF file,
+// which it writes as the former.
+package tokenizerfile
 
 import (
 	"fmt"
@@ -10,8 +12,8 @@ import (
 	"github.com/sluiceml/sluice/tokenizer"
 )
 
-// tokenizerName is the file of a tokenizer in a model folder.
-const tokenizerName = "tokenizer.json" //nolint:gosec // no credential
+// fileName is the file of a tokenizer in a model folder.
+const fileName = "tokenizer.json" //nolint:gosec // no credential
 
 // vocabularyOf is a GGUF's vocabulary as package tokenizer takes it; neither that nor package model knows the other.
 // Which kinds there are, package tokenizer says.
@@ -30,8 +32,8 @@ func vocabularyOf(v *model.Vocabulary) tokenizer.Vocabulary {
 	}
 }
 
-// writeTokenizer writes tokenizer.json from a GGUF's vocabulary, unless the assets bring the file itself.
-func writeTokenizer(assets model.Assets, dir string) error {
+// Write writes tokenizer.json from a GGUF's vocabulary, unless the assets bring the file itself.
+func Write(assets model.Assets, dir string) error {
 	if assets.Vocabulary == nil {
 		return nil
 	}
@@ -39,11 +41,11 @@ func writeTokenizer(assets model.Assets, dir string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, tokenizerName), data, 0o644) //nolint:gosec // a model folder is not secret
+	return os.WriteFile(filepath.Join(dir, fileName), data, 0o644) //nolint:gosec // a model folder is not secret
 }
 
-// loadTokenizer reads a tokenizer.json, the one in a folder, or the vocabulary of a GGUF file.
-func loadTokenizer(path string) (*tokenizer.Tokenizer, error) {
+// Load reads a tokenizer.json, the one in a folder, or the vocabulary of a GGUF file.
+func Load(path string) (*tokenizer.Tokenizer, error) {
 	if !strings.EqualFold(filepath.Ext(path), ".gguf") {
 		return tokenizer.Load(path)
 	}

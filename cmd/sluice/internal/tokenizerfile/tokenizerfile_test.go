@@ -1,4 +1,4 @@
-package main
+package tokenizerfile
 
 import (
 	"bytes"
@@ -102,7 +102,7 @@ func TestSentencePieceGGUF(t *testing.T) {
 			values := sentencePiece()
 			maps.Copy(values, test.more)
 			path := ggufFile(t, values)
-			direct, err := loadTokenizer(path)
+			direct, err := Load(path)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -111,10 +111,10 @@ func TestSentencePieceGGUF(t *testing.T) {
 				t.Fatal(err)
 			}
 			dir := t.TempDir()
-			if err := writeTokenizer(assets, dir); err != nil {
+			if err := Write(assets, dir); err != nil {
 				t.Fatal(err)
 			}
-			written, err := loadTokenizer(dir)
+			written, err := Load(dir)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -135,12 +135,12 @@ func TestSentencePieceGGUF(t *testing.T) {
 func TestUnknownKindOfGGUF(t *testing.T) {
 	values := sentencePiece()
 	values["tokenizer.ggml.model"] = "t5"
-	if _, err := loadTokenizer(ggufFile(t, values)); err == nil || !strings.Contains(err.Error(), `"t5"`) {
+	if _, err := Load(ggufFile(t, values)); err == nil || !strings.Contains(err.Error(), `"t5"`) {
 		t.Error(err)
 	}
 	values["tokenizer.ggml.model"] = "llama"
 	values["tokenizer.ggml.scores"] = []float32{float32(math.NaN())}
-	if _, err := loadTokenizer(ggufFile(t, values)); err == nil {
+	if _, err := Load(ggufFile(t, values)); err == nil {
 		t.Error("a file with one score for ten tokens loads")
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package conversion
 
 import (
 	"context"
@@ -24,33 +24,33 @@ type conversionReport struct {
 }
 
 // writeReport measures the model in dir beside the whole checkpoint in float32, which it converts for that.
-func writeReport(ctx context.Context, c conversion, dir string, pruned builder.Pruned, progress setup.Progress) (err error) {
-	flags := evalFlags{Window: 512, Windows: 8, PromptTokens: 128, MaxTokens: 64, Runs: 3}
-	e, err := flags.open()
+func writeReport(ctx context.Context, c Conversion, dir string, pruned builder.Pruned, progress setup.Progress) (err error) {
+	flags := eval.Flags{Window: 512, Windows: 8, PromptTokens: 128, MaxTokens: 64, Runs: 3}
+	e, err := eval.Open(flags, c.Version)
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
-	defer func() { err = errors.Join(err, e.environment.Close()) }()
-	if err := e.readText(c.report); err != nil {
+	defer func() { err = errors.Join(err, e.Close()) }()
+	if err := e.ReadText(c.Report); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
-	e.speed = true
+	e.Speed = true
 	whole := c
-	whole.options, whole.pruning, whole.report = builder.Options{Quantize: builder.FormNone}, builder.Pruning{}, ""
+	whole.Options, whole.Pruning, whole.Report = builder.Options{Quantize: builder.FormNone}, builder.Pruning{}, ""
 	reference := filepath.Join(filepath.Dir(dir), "reference")
 	if err := write(ctx, whole, reference, progress); err != nil {
 		return fmt.Errorf("report: the checkpoint in float32: %w", err)
 	}
 	task := progress.Start("measuring", 0)
-	result, err := e.measure(ctx, dir, reference)
+	result, err := e.Measure(ctx, dir, reference)
 	task.Done(err)
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	result.Path = "." // it is the folder that the report lies in
-	e.report.Reference = "the checkpoint in float32"
-	e.report.Models = []eval.Result{result}
-	report := conversionReport{Report: &e.report}
+	e.Report.Reference = "the checkpoint in float32"
+	e.Report.Models = []eval.Result{result}
+	report := conversionReport{Report: &e.Report}
 	if c.prunes() {
 		report.Pruned = &pruned
 	}

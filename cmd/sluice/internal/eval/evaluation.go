@@ -1,0 +1,196 @@
+package eval
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/sluiceml/sluice/cmd/sluice/internal/memory"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
+	"github.com/sluiceml/sluice/inference/model"
+	"github.com/sluiceml/sluice/inference/ort"
+	"github.com/sluiceml/sluice/tokenizer"
+)
+
+// Flags are how models are measured.
+type Flags struct {
+	Window       int    `help:"Tokens of a window of the text, those that the tokenizer adds included." default:"512" placeholder:"N"`
+	Stride       int    `help:"Tokens between the beginnings of two windows: of each window the last ones count that the one before did not predict. 0: half a window." default:"0" placeholder:"N"`
+	Windows      int    `help:"Windows at most, spread over the text; 0: all." default:"0" placeholder:"N"`
+	PromptTokens int    `help:"Length of the prompt that is timed." default:"128" placeholder:"N"`
+	MaxTokens    int    `help:"Length of the answer that is timed." default:"64" placeholder:"N"`
+	Runs         int    `help:"Runs of which the median is the speed." default:"3" placeholder:"N"`
+	Threads      int    `help:"Threads of a model; 0: one per core." default:"0" placeholder:"N"`
+	NoKernels    bool   `help:"Leave all work to ONNX Runtime's own operators."`
+	ONNXRuntime  string `help:"ONNX Runtime's library. Default: the cache's." name:"onnxruntime" placeholder:"FILE"`
+}
+
+// Evaluation is what all models are measured with.
+type Evaluation struct {
+	Tasks  []Task
+	Speed  bool // measure it too
+	Report Report
+
+	flags       Flags
+	environment *ort.Environment
+	text        string // to predict; "": none
+}
+
+// Open loads ONNX Runtime. tool is the version that the report names.
+func Open(f Flags, tool string) (*Evaluation, error) {
+	if f.Stride == 0 {
+		f.Stride = max(1, f.Window/2)
+	}
+	library, err := setup.FindLibrary(f.ONNXRuntime, setup.CPU)
+	if err != nil {
+		return nil, err
+	}
+	environment, err := ort.OpenEnvironment(library)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it names the library
+	}
+	return &Evaluation{
+		flags: f, environment: environment,
+		Report: Report{
+			Tool: tool, Runtime: environment.Version(), Device: f.device().String(), Kernels: !f.NoKernels,
+			Window: f.Window, Stride: f.Stride,
+		},
+	}, nil
+}
+
+// Close unloads ONNX Runtime.
+func (e *Evaluation) Close() error { return e.environment.Close() }
+
+func (f *Flags) device() ort.Device { return ort.Device{Provider: ort.CPU, Threads: f.Threads} }
+
+// ReadText takes the text to predict; "" for none.
+func (e *Evaluation) ReadText(path string) error {
+	if path == "" {
+		return nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err //nolint:wrapcheck // it names the file
+	}
+	sum := sha256.Sum256(data)
+	e.text, e.Report.Text = string(data), hex.EncodeToString(sum[:])
+	return nil
+}
+
+// Measure measures one model. Its errors name the folder.
+func (e *Evaluation) Measure(ctx context.Context, dir, reference string) (r Result, err error) {
+	before := memory.Resident()
+	m, about, err := e.load(dir)
+	if err != nil {
+		return r, err
+	}
+	defer func() {
+		if err = errors.Join(err, m.Session.Close()); err != nil {
+			err = fmt.Errorf("%s: %w", dir, err)
+		}
+	}()
+	r = Result{Path: dir, Name: about.Name, Quantization: about.Quantization}
+	if r.DiskBytes, err = folderBytes(dir); err != nil {
+		return r, err
+	}
+	if e.Speed {
+		text := e.text
+		if text == "" {
+			text = "The quick brown fox jumps over the lazy dog. "
+		}
+		load := Load{PromptTokens: e.flags.PromptTokens, NewTokens: e.flags.MaxTokens, Runs: e.flags.Runs}
+		if most := m.Session.Limits().MaxLength; load.PromptTokens+load.NewTokens > most { // a short context
+			load.NewTokens = min(load.NewTokens, most/2)
+			load.PromptTokens = most - load.NewTokens
+		}
+		speed, err := Time(ctx, m, text, load)
+		if err != nil {
+			return r, err
+		}
+		r.Speed = &speed
+	}
+	for _, t := range e.Tasks {
+		score, err := Score(ctx, m, t)
+		if err != nil {
+			return r, err
+		}
+		r.Tasks = append(r.Tasks, score)
+	}
+	if before > 0 {
+		r.Resident = max(0, memory.Resident()-before)
+	}
+	if e.text != "" {
+		err = e.predict(ctx, m, reference, &r)
+	}
+	return r, err
+}
+
+// predict measures the quality of a model over the text.
+func (e *Evaluation) predict(ctx context.Context, m *Model, reference string, r *Result) (err error) {
+	var truth *Model
+	if reference != "" {
+		if truth, _, err = e.load(reference); err != nil {
+			return fmt.Errorf("reference: %w", err)
+		}
+		defer func() { err = errors.Join(err, truth.Session.Close()) }()
+	}
+	window := min(e.flags.Window, m.Session.Limits().MaxLength)
+	quality, err := Measure(ctx, m, truth, Text{
+		Text: e.text, Window: window, Stride: min(e.flags.Stride, window), Limit: e.flags.Windows,
+	})
+	if err == nil {
+		r.Quality = &quality
+	}
+	return err
+}
+
+// load opens a model folder. Its errors name it, or what in it is wrong.
+func (e *Evaluation) load(dir string) (*Model, model.Manifest, error) {
+	folder, err := model.Open(dir)
+	if err != nil {
+		return nil, model.Manifest{}, err
+	}
+	tok, err := tokenizer.Load(folder.Dir)
+	if err != nil {
+		return nil, model.Manifest{}, err //nolint:wrapcheck // it names the file
+	}
+	about := folder.Manifest
+	length := min(about.ContextLength, max(e.flags.Window, e.flags.PromptTokens+e.flags.MaxTokens))
+	if len(e.Tasks) > 0 {
+		length = min(about.ContextLength, max(length, 2048))
+	}
+	session, err := e.environment.Open(ort.Config{
+		Model: folder.ModelPath, Graph: about.Graph, ContextLength: about.ContextLength, Device: e.flags.device(),
+		Slots: 1, MaxLength: length, MaxChunk: min(128, length), NoKernels: e.flags.NoKernels,
+	})
+	if err != nil {
+		return nil, about, err //nolint:wrapcheck // it names the model
+	}
+	return &Model{
+		Session: session,
+		Encode: func(text string, special bool) ([]uint32, error) {
+			return tok.Encode(text, tokenizer.EncodeOptions{AddSpecialTokens: special, Special: tokenizer.SpecialAsText})
+		},
+	}, about, nil
+}
+
+// folderBytes is the size of a folder's files.
+func folderBytes(dir string) (total int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		total += info.Size()
+		return nil
+	})
+	return total, err
+}
