@@ -34,6 +34,9 @@ type decoded struct {
 	buffer int
 	order  int // of the values that nodes make
 
+	chosen  bool // of rows of all tokens, only those of wanted ones are read
+	queries int  // so it is of so many columns, the first ones
+
 	within *decoded // what a product's result is a part of, from a column on; nil: it is whole
 	column int
 }
@@ -69,6 +72,7 @@ func (f *fuser) decode() *decoder {
 	}
 	d := &decoder{in: width, out: t.values[out].width}
 	t.values[out].buffer = kernels.OutputBuffer
+	t.leaveOut(g.Nodes[first:end])
 	for i := first; i < end; i++ {
 		t.translate(d, i, &g.Nodes[i])
 	}
@@ -298,11 +302,11 @@ func (t *translation) translate(d *decoder, at int, n *modelonnx.Node) {
 		t.release(at, n)
 	case is(n, kernels.BlockMatMul):
 		a.product = t.product(n)
-		a.action = kernels.Multiply{Wanted: x.wanted, X: x.buffer, Y: makes(0), Column: t.values[n.Outputs[0]].column}
+		a.action = kernels.Multiply{Wanted: x.wanted, X: x.buffer, Y: makes(0), Column: t.values[n.Outputs[0]].column, Chosen: t.chosenColumns(n)}
 		t.release(at, n)
 	default:
 		layer := slices.IndexFunc(t.fused.layers, func(a fusedAttention) bool { return a.node.Outputs[0] == n.Outputs[0] })
-		a.action = kernels.Attend{X: x.buffer, Y: makes(0), Layer: layer}
+		a.action = kernels.Attend{X: x.buffer, Y: makes(0), Layer: layer, Chosen: t.values[n.Outputs[0]].chosen}
 		t.release(at, n)
 	}
 	d.actions = append(d.actions, a)

@@ -119,5 +119,11 @@ func (s *State) run(p *Program, x []float32, index []int64) []float32 {
 	return y
 }
 
+// buffer is the room for rows of one of a program's own buffers, of a width.
+func (s *State) buffer(number, width int) []float32 {
+	at := unsafe.Slice(s.c.buffers, number+1)[number]
+	return unsafe.Slice((*float32)(at), int(s.c.max_tokens)*width)
+}
+
 // makeNode makes a node without ONNX Runtime, with memory for it or without. It gives the error's text, "" for none.
 func makeNode(memory bool) string { return C.GoString(C.make_node(flag(memory))) }

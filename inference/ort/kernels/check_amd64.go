@@ -28,6 +28,7 @@ type buffer struct {
 	width  int
 	rows   rowsKind
 	filled int // columns that have been written
+	chosen int // of these, the first ones, of which only the rows of wanted tokens were
 }
 
 // attention is one of a program: its layer and the widths of its buffers, which a state checks.
@@ -52,14 +53,24 @@ func (p *Program) width(number int) int {
 
 // read checks that an action may read a buffer's rows.
 func (p *Program) read(number, width int, wanted bool) error {
+	return p.readBut(number, width, 0, wanted)
+}
+
+// readBut is read for an action that reads some columns, the first ones, of the rows of wanted tokens only.
+func (p *Program) readBut(number, width, chosen int, wanted bool) error {
 	switch {
 	case width < 1 || width > MaxSide || p.width(number) != width:
 		return fmt.Errorf("kernels: an action reads rows of %d values of buffer %d, which has %d", width, number, p.width(number))
 	case p.buffers[number].rows != rowsOf(wanted) || p.buffers[number].filled != width:
 		return fmt.Errorf("kernels: an action reads other rows of buffer %d than were written", number)
+	case p.buffers[number].chosen > chosen:
+		return fmt.Errorf("kernels: an action reads %d columns of buffer %d, of which only rows of wanted tokens were written", p.buffers[number].chosen, number)
 	}
 	return nil
 }
+
+// leaveOut notes that rows of some columns that were written just now, the first ones, are those of wanted tokens only.
+func (p *Program) leaveOut(number, columns int) { p.buffers[number].chosen = columns }
 
 // write checks that an action may write a buffer's rows, and notes that it does.
 func (p *Program) write(number, width int, wanted bool) error {
@@ -79,6 +90,9 @@ func (p *Program) writePart(number, column, width int, wanted bool) error {
 	case number == InputBuffer || number == OutputBuffer && !wanted ||
 		p.buffers[number].rows != noRows && p.buffers[number].rows != rowsOf(wanted):
 		return fmt.Errorf("kernels: an action writes other rows than buffer %d has", number)
+	}
+	if column == 0 {
+		p.buffers[number].chosen = 0
 	}
 	p.buffers[number].rows, p.buffers[number].filled = rowsOf(wanted), column+width
 	return nil

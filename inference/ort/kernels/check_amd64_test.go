@@ -14,19 +14,15 @@ func TestProgramRefuses(t *testing.T) {
 	const in, out, wide, own, other = 32, 20, 64, OwnBuffer, OwnBuffer + 1
 	rng := rand.New(rand.NewPCG(13, 14))
 	matrix := func(out, in int) *Matrix { return pack(t, randomWeights(rng, out, in, 4, true, false, NoGate, false)) }
-	head, widen, narrow := matrix(out, in), matrix(wide, in), matrix(out/2, in)
+	head, widen, narrow, square, low := matrix(out, in), matrix(wide, in), matrix(out/2, in), matrix(in, in), matrix(out, wide)
 	weight := make([]float32, in)
 	norm := Norm{X: InputBuffer, Branch: NoBuffer, Sum: NoBuffer, Y: own, Weight: weight}
 	chosen := Select{X: own, Y: other, Width: in}
 	last := Multiply{Wanted: true, X: other, Y: OutputBuffer, Matrix: head}
 	widths := []int{in, in, wide, out}
 	const third, odd = other + 1, other + 2 // the last has no whole vectors
+	few := Multiply{X: own, Y: third, Matrix: widen, Chosen: RowUnit}
 	good := []Action{norm, chosen, last}
-	p, err := NewProgram(in, out, widths, good)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.Close()
 	// with is the program with another norm, and what comes after it.
 	with := func(change func(n *Norm), more ...Action) []Action {
 		n := norm
@@ -34,6 +30,19 @@ func TestProgramRefuses(t *testing.T) {
 		return slices.Concat([]Action{n}, more, good[1:])
 	}
 	unchanged := func(*Norm) {}
+	for _, actions := range [][]Action{
+		good,
+		with(unchanged, few, Attend{X: third, Y: odd, Chosen: true}),
+		with(unchanged, few, Multiply{X: own, Y: third, Matrix: widen}, Attend{X: third, Y: odd}),
+		with(unchanged, Attend{X: own, Y: third}, Multiply{X: third, Y: odd, Matrix: low}),
+		{norm, Attend{X: InputBuffer, Y: own, Chosen: true}, chosen, last},
+	} {
+		p, err := NewProgram(in, out, widths, actions)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Close()
+	}
 	for name, actions := range map[string][]Action{
 		"nothing":                            {},
 		"no result":                          {norm, chosen},
@@ -63,6 +72,15 @@ func TestProgramRefuses(t *testing.T) {
 		"some columns of the result":         {norm, chosen, Multiply{Wanted: true, X: other, Y: OutputBuffer, Matrix: narrow}},
 		"attention of no buffer":             with(unchanged, Attend{X: odd + 1, Y: own}),
 		"attention of wanted rows":           {norm, chosen, Attend{X: other, Y: own}, last},
+		"some queries, of attention of all":  with(unchanged, few, Attend{X: third, Y: odd}),
+		"some queries and some keys":         with(unchanged, Multiply{X: own, Y: third, Matrix: widen, Chosen: in}, Attend{X: third, Y: odd, Chosen: true}),
+		"some rows of a sum":                 with(unchanged, few, Add{X: third, Branch: third, Y: third, Width: wide}),
+		"some rows of attention, multiplied": with(unchanged, Attend{X: own, Y: third, Chosen: true}, Multiply{X: third, Y: odd, Matrix: low}),
+		"some columns of no whole vectors":   with(unchanged, Multiply{X: own, Y: third, Matrix: widen, Chosen: in / 3}),
+		"some columns behind the last":       with(unchanged, Multiply{X: own, Y: third, Matrix: widen, Chosen: wide + in}),
+		"less than no columns":               with(unchanged, Multiply{X: own, Y: third, Matrix: widen, Chosen: -in}),
+		"some columns of wanted rows":        {norm, chosen, Multiply{Wanted: true, X: other, Y: third, Matrix: widen, Chosen: in}, last},
+		"some columns behind others":         with(unchanged, Multiply{X: own, Y: third, Matrix: square}, Multiply{X: own, Y: third, Column: in, Matrix: square, Chosen: in}),
 		"a product of narrow rows":           {norm, chosen, Multiply{Wanted: true, X: other, Y: OutputBuffer, Matrix: widen}},
 	} {
 		if p, err := NewProgram(in, out, widths, actions); err == nil {

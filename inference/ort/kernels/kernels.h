@@ -88,6 +88,8 @@ typedef struct {
 	layer *layers;
 	run *runs;
 	int run_count;
+	uint8_t *marks; // [max_tokens], of a program's run: which tokens are wanted
+	run *chosen;    // the runs of these
 
 	int max_blocks; // of a product's inputs, were they short
 	int8_t *codes;  // of them, [max_tokens, max_blocks, short_block]: the same rows for all products, some ahead of others
@@ -122,6 +124,9 @@ typedef struct {
 	const matrix *matrix;
 	int column, pitch; // of a product: where its values go in a row of y, and how long such a row is
 	int layer;
+	// What is left out of rows of all tokens where a token is not wanted: of attention, unless this is 0, the result; of a
+	// product, its first tiles, so many.
+	int chosen;
 } action;
 
 // The buffers that the caller of a program has.

@@ -235,6 +235,8 @@ func NewState(c StateConfig) (_ *State, err error) {
 	}
 	s.c.layers = (*C.layer)(s.room(len(c.Layers), C.sizeof_layer))
 	s.c.runs = (*C.run)(s.room(tokens, C.sizeof_run))
+	s.c.chosen = (*C.run)(s.room(tokens, C.sizeof_run))
+	s.c.marks = (*C.uint8_t)(s.room(tokens, 1))
 	s.c.codes = (*C.int8_t)(s.room(tokens, c.MaxIn))
 	s.c.scales = (*C.float)(s.room(tokens, blocks*C.sizeof_float))
 	s.c.sums = (*C.block_sum)(s.room(tokens, blocks*C.sizeof_block_sum))

@@ -3,6 +3,8 @@
 // Actions that make a row from the same row of others need not wait for each other. Of many rows, a thread takes its own
 // through all of them up to the next attention, each product with all weights: what it makes stays in its cache. Of few rows,
 // it takes its own tiles of a product through all rows: then each of the weights is read by one thread only.
+#include <string.h>
+
 #include "kernels.h"
 #include "team_amd64.h"
 #include "vector.h"
@@ -21,14 +23,41 @@ typedef struct {
 	float *y;
 	const int64_t *index;
 	int tokens, wanted, divided;
+	state chosen; // s, but for its runs: those of the tokens that are wanted
 } call;
 
 static const float *from_buffer(const call *c, int buffer) { return buffer == buffer_input ? c->x : buffer == buffer_output ? c->y : c->s->buffers[buffer]; }
 
 static float *to_buffer(const call *c, int buffer) { return buffer == buffer_output ? c->y : c->s->buffers[buffer]; }
 
+// choose finds the runs of the tokens that are wanted. Without a token's neighbours, its attention has the same bits.
+static void choose(call *c) {
+	c->chosen = *c->s;
+	c->chosen.runs = c->s->chosen;
+	c->chosen.run_count = 0;
+	if (c->wanted == 0) return;
+	uint8_t *marks = c->s->marks;
+	memset(marks, 0, c->tokens);
+	for (int i = 0; i < c->wanted; i++) marks[c->index[i]] = 1;
+	for (int i = 0; i < c->s->run_count; i++) {
+		const run *r = &c->s->runs[i];
+		run *to = NULL; // which the last token belongs to
+		for (int t = r->first; t < r->first + r->tokens; t++) {
+			if (!marks[t]) {
+				to = NULL;
+				continue;
+			}
+			if (!to) {
+				to = &c->chosen.runs[c->chosen.run_count++];
+				*to = (run){.slot = r->slot, .past = r->past + t - r->first, .first = t};
+			}
+			to->tokens++;
+		}
+	}
+}
+
 static attention attention_of(const call *c, const action *a) {
-	return (attention){.s = c->s, .of = &c->s->layers[a->layer], .qkv = from_buffer(c, a->x), .y = a->y < 0 ? NULL : to_buffer(c, a->y)};
+	return (attention){.s = a->chosen ? &c->chosen : c->s, .of = &c->s->layers[a->layer], .qkv = from_buffer(c, a->x), .y = a->y < 0 ? NULL : to_buffer(c, a->y)};
 }
 
 // norm writes x/sqrt(mean(x²) + epsilon)·weight, of x plus a branch if there is one.
@@ -52,6 +81,27 @@ VECTOR static void add(const float *x, const float *branch, float *y, size_t n) 
 	for (size_t i = 0; i < n; i += 16) _mm512_storeu_ps(y + i, _mm512_add_ps(_mm512_loadu_ps(x + i), _mm512_loadu_ps(branch + i)));
 }
 
+// multiply makes some tiles of a product, of rows from first to end-1.
+static void multiply(const call *c, const action *a, int first, int end, size_t first_tile, size_t end_tile) {
+	float *y = to_buffer(c, a->y) + a->column;
+	const size_t all = a->chosen; // the first tile of all rows
+	if (end_tile > all) sluice_multiply(a->matrix, c->s, y, a->pitch, first, end, first_tile > all ? first_tile : all, end_tile);
+	if (first_tile >= all || c->wanted == 0) return;
+	for (int r = first, next; r < end; r = next + 1) {
+		for (next = r; next < end && c->s->marks[next]; next++) {}
+		if (next > r) sluice_multiply(a->matrix, c->s, y, a->pitch, r, next, first_tile, end_tile < all ? end_tile : all);
+	}
+}
+
+// merge ends divided attention of those tokens from first to end-1 that it is of.
+static void merge(const attention *of, int first, int end) {
+	for (int i = 0; i < of->s->run_count; i++) {
+		const run *r = &of->s->runs[i];
+		const int last = r->first + r->tokens;
+		sluice_merge(of, first > r->first ? first : r->first, end < last ? end : last);
+	}
+}
+
 // act does an action for rows from first to end-1.
 VECTOR static void act(const call *c, const action *a, int first, int end) {
 	const size_t at = (size_t)first * a->width, n = (size_t)(end - first) * a->width;
@@ -71,7 +121,7 @@ VECTOR static void act(const call *c, const action *a, int first, int end) {
 		}
 		break;
 	case do_round: sluice_round(a->matrix, c->s, from_buffer(c, a->x), first, end); break;
-	case do_multiply: sluice_multiply(a->matrix, c->s, to_buffer(c, a->y) + a->column, a->pitch, first, end, 0, sluice_tile_count(a->matrix)); break;
+	case do_multiply: multiply(c, a, first, end, 0, sluice_tile_count(a->matrix)); break;
 	case do_store: {
 		const attention of = attention_of(c, a);
 		sluice_store(&of, first, end);
@@ -79,7 +129,7 @@ VECTOR static void act(const call *c, const action *a, int first, int end) {
 	}
 	case do_merge: {
 		const attention of = attention_of(c, a);
-		if (c->divided) sluice_merge(&of, first, end);
+		if (c->divided) merge(&of, first, end);
 		break;
 	}
 	}
@@ -96,7 +146,7 @@ static void run_part(const void *context, const phase *p, int part) {
 		for (int i = p->from; i < p->to; i++, a++) act(c, a, first, end);
 	} else if (p->by == by_tiles) {
 		const int64_t tiles = sluice_tile_count(a->matrix);
-		sluice_multiply(a->matrix, c->s, to_buffer(c, a->y) + a->column, a->pitch, 0, p->rows, tiles * part / p->parts, tiles * (part + 1) / p->parts);
+		multiply(c, a, 0, p->rows, tiles * part / p->parts, tiles * (part + 1) / p->parts);
 	} else {
 		const attention of = attention_of(c, a);
 		sluice_attend(&of, c->divided, p->items * part / p->parts, p->items * (part + 1) / p->parts);
@@ -115,7 +165,9 @@ static int plan(const call *c, phase *phases) {
 		const int rows = a->wanted ? c->wanted : c->tokens, many = threads > 1 && rows >= divided_rows * threads;
 		if (rows == 0) continue;
 		if (a->kind == do_attend) {
-			const size_t items = sluice_attention_items(c->s, &c->s->layers[a->layer], c->divided);
+			const attention of = attention_of(c, a);
+			const size_t items = sluice_attention_items(of.s, of.of, c->divided);
+			if (items == 0) continue;
 			// Parts enough for the threads to end together, though some items see more than others.
 			phases[n++] = (phase){.by = by_items, .from = i, .to = i + 1, .items = (int64_t)items, .parts = least((int64_t)items, 16 * (int64_t)threads)};
 			open = NULL;
@@ -137,6 +189,7 @@ static int plan(const call *c, phase *phases) {
 void sluice_run(const program *p, const state *s, const float *x, float *y, const int64_t *index, int tokens, int wanted, const parallel *by) {
 	call c = {.p = p, .s = s, .x = x, .y = y, .index = index, .tokens = tokens, .wanted = wanted};
 	if (tokens == 0) return;
+	choose(&c);
 	c.divided = sluice_attention_divided(s, tokens);
 	work w = {.phases = s->phases, .counters = s->counters, .threads = s->threads, .run = run_part, .context = &c};
 	w.count = plan(&c, s->phases);

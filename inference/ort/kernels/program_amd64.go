@@ -50,14 +50,22 @@ type Select struct{ X, Y, Width int }
 
 // Multiply makes Y, or some columns of it from Column on, the product of X with a matrix, which outlives the program. Products
 // that lie side by side are written from left to right, and nothing reads Y before the last of them.
+//
+// Chosen columns, the first ones of Y, whole vectors, are made of rows whose tokens are wanted only: queries of an Attend
+// that is Chosen, which alone may read Y then.
 type Multiply struct {
 	Wanted       bool
 	X, Y, Column int
 	Matrix       *Matrix
+	Chosen       int
 }
 
-// Attend makes Y a layer's attention, of queries, keys and values in X.
-type Attend struct{ X, Y, Layer int }
+// Attend makes Y a layer's attention, of queries, keys and values in X. If it is Chosen, it makes rows whose tokens are
+// wanted only, and a Select alone may read Y. Keys and values of all tokens are stored all the same.
+type Attend struct {
+	X, Y, Layer int
+	Chosen      bool
+}
 
 // Program is what the operator Decoder does. It is read only and may be shared.
 type Program struct {
@@ -136,7 +144,7 @@ func (a Add) add(p *Program) error {
 }
 
 func (s Select) add(p *Program) error {
-	if err := cmp.Or(p.vectors(s.Width, false, []int{s.X}, nil), p.write(s.Y, s.Width, true)); err != nil {
+	if err := cmp.Or(p.vectors(s.Width, false, nil, nil), p.readBut(s.X, s.Width, s.Width, false), p.write(s.Y, s.Width, true)); err != nil {
 		return err
 	}
 	p.actions = append(p.actions, C.action{
@@ -150,6 +158,12 @@ func (m Multiply) add(p *Program) error {
 	if err := cmp.Or(p.read(m.X, in, m.Wanted), p.writePart(m.Y, m.Column, m.Matrix.Out(), m.Wanted)); err != nil {
 		return err
 	}
+	if m.Chosen != 0 {
+		if m.Chosen < 0 || m.Chosen > m.Matrix.Out() || m.Chosen%C.tile_columns != 0 || m.Column != 0 || m.Wanted {
+			return fmt.Errorf("kernels: a product leaves rows of %d of %d columns out", m.Chosen, m.Matrix.Out())
+		}
+		p.leaveOut(m.Y, m.Chosen)
+	}
 	p.maxIn = max(p.maxIn, in)
 	actions := make([]C.action, mostOwnActions)
 	actions = actions[:C.sluice_product_actions(m.Matrix.c, unsafe.SliceData(actions))]
@@ -160,6 +174,7 @@ func (m Multiply) add(p *Program) error {
 			a.x = C.int(m.X)
 		} else {
 			a.y, a.column, a.pitch = C.int(m.Y), C.int(m.Column), C.int(p.width(m.Y))
+			a.chosen = C.int(m.Chosen / C.tile_columns)
 		}
 	}
 	p.actions = append(p.actions, actions...)
@@ -169,16 +184,21 @@ func (m Multiply) add(p *Program) error {
 func (a Attend) add(p *Program) error {
 	// How wide the rows are, only a state knows: it looks at them.
 	of := attention{layer: a.Layer, in: p.width(a.X), out: p.width(a.Y)}
-	if err := cmp.Or(p.read(a.X, of.in, false), p.write(a.Y, of.out, false)); err != nil {
+	queries := 0 // of wanted tokens only
+	if a.Chosen {
+		queries = of.out
+	}
+	if err := cmp.Or(p.readBut(a.X, of.in, queries, false), p.write(a.Y, of.out, false)); err != nil {
 		return err
 	}
+	p.leaveOut(a.Y, queries)
 	p.attentions = append(p.attentions, of)
 	actions := make([]C.action, mostOwnActions)
 	actions = actions[:C.sluice_attention_actions(C.int(a.Layer), unsafe.SliceData(actions))]
 	for i := range actions {
 		actions[i].x = C.int(a.X)
 		if actions[i].y != NoBuffer {
-			actions[i].y = C.int(a.Y)
+			actions[i].y, actions[i].chosen = C.int(a.Y), flag(a.Chosen)
 		}
 	}
 	p.actions = append(p.actions, actions...)

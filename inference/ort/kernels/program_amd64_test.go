@@ -15,9 +15,13 @@ type testDecoder struct {
 	matrices []*Matrix
 	parts    [2]*Matrix // what the second layer's first matrix is made of
 	program  *Program
+	chosen   *Program // the same, with what it need not make of tokens that are not wanted left out
 }
 
 const testHidden, testInner, testVocabulary, testEpsilon, testCut = 64, 96, 50, 1e-5, 40
+
+// The buffers that attention reads and writes, and how much of the one are the queries that come with the first part.
+const testQKV, testResult, testQueries = OwnBuffer + 1, OwnBuffer + 2, 32
 
 // newTestDecoder makes a decoder of random weights. Layers have four matrices and two norms.
 func newTestDecoder(t *testing.T, rng *rand.Rand) *testDecoder {
@@ -50,14 +54,13 @@ func newTestDecoder(t *testing.T, rng *rand.Rand) *testDecoder {
 	}
 	norm()
 	matrix(testVocabulary, testHidden, NoGate)
-	const normed, qkv, result, branch, sum, inner, wantedResult, wantedSum, wantedBranch, wantedNormed, wantedInner = OwnBuffer, OwnBuffer + 1,
-		OwnBuffer + 2, OwnBuffer + 3, OwnBuffer + 4, OwnBuffer + 5, OwnBuffer + 6, OwnBuffer + 7, OwnBuffer + 8, OwnBuffer + 9, OwnBuffer + 10
+	const normed, qkv, result, branch, sum, inner, wantedResult, wantedSum, wantedBranch, wantedNormed, wantedInner = OwnBuffer, testQKV,
+		testResult, OwnBuffer + 3, OwnBuffer + 4, OwnBuffer + 5, OwnBuffer + 6, OwnBuffer + 7, OwnBuffer + 8, OwnBuffer + 9, OwnBuffer + 10
 	widths := []int{testHidden, (4 + 2*2) * 16, 4 * 16, testHidden, testHidden, testInner, 4 * 16, testHidden, testHidden, testHidden, testInner}
 	of := func(i, x, branch, sum, y int, wanted bool) Norm {
 		return Norm{Wanted: wanted, X: x, Branch: branch, Sum: sum, Y: y, Weight: d.norms[i], Epsilon: testEpsilon}
 	}
-	var err error
-	d.program, err = NewProgram(testHidden, testVocabulary, widths, []Action{
+	actions := []Action{
 		of(0, InputBuffer, NoBuffer, NoBuffer, normed, false),
 		Multiply{X: normed, Y: qkv, Matrix: d.matrices[0]},
 		Attend{X: qkv, Y: result, Layer: 0},
@@ -78,11 +81,29 @@ func newTestDecoder(t *testing.T, rng *rand.Rand) *testDecoder {
 		Multiply{Wanted: true, X: wantedInner, Y: wantedBranch, Matrix: d.matrices[7]},
 		of(4, wantedSum, wantedBranch, NoBuffer, wantedNormed, true),
 		Multiply{Wanted: true, X: wantedNormed, Y: OutputBuffer, Matrix: d.matrices[8]},
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
-	t.Cleanup(d.program.Close)
+	program := func() *Program {
+		p, err := NewProgram(testHidden, testVocabulary, widths, actions)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(p.Close)
+		return p
+	}
+	d.program = program()
+	for i, a := range actions[9:12] { // the second layer's
+		switch a := a.(type) {
+		case Multiply:
+			if a.Column == 0 {
+				a.Chosen = testQueries
+			}
+			actions[9+i] = a
+		case Attend:
+			a.Chosen = true
+			actions[9+i] = a
+		}
+	}
+	d.chosen = program()
 	return d
 }
 
@@ -179,6 +200,9 @@ func TestProgram(t *testing.T) {
 			s.Reset()
 			s.AddRun(0, 0, d.length)
 			got := s.run(d.program, x, places(0, d.length))
+			if !slices.Equal(s.run(d.chosen, x, places(0, d.length)), got) {
+				t.Error("differs where nothing is left out")
+			}
 			if whole == nil {
 				whole = got
 				for i, v := range want {
@@ -202,7 +226,10 @@ func TestProgram(t *testing.T) {
 				if past%2 == 0 {
 					wanted = []int64{0, int64(n)}
 				}
-				logits := s.run(d.program, step, wanted)
+				logits := s.run(d.chosen, step, wanted)
+				if !slices.Equal(s.run(d.program, step, wanted), logits) {
+					t.Fatalf("%d tokens from %d on: differs where something is left out", n, past)
+				}
 				for i, place := range wanted {
 					token := d.length - 1
 					if place > 0 {
@@ -215,12 +242,64 @@ func TestProgram(t *testing.T) {
 				past += n
 			}
 			// None are wanted: keys and values are stored all the same.
+			last := d.length - 1
 			s.Reset()
-			s.AddRun(1, 0, d.length)
-			if got := s.run(d.program, x, nil); len(got) != 0 {
+			s.AddRun(1, 0, last)
+			if got := s.run(d.chosen, x[:last*testHidden], nil); len(got) != 0 {
 				t.Errorf("%d values that were not wanted", len(got))
 			}
+			s.Reset()
+			s.AddRun(1, last, 1)
+			if !slices.Equal(s.run(d.chosen, x[last*testHidden:], places(0, 1)), row(last)) {
+				t.Error("the logits differ behind tokens of which none were wanted")
+			}
 		})
+	}
+}
+
+// TestProgramLeavesOut: of tokens that are not wanted there are no queries and no attention once the last layer has their keys
+// and values: what the layer before left of them is still there.
+func TestProgramLeavesOut(t *testing.T) {
+	if !Supported() {
+		t.Skip("this processor has no AVX-512 VNNI")
+	}
+	const widthQKV, widthResult = (4 + 2*2) * 16, 4 * 16
+	rng := rand.New(rand.NewPCG(19, 20))
+	d := newTestDecoder(t, rng)
+	x := make([]float32, 40*testHidden)
+	for i := range x {
+		x[i] = rng.Float32() - 0.5
+	}
+	for _, c := range []struct {
+		first, tokens int // tokens of the first run, and of both
+		wanted        []int64
+	}{
+		{3, 40, nil}, {3, 40, []int64{0}}, {3, 40, []int64{4, 2, 4}}, {1, 40, []int64{7, 8, 39}}, {20, 40, places(0, 40)}, {2, 7, []int64{1, 6}},
+	} {
+		for threads := 1; threads <= 3; threads++ {
+			s := d.state(t, threads)
+			s.Reset()
+			s.AddRun(1, 0, c.first)
+			s.AddRun(0, 0, c.tokens-c.first)
+			s.run(d.program, x[:c.tokens*testHidden], c.wanted)
+			qkv, result := slices.Clone(s.buffer(testQKV, widthQKV)), slices.Clone(s.buffer(testResult, widthResult))
+			s.run(d.chosen, x[:c.tokens*testHidden], c.wanted)
+			for i := range c.tokens {
+				same := func(all, chosen []float32, width, from, to int) bool {
+					return slices.Equal(all[i*width+from:i*width+to], chosen[i*width+from:i*width+to])
+				}
+				wanted := slices.Contains(c.wanted, int64(i))
+				if !same(qkv, s.buffer(testQKV, widthQKV), widthQKV, testQueries, widthQKV) {
+					t.Errorf("%d threads, %v of %d: keys and values of token %d differ", threads, c.wanted, c.tokens, i)
+				}
+				if same(qkv, s.buffer(testQKV, widthQKV), widthQKV, 0, testQueries) != wanted {
+					t.Errorf("%d threads, %v of %d: queries of token %d: not what was wanted", threads, c.wanted, c.tokens, i)
+				}
+				if same(result, s.buffer(testResult, widthResult), widthResult, 0, widthResult) != wanted {
+					t.Errorf("%d threads, %v of %d: attention of token %d: not what was wanted", threads, c.wanted, c.tokens, i)
+				}
+			}
+		}
 	}
 }
 
