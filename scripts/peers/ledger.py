@@ -4,6 +4,8 @@ import json
 import os
 import re
 
+from figures import model_of
+
 
 class Ledger:
     """results are dictionaries that a key tells apart: stage, peer, workload and round."""
@@ -35,13 +37,24 @@ class Ledger:
 
     def add(self, stage, peer, workload, figures, number=1):
         self.results.append({"stage": stage, "peer": peer, "workload": workload, "round": number, **figures})
-        self.report["failures"] = [f for f in self.report["failures"] if (f["peer"], f["workload"]) != (peer, workload)]
+        self.forgive(peer, workload, model_of(stage))
         self.write()
 
-    def fail(self, peer, workload, reason):
-        """workload None: the peer as a whole."""
-        self.report["failures"] = [f for f in self.report["failures"] if (f["peer"], f["workload"]) != (peer, workload)]
-        self.report["failures"].append({"peer": peer, "workload": workload, "reason": self.public(reason)})
+    def fail(self, peer, workload, reason, model=""):
+        """workload None: the peer as a whole. model: of a Store."""
+        self.forgive(peer, workload, model)
+        self.report["failures"].append({"model": model, "peer": peer, "workload": workload, "reason": self.public(reason)})
+        self.write()
+
+    def forgive(self, peer, workload, model):
+        """Forgets a failure."""
+        gone = (model, peer, workload)
+        self.report["failures"] = [f for f in self.report["failures"] if (f.get("model", ""), f["peer"], f["workload"]) != gone]
+
+    def judge(self, model, quality):
+        """Notes how far the weights of a model's peers are from float32."""
+        others = [q for q in self.report["quality"] if q.get("model", "") != model]
+        self.report["quality"] = others + [{"model": model, **q} for q in quality]
         self.write()
 
     def public(self, text):

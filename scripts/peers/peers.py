@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import subprocess
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import install
 from load import HERE, Failed, free_port, load, serving, warm_up, working
@@ -33,13 +33,41 @@ class Peer:
 KV_BYTES = 24 << 10  # of a token of the default model, and a little more
 
 
+@dataclass(frozen=True)
+class Variant:
+    """A way to run Sluice: the form of the weights, as arguments of `sluice convert --quantize`, and flags of `sluice serve`.
+
+    slow: measured in the first of the rounds, and in no other stage.
+    """
+
+    name: str
+    form: str = "auto"
+    flags: tuple[str, ...] = ()
+    slow: bool = False
+
+
+# To measure another one, add a line; a form that is not in figures.KL has no KL in the tables.
+PLAIN, NO_SPECULATION = Variant("Sluice"), Variant("Sluice, no speculation", flags=("--no-speculation",))
+VARIANTS = [PLAIN, NO_SPECULATION, Variant("Sluice row8, no speculation", "row8", ("--no-speculation",), slow=True)]
+GEMMA_VARIANTS = [PLAIN, NO_SPECULATION]
+
+
 class Sluice(Peer):
+    """Sluice, of a folder that is there, or of one that install makes in a form of the weights."""
+
     through = "gRPC"
 
-    def __init__(self, name, folder, *flags):
-        self.name, self.weights, self.folder, self.flags = name, "its folder's", folder, flags
-        with contextlib.suppress(OSError, ValueError), open(os.path.join(folder, "sluice.json"), encoding="utf-8") as f:
-            self.weights = json.load(f).get("quantization") or self.weights
+    def __init__(self, name, folder, *flags, form="auto", slow=False):
+        self.name, self.folder, self.flags, self.form, self.slow = name, folder, flags, form, slow
+
+    def install(self, store):
+        self.folder = self.folder or install.sluice_model(store, self.form)
+
+    @property
+    def weights(self):
+        with contextlib.suppress(OSError, ValueError), open(os.path.join(self.folder, "sluice.json"), encoding="utf-8") as f:
+            return json.load(f).get("quantization") or self.form
+        return self.form
 
     @contextlib.contextmanager
     def serving(self, setup, *flags):
@@ -86,7 +114,7 @@ class HTTPPeer(Peer):
 
 
 class Llama(Peer):
-    """llama.cpp with the GGUF as it is or rounded to Q4_0, for which it has its fastest kernels."""
+    """llama.cpp with the GGUF as it is, or rounded to Q4_0, for which it has its fastest kernels."""
 
     def __init__(self, weights, program):
         self.name, self.weights = f"llama.cpp {weights}, {program}", weights
@@ -167,16 +195,27 @@ class GenAI(Peer):
 
 
 class OpenVINO(Peer):
-    """Its package has no server. In the open loop it takes requests as they are due, in its own process."""
+    """Its package has no server. In the open loop it takes requests as they are due, in its own process.
 
-    name, weights, through = "openvino-genai", "from the GGUF", "in process"
+    It reads the GGUF itself, or a folder that optimum-intel made of the same values in a form ("int8", "int4").
+    """
+
+    through = "in process"
+
+    def __init__(self, form=None):
+        self.form = form
+        self.name, self.weights = ("openvino-genai", "from the GGUF") if form is None else (f"openvino-genai {form}", f"{form} (optimum-intel)")
+
+    def model(self, store):
+        return install.openvino_gguf(store) if self.form is None else install.openvino_export(store, self.form)
 
     def install(self, store):
         install.openvino_python(store)
+        self.model(store)
 
     @contextlib.contextmanager
     def running(self, setup):
-        command = [install.openvino_python(setup.store), os.path.join(HERE, "openvino_bench.py"), install.openvino_gguf(setup.store)]
+        command = [install.openvino_python(setup.store), os.path.join(HERE, "openvino_bench.py"), self.model(setup.store)]
         with working("openvino", setup, command) as measure:
             yield measure
 
@@ -223,11 +262,15 @@ class VLLM(HTTPPeer):
         ]  # fmt: skip
 
 
-def all_peers(sluices):
+def sluices(variants, folder=None):
+    """Returns Sluice in its variants; folder is the model in the default form, if it is there already."""
+    return [Sluice(v.name, folder if v.form == "auto" else None, *v.flags, form=v.form, slow=v.slow) for v in variants]
+
+
+def all_peers(ours):
     """Sluice first: it is what the ratios are to."""
     return [
-        *(Sluice(name, folder) for name, folder in sluices),
-        Sluice(f"{sluices[0][0]}, no speculation", sluices[0][1], "--no-speculation"),
+        *ours,
         LlamaServer("Q4_0"),
         LlamaServer("Q4_1"),
         LlamaBatchedBench("Q4_0"),
@@ -235,4 +278,17 @@ def all_peers(sluices):
         OpenVINO(),
         VLLM(),
         Flask(),
+    ]
+
+
+def gemma_peers():
+    """Those of Gemma 3 270M, whose GGUF is a Q4_K_M. OpenVINO reads no GGUF of Gemma's."""
+    return [
+        *sluices(GEMMA_VARIANTS),
+        LlamaServer("Q4_K_M"),
+        LlamaServer("Q4_0"),
+        LlamaBatchedBench("Q4_0"),
+        GenAI(),
+        OpenVINO("int8"),
+        OpenVINO("int4"),
     ]

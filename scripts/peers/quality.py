@@ -62,31 +62,33 @@ def sluice_runner(path, threads):
 
 
 def genai_runner(path, threads):
-    import onnxruntime as ort
+    import onnxruntime_genai as og
 
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = ort.InferenceSession(os.path.join(path, "model.onnx"), options, providers=["CPUExecutionProvider"])
-    with open(os.path.join(path, "genai_config.json"), encoding="utf-8") as f:
-        decoder = json.load(f)["model"]["decoder"]
-    nothing = np.zeros((1, decoder["num_key_value_heads"], 0, decoder["head_size"]), np.float32)
-    empty = {i.name: nothing for i in session.get_inputs() if i.name.startswith("past_key_values")}
+    config = og.Config(path)
+    config.overlay(json.dumps({"model": {"decoder": {"session_options": {"intra_op_num_threads": threads}}}}))
+    model = og.Model(config)
 
     def run(window):
-        ids = np.array([window], np.int64)
-        return session.run(["logits"], {"input_ids": ids, "attention_mask": np.ones_like(ids), **empty})[0][0]
+        params = og.GeneratorParams(model)
+        params.set_search_options(max_length=len(window) + 1, do_sample=False)
+        generator = og.Generator(model, params)
+        generator.append_tokens(np.array([window], np.int32))
+        return generator.get_output("logits")[0]
 
     return run
 
 
 def openvino_runner(path, threads):
-    """OpenVINO's own reading of the GGUF, which its pipeline leaves beside the file when asked to."""
+    """A folder of OpenVINO's, or its own reading of a GGUF, which its pipeline leaves beside the file when asked to."""
     import openvino
     import openvino_genai
 
-    openvino_genai.LLMPipeline(path, "CPU", enable_save_ov_model=True)
+    folder = path
+    if not os.path.isdir(path):
+        openvino_genai.LLMPipeline(path, "CPU", enable_save_ov_model=True)
+        folder = os.path.dirname(path)
     core = openvino.Core()
-    model = core.read_model(os.path.join(os.path.dirname(path), "openvino_model.xml"))
+    model = core.read_model(os.path.join(folder, "openvino_model.xml"))
     request = core.compile_model(model, "CPU", {"INFERENCE_NUM_THREADS": threads}).create_infer_request()
 
     def run(window):
@@ -133,10 +135,14 @@ def main():
     parser.add_argument("model")
     parser.add_argument("--work", required=True)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--bos", type=int, help="of mode tokens: the token that llama.cpp put at the beginning of each window")
     args = parser.parse_args()
     work = lambda name: os.path.join(args.work, name)  # noqa: E731
     if args.mode == "tokens":
-        np.save(work(TOKENS), next(llama_file(args.model)))
+        tokens = next(llama_file(args.model)).copy()
+        if args.bos is not None:
+            tokens[:, 0] = args.bos
+        np.save(work(TOKENS), tokens)
         return
     tokens = np.load(work(TOKENS))
     if args.mode == "reference":

@@ -2,7 +2,7 @@
 
 import statistics
 
-from figures import GOALS, KL, best_level, median, rounds_of
+from figures import GEMMA, GEMMA_GOALS, GOALS, best_level, kl, median, model_of, rounds_of
 
 OURS = ("Sluice", "Sluice, no speculation")
 
@@ -34,8 +34,8 @@ def markdown(heads, rows, left=1):
     return "\n".join([row(heads), row(marks), *map(row, rows)]) + "\n"
 
 
-def kl(peer):
-    value = KL.get(peer if peer in KL else next((k for k in KL if peer.startswith(k)), ""))
+def loss(peer, model):
+    value = kl(peer, model)
     return "–" if value is None else "0" if value == 0 else f"{value:.4f}"
 
 
@@ -50,20 +50,20 @@ def faults(mine):
     return "".join(f", {n} {key}" for key in ("failed", "short") if (n := sum(r.get(key) or 0 for r in mine)))
 
 
-def times(results, workload, peer, key, ours):
+def times(results, workload, peer, key, ours, stage="rounds"):
     """Returns how many times the peer's figure ours is: the median of the rounds' own ratios."""
-    mine, theirs = rounds_of(results, workload, ours, key), rounds_of(results, workload, peer, key)
+    mine, theirs = (rounds_of(results, workload, name, key, stage) for name in (ours, peer))
     return median([mine[n] / theirs[n] for n in mine.keys() & theirs.keys() if theirs[n]])
 
 
-def workload_table(results, workload, key, unit, failures=()):
-    """A table of one workload of the rounds."""
-    here = [r for r in results if r["stage"] == "rounds" and r["workload"] == workload]
+def workload_table(results, workload, key, unit, failures=(), stage="rounds"):
+    """A table of one workload of the rounds, or of another stage that has rounds."""
+    here = [r for r in results if r["stage"] == stage and r["workload"] == workload]
     rows = []
     for peer in peers_of(here):
         mine = [r for r in here if r["peer"] == peer]
-        ratios = ["" if peer in OURS else number(times(here, workload, peer, key, ours)) for ours in OURS]
-        cells = [peer, spread([r.get(key) for r in mine]) + faults(mine), *ratios, kl(peer)]
+        ratios = ["" if peer in OURS else number(times(here, workload, peer, key, ours, stage)) for ours in OURS]
+        cells = [peer, spread([r.get(key) for r in mine]) + faults(mine), *ratios, loss(peer, model_of(stage))]
         cells.append(number(median([r.get("ttft_ms") for r in mine])) if key != "decode_tokens_per_s" else
                      number(median([r.get("prompt_tokens_per_s") for r in mine])))  # fmt: skip
         if key != "prompt_tokens_per_s":
@@ -71,7 +71,7 @@ def workload_table(results, workload, key, unit, failures=()):
         cells += [str(len(mine)), number(max((r.get("foreign_cores") or 0 for r in mine), default=None))]
         rows.append(cells)
     for f in failures:
-        if f["workload"] == workload:
+        if f["workload"] == workload and f.get("model", "") == model_of(stage):
             rows.append([f["peer"], f["reason"]])
     heads = ["", unit, "Sluice is × of it", "without speculation", "KL"]
     heads.append("prefill, tokens/s" if key == "decode_tokens_per_s" else "first token, ms")
@@ -81,10 +81,10 @@ def workload_table(results, workload, key, unit, failures=()):
     return markdown(heads, [cells + ["–"] * (len(heads) - len(cells)) for cells in rows])
 
 
-def goals_table(report):
+def goals_table(report, goals=GOALS):
     """What the project set out to reach, against the best peer of each line."""
     rows = []
-    for goal in GOALS:
+    for goal in goals:
         best, theirs, ours = goal.judge(report["results"])
         if best is None:
             rows.append([goal.work, "not measured", "–", "–", goal.asked, "–"])
@@ -103,7 +103,7 @@ def open_table(report):
     results = [r for r in report["results"] if r["stage"] == "open"]
     rows = []
     for peer in peers_of(results):
-        for r in (r for r in results if r["peer"] == peer):
+        for r in sorted((r for r in results if r["peer"] == peer), key=lambda r: r["rate"]):
             mark = " **" if r is best_level(results, peer) else " "
             cells = [number(r["rate"]), number(r["ttft_ms"]), number(r["ttft_p95_ms"]), number(r["itl_ms"]), number(r["tokens_per_s"]), number(r["goodput_per_s"])]
             rows.append([peer, *((mark + c + mark.strip()).strip() for c in cells), str(r.get("requests", "–"))])
@@ -117,12 +117,14 @@ def plain_table(report, stage, columns):
     rows = []
     for peer in peers_of(results):
         mine = [r for r in results if r["peer"] == peer]
-        rows.append([peer, kl(peer), *(spread([r.get(key) for r in mine]) for key in columns.values())])
+        rows.append([peer, loss(peer, model_of(stage)), *(spread([r.get(key) for r in mine]) for key in columns.values())])
     return markdown(["", "KL", *columns], rows)
 
 
-def failures_list(report):
-    broken = [f for f in report["failures"] if f["workload"] is None or not any(r["workload"] == f["workload"] for r in report["results"])]
+def failures_list(report, model=""):
+    """What a model's peers did not do; a failure that stands in a table of its workload is not named again."""
+    shown = {r["workload"] for r in report["results"] if model_of(r["stage"]) == model}
+    broken = [f for f in report["failures"] if f.get("model", "") == model and (f["workload"] is None or f["workload"] not in shown)]
     return "\n".join(f"- {f['peer']}{', ' + f['workload'] if f['workload'] else ''}: {f['reason']}" for f in broken) + "\n" if broken else "Nothing failed.\n"
 
 
@@ -132,8 +134,8 @@ def quality_table(quality):
     return markdown(["", "weights", "KL", "same best token", "perplexity"], rows, left=2)
 
 
-def about(report):
-    rounds = max((r["round"] for r in report["results"] if r["stage"] == "rounds"), default=0)
+def about(report, stage="rounds"):
+    rounds = max((r["round"] for r in report["results"] if r["stage"] == stage), default=0)
     versions = ", ".join(f"{k} {v}" for k, v in report["versions"].items())
     return f"{report['machine']}; {report['threads']} threads, {rounds} interleaved rounds, {report['date']}.\n\nVersions: {versions}.\n"
 
@@ -148,6 +150,7 @@ WORKLOADS = {  # of the rounds: title, workload, figure, unit
     "long-1": ("Context 1,024, 1 stream", "context 1024, 1 stream", "decode_tokens_per_s", "tokens/s"),
     "long-8": ("Context 1,024, 8 streams", "context 1024, 8 streams", "decode_tokens_per_s", "tokens/s"),
 }
+GEMMA_WORKLOADS = ("decode", "chat-1", "chat-8", "chat-16", "prefill-512")
 CLIENTS = {"tokens/s": "tokens_per_s", "whole answer p95, ms": "e2e_p95_ms", "first token p50, ms": "ttft_ms"}
 MEMORY = {"peak MB": "rss_mb", "tokens/s": "tokens_per_s"}
 
@@ -166,4 +169,10 @@ def document(report):
     parts += ["## Memory\n", plain_table(report, "memory", MEMORY)]
     if report["quality"]:
         parts += ["## Weights\n", quality_table(report["quality"])]
-    return "\n".join([*parts, "## What failed\n", failures_list(report)])
+    parts += ["## What failed\n", failures_list(report)]
+    if any(r["stage"] == "gemma" for r in results):
+        parts += ["# Gemma 3 270M\n", about(report, "gemma"), "## Goals\n", goals_table(report, GEMMA_GOALS)]
+        for title, workload, key, unit in (WORKLOADS[name] for name in GEMMA_WORKLOADS):
+            parts += [f"## {title}\n", workload_table(results, workload, key, unit, report["failures"], "gemma")]
+        parts += ["## What failed\n", failures_list(report, GEMMA)]
+    return "\n".join(parts)

