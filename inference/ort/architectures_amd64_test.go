@@ -190,9 +190,10 @@ func compareKernels(t *testing.T, env *Environment, config Config, want string, 
 	plain := func(config Config) [][]float32 {
 		return inChunks(t, openSession(t, env, config), tokens, runner.MaxRows)
 	}
-	// Of weights that are noise each layer makes more of what rounding inputs and keys to fewer bits brings.
+	// Of weights that are noise each layer makes more of what rounding inputs, and what attention multiplies, to 8 bits brings: most
+	// in Gemma 3, whose norms of queries and keys make scores large.
 	d := distance(plain(config), whole)
-	if t.Logf("logits differ by %.4f of their size", d); !(d < 0.02*float64(layers)) {
+	if t.Logf("logits differ by %.4f of their size", d); !(d < 0.025*float64(layers)) {
 		t.Errorf("logits differ by %.4f of their size from those of ONNX Runtime's operators", d)
 	}
 	// They are farther from what the operators make of a model that is a little different.

@@ -8,7 +8,7 @@ import (
 	"github.com/sluiceml/sluice/inference/model"
 )
 
-// kv is the type of keys and values; uint16 stands for binary16.
+// kv is the type of keys and values; uint16 stands for bfloat16.
 type kv interface{ int8 | uint16 | float32 }
 
 // cache is the memory of a session's keys and values: for each layer two buffers, each of all slots one after the

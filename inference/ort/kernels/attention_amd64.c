@@ -1,4 +1,4 @@
-// Causal attention over keys and values in binary16, for any number of tokens of any number of sequences. Softmax is
+// Causal attention over keys and values in bfloat16, for any number of tokens of any number of sequences. Softmax is
 // computed block by block of keys as in FlashAttention (Dao et al. 2022), and each span of blocks by itself, as in
 // Flash-Decoding: spans are put together in order, by whoever computed them. Both lie on a grid of absolute positions: a
 // token's result depends on its own sequence only, bit by bit, however its prompt was cut and its keys were divided. (NaN
@@ -14,6 +14,8 @@ enum {
 	most_divided = 8, // tokens of a step whose keys may be divided
 	partial_head = 16, // floats before the sum of a partial result: a vector, of which two are used
 };
+
+static const float ln2 = 0.69314718f, log2_e = 1.44269504f;
 
 // rotate turns pairs (i, i + pairs) of x by the angles of a position, and multiplies all of x by scale.
 VECTOR static void rotate(const state *s, const layer *of, int position, const float *restrict x, float *restrict y, float scale) {
@@ -50,10 +52,11 @@ VECTOR static const float *head_of_row(const state *s, const layer *of, const fl
 	return room;
 }
 
-// round_halves rounds 16 values to binary16, without infinities. NaN stays NaN: max and min give their second operand.
-INLINE __m256i round_halves(const float *x) {
-	const __m512 most = _mm512_set1_ps(65504), least = _mm512_sub_ps(_mm512_setzero_ps(), most), v = _mm512_loadu_ps(x);
-	return _mm512_cvtps_ph(_mm512_max_ps(least, _mm512_min_ps(most, v)), _MM_FROUND_TO_NEAREST_INT);
+// round_finite rounds 16 values to bfloat16, those beyond 2^96 to 2^96: any sum of them is finite. NaN stays NaN: max and
+// min give their second operand.
+INLINE __m256i round_finite(const float *x) {
+	const __m512 most = _mm512_set1_ps(0x1p96f), least = _mm512_set1_ps(-0x1p96f);
+	return bfloat16(_mm512_max_ps(least, _mm512_min_ps(most, _mm512_loadu_ps(x))));
 }
 
 // run_of finds a token's run.
@@ -73,15 +76,16 @@ VECTOR void sluice_store(const attention *a, int first, int end) {
 			const size_t head = ((size_t)r->slot * s->kv_heads + h) * s->max_length * size;
 			const float *keys = a->qkv + (size_t)t * width + s->heads * size, *value = keys + (s->kv_heads + h) * size;
 			float normed[most_size], rotated[most_size];
-			uint16_t rounded[16];
+			uint16_t key[most_size], rounded[most_size];
 			rotate(s, a->of, position, head_of_row(s, a->of, a->of->key_norm, keys, s->kv_heads, h, normed), rotated, 1);
-			uint16_t *k = a->of->keys + head + (size_t)(position / key_group) * key_group * size + position % key_group;
-			uint16_t *v = a->of->values + head + (size_t)position * size;
 			for (int i = 0; i < size; i += 16) {
-				_mm256_storeu_si256((__m256i *)(v + i), round_halves(value + i));
-				_mm256_storeu_si256((__m256i *)rounded, round_halves(rotated + i));
-				for (int j = 0; j < 16; j++) k[(i + j) * key_group] = rounded[j];
+				_mm256_storeu_si256((__m256i *)(key + i), round_finite(rotated + i));
+				_mm256_storeu_si256((__m256i *)(rounded + i), round_finite(value + i));
 			}
+			uint16_t *k = a->of->keys + head + (size_t)(position / key_group) * key_group * size + 2 * (position % key_group);
+			uint16_t *v = a->of->values + head + (size_t)(position / 2) * 2 * size + position % 2;
+			for (int i = 0; i < size; i += 2) memcpy(k + i * key_group, key + i, 2 * sizeof *k);
+			for (int i = 0; i < size; i++) v[2 * i] = rounded[i];
 		}
 	}
 }
@@ -101,7 +105,7 @@ static total nothing(float *y, int size) {
 VECTOR static void add_span(total *t, const float *sum, float most, float weight, int size) {
 	const float now = most > t->most ? most : t->most;
 	const float base = now == -INFINITY ? 0 : now; // -∞ less -∞ is no number
-	const __m512 old = exponential(_mm512_set1_ps(t->most - base)), new = exponential(_mm512_set1_ps(most - base));
+	const __m512 old = exponential(_mm512_set1_ps((t->most - base) * ln2)), new = exponential(_mm512_set1_ps((most - base) * ln2));
 	for (int d = 0; d < size; d += 16) {
 		_mm512_storeu_ps(t->y + d, _mm512_fmadd_ps(_mm512_loadu_ps(sum + d), new, _mm512_mul_ps(_mm512_loadu_ps(t->y + d), old)));
 	}
@@ -205,7 +209,7 @@ int sluice_attention_divided(const state *s, int tokens) {
 VECTOR static void attend_queries(const attention *a, const item *it, int divided, rows *q, int n, const int *token, const int *head, const uint16_t *next) {
 	const state *s = a->s;
 	const int size = s->head_size;
-	const uint16_t *keys = a->of->keys + head_of(s, it), *values = a->of->values + head_of(s, it);
+	span of = {.keys = a->of->keys + head_of(s, it), .values = a->of->values + head_of(s, it), .size = size};
 	float sums[most_rows][most_size];
 	total totals[most_rows];
 	int low = q->low[0], end = 0;
@@ -215,12 +219,14 @@ VECTOR static void attend_queries(const attention *a, const item *it, int divide
 		if (!divided) totals[r] = nothing(a->y + ((size_t)token[r] * s->heads + head[r]) * size, size);
 		q->sum[r] = sums[r];
 	}
-	for (int span = it->from; span < it->to; span++) {
-		const int first = span * key_span, last = first + key_span;
-		const int from = low > first ? low / key_block * key_block : first, to = end < last ? end : last;
-		if (from >= to) continue;
-		for (int r = 0; divided && r < n; r++) q->sum[r] = partial(s, token[r], head[r], span) + partial_head;
-		sluice_attend_span(keys, values, span + 1 < it->to ? keys + (size_t)last * size : next, size, from, to, q, n);
+	for (int i = it->from; i < it->to; i++) {
+		const int first = i * key_span, last = first + key_span;
+		of.from = low > first ? low / key_group * key_group : first;
+		of.to = end < last ? end : last;
+		if (of.from >= of.to) continue;
+		for (int r = 0; divided && r < n; r++) q->sum[r] = partial(s, token[r], head[r], i) + partial_head;
+		if (next) of.next = i + 1 < it->to ? of.keys + (size_t)last * size : next;
+		sluice_attend_span(&of, q, n, s->bf16);
 		for (int r = 0; r < n; r++) {
 			if (divided) {
 				q->sum[r][-partial_head] = q->most[r];
@@ -236,20 +242,22 @@ VECTOR static void attend_queries(const attention *a, const item *it, int divide
 VECTOR static void attend_item(const attention *a, const item *it, int divided, const uint16_t *next) {
 	const state *s = a->s;
 	const int size = s->head_size, group = s->heads / s->kv_heads, width = (s->heads + 2 * s->kv_heads) * size, all = it->tokens * group;
-	float queries[most_rows][most_size], normed[most_size];
+	float normed[most_size], rotated[most_size];
+	uint32_t queries[most_rows][most_size / 2];
 	int token[most_rows], head[most_rows], n = 0;
-	rows q = {.cap = a->of->cap};
+	rows q = {.cap = a->of->cap * log2_e};
 	for (int i = 0; i < all; i++) {
 		token[n] = it->first + i / group;
 		head[n] = it->kv_head * group + i % group;
 		const int position = it->run->past + token[n] - it->run->first;
 		const float *query = head_of_row(s, a->of, a->of->query_norm, a->qkv + (size_t)token[n] * width, s->heads, head[n], normed);
-		rotate(s, a->of, position, query, queries[n], a->of->scale);
+		rotate(s, a->of, position, query, rotated, a->of->scale * log2_e);
+		for (int d = 0; d < size; d += 16) _mm256_storeu_si256((__m256i *)(queries[n] + d / 2), bfloat16(_mm512_loadu_ps(rotated + d)));
 		q.query[n] = queries[n];
 		q.low[n] = low_of(a->of, position);
 		q.end[n] = position + 1;
 		if (++n == most_rows || i == all - 1) {
-			attend_queries(a, it, divided, &q, n, token, head, i == all - 1 ? next : a->of->keys + head_of(s, it));
+			attend_queries(a, it, divided, &q, n, token, head, next && i < all - 1 ? a->of->keys + head_of(s, it) : next);
 			n = 0;
 		}
 	}
@@ -260,7 +268,8 @@ void sluice_attend(const attention *a, int divided, size_t first, size_t end) {
 	item it = item_at(a, divided, first);
 	for (size_t i = first; i < end; i++) {
 		const item following = i + 1 < items ? item_at(a, divided, i + 1) : it;
-		attend_item(a, &it, divided, a->of->keys + head_of(a->s, &following) + (size_t)following.from * key_span * a->s->head_size);
+		const uint16_t *next = a->of->keys + head_of(a->s, &following) + (size_t)following.from * key_span * a->s->head_size;
+		attend_item(a, &it, divided, it.run->tokens > most_divided ? NULL : next); // those of many find the keys of those before
 		it = following;
 	}
 }

@@ -62,7 +62,7 @@ func (c attended) state(tb testing.TB) *State {
 	})
 	keys, values := make([]uint16, 2*c.kvHeads*maxLength*c.size), make([]uint16, 2*c.kvHeads*maxLength*c.size)
 	for i := range keys {
-		keys[i], values[i] = 0x7e00, 0x7e00 // no numbers, until they are written
+		keys[i], values[i] = 0x7fc0, 0x7fc0 // no numbers, until they are written
 	}
 	s.SetLayer(0, keys, values)
 	tb.Cleanup(func() { runtime.KeepAlive([]any{c, keys, values}) }) // the state has only their addresses
@@ -107,14 +107,20 @@ func TestAttend(t *testing.T) {
 			s.Reset()
 			s.AddRun(0, 0, c.length)
 			whole := s.attend(0, qkv)
-			for i, want := range c.exactly(qkv) {
-				if d := math.Abs(float64(whole[i]) - want); !(d < 4e-3) {
-					t.Fatalf("value %d is %v, want %v", i, whole[i], want)
-				}
+			checkRounded(t, whole, c.exactly(qkv))
+			bf16 := s.c.bf16
+			s.c.bf16 = 0 // as processors without AVX512_BF16 compute it
+			s.Reset()
+			s.AddRun(0, 0, c.length)
+			if other := s.attend(0, qkv); !slices.Equal(other, whole) {
+				t.Error("products of floats differ from those of pairs of bfloat16 numbers")
 			}
 			// The same tokens in slot 1, in runs of random lengths, each beside a token of slot 0 that is decoded again.
 			for past := 0; past < c.length; {
 				n := min(1+rng.IntN(20), c.length-past)
+				if s.c.bf16 = bf16; rng.IntN(4) == 0 {
+					s.c.bf16 = 0
+				}
 				s.Reset()
 				s.AddRun(0, c.length-1, 1)
 				s.AddRun(1, past, n)
@@ -126,6 +132,80 @@ func TestAttend(t *testing.T) {
 				past += n
 			}
 		})
+	}
+}
+
+// checkRounded holds attention to float64. Queries, keys, values and weights are rounded to 8 bits, each by 2^-8 at most and by
+// 0.4·2^-8 in the mean of squares. Of values, that is of their size; of queries and keys, the scores that come of it are wrong by
+// less than twice as much; in a mean of many, all of it is less. So errors are 2^-8 of the values' size at most, in the mean of
+// squares, and of values up to 2 none comes near 2^-5.
+func checkRounded(t *testing.T, got []float32, want []float64) {
+	t.Helper()
+	var errors, squares float64
+	for i, want := range want {
+		d := float64(got[i]) - want
+		if !(math.Abs(d) < 1.0/(1<<5)) {
+			t.Fatalf("value %d is %v, want %v", i, got[i], want)
+		}
+		errors, squares = errors+d*d, squares+want*want
+	}
+	if d := math.Sqrt(errors / squares); !(d < 1.0/(1<<8)) {
+		t.Errorf("values differ by %.5f of their size", d)
+	}
+}
+
+// TestAttendForgets: tokens that were taken back show in none that come in their place, not even NaN in what lies beside the
+// last key and the last value.
+func TestAttendForgets(t *testing.T) {
+	if !Supported() {
+		t.Skip("this processor has no AVX-512 VNNI")
+	}
+	rng := rand.New(rand.NewPCG(15, 16))
+	const drafts = 5
+	c := newAttended(rng, 6, 2, 48, 40)
+	s, width, row := c.state(t), (c.heads+2*c.kvHeads)*c.size, c.heads*c.size
+	qkv, taken := make([]float32, c.length*width), make([]float32, drafts*width)
+	for i := range qkv {
+		qkv[i] = 4 * (rng.Float32() - 0.5)
+	}
+	for i := range taken {
+		taken[i] = float32(math.NaN())
+	}
+	s.Reset()
+	s.AddRun(0, 0, c.length)
+	whole := s.attend(0, qkv)
+	for past := range c.length - drafts {
+		s.Reset()
+		s.AddRun(1, past, drafts)
+		s.attend(0, taken)
+		s.Reset()
+		s.AddRun(1, past, 1)
+		if got := s.attend(0, qkv[past*width:(past+1)*width]); !slices.Equal(got, whole[past*row:(past+1)*row]) {
+			t.Errorf("token %d differs after others in its place", past)
+		}
+	}
+}
+
+// TestAttendFinite: what attention makes of infinite keys and values is finite.
+func TestAttendFinite(t *testing.T) {
+	if !Supported() {
+		t.Skip("this processor has no AVX-512 VNNI")
+	}
+	c := newAttended(rand.New(rand.NewPCG(17, 18)), 2, 1, 16, 20)
+	c.pairs = 0
+	s, width := c.state(t), (c.heads+2)*c.size
+	qkv := make([]float32, c.length*width)
+	for i := range qkv {
+		if qkv[i] = 1; i%width >= c.heads*c.size { // keys and values of either sign
+			qkv[i] = float32(math.Inf(1 - 2*(i/width%2)))
+		}
+	}
+	s.Reset()
+	s.AddRun(0, 0, c.length)
+	for i, v := range s.attend(0, qkv) {
+		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) || v == 0 {
+			t.Fatalf("value %d is %v", i, v)
+		}
 	}
 }
 

@@ -93,7 +93,7 @@ func BenchmarkAttend(b *testing.B) {
 				for i := range of {
 					of[i] = make([]uint16, slots*kvHeads*maxLength*size)
 					for j := range of[i] {
-						of[i][j] = 0x3400 // a quarter: memory of its own, not the page of zeros
+						of[i][j] = 0x3e80 // a quarter: memory of its own, not the page of zeros
 					}
 				}
 				s.SetLayer(layer, of[0], of[1])

@@ -6,7 +6,7 @@
 // Two promises hold them together. A token's result depends on its own sequence only, bit by bit: not on what else is in
 // the step, not on how its prompt was cut into chunks, not on the number of threads. And weights are those of the model:
 // a block's scale and minimum are carried over exactly, so that only activations (8 bits by block, as ONNX Runtime's
-// accuracy level 4 rounds them) and keys and values (binary16) are rounded.
+// accuracy level 4 rounds them) and what attention multiplies (bfloat16) are rounded.
 //
 // The nodes of a graph name matrices and states by address, so that what they work on lies outside ONNX Runtime: a
 // matrix is packed once for all sessions of a model, and a step's sequences need no tensors.

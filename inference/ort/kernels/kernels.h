@@ -48,8 +48,9 @@ typedef union {
 	int32_t centring;
 } block_sum;
 
-// A layer's attention. Keys and values are binary16. Values lie as [slot, kv_head, position, head_size]; keys likewise, but
-// 16 positions at a time with the positions innermost: [slot, kv_head, position/16, head_size, 16].
+// A layer's attention. Keys and values are bfloat16, in the pairs that they are multiplied in: keys of two values of a
+// position, 16 positions side by side, [slot, kv_head, position/16, head_size/2, 16, 2]; values of two positions,
+// [slot, kv_head, position/2, head_size, 2].
 typedef struct {
 	uint16_t *keys, *values;
 	const float *cosines, *sines; // [max_length, pairs]
@@ -85,6 +86,7 @@ typedef struct {
 typedef struct {
 	int heads, kv_heads, head_size, max_length, threads;
 	int max_tokens; // of a step
+	int bf16;       // whether attention multiplies by AVX512_BF16
 	layer *layers;
 	run *runs;
 	int run_count;
@@ -146,6 +148,9 @@ typedef struct {
 } parallel;
 
 int sluice_supported(void);
+
+// Whether the processor has AVX512_BF16.
+int sluice_bf16(void);
 
 // The actions of a product, and of attention, alone: of all tokens. They give their number.
 int sluice_product_actions(const matrix *m, action *a);

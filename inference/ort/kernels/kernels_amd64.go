@@ -228,7 +228,7 @@ func NewState(c StateConfig) (_ *State, err error) {
 	}
 	s.c.heads, s.c.kv_heads, s.c.head_size = C.int(c.Heads), C.int(c.KVHeads), C.int(c.HeadSize)
 	s.c.max_length, s.c.threads, s.c.max_tokens = C.int(c.MaxLength), C.int(c.Threads), C.int(c.MaxTokens)
-	s.c.max_blocks = C.int(c.MaxIn / ShortBlock)
+	s.c.max_blocks, s.c.bf16 = C.int(c.MaxIn/ShortBlock), C.sluice_bf16()
 	tokens, blocks, actions, widths := c.MaxTokens, c.MaxIn/ShortBlock, mostOwnActions, []int(nil)
 	if c.Program != nil {
 		actions, widths = max(actions, len(c.Program.actions)), c.Program.widths
@@ -288,7 +288,7 @@ func (s *State) room(n, size int) unsafe.Pointer {
 }
 
 // SetLayer says where a layer's keys and values lie: memory outside Go's heap, for slots of KVHeads · MaxLength · HeadSize
-// halves one after the other.
+// bfloat16 numbers one after the other.
 func (s *State) SetLayer(layer int, keys, values []uint16) {
 	s.layers[layer].keys, s.layers[layer].values = (*C.uint16_t)(&keys[0]), (*C.uint16_t)(&values[0])
 }

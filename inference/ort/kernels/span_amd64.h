@@ -10,17 +10,23 @@ enum {
 	most_size = 256, // of a head
 };
 
-// Queries that share a head of keys and values, and what becomes of them over a span of keys.
+// Queries that share a head of keys and values, and what becomes of them over a span of keys. Scores are to the base of 2.
 typedef struct {
-	const float *query[most_rows];       // rotated and scaled
+	const uint32_t *query[most_rows];    // rotated, scaled and rounded: pairs of values
 	int low[most_rows], end[most_rows];  // the keys that each may see: from low to before end
-	float *sum[most_rows];               // of values, each times exp(score - most)
-	float most[most_rows], weight[most_rows]; // the largest score, and the sum of exp(score - most)
+	float *sum[most_rows];               // of values, each times 2^(score - most)
+	float most[most_rows], weight[most_rows]; // the largest score, and the sum of 2^(score - most)
 	float cap;                           // of scores; 0: none
 } rows;
 
-// sluice_attend_span computes n queries over the keys from `from`, the first of a block, to before `to`. next are the keys
-// that are needed after them.
-void sluice_attend_span(const uint16_t *keys, const uint16_t *values, const uint16_t *next, int size, int from, int to, rows *q, int n);
+// The keys of a span that are computed, and their values: from `from`, the first of a group, to before `to`.
+typedef struct {
+	const uint16_t *keys, *values; // of the head
+	const uint16_t *next;          // keys that are needed after them; NULL: all that is needed is in the cache
+	int size, from, to;
+} span;
+
+// sluice_attend_span computes n queries over a span. bf16 says whether by AVX512_BF16.
+void sluice_attend_span(const span *of, rows *q, int n, int bf16);
 
 #endif

@@ -41,6 +41,14 @@ INLINE __m512 bounded(__m512 v, float cap) {
 	return _mm512_mul_ps(_mm512_set1_ps(cap), _mm512_sub_ps(one, _mm512_div_ps(two, _mm512_add_ps(x, one))));
 }
 
+// bfloat16 rounds 16 values to bfloat16, to the nearest and of two to the even one. NaN stays NaN.
+INLINE __m256i bfloat16(__m512 v) {
+	const __m512i bits = _mm512_castps_si512(v), odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+	const __m512i up = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+	const __m512i y = _mm512_mask_mov_epi32(up, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), _mm512_set1_epi32(0x7fc00000));
+	return _mm512_cvtepi32_epi16(_mm512_srli_epi32(y, 16));
+}
+
 // 16 halves as floats.
 INLINE __m512 halves(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
 
