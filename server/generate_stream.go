@@ -28,9 +28,8 @@ func (s *inferenceService) GenerateStream(
 	}
 	defer run.close()
 	defer run.describe(ctx)
-	carrier := newCourier(ctx, out.Send, run.updates.Stalled())
-	defer carrier.dismiss()
-	err = run.send(ctx, sender{ctx: ctx, send: carrier.send})
+	carrier := &courier{ctx: ctx, forward: out.Send, stalled: run.updates.Stalled()}
+	err = carrier.run(func() error { return run.send(ctx, sender{ctx: ctx, send: carrier.send}) })
 	for errors.Is(err, errStalled) { // skip what the client did not take: the error is behind it
 		if _, cause := run.updates.Next(ctx); cause != nil {
 			err = fmt.Errorf("generate: %w", cause)
