@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	onnx "github.com/yalue/onnxruntime_go"
 )
@@ -11,7 +12,9 @@ import (
 // sessionOptions are ONNX Runtime's options for a device.
 //
 // Threads of the pool spin between operators of a run: waiting in the kernel instead makes decoding 1.3 to 1.9 times
-// slower. force_spinning_stop ends the spinning with the run; by default a core burns for another 26 ms.
+// slower. force_spinning_stop ends the spinning with the run; by default a core burns for another 26 ms. One that has found
+// nothing for spinDuration waits in the kernel: where others want the cores, the thread that has the work may be waiting for
+// the one that spins.
 //
 // Denormals are left alone. session.set_denormal_as_zero sets the processor's mode on the thread that runs, which here
 // is any thread of Go's: parts of a run would compute in one mode or the other, and Go code after it too. (It was
@@ -30,6 +33,10 @@ func sessionOptions(device Device) (*onnx.SessionOptions, error) {
 	return options, nil
 }
 
+// spinDuration is several times what lies between two operators of a run that need the threads, and a small part of the
+// milliseconds for which the kernel lets a thread have a core.
+const spinDuration = 100 * time.Microsecond
+
 func setOptions(options *onnx.SessionOptions, device Device) error {
 	threads := device.Threads
 	if threads == 0 {
@@ -43,6 +50,7 @@ func setOptions(options *onnx.SessionOptions, device Device) error {
 		options.SetLogSeverityLevel(onnx.LoggingLevelError),
 		options.AddSessionConfigEntry("session.intra_op.allow_spinning", "1"),
 		options.AddSessionConfigEntry("session.force_spinning_stop", "1"),
+		options.AddSessionConfigEntry("session.intra_op.spin_duration_us", strconv.FormatInt(spinDuration.Microseconds(), 10)),
 	); err != nil {
 		return fmt.Errorf("setting session options: %w", err)
 	}

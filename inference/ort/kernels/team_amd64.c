@@ -4,8 +4,9 @@
 // Each thread has a range of a phase's parts, the same in each phase of as many parts, so that a thread finds in its cache
 // what it left there. Who has done its own takes from the others. So a phase ends as soon as the threads that have come are
 // through with it, be they all or one: a thread that the pool gives late, or never, holds nobody up, unless it was stopped in
-// the middle of a part. Parts do not depend on who does them.
+// the middle of a part, or its processor was taken from it while it waited. Parts do not depend on who does them.
 #include <immintrin.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 
@@ -15,8 +16,10 @@ typedef _Atomic(uint64_t) ticket;
 
 typedef struct {
 	const work *w;
-	_Alignas(64) atomic_int phase; // that may be done; work.count: all are
-	_Alignas(64) atomic_int done;  // parts of it
+	_Alignas(64) atomic_int phase;  // that may be done; work.count: all are
+	_Alignas(64) atomic_int done;   // parts of it
+	_Alignas(64) atomic_int joined; // threads that are in join
+	pthread_t caller;               // the thread that ONNX Runtime has wait for the others
 } team;
 
 static ticket *next_of(const team *t, int thread) { return (ticket *)&t->w->counters[thread].next; }
@@ -58,18 +61,35 @@ static int take(team *t, int thread) {
 // After so many turns of waiting, some 20 microseconds, a thread lets others have the processor.
 enum { patience = 512 };
 
+// idle is a turn of waiting: the first pause, later ones let others have the processor.
+static void idle(int turn) {
+	if (turn < patience) {
+		_mm_pause();
+	} else {
+		sched_yield();
+	}
+}
+
+// leave is the end of a thread's part. The caller waits for those that came: ONNX Runtime would do so too, but without ever
+// letting go of the processor, which one of them may be waiting for.
+static void leave(team *t) {
+	atomic_fetch_sub_explicit(&t->joined, 1, memory_order_release);
+	if (!pthread_equal(t->caller, pthread_self())) return;
+	for (int turn = 0; atomic_load_explicit(&t->joined, memory_order_acquire) > 0; turn += turn < patience) idle(turn);
+}
+
 static void join(void *data, size_t self) {
 	team *t = data;
 	const work *w = t->w;
+	atomic_fetch_add_explicit(&t->joined, 1, memory_order_relaxed);
 	for (int last = -1, turn = 0;;) {
 		const int now = atomic_load_explicit(&t->phase, memory_order_acquire);
-		if (now == w->count) return;
+		if (now == w->count) {
+			leave(t);
+			return;
+		}
 		if (now == last) {
-			if (turn++ < patience) {
-				_mm_pause();
-			} else {
-				sched_yield();
-			}
+			idle(turn++);
 			continue;
 		}
 		last = now;
@@ -81,7 +101,7 @@ static void join(void *data, size_t self) {
 }
 
 void sluice_work(const work *w, const parallel *by) {
-	team t = {.w = w};
+	team t = {.w = w, .caller = pthread_self()};
 	if (w->threads == 1) {
 		for (int i = 0; i < w->count; i++) {
 			for (int part = 0; part < w->phases[i].parts; part++) w->run(w->context, &w->phases[i], part);
