@@ -36,6 +36,7 @@ type fusedProduct struct {
 	codes, scales, offsets, biases string // offsets and biases: "" for none
 	gate                           kernels.Gate
 	cap                            float32 // of the results; 0: none
+	byOutput                       bool    // an output has one scale, and codes are signed, [in, out]
 }
 
 // fuser rewrites one graph.
@@ -55,8 +56,9 @@ type fuser struct {
 //   - MatMulNBits of [tokens, width] with blocks of 16 or of a multiple of 32. It takes in the Gemm that adds the blocks'
 //     offsets, and the Split, QuickGelu and Mul of a gated product or the Div, Tanh and Mul of a soft cap, where nothing
 //     else reads the results in between;
+//   - the form row8's rounding of each token and MatMulIntegerToFloat, with what may follow a MatMulNBits;
 //   - GroupQueryAttention on one tensor of queries, keys and values, with the Reshapes around it and the norms of queries
-//     and keys before it.
+//     and keys before it; in a hybrid graph, the two of them that a layer has, for rows and for a chunk.
 //
 // The graph then takes a list of tokens, of any sequences, and the places of those whose logits are wanted; what gives it
 // hidden states stays. All else stays ONNX Runtime's. An [unfusable] graph is no error of the model.
@@ -92,6 +94,12 @@ func fuse(m *modelonnx.Model, about model.Graph) (*fusedGraph, error) {
 		switch n := &m.Graph.Nodes[i]; {
 		case is(n, "MatMulNBits"):
 			f.product(i, n)
+		case is(n, "MatMulIntegerToFloat"):
+			f.productByOutput(i, n)
+		case is(n, "GroupQueryAttention") && about.Hybrid != nil:
+			if err := f.hybridAttention(n); err != nil {
+				return nil, err
+			}
 		case is(n, "GroupQueryAttention"):
 			if err := f.attention(n); err != nil {
 				return nil, err
@@ -116,7 +124,7 @@ func fuse(m *modelonnx.Model, about model.Graph) (*fusedGraph, error) {
 // is says whether a node is of an operator, in the domain that has it.
 func is(n *modelonnx.Node, op string) bool {
 	switch op {
-	case "MatMulNBits", "GroupQueryAttention", "QuickGelu", "SkipSimplifiedLayerNormalization":
+	case "MatMulNBits", "MatMulIntegerToFloat", "GroupQueryAttention", "QuickGelu", "SkipSimplifiedLayerNormalization":
 		return n.Op == op && n.Domain == "com.microsoft"
 	case kernels.BlockMatMul, kernels.SlotAttention:
 		return n.Op == op && n.Domain == kernels.Domain
@@ -212,6 +220,11 @@ func (f *fuser) product(at int, n *modelonnx.Node) {
 	if i, gemm := f.only(result, "Gemm"); gemm != nil && p.biases == "" && f.addsOffsets(gemm, x, result, p) {
 		p.offsets, result, at = gemm.Inputs[1], gemm.Outputs[0], i
 	}
+	f.multiply(at, p, x, result)
+}
+
+// multiply puts a product in the place of a node, or of what takes its result through a gate or a soft cap.
+func (f *fuser) multiply(at int, p fusedProduct, x, result string) {
 	if i, mul, gate := f.gate(result, p.out); mul != nil {
 		p.gate, result, at = gate, mul.Outputs[0], i
 	} else if i, mul, most := f.cap(result); mul != nil {

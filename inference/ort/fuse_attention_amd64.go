@@ -42,41 +42,77 @@ func (f *fuser) turns(n *modelonnx.Node, a *fusedAttention) bool {
 	return false
 }
 
-// attention replaces a GroupQueryAttention.
-func (f *fuser) attention(n *modelonnx.Node) error {
-	const keys, values, pastKey, cosines, sines = 1, 2, 3, 7, 8
-	layer := -1
-	a := fusedAttention{
+// layerOf is the layer whose keys a GroupQueryAttention reads, by the format of their name, or -1.
+func (f *fuser) layerOf(n *modelonnx.Node, pastKey string) int {
+	const past = 3
+	for i := range f.about.Layers {
+		if input(n, past) == fmt.Sprintf(pastKey, i) {
+			return i
+		}
+	}
+	return -1
+}
+
+// attends says how a GroupQueryAttention attends that is a layer's.
+func (f *fuser) attends(n *modelonnx.Node, layer int) (a fusedAttention, heads int, err error) {
+	const keys, values, cosines, sines = 1, 2, 7, 8
+	a = fusedAttention{
 		scale: fraction(n, "scale", 0), softcap: fraction(n, "softcap", 0), window: int(number(n, "local_window_size", -1)),
 		cosines: input(n, cosines), sines: input(n, sines),
 	}
-	for i := range f.about.Layers {
-		if input(n, pastKey) == fmt.Sprintf(f.about.PastKey, i) {
-			layer = i
-		}
+	heads = int(number(n, "num_heads", 0))
+	refuse := func(why string) (fusedAttention, int, error) {
+		return a, 0, &unfusable{"attention " + n.Name + " " + why}
 	}
-	heads := int(number(n, "num_heads", 0))
 	switch {
 	case layer < 0 || f.fused.layers[layer].node != nil:
-		return &unfusable{"attention " + n.Name + " is not of a layer of its own"}
+		return refuse("is not of a layer of its own")
 	case input(n, keys) != "" || input(n, values) != "" || number(n, "rotary_interleaved", 0) != 0 ||
 		a.window < -1 || a.window == 0 || a.window > kernels.MaxSide || !(a.softcap >= 0) || number(n, "smooth_softmax", 0) != 0 || !(a.scale > 0):
-		return &unfusable{"attention " + n.Name + " is of another kind"}
+		return refuse("is of another kind")
 	case !f.turns(n, &a):
-		return &unfusable{"attention " + n.Name + " turns heads by other tables"}
+		return refuse("turns heads by other tables")
 	case slices.ContainsFunc(n.Attributes, unknownAttribute):
-		return &unfusable{"attention " + n.Name + " has attributes that are not known"}
+		return refuse("has attributes that are not known")
 	case len(n.Inputs) > sines+1 && strings.Join(n.Inputs[sines+1:], "") != "":
-		return &unfusable{"attention " + n.Name + " has inputs that are not known"}
+		return refuse("has inputs that are not known")
 	case int(number(n, "kv_num_heads", 0)) != f.about.KVHeads || heads < 1 || heads > kernels.MaxSide || heads%f.about.KVHeads != 0 ||
 		(heads+2*f.about.KVHeads)*f.about.HeadSize > kernels.MaxSide:
-		return &unfusable{"attention " + n.Name + " has other heads than its cache"}
+		return refuse("has other heads than its cache")
 	case f.fused.heads != 0 && f.fused.heads != heads:
-		return &unfusable{"its layers have different numbers of heads"}
+		return refuse("has another number of heads than other layers")
+	}
+	return a, heads, nil
+}
+
+// flat finds the Reshape that alone reads attention's result, of so many heads, and makes rows of it.
+func (f *fuser) flat(n *modelonnx.Node, heads int) (int, *modelonnx.Node) {
+	at, flat := f.only(n.Outputs[0], "Reshape")
+	if flat == nil || !reads(flat, n.Outputs[0], input(flat, 1)) || !f.holds(input(flat, 1), -1, int64(heads*f.about.HeadSize)) {
+		return 0, nil
+	}
+	return at, flat
+}
+
+// attend puts attention in the place of a node, whose results it has.
+func (f *fuser) attend(at, layer int, a fusedAttention, name, packed string) {
+	a.node = &modelonnx.Node{
+		Name: name, Domain: kernels.Domain, Op: kernels.SlotAttention, Inputs: []string{packed}, Outputs: f.graph.Nodes[at].Outputs,
+	}
+	f.fused.layers[layer] = a
+	f.replaced[at] = a.node
+}
+
+// attention replaces a GroupQueryAttention.
+func (f *fuser) attention(n *modelonnx.Node) error {
+	layer := f.layerOf(n, f.about.PastKey)
+	a, heads, err := f.attends(n, layer)
+	if err != nil {
+		return err
 	}
 	rows := f.of(n.Inputs[0], "Reshape")
-	at, flat := f.only(n.Outputs[0], "Reshape")
-	if rows == nil || f.ranks[input(rows, 0)] != 2 || flat == nil || !reads(flat, n.Outputs[0], input(flat, 1)) || !f.holds(input(flat, 1), -1, int64(heads*f.about.HeadSize)) {
+	at, flat := f.flat(n, heads)
+	if rows == nil || f.ranks[input(rows, 0)] != 2 || flat == nil {
 		return &unfusable{"attention " + n.Name + " stands between other nodes"}
 	}
 	f.fused.heads = heads
@@ -84,10 +120,6 @@ func (f *fuser) attention(n *modelonnx.Node) error {
 	if raw := f.headNorms(rows, &a); raw != "" {
 		packed = raw
 	}
-	a.node = &modelonnx.Node{
-		Name: n.Name, Domain: kernels.Domain, Op: kernels.SlotAttention, Inputs: []string{packed}, Outputs: flat.Outputs,
-	}
-	f.fused.layers[layer] = a
-	f.replaced[at] = a.node
+	f.attend(at, layer, a, n.Name, packed)
 	return nil
 }

@@ -38,13 +38,16 @@ func ranks(g *modelonnx.Graph) map[string]int {
 			data, one := of(0)
 			indices, two := of(1)
 			rank, ok = data+indices-1, one && two
-		case "Add", "Sub", "Mul", "Div":
+		case "ReduceMax":
+			rank, ok = of(0)
+			ok = ok && number(n, "keepdims", 1) == 1
+		case "Add", "Sub", "Mul", "Div", "Max":
 			a, one := of(0)
 			b, two := of(1)
 			rank, ok = max(a, b), one && two
 		case "MatMulNBits", "SimplifiedLayerNormalization", "SkipSimplifiedLayerNormalization", "LayerNormalization",
 			"SkipLayerNormalization", "RMSNormalization", "QuickGelu", "Gelu", "FastGelu", "BiasGelu", "Sigmoid", "Tanh",
-			"Cast", "Identity", "Concat", "Split":
+			"Cast", "Identity", "Concat", "Split", "Abs", "QuantizeLinear", "MatMulIntegerToFloat":
 			rank, ok = of(0)
 		}
 		for j, name := range n.Outputs {

@@ -28,7 +28,7 @@ type native struct {
 	rows   [][]float32 // what logits is made of
 	chunks [][]float32 // memory of Logits.Chunks
 
-	idTensors []onnx.Value // [1, T] by T; made when first needed
+	idTensors []onnx.Value // [1, T], of a hybrid graph [T], by T; made when first needed
 	indices   []onnx.Value // of what is wanted, by its number; made when first needed
 	wanted    []onnx.Value // logits, by their number; made when first needed
 	lane      *lane
@@ -156,7 +156,11 @@ func (n *native) make(tokens, indices, wanted int) error {
 	owner := &n.session.tensors
 	var errs [3]error
 	if n.idTensors[tokens] == nil {
-		n.idTensors[tokens], errs[0] = newTensor(owner, n.ids, 1, int64(tokens))
+		shape := []int64{1, int64(tokens)}
+		if n.session.config.Graph.Hybrid != nil {
+			shape = shape[1:]
+		}
+		n.idTensors[tokens], errs[0] = newTensor(owner, n.ids, shape...)
 	}
 	if n.indices[indices] == nil {
 		n.indices[indices], errs[1] = newTensor(owner, n.index, int64(indices))

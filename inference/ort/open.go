@@ -83,6 +83,7 @@ func (s *Session) Renew() error {
 func (s *Session) reserve() (err error) {
 	c := s.config
 	switch {
+	case s.fused: // the executor came with the graph
 	case c.Graph.Hybrid != nil:
 		s.executor = newHybrid(s)
 	case c.Graph.Masked != nil:
@@ -161,7 +162,7 @@ func (s *Session) load() (err error) {
 	}
 	switch {
 	case p.fits(c):
-		s.hidden, s.noHidden = weights.hidden, weights.noHidden
+		s.hidden, s.noHidden, s.fused = weights.hidden, weights.noHidden, true
 		s.executor, s.session, err = p.open(s, weights, options)
 	case c.Weights != nil:
 		if s.noHidden = weights.noHidden; s.noHidden == nil {

@@ -25,7 +25,7 @@ type packed struct {
 // pack fuses a graph and packs the weights of its products, which lie in data. nil: the processor or the graph is not
 // of the kind for it.
 func pack(m *modelonnx.Model, about model.Graph, data []byte) (_ *packed, err error) {
-	if !kernels.Supported() || about.Hybrid != nil || about.HeadSize%kernels.HeadUnit != 0 || about.HeadSize > kernels.MaxHeadSize {
+	if !kernels.Supported() || about.HeadSize%kernels.HeadUnit != 0 || about.HeadSize > kernels.MaxHeadSize {
 		return nil, nil //nolint:nilnil // no kernels are no error
 	}
 	fused, err := fuse(m, about)
@@ -65,7 +65,7 @@ func pack(m *modelonnx.Model, about model.Graph, data []byte) (_ *packed, err er
 			}
 		}
 		weights[i] = kernels.Weights{
-			Out: f.out, In: f.in, Bits: f.bits, Block: f.block, Gate: f.gate, Codes: at[f.codes],
+			Out: f.out, In: f.in, Bits: f.bits, Block: f.block, ByOutput: f.byOutput, Gate: f.gate, Codes: at[f.codes],
 			Scales: castSlice[float32](at[f.scales]), Offsets: castSlice[float32](at[f.offsets]), Bias: castSlice[float32](at[f.biases]), Cap: f.cap,
 		}
 		size += pages(weights[i].MaxBytes())

@@ -80,6 +80,7 @@ type Session struct {
 	names       *names
 	executor    executor // which has no use for cache, buffers and lanes; nil: the graph takes decode rows or a chunk
 	own         *Weights // of this session alone; nil: config's, or none
+	fused       bool     // the executor came with a graph that runs on package kernels
 	cache       *cache[float32]
 	prefixes    prefixes
 	buffers     *buffers

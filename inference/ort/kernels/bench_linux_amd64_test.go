@@ -55,10 +55,14 @@ func BenchmarkMultiply(b *testing.B) {
 		b.Skip("this processor has no AVX-512 VNNI")
 	}
 	const out, in = 1536, 576
-	for _, bits := range []int{4, 8} {
-		w := randomWeights(rand.New(rand.NewPCG(1, 2)), out, in, bits, bits == 4, false, NoGate, true)
+	rng := rand.New(rand.NewPCG(1, 2))
+	for kind, w := range map[string]Weights{
+		"4 bits":           randomWeights(rng, out, in, 4, true, false, NoGate, true),
+		"8 bits":           randomWeights(rng, out, in, 8, false, false, NoGate, true),
+		"8 bits by output": randomByOutput(rng, out, in, false, NoGate),
+	} {
 		for _, rows := range []int{1, 2, 4, 8, 16, 128} {
-			b.Run(fmt.Sprintf("bits=%d/rows=%d", bits, rows), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%s/rows=%d", kind, rows), func(b *testing.B) {
 				m, s := pack(b, w), testState(b, 1, in)
 				x, y := make([]float32, rows*in), make([]float32, rows*out)
 				for i := range x {

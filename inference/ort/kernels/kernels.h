@@ -9,6 +9,7 @@ enum {
 	tile_columns = 16, // outputs of a tile: the lanes of a vector
 	short_block = 16,  // inputs that share a scale: of a matrix with short blocks,
 	long_block = 32,   // and of others
+	group_blocks = 4,  // long blocks that share a scale of inputs where weights have one for each output
 	key_block = 64,    // keys that attention takes at a time
 	key_span = 128,    // keys whose sum of values is made by itself
 };
@@ -18,7 +19,8 @@ typedef enum { gate_none, gate_silu, gate_gelu_tanh } gate_kind;
 
 // A matrix of weights w = d·q + m, with one d and m for each block of inputs of an output. It is cut into tiles of
 // tile_columns outputs; a tile is a run of blocks, each the codes q of its weights, the tile's scales d, and, if
-// minima is set, its minima m. Without minima codes are centred: 2^(bits-1) is taken off them.
+// minima is set, its minima m. Without minima codes are centred: 2^(bits-1) is taken off them. Where by_output is set an
+// output has one d, in float32, and the tile's come behind its blocks, which are codes of 8 bits without minima.
 typedef struct {
 	int in, out; // out counts what a product gives: half of the rows of a gated matrix
 	int length;  // of a block: short_block or long_block
@@ -26,6 +28,7 @@ typedef struct {
 	int bits;    // of a code: 4 or 8
 	int half;    // scales and minima are binary16, else binary32
 	int minima;
+	int by_output;
 	int gated;         // a gate_kind: tiles alternate between gates and what they gate; the product gives act(gate)·other
 	float cap;         // what bounds the product's values softly, unless it is gated; 0: nothing
 	size_t block_size; // bytes
@@ -196,6 +199,9 @@ size_t sluice_partials(const state *s);
 
 // Codes of weights as MatMulNBits has them, [rows, blocks, length·bits/8], go to row `to` of the tiles.
 void sluice_pack_row(matrix *m, int to, const uint8_t *codes, const float *scales, const float *minima);
+
+// The same of weights that have a scale for each output, whose signed codes lie `stride` apart.
+void sluice_pack_output(matrix *m, int to, const int8_t *codes, size_t stride, float scale);
 
 // The bytes of a matrix's tiles, given everything else.
 size_t sluice_tiles_size(matrix *m);

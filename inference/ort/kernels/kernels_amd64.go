@@ -20,17 +20,19 @@ func Supported() bool { return C.sluice_supported() != 0 }
 
 // Weights are a matrix in the layout of MatMulNBits: Codes [Out, ⌈In/Block⌉, Block·Bits/8], Scales [Out, ⌈In/Block⌉]. A
 // weight is its block's scale times (code - 2^(Bits-1)), plus the block's offset if there are Offsets, whose shape is that
-// of Scales. With a Gate the product is act(gate)·other, [tokens, Out/2]: the first half of the rows are the gates.
+// of Scales. Where ByOutput is set an output has one scale, without offsets: Codes are signed, [In, Out], as
+// MatMulIntegerToFloat has them, and Scales [Out]. With a Gate the product is act(gate)·other, [tokens, Out/2]: the first half of the rows are the gates.
 type Weights struct {
-	Out, In int
-	Bits    int // 4 or 8
-	Block   int // weights that share a scale: ShortBlock, or a multiple of BlockLength
-	Codes   []byte
-	Scales  []float32
-	Offsets []float32
-	Bias    []float32 // [Out]; nil: none
-	Gate    Gate
-	Cap     float32 // bounds what the product gives softly, to Cap·tanh(x/Cap), unless it is gated; 0: nothing does
+	Out, In  int
+	Bits     int // 4 or 8
+	Block    int // weights that share a scale: ShortBlock, or a multiple of BlockLength
+	Codes    []byte
+	Scales   []float32
+	Offsets  []float32
+	Bias     []float32 // [Out]; nil: none
+	Gate     Gate
+	ByOutput bool
+	Cap      float32 // bounds what the product gives softly, to Cap·tanh(x/Cap), unless it is gated; 0: nothing does
 }
 
 // MaxBytes is the most memory that a matrix of the weights takes: less where scales and minima are binary16 numbers.
@@ -39,11 +41,34 @@ func (w Weights) MaxBytes() int {
 	if w.Gate != NoGate {
 		columns = 2 * ((w.Out/2 + C.tile_columns - 1) / C.tile_columns * C.tile_columns)
 	}
+	if w.ByOutput {
+		return columns * (w.In + C.sizeof_float)
+	}
 	return columns * (w.In / w.length()) * (w.length()*w.Bits/8 + 2*C.sizeof_float)
 }
 
 // length is that of the blocks that a matrix has of the weights.
 func (w Weights) length() int { return min(w.Block, BlockLength) }
+
+// check says what of the weights does not fit together.
+func (w Weights) check() error {
+	if w.Block != ShortBlock && (w.Block < BlockLength || w.Block > MaxSide || w.Block%BlockLength != 0) || w.ByOutput && w.Block != BlockLength {
+		return fmt.Errorf("kernels: blocks of %d weights", w.Block)
+	}
+	if w.Out < 1 || w.Out > MaxSide || w.In < 1 || w.In > MaxSide || w.In%w.length() != 0 || w.Bits != 4 && w.Bits != 8 || w.ByOutput && w.Bits != 8 {
+		return fmt.Errorf("kernels: a matrix of %d by %d weights of %d bits", w.Out, w.In, w.Bits)
+	}
+	codes, scales, offsets := w.Out*w.In, w.Out, 0
+	if !w.ByOutput {
+		scales = w.Out * ((w.In + w.Block - 1) / w.Block)
+		codes, offsets = scales*w.Block*w.Bits/8, scales
+	}
+	if len(w.Codes) != codes || len(w.Scales) != scales || w.Offsets != nil && len(w.Offsets) != offsets ||
+		w.Bias != nil && len(w.Bias) != w.Out || w.Gate != NoGate && (w.Out%2 != 0 || w.Cap != 0) {
+		return errors.New("kernels: parts of a matrix do not have its shape")
+	}
+	return nil
+}
 
 // Matrix is weights in the order in which the kernels read them. It is read only and may be shared.
 type Matrix struct{ c *C.matrix }
@@ -51,27 +76,19 @@ type Matrix struct{ c *C.matrix }
 // Pack makes a matrix, which the caller closes, at the beginning of memory: outside Go's heap, zero, of at least
 // [Weights.MaxBytes], from a multiple of 64 on. It stays the caller's, who frees it after the matrix.
 func Pack(w Weights, memory []byte) (*Matrix, error) {
-	if w.Block != ShortBlock && (w.Block < BlockLength || w.Block > MaxSide || w.Block%BlockLength != 0) {
-		return nil, fmt.Errorf("kernels: blocks of %d weights", w.Block)
+	if err := w.check(); err != nil {
+		return nil, err
 	}
-	length, groups := w.length(), (w.In+w.Block-1)/w.Block
-	blocks, per := w.In/length, w.Block/length
-	n := w.Out * groups
-	switch {
-	case w.Out < 1 || w.Out > MaxSide || w.In < 1 || w.In > MaxSide || w.In%length != 0 || w.Bits != 4 && w.Bits != 8:
-		return nil, fmt.Errorf("kernels: a matrix of %d by %d weights of %d bits", w.Out, w.In, w.Bits)
-	case len(w.Codes) != n*w.Block*w.Bits/8 || len(w.Scales) != n || w.Offsets != nil && len(w.Offsets) != n ||
-		w.Bias != nil && len(w.Bias) != w.Out || w.Gate != NoGate && (w.Out%2 != 0 || w.Cap != 0):
-		return nil, errors.New("kernels: parts of a matrix do not have its shape")
-	}
+	length := w.length()
 	minima := minimaOf(w)
 	m := &Matrix{c: (*C.matrix)(allocate(1, C.sizeof_matrix))}
 	if m.c == nil {
 		return nil, errMemory
 	}
-	m.c.in, m.c.out, m.c.length, m.c.blocks, m.c.bits = C.int(w.In), C.int(w.Out), C.int(length), C.int(blocks), C.int(w.Bits)
+	m.c.in, m.c.out, m.c.length, m.c.blocks, m.c.bits = C.int(w.In), C.int(w.Out), C.int(length), C.int(w.In/length), C.int(w.Bits)
 	m.c.cap = C.float(w.Cap)
 	m.c.half, m.c.minima, m.c.gated = flag(allHalf(w.Scales) && allHalf(minima)), flag(minima != nil), C.int(w.Gate)
+	m.c.by_output = flag(w.ByOutput)
 	if w.Gate != NoGate {
 		m.c.out /= 2
 	}
@@ -81,14 +98,7 @@ func Pack(w Weights, memory []byte) (*Matrix, error) {
 	}
 	// Memory that was not written is zero: no weights, of the columns that fill the last tile up.
 	m.c.tiles = (*C.uint8_t)(&memory[0])
-	rowBytes := groups * w.Block * w.Bits / 8
-	for row := range w.Out {
-		scales, of := repeated(w.Scales[row*groups:][:groups], per), (*C.float)(nil)
-		if minima != nil {
-			of = (*C.float)(&repeated(minima[row*groups:][:groups], per)[0])
-		}
-		C.sluice_pack_row(m.c, C.int(m.place(row, w)), (*C.uint8_t)(&w.Codes[row*rowBytes]), (*C.float)(&scales[0]), of)
-	}
+	m.packRows(w, minima)
 	if w.Bias != nil {
 		tiles := (w.Out + C.tile_columns - 1) / C.tile_columns * C.tile_columns
 		if w.Gate != NoGate {
@@ -104,6 +114,25 @@ func Pack(w Weights, memory []byte) (*Matrix, error) {
 		}
 	}
 	return m, nil
+}
+
+// packRows puts the weights into the tiles.
+func (m *Matrix) packRows(w Weights, minima []float32) {
+	if w.ByOutput {
+		for row := range w.Out {
+			C.sluice_pack_output(m.c, C.int(m.place(row, w)), (*C.int8_t)(unsafe.Pointer(&w.Codes[row])), C.size_t(w.Out), C.float(w.Scales[row]))
+		}
+		return
+	}
+	groups, per := (w.In+w.Block-1)/w.Block, w.Block/w.length()
+	rowBytes := groups * w.Block * w.Bits / 8
+	for row := range w.Out {
+		scales, of := repeated(w.Scales[row*groups:][:groups], per), (*C.float)(nil)
+		if minima != nil {
+			of = (*C.float)(&repeated(minima[row*groups:][:groups], per)[0])
+		}
+		C.sluice_pack_row(m.c, C.int(m.place(row, w)), (*C.uint8_t)(&w.Codes[row*rowBytes]), (*C.float)(&scales[0]), of)
+	}
 }
 
 // repeated is each of the values n times.

@@ -41,8 +41,18 @@ func randomBlocks(rng *rand.Rand, out, in, block, bits int, offsets, bias bool, 
 	return w
 }
 
+// randomByOutput draws a matrix with a scale for each output.
+func randomByOutput(rng *rand.Rand, out, in int, bias bool, gate Gate) Weights {
+	w := randomWeights(rng, out, in, 8, false, bias, gate, false)
+	w.ByOutput, w.Scales = true, w.Scales[:out]
+	return w
+}
+
 // weight is one weight, as Weights says.
 func (w *Weights) weight(row, column int) float64 {
+	if w.ByOutput {
+		return float64(w.Scales[row]) * float64(int8(w.Codes[column*w.Out+row]))
+	}
 	blocks := (w.In + w.Block - 1) / w.Block
 	at := row*blocks*w.Block + column
 	code := int(w.Codes[at*w.Bits/8])
@@ -57,17 +67,26 @@ func (w *Weights) weight(row, column int) float64 {
 	return v
 }
 
+// shared is how many inputs share a scale.
+func (w *Weights) shared() int {
+	if w.ByOutput {
+		return 4 * BlockLength
+	}
+	return w.length()
+}
+
 // reference multiplies rows that are rounded by block, in float64.
 func reference(w Weights, x []float32, rows int) []float64 {
 	all := make([]float64, rows*w.Out)
 	for r := range rows {
 		rounded := make([]float64, w.In)
-		for b := 0; b < w.In; b += w.length() {
+		for b := 0; b < w.In; b += w.shared() {
+			share := x[r*w.In+b:][:min(w.shared(), w.In-b)]
 			most := float32(0)
-			for _, v := range x[r*w.In+b:][:w.length()] {
+			for _, v := range share {
 				most = max(most, float32(math.Abs(float64(v))))
 			}
-			for i, v := range x[r*w.In+b:][:w.length()] {
+			for i, v := range share {
 				if most > 0 {
 					rounded[b+i] = math.RoundToEven(float64(v*(127/most))) * float64(most/127)
 				}
@@ -155,13 +174,18 @@ func TestMultiply(t *testing.T) {
 		out, in, rows := 2*(1+rng.IntN(50)), min(block, 32)*(1+rng.IntN(12)), 1+rng.IntN(20)
 		name := fmt.Sprintf("%d: %d by %d of %d bits in blocks of %d, offsets %t, exact %t, bias %t, gate %d, %d rows", i, out, in, bits, block, offsets, exact, bias, gate, rows)
 		w := randomBlocks(rng, out, in, block, bits, offsets, bias, gate, exact)
+		byOutput := bits == 8 && !offsets && block == BlockLength
+		if byOutput {
+			w = randomByOutput(rng, out, in, bias, gate)
+			name += ", by output"
+		}
 		if gate == NoGate && i&32 != 0 {
 			w.Cap = 2 // which most values come to
 			name += ", capped"
 		}
 		m := pack(t, w)
 		// The minimum of 8-bit codes is 128 scales from the offset, and often no binary16 number any more.
-		if got := m.c.half != 0; got != exact && (bits == 4 || !offsets) {
+		if got := m.c.half != 0; got != exact && (bits == 4 || !offsets) && !byOutput {
 			t.Errorf("%s: scales of 16 bits: %t", name, got)
 		}
 		s := testState(t, 1+i%3, in)
@@ -169,7 +193,7 @@ func TestMultiply(t *testing.T) {
 		for j := range x {
 			x[j] = rng.Float32() - 0.5
 		}
-		clear(x[:min(len(x), block)]) // a block of zeros
+		clear(x[:min(len(x), w.shared())]) // zeros alone that share a scale
 		got, want := s.multiply(m, x, rows), reference(w, x, rows)
 		for j := range want {
 			if d := math.Abs(float64(got[j]) - want[j]); !(d <= 1e-3*(1+math.Abs(want[j]))) {
@@ -215,7 +239,19 @@ func TestPackRefuses(t *testing.T) {
 		"offsets":          func(w *Weights) { w.Offsets = w.Offsets[1:] },
 		"bias":             func(w *Weights) { w.Bias = append(w.Bias, 0) },
 		"a gate and a cap": func(w *Weights) { w.Gate, w.Cap = SiLU, 1 },
-		"gated":            func(w *Weights) { *w = randomWeights(rng, 3, 32, 4, false, false, SiLU, false) },
+		"by output, of 4 bits": func(w *Weights) {
+			w.ByOutput, w.Codes, w.Scales, w.Offsets = true, make([]byte, 4*64), w.Scales[:4], nil
+		},
+		"by output, of blocks": func(w *Weights) { w.ByOutput, w.Bits, w.Codes, w.Offsets = true, 8, make([]byte, 4*64), nil },
+		"by output, offsets": func(w *Weights) {
+			*w = randomByOutput(rng, 4, 64, true, NoGate)
+			w.Offsets = make([]float32, 4)
+		},
+		"by output, long blocks": func(w *Weights) {
+			*w = randomByOutput(rng, 4, 64, true, NoGate)
+			w.Block = 64
+		},
+		"gated": func(w *Weights) { *w = randomWeights(rng, 3, 32, 4, false, false, SiLU, false) },
 	} {
 		w := randomWeights(rng, 4, 64, 4, true, true, NoGate, false)
 		change(&w)

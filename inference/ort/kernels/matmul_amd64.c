@@ -38,6 +38,26 @@ VECTOR static void round_row(const matrix *m, const float *x, int8_t *codes, flo
 	}
 }
 
+// round_groups rounds a row for weights that have a scale for each output: blocks share one, group_blocks at a time.
+VECTOR static void round_groups(const matrix *m, const float *x, int8_t *codes, float *scales, block_sum *sums) {
+	const int centre = -(1 << (m->bits - 1));
+	for (int left = m->in; left > 0; left -= group_blocks * long_block) {
+		const int n = left < group_blocks * long_block ? left : group_blocks * long_block;
+		__m512i largest = _mm512_setzero_si512(), sum = _mm512_setzero_si512();
+		for (int i = 0; i < n; i += 16) largest = _mm512_max_epi32(largest, _mm512_castps_si512(_mm512_abs_ps(_mm512_loadu_ps(x + i)))); // as above
+		const float most = _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(_mm512_reduce_max_epi32(largest))));
+		const __m512 inverse = _mm512_set1_ps(most > 0 ? 127 / most : 0);
+		for (int i = 0; i < n; i += 16) {
+			const __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + i), inverse));
+			_mm_storeu_si128((__m128i *)(codes + i), _mm512_cvtsepi32_epi8(q));
+			sum = _mm512_add_epi32(sum, q);
+		}
+		*scales++ = most / 127;
+		(sums++)->centring = centre * _mm512_reduce_add_epi32(sum);
+		x += n, codes += n;
+	}
+}
+
 // unpack gives the codes of a block as vectors, each of four inputs of the tile's outputs.
 INLINE void unpack(const uint8_t *block, int bits, const int length, __m512i w[8]) {
 	const __m512i low = _mm512_set1_epi8(15);
@@ -106,6 +126,33 @@ INLINE void tile(const uint8_t *block, int blocks, size_t pitch, size_t block_si
 	for (int r = 0; r < R; r++) sum[r] = acc[r];
 }
 
+// tile_by_output multiplies one tile whose outputs have a scale each: sums of integers are converted once a group.
+INLINE void tile_by_output(const uint8_t *block, int blocks, size_t pitch, size_t block_size, const int8_t *codes, const float *scales,
+                           const block_sum *sums, __m512 *sum, const int R) {
+	__m512 acc[row_tile];
+#pragma GCC unroll 8
+	for (int r = 0; r < R; r++) acc[r] = _mm512_setzero_ps();
+	for (int b = 0, g = 0; b < blocks; g++) {
+		__m512i product[row_tile];
+#pragma GCC unroll 8
+		for (int r = 0; r < R; r++) product[r] = _mm512_set1_epi32(sums[r * pitch + g].centring);
+		for (const int end = b + group_blocks < blocks ? b + group_blocks : blocks; b < end; b++, block += block_size) {
+			fetch_ahead(block, tile_columns * long_block, R);
+#pragma GCC unroll 8
+			for (int i = 0; i < long_block / 4; i++) {
+				const __m512i w = _mm512_loadu_si512(block + 64 * i);
+#pragma GCC unroll 8
+				for (int r = 0; r < R; r++) product[r] = add_products(product[r], w, codes + r * pitch * short_block + b * long_block + 4 * i);
+			}
+		}
+#pragma GCC unroll 8
+		for (int r = 0; r < R; r++) acc[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(product[r]), _mm512_set1_ps(scales[r * pitch + g]), acc[r]);
+	}
+	const __m512 d = _mm512_loadu_ps((const float *)block);
+#pragma GCC unroll 8
+	for (int r = 0; r < R; r++) sum[r] = _mm512_mul_ps(acc[r], d);
+}
+
 typedef void (*tile_function)(const uint8_t *, int, size_t, size_t, const int8_t *, const float *, const block_sum *, __m512 *);
 
 #define NAME(R, bits, half, minima, length) tile_##R##_##bits##_##half##_##minima##_##length
@@ -124,6 +171,14 @@ typedef void (*tile_function)(const uint8_t *, int, size_t, size_t, const int8_t
 	TILES(8, 0, 0, length) TILES(8, 0, 1, length) TILES(8, 1, 0, length) TILES(8, 1, 1, length)
 KINDS(32) KINDS(16)
 
+#define TILE_BY_OUTPUT(R)                                                                                                  \
+	VECTOR static void tile_by_output_##R(const uint8_t *block, int blocks, size_t pitch, size_t block_size,                 \
+	                                      const int8_t *codes, const float *scales, const block_sum *sums, __m512 *sum) {    \
+		tile_by_output(block, blocks, pitch, block_size, codes, scales, sums, sum, R);                                         \
+	}
+TILE_BY_OUTPUT(1) TILE_BY_OUTPUT(2) TILE_BY_OUTPUT(3) TILE_BY_OUTPUT(4)
+TILE_BY_OUTPUT(5) TILE_BY_OUTPUT(6) TILE_BY_OUTPUT(7) TILE_BY_OUTPUT(8)
+
 #define ROWS(bits, half, minima, length)                                                                                  \
 	{                                                                                                                       \
 		NULL, NAME(1, bits, half, minima, length), NAME(2, bits, half, minima, length), NAME(3, bits, half, minima, length),  \
@@ -137,11 +192,14 @@ KINDS(32) KINDS(16)
 	}
 // By whether blocks are short, by whether codes have 8 bits, by half, by minima, by the number of rows.
 static const tile_function tiles[2][2][2][2][row_tile + 1] = {ALL(32), ALL(16)};
+static const tile_function tiles_by_output[row_tile + 1] = {
+	NULL, tile_by_output_1, tile_by_output_2, tile_by_output_3, tile_by_output_4, tile_by_output_5, tile_by_output_6, tile_by_output_7, tile_by_output_8,
+};
 
 void sluice_round(const matrix *m, const state *s, const float *x, int first, int end) {
 	for (size_t r = first; r < (size_t)end; r++) {
 		const size_t at = r * s->max_blocks;
-		round_row(m, x + r * m->in, s->codes + at * short_block, s->scales + at, s->sums + at);
+		(m->by_output ? round_groups : round_row)(m, x + r * m->in, s->codes + at * short_block, s->scales + at, s->sums + at);
 	}
 }
 
@@ -168,9 +226,12 @@ INLINE __m512 gate(__m512 g, __m512 v, const float *bias, const int kind) {
 	return _mm512_mul_ps(_mm512_div_ps(g, _mm512_add_ps(one, e)), v);
 }
 
+// size_of_tile is in bytes.
+static size_t size_of_tile(const matrix *m) { return m->blocks * m->block_size + (m->by_output ? tile_columns * sizeof(float) : 0); }
+
 VECTOR void sluice_multiply(const matrix *m, const state *s, float *y, int pitch, int first_row, int end_row, size_t first_tile, size_t end_tile) {
-	const tile_function *functions = tiles[m->length == short_block][m->bits == 8][m->half][m->minima];
-	const size_t tile_size = m->blocks * m->block_size;
+	const tile_function *functions = m->by_output ? tiles_by_output : tiles[m->length == short_block][m->bits == 8][m->half][m->minima];
+	const size_t tile_size = size_of_tile(m);
 	for (size_t t = first_tile; t < end_tile; t++) {
 		const int left = m->out - (int)t * tile_columns;
 		const __mmask16 mask = left >= tile_columns ? 0xffff : (__mmask16)((1 << left) - 1);
@@ -204,8 +265,9 @@ size_t sluice_tile_count(const matrix *m) { return (m->out + tile_columns - 1) /
 
 size_t sluice_tiles_size(matrix *m) {
 	const size_t columns = (m->out + tile_columns - 1) / tile_columns * (m->gated ? 2 : 1);
-	m->block_size = tile_columns * ((size_t)m->length * m->bits / 8 + (m->half ? 2 : 4) * (m->minima ? 2 : 1));
-	return columns * m->blocks * m->block_size;
+	const int scales = m->by_output ? 0 : (m->half ? 2 : 4) * (m->minima ? 2 : 1);
+	m->block_size = tile_columns * ((size_t)m->length * m->bits / 8 + scales);
+	return columns * size_of_tile(m);
 }
 
 VECTOR static void put(const matrix *m, uint8_t *at, int column, float v) {
@@ -234,4 +296,11 @@ void sluice_pack_row(matrix *m, int to, const uint8_t *codes, const float *scale
 		put(m, at, column, scales[b]);
 		if (m->minima) put(m, at + tile_columns * (m->half ? 2 : 4), column, minima[b]);
 	}
+}
+
+void sluice_pack_output(matrix *m, int to, const int8_t *codes, size_t stride, float scale) {
+	const int column = to % tile_columns;
+	uint8_t *tile = m->tiles + (size_t)(to / tile_columns) * size_of_tile(m);
+	for (int i = 0; i < m->in; i++, codes += stride) tile[64 * (i / 4) + 4 * column + i % 4] = (uint8_t)(*codes + 128);
+	((float *)(tile + m->blocks * m->block_size))[column] = scale;
 }
