@@ -25,12 +25,19 @@ func TestMetamorphic(t *testing.T) {
 	seed := cmp.Or(*metamorphicSeed, rand.Uint64())
 	t.Logf("go test ./cmd/sluice/e2e -run Metamorphic -args -metamorphic-seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
-	for _, form := range []string{"auto", "row8"} {
-		t.Run(form, func(t *testing.T) {
-			folder := convert(t, form)
+	for _, c := range []struct {
+		name, form string
+		kernels    []string
+	}{
+		{"blocks", "auto", nil},
+		{"8-bit rows", "row8", nil},
+		{"hybrid graph", "row8", []string{"--no-kernels"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			model := append([]string{"--model", "m=" + convert(t, c.form)}, c.kernels...)
 			requests := randomRequests(rng, 8)
 			want := make([][]outcome, len(requests), len(requests)+3)
-			plain := serve(t, nil, "--model", "m="+folder, "--slots", "3", "--prefix-cache-bytes", "0", "--no-speculation")
+			plain := serve(t, nil, append(model, "--slots", "3", "--prefix-cache-bytes", "0", "--no-speculation")...)
 			for i, r := range requests {
 				var err error
 				if want[i], err = outcomes(deadline(t), plain, r); err != nil {
@@ -50,7 +57,7 @@ func TestMetamorphic(t *testing.T) {
 			for replicas := 1; replicas <= 2; replicas++ {
 				limits := randomLimits(rng, replicas)
 				t.Logf("with %v", limits)
-				s := serve(t, nil, append(limits, "--model", "m="+folder)...)
+				s := serve(t, nil, append(limits, model...)...)
 				checkOutcomes(t, s, rng, requests, want)
 				s.stop()
 			}

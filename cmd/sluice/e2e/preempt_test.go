@@ -51,7 +51,8 @@ func TestPreemptionDoesNotShow(t *testing.T) {
 	}{
 		{"4-bit blocks", "12MiB", nil},
 		{"4-bit blocks, prefix cache", "18MiB", []string{"--prefix-cache-bytes", "6MiB"}},
-		{"8-bit keys", "3MiB", []string{"--model", "row8=" + convert(t, "row8")}},
+		{"8-bit rows", "12MiB", []string{"--model", "row8=" + convert(t, "row8")}},
+		{"8-bit keys", "3MiB", []string{"--model", "row8=" + convert(t, "row8"), "--no-kernels"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			flags := append([]string{"--max-context", "256", "--slots", "12", "--chunk-tokens", "40"}, test.flags...)

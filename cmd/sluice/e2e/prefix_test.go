@@ -51,7 +51,8 @@ func TestPrefixCacheDoesNotShow(t *testing.T) {
 		{"room for all", nil},
 		{"room for some", []string{"--prefix-cache-bytes", "10MiB"}},
 		{"float32, room for some", []string{"--prefix-cache-bytes", "20MiB", "--model", "none=" + folder}},
-		{"8-bit keys, room for some", []string{"--prefix-cache-bytes", "20MiB", "--model", "row8=" + convert(t, "row8")}},
+		{"8-bit keys, room for some", []string{"--prefix-cache-bytes", "20MiB", "--model", "row8=" + convert(t, "row8"), "--no-kernels"}},
+		{"8-bit rows, room for some", []string{"--prefix-cache-bytes", "10MiB", "--model", "row8=" + convert(t, "row8")}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := serve(t, nil, append(test.flags, "--slots", "6", "--chunk-tokens", "40")...)

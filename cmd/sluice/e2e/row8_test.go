@@ -8,16 +8,20 @@ import (
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
 )
 
-// TestRow8 serves the default model in the form row8, whose graph is a hybrid one: prompts ride along with decode rows, and
-// requests that run alone are speculated on. None of it shows in the tokens.
+// TestRow8 serves the default model in the form row8, on the kernels and as a hybrid graph, in which prompts ride along with
+// decode rows and requests that run alone are speculated on. None of it shows in the tokens.
 func TestRow8(t *testing.T) {
 	folder := convert(t, "row8")
-	s := serve(t, nil, "--model", "row8="+folder, "--slots", "32")
-	t.Run("together equals alone", func(t *testing.T) { testTogether(t, s) })
-	t.Run("prefix cache", func(t *testing.T) { testPrefixCache(t, s) })
-	t.Run("speculation", func(t *testing.T) {
-		testSpeculation(t, s, serve(t, nil, "--model", "row8="+folder, "--no-speculation"))
-	})
+	for name, kernels := range map[string][]string{"kernels": nil, "hybrid graph": {"--no-kernels"}} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, nil, append([]string{"--model", "row8=" + folder, "--slots", "32"}, kernels...)...)
+			t.Run("together equals alone", func(t *testing.T) { testTogether(t, s) })
+			t.Run("prefix cache", func(t *testing.T) { testPrefixCache(t, s) })
+			t.Run("speculation", func(t *testing.T) {
+				testSpeculation(t, s, serve(t, nil, append([]string{"--model", "row8=" + folder, "--no-speculation"}, kernels...)...))
+			})
+		})
+	}
 }
 
 // copying are prompts whose answers repeat much of them, and two that do not.
