@@ -17,7 +17,7 @@ import (
 type convertCmd struct {
 	Source   string `arg:"" help:"GGUF file, Hugging Face folder with config.json and safetensors, or the name of either on a hub: hf://owner/name[@revision][/file.gguf]." placeholder:"SRC"`
 	Out      string `required:"" help:"Folder to write." placeholder:"DIR"`
-	Quantize string `help:"Form of the weights: auto (a GGUF's own 4- and 8-bit blocks, int8 for anything else), int4 or int8 (blocks), row8 (8-bit rows and activations: the fastest for many requests), fp16 (half the file, float32 when it runs), none (float32)." default:"auto" placeholder:"FORM"`
+	Quantize string `help:"Form of the weights: auto (a GGUF's own 4- and 8-bit blocks, int8 for anything else), int4 or int8 (blocks), row8 (8-bit rows and activations: the fastest for long prompts and many requests), fp16 (half the file, float32 when it runs), none (float32)." default:"auto" placeholder:"FORM"`
 	formFlags
 	Layout string `help:"Whose inputs and outputs the graph has: sluice, or genai, which onnxruntime-genai loads too." enum:"sluice,genai" default:"sluice" placeholder:"LAYOUT"`
 	Texts  string `name:"calibration" help:"File of texts, with %% on a line of its own between two, that row8, int4 and pruning are calibrated by. Default: built-in ones." placeholder:"FILE" type:"existingfile"`

@@ -26,7 +26,7 @@ type Flags struct {
 
 	QueueTime time.Duration `help:"Longest time that a request may expect to wait for a slot, by the speed at which requests were served lately; one that would wait longer is refused at once. 0: any time." default:"0s" placeholder:"DURATION"`
 
-	NoSpeculation bool   `help:"Do not guess next tokens from what a request repeats. Guessing never changes them; it needs Sluice's kernels, or a model of the form row8 and a request that runs alone."`
+	NoSpeculation bool   `help:"Do not guess next tokens from what a request repeats. Guessing never changes them; it needs Sluice's kernels, or without them a model of the form row8 and a request that runs alone."`
 	DraftModel    string `help:"Folder of a smaller model with the same vocabulary, whose guesses of next tokens the served models check, several in a step, where nothing that they repeat tells and by the measured speed it pays. It never changes the tokens, takes memory for weights, keys and values of its own, and needs Sluice's kernels." placeholder:"DIR"`
 	NoKernels     bool   `help:"Leave all of a model's work to ONNX Runtime's own operators. Without it, Sluice's kernels multiply weights of 4 and 8 bits and attend where the processor has AVX-512 VNNI."`
 
