@@ -114,15 +114,17 @@ func (c *testCase) check(t *testing.T, env *Environment, want string) {
 	for name, kind := range map[string]struct {
 		source model.Source
 		form   builder.Form
+		texts  [][]uint32 // of calibration
 	}{
-		"int8":       {source, builder.FormInt8},
-		"two kinds":  {&mixed{source, []string{".v_proj.", ".down_proj."}}, builder.FormAuto},
-		"keys apart": {&mixed{source, []string{".k_proj."}}, builder.FormAuto},
-		"row8":       {source, builder.FormRow8},
+		"int8":       {source, builder.FormInt8, nil},
+		"two kinds":  {&mixed{source, []string{".v_proj.", ".down_proj."}}, builder.FormAuto, nil},
+		"keys apart": {&mixed{source, []string{".k_proj."}}, builder.FormAuto, nil},
+		"row8":       {source, builder.FormRow8, nil},
+		"hybrid":     {source, builder.FormRow8, [][]uint32{prompt(rand.New(rand.NewPCG(45, 46)), source.Spec().VocabSize, 64)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			m, err := builder.Build(t.Context(), kind.source, dir, builder.Options{Quantize: kind.form, ContextLength: c.Context})
+			m, err := builder.Build(t.Context(), kind.source, dir, builder.Options{Quantize: kind.form, ContextLength: c.Context, Calibration: kind.texts})
 			if refused, ok := errors.AsType[*builder.SpecError](err); ok {
 				if want != noBlocks && kind.form != builder.FormRow8 {
 					t.Error(refused)

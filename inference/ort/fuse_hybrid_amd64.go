@@ -16,12 +16,12 @@ func (f *fuser) hybridAttention(n *modelonnx.Node) error {
 		return nil // the chunk's, which is replaced with the rows'
 	}
 	elsewhere := &unfusable{"attention " + n.Name + " stands between other nodes"}
-	rows := f.of(n.Inputs[0], "Reshape")
+	rows := f.of(input(n, 0), "Reshape")
 	if layer < 0 || rows == nil || !reads(rows, input(rows, 0), h.RowsShape) {
 		return elsewhere
 	}
 	parts := f.of(rows.Inputs[0], "Split")
-	if parts == nil || f.ranks[input(parts, 0)] != 2 || !reads(parts, parts.Inputs[0], h.Split) || number(parts, "axis", 0) != 0 ||
+	if parts == nil || f.ranks[input(parts, 0)] != 2 || !reads(parts, input(parts, 0), h.Split) || number(parts, "axis", 0) != 0 ||
 		len(parts.Outputs) != 2 || parts.Outputs[0] != rows.Inputs[0] {
 		return elsewhere
 	}
