@@ -95,7 +95,7 @@ func fuse(m *modelonnx.Model, about model.Graph) (*fusedGraph, error) {
 		case is(n, "MatMulNBits"):
 			f.product(i, n)
 		case is(n, "MatMulIntegerToFloat"):
-			f.productByOutput(i, n)
+			f.productByOutput(n)
 		case is(n, "GroupQueryAttention") && about.Hybrid != nil:
 			if err := f.hybridAttention(n); err != nil {
 				return nil, err

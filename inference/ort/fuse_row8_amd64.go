@@ -16,7 +16,7 @@ import (
 //
 // The kernels round inputs of 128 with a scale of their own, not all of a token with one, which costs next to nothing and
 // loses less.
-func (f *fuser) productByOutput(at int, n *modelonnx.Node) {
+func (f *fuser) productByOutput(n *modelonnx.Node) {
 	const codes, weight, inputScale, scales, zero, weightZero, biases = 0, 1, 2, 3, 4, 5, 6
 	w := f.initializers[input(n, weight)]
 	if w == nil || len(w.Dims) != 2 || w.Dims[0] < 1 || w.Dims[0] > kernels.MaxSide || w.Dims[1] < 1 || w.Dims[1] > kernels.MaxSide {
@@ -31,12 +31,11 @@ func (f *fuser) productByOutput(at int, n *modelonnx.Node) {
 		return
 	}
 	x, scale := f.roundedTokens(input(n, codes), p.in)
-	i, mul := f.only(n.Outputs[0], "Mul")
+	at, mul := f.only(n.Outputs[0], "Mul")
 	if x == "" || f.ranks[x] != 2 || mul == nil || !reads(mul, n.Outputs[0], scale) {
 		return
 	}
 	result := mul.Outputs[0]
-	at = i
 	if i, add := f.only(result, "Add"); add != nil && reads(add, result, input(add, 1)) && f.lies(input(add, 1), modelonnx.Float, w.Dims[1]) {
 		p.biases, result, at = add.Inputs[1], add.Outputs[0], i
 	}
