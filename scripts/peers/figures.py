@@ -22,6 +22,7 @@ KL = {
         "llama.cpp Q4_0": 0.4749,
         "openvino-genai int8": 0.0071,
         "openvino-genai int4": 0.5842,
+        "onnxruntime-genai": 0.5801,
     },
 }
 TTFT_P95 = 1000.0  # ms: what goodput is compared at

@@ -130,7 +130,7 @@ class Llama(Peer):
 class LlamaServer(Llama, HTTPPeer):
     def __init__(self, weights):
         super().__init__(weights, "llama-server")
-        self.slow = weights == "Q4_1"
+        self.slow = weights != "Q4_0"
 
     def command(self, setup, port):
         # A slot keeps its own last prompt; no two are alike otherwise, so a cache of prompts in memory would only cost.

@@ -103,6 +103,7 @@ def test_kl_is_of_the_form_and_the_model(monkeypatch):
     monkeypatch.setitem(figures.KL, "m", {"Sluice": 1.0, "Sluice row8": 2.0})
     assert figures.kl("Sluice, no speculation", "m") == 1 and figures.kl("Sluice row8, no speculation", "m") == 2
     assert figures.kl("another", "m") is None
+    assert all(figures.kl(p.name, figures.GEMMA) is not None for p in peers.gemma_peers())
 
 
 def test_models_do_not_mix():
