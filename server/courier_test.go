@@ -28,12 +28,18 @@ func TestCourierGivesUp(t *testing.T) {
 		after func(cancel context.CancelCauseFunc, stalled chan struct{})
 		want  func(error) bool
 	}{
-		{"the request has lost its slot", func(_ context.CancelCauseFunc, stalled chan struct{}) { close(stalled) },
-			func(err error) bool { return errors.Is(err, errStalled) }},
-		{"the context has ended", func(cancel context.CancelCauseFunc, _ chan struct{}) { cancel(cause) },
-			func(err error) bool { return errors.Is(err, cause) }},
-		{"it has taken too long", func(context.CancelCauseFunc, chan struct{}) {},
-			func(err error) bool { _, slow := errors.AsType[*inference.SlowReaderError](err); return slow }},
+		{
+			"the request has lost its slot", func(_ context.CancelCauseFunc, stalled chan struct{}) { close(stalled) },
+			func(err error) bool { return errors.Is(err, errStalled) },
+		},
+		{
+			"the context has ended", func(cancel context.CancelCauseFunc, _ chan struct{}) { cancel(cause) },
+			func(err error) bool { return errors.Is(err, cause) },
+		},
+		{
+			"it has taken too long", func(context.CancelCauseFunc, chan struct{}) {},
+			func(err error) bool { _, slow := errors.AsType[*inference.SlowReaderError](err); return slow },
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
