@@ -63,6 +63,10 @@ def ours(name):
     return name.startswith("Sluice")
 
 
+# The ways of Sluice that goals are judged by: as it comes, without speculation, and that in the form for many requests.
+WAYS = {"Sluice": "Sluice", "without speculation": "Sluice, no speculation", "`row8`, without speculation": "Sluice row8, no speculation"}
+
+
 @dataclass(frozen=True)
 class Goal:
     """A line of the project's goals: ratio is how many times the best peer's figure Sluice's is to be, or less of it if less."""
@@ -83,7 +87,7 @@ class Goal:
         return ratio <= self.ratio if self.less else ratio >= self.ratio
 
     def judge(self, results):
-        """Returns the best peer, its median, and of both of Sluice's ways the median and the median of the rounds' ratios."""
+        """Returns the best peer, its median, and of each of Sluice's ways the median and the median of the rounds' ratios."""
         names = {r["peer"] for r in results if r["stage"] == self.stage and (self.stage == "open" or r["workload"] == self.workload)}
         of = {name: self.of(results, name) for name in names}
         peers = {name: median(rounds.values()) for name, rounds in of.items() if not ours(name) and rounds}
@@ -91,7 +95,7 @@ class Goal:
             return None, None, []
         best = (min if self.less else max)(peers, key=lambda name: peers[name])
         found = []
-        for name in ("Sluice", "Sluice, no speculation"):
+        for name in WAYS.values():
             mine = of.get(name, {})
             found.append((median(mine.values()), median([mine[n] / of[best][n] for n in mine.keys() & of[best].keys()])))
         return best, peers[best], found

@@ -44,8 +44,8 @@ def test_ratios_are_of_the_rounds_own():
     for number, pace in enumerate((1, 0.5, 1), 1):
         results += [result(name, number=number, tokens_per_s=speed * pace) for name, speed in (("Sluice", 600), ("slow", 100), ("best", 300))]
     goal = next(g for g in figures.GOALS if g.workload == "8 streams")
-    best, theirs, (with_it, without) = goal.judge(results)
-    assert (best, theirs, with_it, without) == ("best", 300, (600, 2.0), (None, None))
+    best, theirs, (with_it, without, by_rows) = goal.judge(results)
+    assert (best, theirs, with_it, without, by_rows) == ("best", 300, (600, 2.0), (None, None), (None, None))
     assert goal.reached(2.0) and not goal.reached(1.5)
     assert table.times(results, "8 streams", "slow", "tokens_per_s", "Sluice") == 6
 
@@ -91,7 +91,7 @@ def test_variants_of_sluice():
     """A form other than the one that is there is made when it is installed; the first variant is what ratios are to."""
     ours = peers.sluices([*peers.VARIANTS, peers.Variant("Sluice int4", "int4 --method rtn")], "folder")
     assert [p.folder for p in ours] == ["folder", "folder", None, None]
-    assert [p.name for p in ours][:2] == list(table.OURS) and ours[1].flags == ("--no-speculation",)
+    assert [p.name for p in ours][:3] == list(table.OURS) and ours[1].flags == ("--no-speculation",)
     made = []
     store = types.SimpleNamespace(path=lambda name: name, made=lambda name: "x-" + name, sluice="true", gguf="g", once=lambda *a: made.append(a))
     ours[-1].install(store)
