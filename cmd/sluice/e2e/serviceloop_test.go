@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	sluice "github.com/sluiceml/sluice/clients/go"
 	"github.com/sluiceml/sluice/inference/model"
 	"github.com/sluiceml/sluice/inference/ort"
 	"github.com/sluiceml/sluice/inference/runner"
@@ -45,6 +46,16 @@ func BenchmarkServiceAgainstLoop(b *testing.B) {
 		}
 	})
 	s := serve(b, nil, "--prefix-cache-bytes", "0", "--no-speculation")
+	client, err := sluice.New(s.grpc) // the connection that clients have
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := client.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	s.InferenceServiceClient = sluicev1.NewInferenceServiceClient(client.Conn())
 	for _, streams := range []int{1, 8, 16} {
 		b.Run(fmt.Sprintf("streams=%d", streams), func(b *testing.B) {
 			decodeService(b, s, streams, length) // warm-up
