@@ -59,6 +59,17 @@ INLINE __m256i round_finite(const float *x) {
 	return bfloat16(_mm512_max_ps(least, _mm512_min_ps(most, _mm512_loadu_ps(x))));
 }
 
+// fetch asks for n values.
+INLINE void fetch(const float *x, int n) {
+	for (int i = 0; i < n; i += 16) _mm_prefetch((const char *)(x + i), _MM_HINT_T0);
+}
+
+// fetch_angles asks for those of a position.
+INLINE void fetch_angles(const layer *of, int position) {
+	fetch(of->cosines + (size_t)position * of->pairs, of->pairs);
+	fetch(of->sines + (size_t)position * of->pairs, of->pairs);
+}
+
 // run_of finds a token's run.
 static const run *run_of(const state *s, int token) {
 	int i = 0;
@@ -72,20 +83,29 @@ VECTOR void sluice_store(const attention *a, int first, int end) {
 	for (int t = first; t < end; t++) {
 		const run *r = run_of(s, t);
 		const int position = r->past + t - r->first;
+		if (t + 1 < end) {
+			fetch(a->qkv + (size_t)(t + 1) * width + s->heads * size, 2 * s->kv_heads * size);
+			fetch_angles(a->of, position + 1);
+		}
 		for (int h = 0; h < s->kv_heads; h++) {
 			const size_t head = ((size_t)r->slot * s->kv_heads + h) * s->max_length * size;
 			const float *keys = a->qkv + (size_t)t * width + s->heads * size, *value = keys + (s->kv_heads + h) * size;
 			float normed[most_size], rotated[most_size];
-			uint16_t key[most_size], rounded[most_size];
+			uint16_t key[most_size];
 			rotate(s, a->of, position, head_of_row(s, a->of, a->of->key_norm, keys, s->kv_heads, h, normed), rotated, 1);
+			uint16_t *k = a->of->keys + head + (size_t)(position / key_group) * key_group * size + 2 * (position % key_group);
+			uint16_t *v = a->of->values + head + (size_t)(position / 2) * 2 * size;
 			for (int i = 0; i < size; i += 16) {
 				_mm256_storeu_si256((__m256i *)(key + i), round_finite(rotated + i));
-				_mm256_storeu_si256((__m256i *)(rounded + i), round_finite(value + i));
+				const __m512i pairs = _mm512_cvtepu16_epi32(round_finite(value + i));
+				// Another thread may be writing the other position of the pairs.
+				if (position % 2) {
+					_mm512_mask_storeu_epi16(v + 2 * i, 0xaaaaaaaa, _mm512_slli_epi32(pairs, 16));
+				} else {
+					_mm512_mask_storeu_epi16(v + 2 * i, 0x55555555, pairs);
+				}
 			}
-			uint16_t *k = a->of->keys + head + (size_t)(position / key_group) * key_group * size + 2 * (position % key_group);
-			uint16_t *v = a->of->values + head + (size_t)(position / 2) * 2 * size + position % 2;
 			for (int i = 0; i < size; i += 2) memcpy(k + i * key_group, key + i, 2 * sizeof *k);
-			for (int i = 0; i < size; i++) v[2 * i] = rounded[i];
 		}
 	}
 }
@@ -94,23 +114,26 @@ VECTOR void sluice_store(const attention *a, int first, int end) {
 typedef struct {
 	float *y;
 	float most, weight;
+	int spans;
 } total;
 
-static total nothing(float *y, int size) {
-	memset(y, 0, sizeof(float) * size);
-	return (total){.y = y, .most = -INFINITY};
-}
-
-// add_span adds what the next span came to. Of no span yet, it is the span.
+// add_span adds what the next span came to. The first one's sum may lie in y already.
 VECTOR static void add_span(total *t, const float *sum, float most, float weight, int size) {
-	const float now = most > t->most ? most : t->most;
-	const float base = now == -INFINITY ? 0 : now; // -∞ less -∞ is no number
-	const __m512 old = exponential(_mm512_set1_ps((t->most - base) * ln2)), new = exponential(_mm512_set1_ps((most - base) * ln2));
+	if (t->spans++ == 0) {
+		for (int d = 0; d < size && sum != t->y; d += 16) _mm512_storeu_ps(t->y + d, _mm512_loadu_ps(sum + d));
+		t->most = most;
+		t->weight = weight;
+		return;
+	}
+	if (most == -INFINITY) return; // of no weight; and -∞ less -∞ is no number
+	const int greater = most > t->most;
+	const __m512 one = _mm512_set1_ps(1), less = exponential(_mm512_set1_ps((greater ? t->most - most : most - t->most) * ln2));
+	const __m512 old = greater ? less : one, new = greater ? one : less;
 	for (int d = 0; d < size; d += 16) {
 		_mm512_storeu_ps(t->y + d, _mm512_fmadd_ps(_mm512_loadu_ps(sum + d), new, _mm512_mul_ps(_mm512_loadu_ps(t->y + d), old)));
 	}
 	t->weight = t->weight * _mm512_cvtss_f32(old) + weight * _mm512_cvtss_f32(new);
-	t->most = now;
+	if (greater) t->most = most;
 }
 
 VECTOR static void finish(const total *t, int size) {
@@ -216,15 +239,16 @@ VECTOR static void attend_queries(const attention *a, const item *it, int divide
 	for (int r = 0; r < n; r++) {
 		low = q->low[r] < low ? q->low[r] : low;
 		end = q->end[r] > end ? q->end[r] : end;
-		if (!divided) totals[r] = nothing(a->y + ((size_t)token[r] * s->heads + head[r]) * size, size);
-		q->sum[r] = sums[r];
+		if (!divided) totals[r] = (total){.y = a->y + ((size_t)token[r] * s->heads + head[r]) * size};
 	}
 	for (int i = it->from; i < it->to; i++) {
 		const int first = i * key_span, last = first + key_span;
 		of.from = low > first ? low / key_group * key_group : first;
 		of.to = end < last ? end : last;
 		if (of.from >= of.to) continue;
-		for (int r = 0; divided && r < n; r++) q->sum[r] = partial(s, token[r], head[r], i) + partial_head;
+		for (int r = 0; r < n; r++) {
+			q->sum[r] = divided ? partial(s, token[r], head[r], i) + partial_head : totals[r].spans ? sums[r] : totals[r].y;
+		}
 		if (next) of.next = i + 1 < it->to ? of.keys + (size_t)last * size : next;
 		sluice_attend_span(&of, q, n, s->bf16);
 		for (int r = 0; r < n; r++) {
@@ -263,12 +287,23 @@ VECTOR static void attend_item(const attention *a, const item *it, int divided, 
 	}
 }
 
+// fetch_queries asks for what an item begins with.
+VECTOR static void fetch_queries(const attention *a, const item *it) {
+	const state *s = a->s;
+	const int group = s->heads / s->kv_heads * s->head_size, width = (s->heads + 2 * s->kv_heads) * s->head_size;
+	for (int t = it->first; t < it->first + it->tokens; t++) {
+		fetch(a->qkv + (size_t)t * width + it->kv_head * group, group);
+		fetch_angles(a->of, it->run->past + t - it->run->first);
+	}
+}
+
 void sluice_attend(const attention *a, int divided, size_t first, size_t end) {
 	const size_t items = sluice_attention_items(a->s, a->of, divided);
 	item it = item_at(a, divided, first);
 	for (size_t i = first; i < end; i++) {
 		const item following = i + 1 < items ? item_at(a, divided, i + 1) : it;
 		const uint16_t *next = a->of->keys + head_of(a->s, &following) + (size_t)following.from * key_span * a->s->head_size;
+		if (i + 1 < end) fetch_queries(a, &following);
 		attend_item(a, &it, divided, it.run->tokens > most_divided ? NULL : next); // those of many find the keys of those before
 		it = following;
 	}
@@ -280,7 +315,7 @@ void sluice_merge(const attention *a, int first, int end) {
 		const run *r = run_of(s, t);
 		const int position = r->past + t - r->first;
 		for (int h = 0; h < s->heads; h++) {
-			total all = nothing(a->y + ((size_t)t * s->heads + h) * s->head_size, s->head_size);
+			total all = {.y = a->y + ((size_t)t * s->heads + h) * s->head_size};
 			for (int span = low_of(a->of, position) / key_span; span <= position / key_span; span++) {
 				const float *of = partial(s, t, h, span);
 				add_span(&all, of + partial_head, of[0], of[1], s->head_size);
