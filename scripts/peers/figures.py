@@ -9,7 +9,7 @@ GEMMA = "gemma-3-270m"  # a Store's model
 KL = {
     "": {
         "Sluice": 0.0035,
-        "Sluice row8": 0.0166,
+        "Sluice row8": 0.0079,
         "llama.cpp Q4_1": 0.0029,
         "llama.cpp Q4_0": 0.291,
         "openvino-genai": 0.275,
