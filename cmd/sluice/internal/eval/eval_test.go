@@ -16,7 +16,7 @@ import (
 )
 
 // toy is a model whose tokens are bytes, and of which a script may say what comes next.
-func toy(t *testing.T, prefix string, script func([]uint32) (uint32, bool)) *Model {
+func toy(t *testing.T, prefix string, script func([]uint32) (uint32, bool)) *subject {
 	t.Helper()
 	session := inferencetest.NewToy(inferencetest.ToyConfig{Limits: runner.Limits{MaxLength: 128, MaxChunk: 20}, Script: script})
 	t.Cleanup(func() {
@@ -24,7 +24,7 @@ func toy(t *testing.T, prefix string, script func([]uint32) (uint32, bool)) *Mod
 			t.Error(err)
 		}
 	})
-	return &Model{Session: session, Encode: func(text string, special bool) ([]uint32, error) {
+	return &subject{session: session, encode: func(text string, special bool) ([]uint32, error) {
 		if special {
 			text = prefix + text
 		}
@@ -37,12 +37,12 @@ func toy(t *testing.T, prefix string, script func([]uint32) (uint32, bool)) *Mod
 }
 
 // rows are the logits after each token, one chunk of one token at a time.
-func rows(t *testing.T, m *Model, tokens []uint32) [][]float64 {
+func rows(t *testing.T, m *subject, tokens []uint32) [][]float64 {
 	t.Helper()
-	defer m.Session.ReleaseSlot(0)
+	defer m.session.ReleaseSlot(0)
 	var all [][]float64
 	for i, token := range tokens {
-		logits, err := m.Session.Step(runner.Step{Chunks: []runner.Chunk{{Tokens: []uint32{token}, Past: i, Logits: true}}})
+		logits, err := m.session.Step(runner.Step{Chunks: []runner.Chunk{{Tokens: []uint32{token}, Past: i, Logits: true}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,8 +62,8 @@ func rows(t *testing.T, m *Model, tokens []uint32) [][]float64 {
 
 const sentence = "It is a truth universally acknowledged, that a single man in possession of a good fortune, must be in want of a wife."
 
-// TestMeasure holds perplexity and divergence to sums over every window by themselves.
-func TestMeasure(t *testing.T) {
+// TestMeasureQuality holds perplexity and divergence to sums over every window by themselves.
+func TestMeasureQuality(t *testing.T) {
 	for name, test := range map[string]struct {
 		prefix         string
 		window, stride int
@@ -73,11 +73,11 @@ func TestMeasure(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := toy(t, test.prefix, nil)
 			other := toy(t, test.prefix, func(h []uint32) (uint32, bool) { return 'e', len(h)%3 == 0 })
-			got, err := Measure(t.Context(), m, other, Text{Text: sentence, Window: test.window, Stride: test.stride})
+			got, err := measureQuality(t.Context(), m, other, passage{text: sentence, window: test.window, stride: test.stride})
 			if err != nil {
 				t.Fatal(err)
 			}
-			text, err := m.Encode(sentence, false)
+			text, err := m.encode(sentence, false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -85,7 +85,7 @@ func TestMeasure(t *testing.T) {
 			tokens, counted := 0, 0
 			for begin := 0; counted < len(text); begin += test.stride {
 				end := min(begin+test.window-len(test.prefix), len(text))
-				window, err := m.Encode(test.prefix+sentence[begin:end], false)
+				window, err := m.encode(test.prefix+sentence[begin:end], false)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -116,10 +116,10 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
-// TestMeasureItself: a model does not differ from itself, and windows that are left out are left out evenly.
-func TestMeasureItself(t *testing.T) {
+// TestQualityOfItself: a model does not differ from itself, and windows that are left out are left out evenly.
+func TestQualityOfItself(t *testing.T) {
 	m := toy(t, "", nil)
-	q, err := Measure(t.Context(), m, toy(t, "", nil), Text{Text: sentence, Window: 16, Stride: 16, Limit: 3})
+	q, err := measureQuality(t.Context(), m, toy(t, "", nil), passage{text: sentence, window: 16, stride: 16, limit: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,22 +131,22 @@ func TestMeasureItself(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Measure(ctx, m, nil, Text{Text: sentence, Window: 16, Stride: 16}); !errors.Is(err, context.Canceled) {
+	if _, err := measureQuality(ctx, m, nil, passage{text: sentence, window: 16, stride: 16}); !errors.Is(err, context.Canceled) {
 		t.Errorf("after an interrupt: %v", err)
 	}
-	for _, text := range []Text{{Text: "", Window: 16, Stride: 8}, {Text: "a", Window: 16, Stride: 8}, {Text: "ab", Window: 8, Stride: 9}, {Text: "ab", Window: 130, Stride: 1}} {
-		if len(text.Text) > 1 && text.Window > 128 {
-			text.Text = strings.Repeat(sentence, 2)
+	for _, text := range []passage{{text: "", window: 16, stride: 8}, {text: "a", window: 16, stride: 8}, {text: "ab", window: 8, stride: 9}, {text: "ab", window: 130, stride: 1}} {
+		if len(text.text) > 1 && text.window > 128 {
+			text.text = strings.Repeat(sentence, 2)
 		}
-		if _, err := Measure(t.Context(), m, nil, text); err == nil {
+		if _, err := measureQuality(t.Context(), m, nil, text); err == nil {
 			t.Errorf("%+v is measured", text)
 		}
 	}
 }
 
-// TestScore: a model that knows the answers has them all right, by sum and by length; one that knows long wrong choices
+// TestScoreTask: a model that knows the answers has them all right, by sum and by length; one that knows long wrong choices
 // is right by sum alone.
-func TestScore(t *testing.T) {
+func TestScoreTask(t *testing.T) {
 	// The likeliest byte is the next one of the one text that the model knows.
 	knows := func(known string) func(h []uint32) (uint32, bool) {
 		return func(h []uint32) (uint32, bool) {
@@ -163,7 +163,7 @@ func TestScore(t *testing.T) {
 		known string
 		right float64
 	}{{"The capital of France is Paris", 1}, {"The capital of France is Oslo", 0}} {
-		s, err := Score(t.Context(), toy(t, "", knows(test.known)), task)
+		s, err := scoreTask(t.Context(), toy(t, "", knows(test.known)), task)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -174,11 +174,11 @@ func TestScore(t *testing.T) {
 	// One byte is likelier than five; by byte it is not.
 	m := toy(t, "", knows("Q: hello"))
 	short := Task{Items: []TaskItem{{Context: "Q:", Choices: []string{" hello, and so on", " hello"}, Answer: 1}}}
-	s, err := Score(t.Context(), m, short)
+	s, err := scoreTask(t.Context(), m, short)
 	if err != nil || s.Accuracy != 1 || s.AccuracyNorm != 1 {
 		t.Errorf("%+v, %v", s, err)
 	}
-	if _, err := Score(t.Context(), m, Task{Items: []TaskItem{{Choices: []string{"a", "b"}}}}); err == nil {
+	if _, err := scoreTask(t.Context(), m, Task{Items: []TaskItem{{Choices: []string{"a", "b"}}}}); err == nil {
 		t.Error("a choice after nothing is scored")
 	}
 }
@@ -186,7 +186,7 @@ func TestScore(t *testing.T) {
 // TestLikelihood holds a choice's score to the sum of its bytes' logarithms, and white space before it to the choice.
 func TestLikelihood(t *testing.T) {
 	m := toy(t, "^", nil)
-	all, err := m.Encode("Q: yes", true)
+	all, err := m.encode("Q: yes", true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,13 +230,13 @@ func TestParseTasks(t *testing.T) {
 	}
 }
 
-func TestTime(t *testing.T) {
+func TestMeasureSpeed(t *testing.T) {
 	m := toy(t, "", nil)
-	s, err := Time(t.Context(), m, "some text", Load{PromptTokens: 50, NewTokens: 10, Runs: 2})
+	s, err := measureSpeed(t.Context(), m, "some text", workload{promptTokens: 50, newTokens: 10, runs: 2})
 	if err != nil || s.TokensPerSecond <= 0 || s.TimeToFirstToken <= 0 || s.PrefillPerSecond <= 0 {
 		t.Errorf("%+v, %v", s, err)
 	}
-	if _, err := Time(t.Context(), m, "some text", Load{PromptTokens: 120, NewTokens: 10, Runs: 2}); err == nil {
+	if _, err := measureSpeed(t.Context(), m, "some text", workload{promptTokens: 120, newTokens: 10, runs: 2}); err == nil {
 		t.Error("more tokens are timed than there is room for")
 	}
 }

@@ -90,7 +90,7 @@ func (e *Evaluation) Measure(ctx context.Context, dir, reference string) (r Resu
 		return r, err
 	}
 	defer func() {
-		if err = errors.Join(err, m.Session.Close()); err != nil {
+		if err = errors.Join(err, m.session.Close()); err != nil {
 			err = fmt.Errorf("%s: %w", dir, err)
 		}
 	}()
@@ -103,26 +103,26 @@ func (e *Evaluation) Measure(ctx context.Context, dir, reference string) (r Resu
 		if text == "" {
 			text = "The quick brown fox jumps over the lazy dog. "
 		}
-		load := Load{PromptTokens: e.flags.PromptTokens, NewTokens: e.flags.MaxTokens, Runs: e.flags.Runs}
-		if most := m.Session.Limits().MaxLength; load.PromptTokens+load.NewTokens > most { // a short context
-			load.NewTokens = min(load.NewTokens, most/2)
-			load.PromptTokens = most - load.NewTokens
+		load := workload{promptTokens: e.flags.PromptTokens, newTokens: e.flags.MaxTokens, runs: e.flags.Runs}
+		if most := m.session.Limits().MaxLength; load.promptTokens+load.newTokens > most { // a short context
+			load.newTokens = min(load.newTokens, most/2)
+			load.promptTokens = most - load.newTokens
 		}
-		speed, err := Time(ctx, m, text, load)
+		speed, err := measureSpeed(ctx, m, text, load)
 		if err != nil {
 			return r, err
 		}
 		r.Speed = &speed
 	}
 	for _, t := range e.Tasks {
-		score, err := Score(ctx, m, t)
+		score, err := scoreTask(ctx, m, t)
 		if err != nil {
 			return r, err
 		}
 		r.Tasks = append(r.Tasks, score)
 	}
 	if before > 0 {
-		r.Resident = max(0, memory.Resident()-before)
+		r.Resident = int64(max(0, memory.Resident()-before))
 	}
 	if e.text != "" {
 		err = e.predict(ctx, m, reference, &r)
@@ -131,17 +131,17 @@ func (e *Evaluation) Measure(ctx context.Context, dir, reference string) (r Resu
 }
 
 // predict measures the quality of a model over the text.
-func (e *Evaluation) predict(ctx context.Context, m *Model, reference string, r *Result) (err error) {
-	var truth *Model
+func (e *Evaluation) predict(ctx context.Context, m *subject, reference string, r *Result) (err error) {
+	var truth *subject
 	if reference != "" {
 		if truth, _, err = e.load(reference); err != nil {
 			return fmt.Errorf("reference: %w", err)
 		}
-		defer func() { err = errors.Join(err, truth.Session.Close()) }()
+		defer func() { err = errors.Join(err, truth.session.Close()) }()
 	}
-	window := min(e.flags.Window, m.Session.Limits().MaxLength)
-	quality, err := Measure(ctx, m, truth, Text{
-		Text: e.text, Window: window, Stride: min(e.flags.Stride, window), Limit: e.flags.Windows,
+	window := min(e.flags.Window, m.session.Limits().MaxLength)
+	quality, err := measureQuality(ctx, m, truth, passage{
+		text: e.text, window: window, stride: min(e.flags.Stride, window), limit: e.flags.Windows,
 	})
 	if err == nil {
 		r.Quality = &quality
@@ -150,7 +150,7 @@ func (e *Evaluation) predict(ctx context.Context, m *Model, reference string, r 
 }
 
 // load opens a model folder. Its errors name it, or what in it is wrong.
-func (e *Evaluation) load(dir string) (*Model, model.Manifest, error) {
+func (e *Evaluation) load(dir string) (*subject, model.Manifest, error) {
 	folder, err := model.Open(dir)
 	if err != nil {
 		return nil, model.Manifest{}, err
@@ -171,9 +171,9 @@ func (e *Evaluation) load(dir string) (*Model, model.Manifest, error) {
 	if err != nil {
 		return nil, about, err //nolint:wrapcheck // it names the model
 	}
-	return &Model{
-		Session: session,
-		Encode: func(text string, special bool) ([]uint32, error) {
+	return &subject{
+		session: session,
+		encode: func(text string, special bool) ([]uint32, error) {
 			return tok.Encode(text, tokenizer.EncodeOptions{AddSpecialTokens: special, Special: tokenizer.SpecialAsText})
 		},
 	}, about, nil

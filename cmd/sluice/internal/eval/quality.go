@@ -7,14 +7,14 @@ import (
 	"math"
 )
 
-// Text is a text to predict, and how it is cut into windows: each of Window tokens, one beginning Stride tokens after the
-// other. Of each only the tokens that the window before did not predict count, so that each has at least Window - Stride
+// passage is a text to predict, and how it is cut into windows: each of window tokens, one beginning stride tokens after the
+// other. Of each only the tokens that the window before did not predict count, so that each has at least window - stride
 // tokens before it, but for the first window's.
-type Text struct {
-	Text   string
-	Window int // tokens, with those that the tokenizer adds in front
-	Stride int // 1 to Window
-	Limit  int // most windows, spread over the text; 0: all
+type passage struct {
+	text   string
+	window int // tokens, with those that the tokenizer adds in front
+	stride int // 1 to window
+	limit  int // most windows, spread over the text; 0: all
 }
 
 // Quality is how well a model predicts a text.
@@ -33,13 +33,13 @@ type Quality struct {
 // errVocabulary says that two models cannot be compared.
 var errVocabulary = errors.New("the reference has another vocabulary")
 
-// Measure predicts a text with a model and, unless it is nil, with a reference beside it.
-func Measure(ctx context.Context, m, reference *Model, t Text) (Quality, error) {
+// measureQuality predicts a text with a model and, unless it is nil, with a reference beside it.
+func measureQuality(ctx context.Context, m, reference *subject, t passage) (Quality, error) {
 	windows, bytes, err := t.windows(m)
 	if err != nil {
 		return Quality{}, err
 	}
-	if reference != nil && m.Session.Limits().VocabSize != reference.Session.Limits().VocabSize {
+	if reference != nil && m.session.Limits().VocabSize != reference.session.Limits().VocabSize {
 		return Quality{}, errVocabulary
 	}
 	var s sums
@@ -58,24 +58,24 @@ type window struct {
 }
 
 // windows cuts the text, and says how many of its bytes they predict.
-func (t Text) windows(m *Model) ([]window, int, error) {
-	if t.Window < 2 || t.Stride < 1 || t.Stride > t.Window {
-		return nil, 0, fmt.Errorf("windows of %d tokens every %d tokens cannot be had", t.Window, t.Stride)
+func (t passage) windows(m *subject) ([]window, int, error) {
+	if t.window < 2 || t.stride < 1 || t.stride > t.window {
+		return nil, 0, fmt.Errorf("windows of %d tokens every %d tokens cannot be had", t.window, t.stride)
 	}
-	bare, err := m.Encode(t.Text, false)
+	bare, err := m.encode(t.text, false)
 	if err != nil {
 		return nil, 0, err
 	}
-	prefix, err := m.Encode("", true)
+	prefix, err := m.encode("", true)
 	if err != nil {
 		return nil, 0, err
 	}
-	if len(prefix) >= t.Window {
-		return nil, 0, fmt.Errorf("a window of %d tokens has no room for a text", t.Window)
+	if len(prefix) >= t.window {
+		return nil, 0, fmt.Errorf("a window of %d tokens has no room for a text", t.window)
 	}
-	length := t.Window - len(prefix)
+	length := t.window - len(prefix)
 	var all []window
-	for begin, counted := 0, 0; counted < len(bare); begin += t.Stride {
+	for begin, counted := 0, 0; counted < len(bare); begin += t.stride {
 		end := min(begin+length, len(bare))
 		w := window{tokens: append(append([]uint32(nil), prefix...), bare[begin:end]...)}
 		// The very first token has nothing to be predicted from, unless the tokenizer adds one.
@@ -88,12 +88,12 @@ func (t Text) windows(m *Model) ([]window, int, error) {
 	if len(all) == 0 {
 		return nil, 0, errors.New("the text has too few tokens to predict one")
 	}
-	bytes := len(t.Text)
-	if t.Limit > 0 && t.Limit < len(all) {
-		spread := make([]window, t.Limit)
+	bytes := len(t.text)
+	if t.limit > 0 && t.limit < len(all) {
+		spread := make([]window, t.limit)
 		counted := 0
 		for i := range spread {
-			spread[i] = all[i*len(all)/t.Limit]
+			spread[i] = all[i*len(all)/t.limit]
 			counted += len(spread[i].tokens) - spread[i].first
 		}
 		all = spread
@@ -112,7 +112,7 @@ type sums struct {
 }
 
 // add runs a window. The reference goes first and its logits are kept, a window at a time.
-func (s *sums) add(ctx context.Context, m, reference *Model, w window) error {
+func (s *sums) add(ctx context.Context, m, reference *subject, w window) error {
 	var truth [][]float32
 	if reference != nil {
 		s.compared = true

@@ -9,10 +9,10 @@ import (
 	"github.com/sluiceml/sluice/inference/runner"
 )
 
-// Load is what a model's speed is measured with: one request alone.
-type Load struct {
-	PromptTokens, NewTokens int // at least one each
-	Runs                    int // of which the median counts
+// workload is what a model's speed is measured with: one request alone.
+type workload struct {
+	promptTokens, newTokens int // at least one each
+	runs                    int // of which the median counts
 }
 
 // Speed is how fast a model is, for one request.
@@ -24,26 +24,26 @@ type Speed struct {
 	PrefillPerSecond float64 `json:"prefill_tokens_per_second"`
 }
 
-// Time lets a model go on with a text, always by the likeliest token. The prompt's tokens are those of the text, again
+// measureSpeed lets a model go on with a text, always by the likeliest token. The prompt's tokens are those of the text, again
 // from its beginning where it is too short.
-func Time(ctx context.Context, m *Model, text string, l Load) (Speed, error) {
-	tokens, err := m.Encode(text, true)
+func measureSpeed(ctx context.Context, m *subject, text string, l workload) (Speed, error) {
+	tokens, err := m.encode(text, true)
 	if err != nil {
 		return Speed{}, err
 	}
-	if len(tokens) == 0 || l.PromptTokens < 1 || l.NewTokens < 2 || l.Runs < 1 {
+	if len(tokens) == 0 || l.promptTokens < 1 || l.newTokens < 2 || l.runs < 1 {
 		return Speed{}, fmt.Errorf("there is nothing to time: %d tokens of text, %+v", len(tokens), l)
 	}
-	if most := m.Session.Limits().MaxLength; l.PromptTokens+l.NewTokens > most {
-		return Speed{}, fmt.Errorf("%d and %d tokens are more than the %d that the model is loaded for", l.PromptTokens, l.NewTokens, most)
+	if most := m.session.Limits().MaxLength; l.promptTokens+l.newTokens > most {
+		return Speed{}, fmt.Errorf("%d and %d tokens are more than the %d that the model is loaded for", l.promptTokens, l.newTokens, most)
 	}
-	prompt := make([]uint32, l.PromptTokens)
+	prompt := make([]uint32, l.promptTokens)
 	for i := range prompt {
 		prompt[i] = tokens[i%len(tokens)]
 	}
 	var first, rest []time.Duration
-	for range l.Runs + 1 { // the first is not counted: memory is taken in it
-		a, b, err := m.timed(ctx, prompt, l.NewTokens)
+	for range l.runs + 1 { // the first is not counted: memory is taken in it
+		a, b, err := m.timed(ctx, prompt, l.newTokens)
 		if err != nil {
 			return Speed{}, err
 		}
@@ -51,10 +51,10 @@ func Time(ctx context.Context, m *Model, text string, l Load) (Speed, error) {
 	}
 	ttft, decode := median(first[1:]), median(rest[1:])
 	return Speed{
-		PromptTokens: l.PromptTokens, NewTokens: l.NewTokens,
+		PromptTokens: l.promptTokens, NewTokens: l.newTokens,
 		TimeToFirstToken: float64(ttft) / float64(time.Millisecond),
-		PrefillPerSecond: float64(l.PromptTokens) / ttft.Seconds(),
-		TokensPerSecond:  float64(l.NewTokens-1) / decode.Seconds(),
+		PrefillPerSecond: float64(l.promptTokens) / ttft.Seconds(),
+		TokensPerSecond:  float64(l.newTokens-1) / decode.Seconds(),
 	}, nil
 }
 
@@ -64,17 +64,17 @@ func median(all []time.Duration) time.Duration {
 }
 
 // timed takes the time until the first token, and from then until the last.
-func (m *Model) timed(ctx context.Context, prompt []uint32, tokens int) (first, rest time.Duration, err error) {
-	defer m.Session.ReleaseSlot(slot)
+func (m *subject) timed(ctx context.Context, prompt []uint32, tokens int) (first, rest time.Duration, err error) {
+	defer m.session.ReleaseSlot(slot)
 	began := time.Now()
 	var logits runner.Logits
-	chunk := m.Session.Limits().MaxChunk
+	chunk := m.session.Limits().MaxChunk
 	for past := 0; past < len(prompt); past += chunk {
 		if err := ctx.Err(); err != nil {
 			return 0, 0, err
 		}
 		n := min(chunk, len(prompt)-past)
-		logits, err = m.Session.Step(runner.Step{Chunks: []runner.Chunk{{
+		logits, err = m.session.Step(runner.Step{Chunks: []runner.Chunk{{
 			Slot: slot, Tokens: prompt[past : past+n], Past: past, Logits: past+n == len(prompt),
 		}}})
 		if err != nil {
@@ -87,7 +87,7 @@ func (m *Model) timed(ctx context.Context, prompt []uint32, tokens int) (first, 
 		if err := ctx.Err(); err != nil {
 			return 0, 0, err
 		}
-		logits, err = m.Session.Step(runner.Step{Decode: []runner.DecodeRow{{Token: token, Past: len(prompt) + i}}})
+		logits, err = m.session.Step(runner.Step{Decode: []runner.DecodeRow{{Token: token, Past: len(prompt) + i}}})
 		if err != nil {
 			return 0, 0, err //nolint:wrapcheck // it names the session
 		}

@@ -82,8 +82,8 @@ func strict(data []byte, into any) error {
 	return nil
 }
 
-// Score answers a task's questions.
-func Score(ctx context.Context, m *Model, t Task) (TaskScore, error) {
+// scoreTask answers a task's questions.
+func scoreTask(ctx context.Context, m *subject, t Task) (TaskScore, error) {
 	s := TaskScore{Name: t.Name, Items: len(t.Items)}
 	n := float64(len(t.Items))
 	for i, item := range t.Items {
@@ -122,14 +122,14 @@ func (b *bestChoice) consider(at int, score float64) {
 
 // likelihood is the logarithm of the probability of a choice after a context. White space at the end of the context goes to
 // the choice, and both are encoded together, since a token may begin in the one and end in the other.
-func (m *Model) likelihood(ctx context.Context, context, choice string) (float64, error) {
+func (m *subject) likelihood(ctx context.Context, context, choice string) (float64, error) {
 	bare := strings.TrimRight(context, " \t\r\n")
 	choice = context[len(bare):] + choice
-	before, err := m.Encode(bare, true)
+	before, err := m.encode(bare, true)
 	if err != nil {
 		return 0, err
 	}
-	all, err := m.Encode(bare+choice, true)
+	all, err := m.encode(bare+choice, true)
 	if err != nil {
 		return 0, err
 	}
@@ -137,7 +137,7 @@ func (m *Model) likelihood(ctx context.Context, context, choice string) (float64
 	if first < 1 {
 		return 0, errors.New("nothing stands before the choice, and the tokenizer adds nothing")
 	}
-	if over := len(all) - m.Session.Limits().MaxLength; over > 0 { // the end of a long context
+	if over := len(all) - m.session.Limits().MaxLength; over > 0 { // the end of a long context
 		if over >= first {
 			return 0, fmt.Errorf("a choice of %d tokens is too long", len(all)-first)
 		}

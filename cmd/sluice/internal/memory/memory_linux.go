@@ -3,6 +3,8 @@ package memory
 import (
 	"math"
 	"os"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -24,3 +26,20 @@ func Limit() int {
 
 // unknownMemory is taken where the system does not say.
 const unknownMemory = 4 << 30
+
+// Resident is how many bytes of memory of this process are in use; 0 if it is not known.
+func Resident() int {
+	data, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(data))
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, err := strconv.Atoi(fields[1])
+	if err != nil {
+		return 0
+	}
+	return pages * os.Getpagesize()
+}
