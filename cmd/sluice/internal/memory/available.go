@@ -13,6 +13,9 @@ import (
 	"github.com/sluiceml/sluice/internal/cgroup"
 )
 
+// unknownMemory is the limit, in bytes, where the system does not say.
+const unknownMemory = 4 << 30
+
 // Available is how many more bytes of memory this process may take, from a file system with /proc and /sys: what the
 // system has left, or its control group where that is less. Where neither says, it is math.MaxInt.
 func Available(root fs.FS) int {

@@ -6,7 +6,7 @@ import "golang.org/x/sys/unix"
 func Limit() int {
 	n, err := unix.SysctlUint64("hw.memsize")
 	if err != nil {
-		return 4 << 30 // the system does not say
+		return unknownMemory
 	}
 	return int(n)
 }

@@ -24,9 +24,6 @@ func Limit() int {
 	return limit
 }
 
-// unknownMemory is taken where the system does not say.
-const unknownMemory = 4 << 30
-
 // Resident is how many bytes of memory of this process are in use; 0 if it is not known.
 func Resident() int {
 	data, err := os.ReadFile("/proc/self/statm")
