@@ -63,8 +63,8 @@ proto/sluice/v1, clients/go < cmd/sluice/internal/conversation < cmd/sluice
 cmd/sluice/internal/calibration, inference/model/builder < cmd/sluice/internal/conversion < cmd/sluice
 inference/model, tokenizer < cmd/sluice/internal/tokenizerfile < cmd/sluice/internal/conversion
 cmd/sluice/internal/exit, cmd/sluice/internal/cleanup, cmd/sluice/internal/buildinfo < cmd/sluice/internal/telemetry < cmd/sluice/internal/serve
-cmd/sluice/internal/logging, internal/loopback < cmd/sluice/internal/httpserver
-server, cmd/sluice/internal/exit, cmd/sluice/internal/httpserver < cmd/sluice/internal/access < cmd/sluice/internal/serve
+cmd/sluice/internal/logging, internal/loopback < cmd/sluice/internal/httpserver < cmd/sluice/internal/serve
+server, cmd/sluice/internal/exit < cmd/sluice/internal/access < cmd/sluice/internal/serve
 inference/engine < cmd/sluice/internal/telemetry
 cmd/sluice/internal/exit < cmd/sluice/internal/setup
 inference, inference/ort, cmd/sluice/internal/cleanup, cmd/sluice/internal/exit < cmd/sluice/internal/models

@@ -7,7 +7,6 @@ import (
 	"path"
 	"time"
 
-	"github.com/sluiceml/sluice/cmd/sluice/internal/httpserver"
 	"github.com/sluiceml/sluice/server/auth"
 	"github.com/sluiceml/sluice/server/certificates"
 	"github.com/sluiceml/sluice/server/handshake"
@@ -70,10 +69,10 @@ func (c *Control) certified(w http.ResponseWriter, r *http.Request, open bool) (
 		return identity, true
 	case errors.Is(err, certificates.ErrNoCertificate):
 		c.guard.Refuse(r.Context(), auth.ReasonNoCertificate)
-		httpserver.Answer(w, http.StatusUnauthorized, "a client certificate is needed here")
+		http.Error(w, "a client certificate is needed here", http.StatusUnauthorized)
 	default:
 		c.guard.Refuse(r.Context(), handshake.Reason(err, time.Now()))
-		httpserver.Answer(w, http.StatusUnauthorized, "the client's certificate is not valid here")
+		http.Error(w, "the client's certificate is not valid here", http.StatusUnauthorized)
 	}
 	return "", false
 }
@@ -92,7 +91,7 @@ func (c *Control) protect(next http.Handler, method func(*http.Request) string) 
 			if code == http.StatusUnauthorized {
 				w.Header().Set("WWW-Authenticate", "Bearer")
 			}
-			httpserver.Answer(w, code, http.StatusText(code)) // not the error, which repeats the path
+			http.Error(w, http.StatusText(code), code) // not the error, which repeats the path
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(auth.NewContext(r.Context(), principal)))

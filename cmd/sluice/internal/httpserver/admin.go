@@ -33,7 +33,7 @@ func Admin(addr net.Addr, rpc http.Handler, level *slog.LevelVar, log *slog.Logg
 		switch {
 		case loopback.Addr(addr) && !localName(r.Host):
 			// A page of another site that has pointed its own name at this machine.
-			Answer(w, http.StatusForbidden, "the admin address answers to localhost and addresses only")
+			http.Error(w, "the admin address answers to localhost and addresses only", http.StatusForbidden)
 		case r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc"):
 			rpc.ServeHTTP(w, r)
 		default:
@@ -68,7 +68,7 @@ func (h levelHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			Level *logging.Level `json:"level"`
 		}
 		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAdminBody)).Decode(&document); err != nil || document.Level == nil {
-			Answer(w, http.StatusBadRequest, `want {"level": "debug"}, or info, warn, error`)
+			http.Error(w, `want {"level": "debug"}, or info, warn, error`, http.StatusBadRequest)
 			return
 		}
 		was, level := h.level.Level(), slog.Level(*document.Level)
@@ -90,7 +90,7 @@ func setProfileRates(w http.ResponseWriter, r *http.Request) {
 	var rates profileRates
 	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAdminBody)).Decode(&rates)
 	if err != nil || rates.Block != nil && *rates.Block < 0 || rates.Mutex != nil && *rates.Mutex < 0 {
-		Answer(w, http.StatusBadRequest, `want {"block": nanoseconds, "mutex": fraction}, 0 for off`)
+		http.Error(w, `want {"block": nanoseconds, "mutex": fraction}, 0 for off`, http.StatusBadRequest)
 		return
 	}
 	if rates.Block != nil {

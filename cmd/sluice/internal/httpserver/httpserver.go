@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -41,13 +40,6 @@ func New(listener net.Listener, handler http.Handler, writeTimeout time.Duration
 	}
 	go func() { s.ended <- s.server.Serve(listener) }()
 	return s
-}
-
-// Answer sends a line of text.
-func Answer(w http.ResponseWriter, code int, text string) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.WriteHeader(code)
-	_, _ = io.WriteString(w, text+"\n") // the prober has gone
 }
 
 // Addr is where it listens.

@@ -1,6 +1,7 @@
 package httpserver
 
 import (
+	"io"
 	"net/http"
 	"time"
 )
@@ -9,19 +10,25 @@ import (
 // the gateway's, if there is one.
 func Public(metrics http.Handler, ready func() bool, gateway http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { Answer(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answerOK(w) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if !ready() {
-			Answer(w, http.StatusServiceUnavailable, "not ready")
+			http.Error(w, "not ready", http.StatusServiceUnavailable)
 			return
 		}
-		Answer(w, http.StatusOK, "ok")
+		answerOK(w)
 	})
 	mux.Handle("GET /metrics", metrics)
 	if gateway != nil {
 		mux.Handle("/", gateway)
 	}
 	return mux
+}
+
+// answerOK tells a prober that it found what it asks for.
+func answerOK(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = io.WriteString(w, "ok\n") // the prober may have gone
 }
 
 // ExchangeTimeout bounds the answer to a request of the public address. The gateway, whose answers take as long as they take,
