@@ -14,9 +14,8 @@ import (
 // reloader reads the command line, the environment and the configuration file again.
 type reloader struct {
 	process *process
-	logging *loggingFlags      // in force
-	running map[string]string  // in force
-	apply   func(*serve.Flags) // puts the live options in force
+	logging *loggingFlags     // in force
+	running map[string]string // in force
 }
 
 // live are the options that change while the server runs.
@@ -37,8 +36,9 @@ func settings(parsed *kong.Context) map[string]string {
 	return out
 }
 
-// reload applies what can change while serving and names what cannot. A faulty file changes nothing.
-func (r *reloader) reload() {
+// reload hands what it reads to apply, which puts in force what can change while serving, and names what cannot. A faulty file
+// changes nothing.
+func (r *reloader) reload(apply func(*serve.Flags)) {
 	log := r.process.log
 	var line commandLine
 	parser, err := newParser(&line, *r.process)
@@ -63,7 +63,7 @@ func (r *reloader) reload() {
 			restart = append(restart, name)
 		}
 	}
-	r.apply(&line.Serve.Flags)
+	apply(&line.Serve.Flags)
 	level := slog.Level(line.LogLevel)
 	r.logging.level.Set(min(level, r.logging.level.Level(), slog.LevelInfo)) // whichever it is, this is to be seen
 	log.Info("reloaded", "log_level", line.LogLevel.String(), "changed", changed)

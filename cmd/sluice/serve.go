@@ -12,7 +12,11 @@ import (
 )
 
 // serveCmd is `sluice serve`; package serve does the work.
-type serveCmd struct{ serve.Flags }
+//
+// The flags are a field with a name: of an embedded one kong would find Validate twice, on the flags and promoted to the command.
+type serveCmd struct {
+	Flags serve.Flags `embed:""`
+}
 
 // Help implements kong.HelpProvider.
 func (serveCmd) Help() string {
@@ -40,9 +44,7 @@ func (c *serveCmd) Run(ctx context.Context, p *process, logging *loggingFlags, p
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
 	r := &reloader{process: p, logging: logging, running: settings(parsed)}
-	server := serve.New(serve.Config{
+	return serve.New(serve.Config{
 		Flags: &c.Flags, Logger: p.log, Level: logging.level, Signals: signals, Reload: r.reload, Build: build(),
-	})
-	r.apply = server.Apply
-	return server.Run(ctx)
+	}).Run(ctx)
 }

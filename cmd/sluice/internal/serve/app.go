@@ -32,8 +32,10 @@ type Config struct {
 	Logger  *slog.Logger
 	Level   *slog.LevelVar   // of Logger
 	Signals <-chan os.Signal // SIGHUP reloads, any other drains, and a second one stops at once
-	Reload  func()           // reads the configuration again, and calls App.Apply
-	Build   buildinfo.Info
+	// Reload reads the configuration again, for SIGHUP, and hands it to apply, which puts in force what changes while the server
+	// runs. With a faulty configuration it does not call it.
+	Reload func(apply func(*Flags))
+	Build  buildinfo.Info
 }
 
 // App is the server as a process. It is the one place that knows all packages: it builds them in order, runs them in
@@ -43,7 +45,7 @@ type App struct {
 	log     *slog.Logger
 	level   *slog.LevelVar // of log
 	signals <-chan os.Signal
-	reload  func() // reads the configuration again
+	reload  func(apply func(*Flags))
 	build   buildinfo.Info
 
 	telemetry       *telemetry.SDK
@@ -69,7 +71,7 @@ func New(c Config) *App {
 	a := &App{
 		flags: c.Flags, log: c.Logger, level: c.Level, signals: c.Signals, reload: c.Reload, build: c.Build,
 	}
-	a.Apply(c.Flags)
+	a.apply(c.Flags)
 	return a
 }
 

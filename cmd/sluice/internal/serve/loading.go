@@ -59,7 +59,7 @@ func (a *App) load(ctx context.Context, folders []folderToServe, library string,
 		case s := <-a.signals:
 			switch {
 			case s == syscall.SIGHUP:
-				a.reload()
+				a.reload(a.apply)
 				a.access.Reload()
 			case ctx.Err() != nil:
 				return exit.ErrInterrupted

@@ -82,8 +82,8 @@ func (a *App) turnServing() {
 // drainTime bounds the two parts of a drain.
 type drainTime struct{ delay, timeout time.Duration }
 
-// Apply puts the options in force that change while the server runs.
-func (a *App) Apply(flags *Flags) {
+// apply puts the options in force that change while the server runs.
+func (a *App) apply(flags *Flags) {
 	a.drainTime.Store(&drainTime{delay: flags.DrainDelay, timeout: flags.DrainTimeout})
 	a.queue.Store(&engine.Queue{
 		Requests: flags.Models.Queue, Tokens: flags.Models.QueueTokens, Time: flags.Models.QueueTime,
@@ -118,7 +118,7 @@ func (a *App) superviseSignals(ctx context.Context) error {
 			return err
 		case s := <-a.signals:
 			if s == syscall.SIGHUP {
-				a.reload()
+				a.reload(a.apply)
 				a.access.Reload()
 				continue
 			}
