@@ -112,7 +112,7 @@ func loadFolderFiles(dir string) (vectors embeddings, err error) {
 	if err != nil {
 		return vectors, err
 	}
-	if err := models.Check(folder); err != nil {
+	if err := models.CheckTexts(folder); err != nil {
 		return vectors, err
 	}
 	data, err := os.ReadFile(folder.ModelPath)

@@ -86,7 +86,7 @@ func (l *Loader) load(
 	if err != nil {
 		return nil, err
 	}
-	replicas, err := l.loadReplicas(ctx, environment, pair{Folder: f, draft: draft}, length, undo)
+	replicas, err := l.loadReplicas(ctx, environment, pair{target: f, draft: draft}, length, undo)
 	if err != nil {
 		return nil, err
 	}

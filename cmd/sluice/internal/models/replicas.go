@@ -15,11 +15,10 @@ import (
 	"github.com/sluiceml/sluice/inference/ort"
 )
 
-// pair is a folder and the model that guesses for it.
+// pair is a model and the one that guesses for it.
 type pair struct {
-	Folder
-
-	draft *model.Folder // nil: there is none
+	target Folder
+	draft  *model.Folder // nil: there is none
 }
 
 // shareWeights maps the weights of a model for its replicas on the CPU. One alone has its own: nil.
@@ -57,7 +56,7 @@ func (l *Loader) loadReplicas(
 		}()
 		var weights *ort.Weights
 		if share {
-			if weights, err = shareWeights(environment, f.Folder.Folder, l.Flags.Devices(), &opened); err != nil {
+			if weights, err = shareWeights(environment, f.target.Folder, l.Flags.Devices(), &opened); err != nil {
 				return nil, err
 			}
 		}
@@ -65,7 +64,7 @@ func (l *Loader) loadReplicas(
 	}
 	replicas, err := load(true)
 	if errors.Is(err, ort.ErrSharing) {
-		l.Logger.Warn("the replicas cannot share their weights on this processor: each has a copy", "model", f.Name)
+		l.Logger.Warn("the replicas cannot share their weights on this processor: each has a copy", "model", f.target.Name)
 		return load(false)
 	}
 	return replicas, err
@@ -90,9 +89,9 @@ func (l *Loader) openReplicas(
 			shared = nil
 		}
 		session, err := environment.Open(ort.Config{
-			Model:         f.ModelPath,
-			Graph:         f.Manifest.Graph,
-			ContextLength: f.Manifest.ContextLength,
+			Model:         f.target.ModelPath,
+			Graph:         f.target.Manifest.Graph,
+			ContextLength: f.target.Manifest.ContextLength,
 			Device:        device,
 			Slots:         l.Flags.Slots,
 			MaxLength:     length,
@@ -118,7 +117,7 @@ func (l *Loader) openReplicas(
 		}
 		queue := l.Queue()
 		config := guessing(engine.Config{
-			Model:          f.Name,
+			Model:          f.target.Name,
 			QueueLimit:     queue.Requests,
 			QueueTokens:    queue.Tokens,
 			QueueTime:      queue.Time,

@@ -30,8 +30,8 @@ func (t chatTemplates) source() string {
 	return strings.Join(sources, "\n")
 }
 
-// Check reads what a model is made of besides its graph, the tokenizer and the chat templates, and says what is wrong with it.
-func Check(folder *model.Folder) error {
+// CheckTexts reads what a model is made of besides its graph, the tokenizer and the chat templates, and says what is wrong with it.
+func CheckTexts(folder *model.Folder) error {
 	_, _, err := readTexts(folder)
 	return err
 }

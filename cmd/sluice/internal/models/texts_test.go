@@ -9,8 +9,8 @@ import (
 	"github.com/sluiceml/sluice/tokenizer"
 )
 
-// TestServeWarnsOfSlowPattern: what the tokenizer notes is logged once, at the level of warnings.
-func TestServeWarnsOfSlowPattern(t *testing.T) {
+// TestWarnOfSlowPattern: what the tokenizer notes is logged once, at the level of warnings.
+func TestWarnOfSlowPattern(t *testing.T) {
 	const file = `{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []},
 		"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "a|b+"}, "behavior": "Isolated", "invert": false}}`
 	tok, err := tokenizer.FromJSON([]byte(file))
