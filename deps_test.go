@@ -62,12 +62,12 @@ proto/sluice/v1, clients/go < cmd/sluice/internal/bench < cmd/sluice
 proto/sluice/v1, clients/go < cmd/sluice/internal/conversation < cmd/sluice
 cmd/sluice/internal/calibration, inference/model/builder < cmd/sluice/internal/conversion < cmd/sluice
 inference/model, tokenizer < cmd/sluice/internal/tokenizerfile < cmd/sluice/internal/conversion
-cmd/sluice/internal/exit, cmd/sluice/internal/cleanup, cmd/sluice/internal/buildinfo < cmd/sluice/internal/telemetry < cmd/sluice/internal/serve
+cmd/sluice/internal/usage, cmd/sluice/internal/cleanup, cmd/sluice/internal/buildinfo < cmd/sluice/internal/telemetry < cmd/sluice/internal/serve
 cmd/sluice/internal/logging, internal/loopback < cmd/sluice/internal/httpserver < cmd/sluice/internal/serve
-server, cmd/sluice/internal/exit < cmd/sluice/internal/access < cmd/sluice/internal/serve
+server, cmd/sluice/internal/usage < cmd/sluice/internal/access < cmd/sluice/internal/serve
 inference/engine < cmd/sluice/internal/telemetry
-cmd/sluice/internal/exit < cmd/sluice/internal/setup
-inference, inference/ort, cmd/sluice/internal/cleanup, cmd/sluice/internal/exit < cmd/sluice/internal/models
+cmd/sluice/internal/usage < cmd/sluice/internal/setup
+inference, inference/ort, cmd/sluice/internal/cleanup, cmd/sluice/internal/usage < cmd/sluice/internal/models
 cmd/sluice/internal/models, cmd/sluice/internal/setup, server, server/gateway < cmd/sluice/internal/serve < cmd/sluice
 inference/ort, tokenizer, cmd/sluice/internal/setup, cmd/sluice/internal/memory < cmd/sluice/internal/eval < cmd/sluice/internal/conversion
 

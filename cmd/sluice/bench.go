@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/sluiceml/sluice/cmd/sluice/internal/bench"
-	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/usage"
 	"github.com/sluiceml/sluice/internal/loopback"
 )
 
@@ -95,7 +95,7 @@ func (c *benchCmd) Run(ctx context.Context, p *process) error {
 	}
 	defer closeTarget()
 	if err := options.Validate(); err != nil {
-		return exit.Usage(err)
+		return usage.Wrap(err)
 	}
 	report := &bench.Report{Format: 1, Target: info, Setting: c.setting(options), Client: bench.Client{
 		Version: build().Version, System: runtime.GOOS + "/" + runtime.GOARCH, CPUs: runtime.NumCPU(), Start: time.Now(),
@@ -132,7 +132,7 @@ func succeeded(report *bench.Report) error {
 
 func (c *benchCmd) options() (*bench.Options, error) {
 	if len(c.Concurrency) > 0 && len(c.Rate) > 0 {
-		return nil, exit.Usagef("--concurrency is a closed loop and --rate an open one: give one of them")
+		return nil, usage.Errorf("--concurrency is a closed loop and --rate an open one: give one of them")
 	}
 	var loads []bench.Load
 	for _, rate := range c.Rate {
@@ -169,10 +169,10 @@ func (c *benchCmd) options() (*bench.Options, error) {
 		},
 	}
 	if err := options.Validate(); err != nil {
-		return nil, exit.Usage(err)
+		return nil, usage.Wrap(err)
 	}
 	if c.Temperature < 0 || c.Temperature > 2 {
-		return nil, exit.Usagef("--temperature must be 0 to 2, not %g", c.Temperature)
+		return nil, usage.Errorf("--temperature must be 0 to 2, not %g", c.Temperature)
 	}
 	return options, nil
 }
@@ -188,7 +188,7 @@ func (c *benchCmd) target(ctx context.Context, o *bench.Options) (bench.Target, 
 		return target, info, target.HTTP.CloseIdleConnections, nil
 	}
 	if c.URL != "" {
-		return nil, bench.Info{}, nil, exit.Usagef("--url is for --protocol openai; sluice has --addr")
+		return nil, bench.Info{}, nil, usage.Errorf("--url is for --protocol openai; sluice has --addr")
 	}
 	server, err := c.connect()
 	if err != nil {
@@ -221,31 +221,31 @@ func fitContext(w *bench.Workload, context int) error {
 		}
 	}
 	if longest := w.Longest(); longest > context {
-		return exit.Usagef("prompts and answers of up to %d tokens do not fit the model's context of %d", longest, context)
+		return usage.Errorf("prompts and answers of up to %d tokens do not fit the model's context of %d", longest, context)
 	}
 	return nil
 }
 
 func (c *benchCmd) openAI(ctx context.Context) (*bench.OpenAI, error) {
 	if c.URL == "" {
-		return nil, exit.Usagef("--protocol openai needs --url")
+		return nil, usage.Errorf("--protocol openai needs --url")
 	}
 	base, err := url.Parse(c.URL)
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
-		return nil, exit.Usagef("--url %q is not http://HOST:PORT/PATH", c.URL)
+		return nil, usage.Errorf("--url %q is not http://HOST:PORT/PATH", c.URL)
 	}
 	if c.APIKey != "" && base.Scheme == "http" && !loopback.Host(base.Hostname()) {
-		return nil, exit.Usagef("an API key needs https, since the address is not this machine's")
+		return nil, usage.Errorf("an API key needs https, since the address is not this machine's")
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if c.TLSCA != "" {
 		pem, err := os.ReadFile(c.TLSCA)
 		if err != nil {
-			return nil, exit.Usagef("read certificate authorities: %w", err)
+			return nil, usage.Errorf("read certificate authorities: %w", err)
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, exit.Usagef("%s holds no PEM certificate", c.TLSCA)
+			return nil, usage.Errorf("%s holds no PEM certificate", c.TLSCA)
 		}
 	}
 	target := &bench.OpenAI{
@@ -281,7 +281,7 @@ func writable(path string) error {
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644) //nolint:gosec // a report for whoever wants to read it
 	if err != nil {
-		return exit.Usage(err)
+		return usage.Wrap(err)
 	}
 	return f.Close()
 }

@@ -5,7 +5,7 @@ import (
 	"io/fs"
 
 	client "github.com/sluiceml/sluice/clients/go"
-	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/usage"
 	"github.com/sluiceml/sluice/server/certificates"
 )
 
@@ -26,11 +26,11 @@ func (f *clientFlags) connect() (*client.Client, error) {
 	}
 	if f.TLSCert != "" || f.TLSKey != "" {
 		if f.TLSCert == "" || f.TLSKey == "" {
-			return nil, exit.Usagef("--tls-cert and --tls-key belong together")
+			return nil, usage.Errorf("--tls-cert and --tls-key belong together")
 		}
 		// A key that others can read is refused, as the server does with its own; one that is missing is named by who loads it.
 		if _, err := certificates.ReadSecret(f.TLSKey); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, exit.Usage(err)
+			return nil, usage.Wrap(err)
 		}
 		options = append(options, client.WithClientCertificateFiles(f.TLSCert, f.TLSKey))
 	}
@@ -39,7 +39,7 @@ func (f *clientFlags) connect() (*client.Client, error) {
 	}
 	c, err := client.New(f.Addr, options...)
 	if err != nil {
-		return nil, exit.Usage(err)
+		return nil, usage.Wrap(err)
 	}
 	return c, nil
 }

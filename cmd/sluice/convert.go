@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/sluiceml/sluice/cmd/sluice/internal/conversion"
-	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/usage"
 	"github.com/sluiceml/sluice/inference/model"
 	"github.com/sluiceml/sluice/inference/model/builder"
 )
@@ -50,7 +50,7 @@ func (c *convertCmd) Run(ctx context.Context, p *process) error {
 	options, err := c.options(c.Quantize)
 	options.Layout = builder.Layout(c.Layout)
 	if err = errors.Join(err, options.Check()); err != nil {
-		return exit.Usage(err)
+		return usage.Wrap(err)
 	}
 	if err := c.checkOut(); err != nil {
 		return err
@@ -66,7 +66,7 @@ func (c *convertCmd) Run(ctx context.Context, p *process) error {
 	}
 	if err := from.Run(ctx, progress); err != nil {
 		if _, ok := errors.AsType[*builder.OptionError](err); ok {
-			return exit.Usage(err)
+			return usage.Wrap(err)
 		}
 		return err
 	}
@@ -83,9 +83,9 @@ func (c *convertCmd) checkOut() error {
 	case err != nil:
 		return fmt.Errorf("convert: %w", err)
 	case !info.IsDir():
-		return exit.Usagef("--out %s exists and is not a folder", c.Out)
+		return usage.Errorf("--out %s exists and is not a folder", c.Out)
 	case !c.Force:
-		return exit.Usagef("--out %s exists: add --force to replace it", c.Out)
+		return usage.Errorf("--out %s exists: add --force to replace it", c.Out)
 	}
 	return c.checkReplaceable()
 }
@@ -100,7 +100,7 @@ func (c *convertCmd) checkReplaceable() error {
 		return nil
 	}
 	if _, err := os.Stat(filepath.Join(c.Out, model.ManifestName)); err != nil {
-		return exit.Usagef("--out %s is not a folder that sluice convert made: remove it yourself or choose another", c.Out)
+		return usage.Errorf("--out %s is not a folder that sluice convert made: remove it yourself or choose another", c.Out)
 	}
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 	"text/tabwriter"
 
 	client "github.com/sluiceml/sluice/clients/go"
-	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/usage"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
 )
 
@@ -42,10 +42,10 @@ const embedBatch = 256
 // Run embeds texts by a server.
 func (c *embedCmd) Run(ctx context.Context, p *process) error {
 	if len(c.Texts) == 0 && p.terminal() {
-		return exit.Usagef("a text is missing: sluice embed \"The cat sleeps.\"")
+		return usage.Errorf("a text is missing: sluice embed \"The cat sleeps.\"")
 	}
 	if c.Compare && (len(c.Texts) < 2 || !c.Normalize) {
-		return exit.Usagef("--compare needs two texts or more, and normalized vectors")
+		return usage.Errorf("--compare needs two texts or more, and normalized vectors")
 	}
 	server, err := c.connect()
 	if err != nil {

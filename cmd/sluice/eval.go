@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	"github.com/sluiceml/sluice/cmd/sluice/internal/eval"
-	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/usage"
 )
 
 type evalCmd struct {
@@ -47,10 +47,10 @@ Examples:
 // Run measures models and prints a table.
 func (c *evalCmd) Run(ctx context.Context, p *process) (err error) {
 	if c.Text == "" && len(c.Tasks) == 0 && !c.Speed {
-		return exit.Usagef("nothing to measure: give --text or --tasks")
+		return usage.Errorf("nothing to measure: give --text or --tasks")
 	}
 	if c.Reference != "" && c.Text == "" {
-		return exit.Usagef("--reference is compared over a --text")
+		return usage.Errorf("--reference is compared over a --text")
 	}
 	if err := c.exist(); err != nil {
 		return err
@@ -89,7 +89,7 @@ func (c *evalCmd) exist() error {
 			continue
 		}
 		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-			return exit.Usagef("there is no folder %s", dir)
+			return usage.Errorf("there is no folder %s", dir)
 		}
 	}
 	return nil
@@ -127,7 +127,7 @@ func readTasks(paths []string) ([]eval.Task, error) {
 		}
 		tasks, err := eval.ParseTasks(data)
 		if err != nil {
-			return nil, exit.Usagef("%s: %v", path, err)
+			return nil, usage.Errorf("%s: %v", path, err)
 		}
 		all = append(all, tasks...)
 	}

@@ -12,8 +12,9 @@ import (
 	rpccode "google.golang.org/genproto/googleapis/rpc/code"
 
 	client "github.com/sluiceml/sluice/clients/go"
-	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/serve"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/usage"
 )
 
 // The exit codes are part of the contract.
@@ -48,15 +49,15 @@ func (p *process) report(err error) int {
 }
 
 func exitCode(err error) int {
-	var usage *exit.UsageError
+	var misuse *usage.Error
 	var missing *setup.NotSetUpError
 	var refusal *client.Error
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.Is(err, exit.ErrInterrupted):
+	case errors.Is(err, errInterrupted), errors.Is(err, serve.ErrInterrupted):
 		return exitInterrupted
-	case errors.As(err, &usage):
+	case errors.As(err, &misuse):
 		return exitUsage
 	case errors.As(err, &missing):
 		return exitNotSetUp
@@ -90,6 +91,9 @@ func (p *process) reportRefusal(err error) {
 	}
 }
 
+// errInterrupted says that a signal ended a command before its work was done.
+var errInterrupted = errors.New("interrupted")
+
 // untilInterrupted is a context that ends with the first SIGINT or SIGTERM; the second ends the process at once, as it
 // does without us. The server takes its signals itself: the first one begins its drain. So does a conversation, where one
 // stops an answer.
@@ -104,7 +108,7 @@ func untilInterrupted(ctx context.Context, command string) (context.Context, con
 		select {
 		case <-signals:
 			signal.Stop(signals)
-			cancel(exit.ErrInterrupted)
+			cancel(errInterrupted)
 		case <-ctx.Done():
 		}
 	}()
@@ -116,8 +120,8 @@ func untilInterrupted(ctx context.Context, command string) (context.Context, con
 
 // interruption is err, or that the command was interrupted if that is why it failed.
 func interruption(ctx context.Context, err error) error {
-	if err != nil && errors.Is(context.Cause(ctx), exit.ErrInterrupted) {
-		return exit.ErrInterrupted
+	if err != nil && errors.Is(context.Cause(ctx), errInterrupted) {
+		return errInterrupted
 	}
 	return err
 }

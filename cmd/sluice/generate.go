@@ -11,7 +11,7 @@ import (
 	"time"
 
 	client "github.com/sluiceml/sluice/clients/go"
-	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/usage"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
 )
 
@@ -70,7 +70,7 @@ Examples:
 // Run asks a server and prints the answer as it comes.
 func (c *generateCmd) Run(ctx context.Context, p *process) error {
 	if c.Raw && c.Sys != "" {
-		return exit.Usagef("--system needs the model's chat template: leave out --raw")
+		return usage.Errorf("--system needs the model's chat template: leave out --raw")
 	}
 	prompt, err := c.readPrompt(p)
 	if err != nil {
@@ -125,7 +125,7 @@ func (c *generateCmd) readPrompt(p *process) (string, error) {
 		return c.Prompt, nil
 	}
 	if c.Prompt == "" && p.terminal() {
-		return "", exit.Usagef("a prompt is missing: sluice generate \"Name three rivers.\"")
+		return "", usage.Errorf("a prompt is missing: sluice generate \"Name three rivers.\"")
 	}
 	data, err := io.ReadAll(io.LimitReader(p.stdin, maxPrompt+1))
 	if err != nil {
@@ -159,7 +159,7 @@ func (c *generateCmd) request(prompt string) *sluicev1.GenerateRequest {
 func printStats(w io.Writer, stream *client.Stream) error {
 	out := bufio.NewWriter(w) // keeps the first error for Flush
 	say := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format, args...) }
-	usage, timings := stream.Summary().GetUsage(), stream.Summary().GetTimings()
+	used, timings := stream.Summary().GetUsage(), stream.Summary().GetTimings()
 	reason, seed := "", uint64(0)
 	for _, f := range stream.Finished() {
 		reason = strings.ToLower(strings.TrimPrefix(f.GetFinishReason().String(), "FINISH_REASON_"))
@@ -173,10 +173,10 @@ func printStats(w io.Writer, stream *client.Stream) error {
 		milliseconds(timings.GetTimeToFirstToken().AsDuration()), milliseconds(timings.GetQueue().AsDuration()),
 		milliseconds(prefill))
 	say("speed: %s tokens/s decode, %s tokens/s prefill\n",
-		rate(int(usage.GetCompletionTokens())-1, decode),
-		rate(int(usage.GetPromptTokens())-int(usage.GetCachedTokens()), prefill))
+		rate(int(used.GetCompletionTokens())-1, decode),
+		rate(int(used.GetPromptTokens())-int(used.GetCachedTokens()), prefill))
 	say("usage: %d prompt tokens (%d cached), %d completion tokens\n",
-		usage.GetPromptTokens(), usage.GetCachedTokens(), usage.GetCompletionTokens())
+		used.GetPromptTokens(), used.GetCachedTokens(), used.GetCompletionTokens())
 	return out.Flush()
 }
 

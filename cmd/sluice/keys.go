@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/sluiceml/sluice/cmd/sluice/internal/access"
-	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/usage"
 	"github.com/sluiceml/sluice/server/auth"
 )
 
@@ -97,7 +97,7 @@ func (c *hashKeyCmd) Run(_ context.Context, p *process) error {
 	}
 	hash, err := auth.HashKey(strings.TrimSpace(string(text)))
 	if err != nil {
-		return exit.Usage(err)
+		return usage.Wrap(err)
 	}
 	entry := keyEntry{Name: c.Name, Tenant: c.Tenant, KeySHA256: hash, Models: c.Models, Allow: c.Allow}
 	if c.Requests.Rate != 0 {
@@ -115,7 +115,7 @@ func (c *hashKeyCmd) Run(_ context.Context, p *process) error {
 		return fmt.Errorf("keys: %w", err)
 	}
 	if _, err := auth.ParsePolicy(append([]byte("clients:\n"), list...)); err != nil {
-		return exit.Usage(err)
+		return usage.Wrap(err)
 	}
 	_, err = p.stdout.Write(list)
 	return err
@@ -128,12 +128,12 @@ type checkKeysCmd struct {
 // Run checks a file as the server would.
 func (c *checkKeysCmd) Run(p *process) error {
 	if _, err := os.Stat(c.File); err != nil {
-		return exit.Usagef("%w", err)
+		return usage.Errorf("%w", err)
 	}
 	flags := &access.Flags{APIKeys: c.File}
 	policy, err := flags.Policy()
 	if err != nil {
-		return exit.Usage(err)
+		return usage.Wrap(err)
 	}
 	_, err = fmt.Fprintf(p.stdout, "%s: %d clients\n", c.File, policy.Clients())
 	return err

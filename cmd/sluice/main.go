@@ -10,7 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 	kongcompletion "github.com/jotaen/kong-completion"
 
-	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/usage"
 )
 
 // version is set by the linker in `make build`; a plain `go build` leaves it to the module's own version.
@@ -36,7 +36,7 @@ func run(ctx context.Context, args []string, p process) int {
 		if failed, ok := errors.AsType[*kong.ParseError](err); ok {
 			p.help = helpOf(failed.Context)
 		}
-		return p.report(exit.Usage(err))
+		return p.report(usage.Wrap(err))
 	}
 	p.help = helpOf(parsed)
 	p.log = line.logger(p.stderr)

@@ -10,7 +10,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 
-	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/usage"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
 )
 
@@ -43,7 +43,7 @@ type modelsListCmd struct {
 // Run lists the models.
 func (c *modelsListCmd) Run(ctx context.Context, p *process, parent *modelsCmd) error {
 	if c.Name != "" && c.Model != "" && c.Name != c.Model {
-		return exit.Usagef("--model %s and %s: give one of them", c.Model, c.Name)
+		return usage.Errorf("--model %s and %s: give one of them", c.Model, c.Name)
 	}
 	name := cmp.Or(c.Name, c.Model)
 	server, err := parent.connect()

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
-
-	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
 )
 
 func TestInterruptedReadEndsAtOnce(t *testing.T) {
@@ -20,8 +18,8 @@ func TestInterruptedReadEndsAtOnce(t *testing.T) {
 		_, err := io.ReadAll(&interruptible{ctx: ctx, from: never})
 		ended <- err
 	}()
-	cancel(exit.ErrInterrupted)
-	if err := <-ended; !errors.Is(err, exit.ErrInterrupted) {
+	cancel(errInterrupted)
+	if err := <-ended; !errors.Is(err, errInterrupted) {
 		t.Error(err)
 	}
 }

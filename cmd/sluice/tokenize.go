@@ -12,8 +12,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/tokenizerfile"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/usage"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
 	"github.com/sluiceml/sluice/tokenizer"
 )
@@ -47,7 +47,7 @@ type encoder func(ctx context.Context, text string) ([]uint32, error)
 func (c *tokenizeCmd) Run(ctx context.Context, p *process, parsed *kong.Context) error {
 	for _, name := range []string{"addr", "model", "tls-ca", "tls-cert", "tls-key", "api-key"} {
 		if c.Tokenizer != "" && given(parsed, name) {
-			return exit.Usagef("--%s is about a server: leave out --tokenizer", name)
+			return usage.Errorf("--%s is about a server: leave out --tokenizer", name)
 		}
 	}
 	encode, stop, err := c.encoder()
@@ -57,7 +57,7 @@ func (c *tokenizeCmd) Run(ctx context.Context, p *process, parsed *kong.Context)
 	defer stop()
 	if c.JSONL {
 		if c.Text != "" {
-			return exit.Usagef("--jsonl reads stdin: leave out the text")
+			return usage.Errorf("--jsonl reads stdin: leave out the text")
 		}
 		return eachLine(ctx, p.stdin, p.stdout, func(line []byte) (any, error) {
 			var text *string
@@ -99,7 +99,7 @@ func (c *tokenizeCmd) readText(p *process) (string, error) {
 		return c.Text, nil
 	}
 	if p.terminal() {
-		return "", exit.Usagef("a text is missing: sluice tokenize \"Hello, world\"")
+		return "", usage.Errorf("a text is missing: sluice tokenize \"Hello, world\"")
 	}
 	data, err := io.ReadAll(io.LimitReader(p.stdin, maxLine+1))
 	if err != nil {
@@ -129,7 +129,7 @@ func (c *tokenizeCmd) encoder() (encode encoder, stop func(), err error) {
 
 func (c *tokenizeCmd) remote() (encoder, func(), error) {
 	if c.Special == "forbid" {
-		return nil, nil, exit.Usagef("--special forbid needs --tokenizer: servers parse special tokens or take them for text")
+		return nil, nil, usage.Errorf("--special forbid needs --tokenizer: servers parse special tokens or take them for text")
 	}
 	server, err := c.connect()
 	if err != nil {

@@ -20,8 +20,8 @@ import (
 
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
 
-	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/httpserver"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/usage"
 	"github.com/sluiceml/sluice/server/auth"
 	"github.com/sluiceml/sluice/server/certificates/certtest"
 )
@@ -205,7 +205,7 @@ func TestNewRefuses(t *testing.T) {
 		{TLSCert: empty, TLSKey: otherKey},
 	} {
 		_, err := New(&flags, metricnoop.NewMeterProvider(), slog.New(slog.DiscardHandler))
-		if !errors.As(err, new(*exit.UsageError)) {
+		if !errors.As(err, new(*usage.Error)) {
 			t.Errorf("%+v: %v", flags, err)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"google.golang.org/grpc/credentials"
 
-	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/usage"
 	"github.com/sluiceml/sluice/internal/loopback"
 	"github.com/sluiceml/sluice/server/auth"
 	"github.com/sluiceml/sluice/server/certificates"
@@ -30,12 +30,12 @@ type Control struct {
 	reloading    sync.Mutex           // held by Reload, which a signal and a change may call at once
 }
 
-// New reads the files. What is wrong with them is the operator's to mend: a *exit.UsageError.
+// New reads the files. What is wrong with them is the operator's to mend: a *usage.Error.
 func New(flags *Flags, meters metric.MeterProvider, log *slog.Logger) (*Control, error) {
 	c := &Control{flags: flags, log: log, refusals: interceptor.NewRefusalLog(log)}
 	policy, err := flags.Policy()
 	if err != nil {
-		return nil, exit.Usage(err)
+		return nil, usage.Wrap(err)
 	}
 	if c.guard, err = auth.NewGuard(auth.Config{Policy: policy, MeterProvider: meters}); err != nil {
 		return nil, err
@@ -55,7 +55,7 @@ func New(flags *Flags, meters metric.MeterProvider, log *slog.Logger) (*Control,
 		config.ClientIDs = append(config.ClientIDs, pattern)
 	}
 	if c.certificates, err = certificates.New(config); err != nil {
-		return nil, exit.Usage(err)
+		return nil, usage.Wrap(err)
 	}
 	return c, c.observeExpiry(meters)
 }

@@ -6,20 +6,20 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/hub"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/usage"
 )
 
 // Fetch puts the checkpoint that the source names on a hub into the cache, and makes the conversion one of that copy. A path is
-// left as it is. A name or a variable that is wrong is a *exit.UsageError.
+// left as it is. A name or a variable that is wrong is a *usage.Error.
 func (c *Conversion) Fetch(ctx context.Context, progress setup.Progress) error {
 	if !strings.HasPrefix(c.Source, hub.Scheme) {
 		return nil
 	}
 	reference, err := hub.Parse(c.Source)
 	if err != nil {
-		return exit.Usage(err)
+		return usage.Wrap(err)
 	}
 	cache, err := setup.DefaultCache()
 	if err != nil {
@@ -27,7 +27,7 @@ func (c *Conversion) Fetch(ctx context.Context, progress setup.Progress) error {
 	}
 	client, err := hub.FromEnvironment(os.Getenv, filepath.Join(cache.Home(), "hub"))
 	if err != nil {
-		return exit.Usage(err)
+		return usage.Wrap(err)
 	}
 	client.Progress, client.UserAgent = progress, "sluice/"+c.Version
 	snapshot, err := client.Resolve(ctx, reference)

@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/sluiceml/sluice/cmd/sluice/internal/cleanup"
-	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/usage"
 	"github.com/sluiceml/sluice/inference/engine"
 	"github.com/sluiceml/sluice/inference/model"
 	"github.com/sluiceml/sluice/inference/ort"
@@ -27,7 +27,7 @@ func (l *Loader) draftFor(name string, tok *tokenizer.Tokenizer) (*model.Folder,
 		return nil, fmt.Errorf("--draft-model: %w", err)
 	}
 	if err := sameVocabulary(tok, draft); err != nil {
-		return nil, exit.Usagef("--draft-model %s cannot guess for model %q: %w", dir, name, err)
+		return nil, usage.Errorf("--draft-model %s cannot guess for model %q: %w", dir, name, err)
 	}
 	return folder, nil
 }
@@ -92,9 +92,9 @@ func (d *drafts) open(beside *ort.Session, device ort.Device, undo *cleanup.Stac
 	own := draft.Limits()
 	switch {
 	case limits.MaxDraft == 0:
-		return nil, 0, exit.Usagef("--draft-model: the model itself checks no guesses: that needs Sluice's kernels, or the form row8")
+		return nil, 0, usage.Errorf("--draft-model: the model itself checks no guesses: that needs Sluice's kernels, or the form row8")
 	case !own.Uniform || own.MaxDraft == 0:
-		return nil, 0, exit.Usagef("--draft-model: %s does not run with Sluice's kernels, which guessing needs: they take weights of 4 or 8 bits, and a processor with AVX-512 VNNI", d.folder.Dir)
+		return nil, 0, usage.Errorf("--draft-model: %s does not run with Sluice's kernels, which guessing needs: they take weights of 4 or 8 bits, and a processor with AVX-512 VNNI", d.folder.Dir)
 	}
 	return draft, limits.PositionBytes + own.PositionBytes, nil
 }

@@ -3,7 +3,7 @@ package models
 import (
 	"fmt"
 
-	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/usage"
 	"github.com/sluiceml/sluice/inference/runner"
 )
 
@@ -39,7 +39,7 @@ func (f *Flags) kvMemory(limit, replicas int) kvMemory {
 func (m kvMemory) tokens(l runner.Limits) (int, error) {
 	n := (m.total - l.Blocks*l.BlockBytes) / l.PositionBytes
 	if n < l.MaxLength && m.chosen {
-		return 0, exit.Usagef("--kv-cache-bytes %s has room for %d tokens beside the prefix cache, fewer than one context of %d, which takes %s: raise it, or lower --max-context or --prefix-cache-bytes",
+		return 0, usage.Errorf("--kv-cache-bytes %s has room for %d tokens beside the prefix cache, fewer than one context of %d, which takes %s: raise it, or lower --max-context or --prefix-cache-bytes",
 			byteSize(m.total), n, l.MaxLength, roundedUp(l.MaxLength*l.PositionBytes))
 	}
 	return max(n, l.MaxLength), nil

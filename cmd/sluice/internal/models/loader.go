@@ -12,7 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluiceml/sluice/cmd/sluice/internal/cleanup"
-	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/usage"
 	"github.com/sluiceml/sluice/inference"
 	"github.com/sluiceml/sluice/inference/engine"
 	"github.com/sluiceml/sluice/inference/model"
@@ -39,7 +39,7 @@ type Loader struct {
 }
 
 // Load makes a model of a folder, in the place of one that serves or of nil. The environment must outlive the model. Flags that
-// do not fit the model are a *exit.UsageError.
+// do not fit the model are a *usage.Error.
 func (l *Loader) Load(
 	ctx context.Context, environment *ort.Environment, f Folder, replaces *inference.Model,
 ) (opened inference.Opened, err error) {
@@ -79,7 +79,7 @@ func (l *Loader) load(
 	}
 	length := manifest.ContextLength
 	if l.Flags.MaxContext > length {
-		return nil, exit.Usagef("--max-context %d is more than the %d tokens that the model was made for", l.Flags.MaxContext, length)
+		return nil, usage.Errorf("--max-context %d is more than the %d tokens that the model was made for", l.Flags.MaxContext, length)
 	}
 	length = cmp.Or(l.Flags.MaxContext, length)
 	draft, err := l.draftFor(f.Name, tok)

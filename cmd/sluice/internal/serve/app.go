@@ -76,7 +76,7 @@ func New(c Config) *App {
 }
 
 // Run builds the server, serves until a signal or a failure, and takes it down. The error of a drain that was cut short by a
-// second signal is exit.ErrInterrupted.
+// second signal is ErrInterrupted.
 func (a *App) Run(ctx context.Context) (err error) {
 	// What can be wrong with the set-up is found before anything costly, so that the answer comes within a second.
 	folders, err := a.openFolders()

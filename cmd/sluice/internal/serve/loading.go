@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/sluiceml/sluice/cmd/sluice/internal/cleanup"
-	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/models"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/usage"
 	"github.com/sluiceml/sluice/inference"
 	"github.com/sluiceml/sluice/inference/engine"
 	"github.com/sluiceml/sluice/inference/ort"
@@ -34,7 +34,7 @@ func (a *App) announce(folders []folderToServe) error {
 	})
 	for _, f := range folders {
 		if err := a.manager.Expect(f.Name); err != nil {
-			return exit.Usagef("--model: %w", err)
+			return usage.Errorf("--model: %w", err)
 		}
 	}
 	return nil
@@ -62,7 +62,7 @@ func (a *App) load(ctx context.Context, folders []folderToServe, library string,
 				a.reload(a.apply)
 				a.access.Reload()
 			case ctx.Err() != nil:
-				return exit.ErrInterrupted
+				return ErrInterrupted
 			default:
 				a.log.Info("stopping before the models are loaded", "signal", s.String())
 				cancel(errStopped)

@@ -8,9 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/models"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/setup"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/usage"
 	"github.com/sluiceml/sluice/inference/model"
 )
 
@@ -117,7 +117,7 @@ func (a *App) openFolders() ([]folderToServe, error) {
 // openFolder reads the small files of a model.
 func (a *App) openFolder(flag modelFlag) (*model.Folder, error) {
 	if _, err := os.Stat(flag.dir); errors.Is(err, fs.ErrNotExist) && !a.flags.cachesModel() {
-		return nil, exit.Usagef("model %q: no such folder: %s", flag.name, flag.dir)
+		return nil, usage.Errorf("model %q: no such folder: %s", flag.name, flag.dir)
 	}
 	folder, err := model.Open(flag.dir)
 	if errors.Is(err, fs.ErrNotExist) && a.flags.cachesModel() {

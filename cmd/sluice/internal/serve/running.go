@@ -11,10 +11,12 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
 	"github.com/sluiceml/sluice/inference"
 	"github.com/sluiceml/sluice/inference/engine"
 )
+
+// ErrInterrupted says that a second signal ended the server before its drain, or the loading of its models, was done.
+var ErrInterrupted = errors.New("interrupted")
 
 // errDrainTimeout says that calls were cut off.
 var errDrainTimeout = errors.New("the drain took longer than --drain-timeout; calls were cut off")
@@ -143,7 +145,7 @@ func (a *App) drain(ctx context.Context, first os.Signal) error {
 				return
 			case s := <-a.signals:
 				if s != syscall.SIGHUP {
-					cancel(exit.ErrInterrupted)
+					cancel(ErrInterrupted)
 				}
 			}
 		}

@@ -7,11 +7,11 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/usage"
 )
 
 // FindLibrary is the path of the ONNX Runtime library for a provider: the one that the operator has named, or the cache's. One
-// that is named and missing is a *exit.UsageError, one that is missing from the cache a *NotSetUpError.
+// that is named and missing is a *usage.Error, one that is missing from the cache a *NotSetUpError.
 func FindLibrary(named string, provider Provider) (string, error) {
 	if named == "" {
 		cache, err := DefaultCache()
@@ -21,7 +21,7 @@ func FindLibrary(named string, provider Provider) (string, error) {
 		return cache.runtimeLibrary(provider)
 	}
 	if _, err := os.Stat(named); errors.Is(err, fs.ErrNotExist) {
-		return "", exit.Usagef("--onnxruntime: no such file: %s", named)
+		return "", usage.Errorf("--onnxruntime: no such file: %s", named)
 	} else if err != nil {
 		return "", fmt.Errorf("--onnxruntime: %w", err)
 	}

@@ -7,7 +7,7 @@ import (
 	"go.opentelemetry.io/contrib/propagators/autoprop"
 	"go.opentelemetry.io/otel/propagation"
 
-	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/usage"
 )
 
 // environmentPropagator is what OTEL_PROPAGATORS names, a list of tracecontext, baggage, b3, b3multi, jaeger, xray,
@@ -25,7 +25,7 @@ func environmentPropagator() (propagation.TextMapPropagator, error) {
 	}
 	propagator, err := autoprop.TextMapPropagator(names...)
 	if err != nil {
-		return nil, exit.Usagef("OTEL_PROPAGATORS is %q: %w", os.Getenv("OTEL_PROPAGATORS"), err)
+		return nil, usage.Errorf("OTEL_PROPAGATORS is %q: %w", os.Getenv("OTEL_PROPAGATORS"), err)
 	}
 	return propagator, nil
 }

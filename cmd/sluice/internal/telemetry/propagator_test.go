@@ -8,7 +8,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/usage"
 )
 
 func TestEnvironmentPropagator(t *testing.T) {
@@ -47,7 +47,7 @@ func TestEnvironmentPropagator(t *testing.T) {
 		t.Errorf("by default: %v, %v", fields, err)
 	}
 	t.Setenv("OTEL_PROPAGATORS", "tracecontext,zipkin")
-	if _, err := environmentPropagator(); !errors.As(err, new(*exit.UsageError)) {
+	if _, err := environmentPropagator(); !errors.As(err, new(*usage.Error)) {
 		t.Errorf("an unknown name: %v", err)
 	}
 }

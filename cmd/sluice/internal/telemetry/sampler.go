@@ -7,7 +7,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/sluiceml/sluice/cmd/sluice/internal/exit"
+	"github.com/sluiceml/sluice/cmd/sluice/internal/usage"
 )
 
 // linkSampler samples a root span that links to a sampled one, and leaves the rest to another sampler. The span of a
@@ -34,7 +34,7 @@ func environmentSampler() (sdktrace.Sampler, error) {
 	if text := os.Getenv("OTEL_TRACES_SAMPLER_ARG"); text != "" {
 		var err error
 		if ratio, err = strconv.ParseFloat(text, 64); err != nil || !(ratio >= 0 && ratio <= 1) {
-			return nil, exit.Usagef("OTEL_TRACES_SAMPLER_ARG is %q, not a number from 0 to 1", text)
+			return nil, usage.Errorf("OTEL_TRACES_SAMPLER_ARG is %q, not a number from 0 to 1", text)
 		}
 	}
 	switch name := os.Getenv("OTEL_TRACES_SAMPLER"); name {
@@ -51,6 +51,6 @@ func environmentSampler() (sdktrace.Sampler, error) {
 	case "traceidratio":
 		return sdktrace.TraceIDRatioBased(ratio), nil
 	default:
-		return nil, exit.Usagef("OTEL_TRACES_SAMPLER is %q, which is not one of the standard samplers", name)
+		return nil, usage.Errorf("OTEL_TRACES_SAMPLER is %q, which is not one of the standard samplers", name)
 	}
 }

@@ -52,7 +52,7 @@ type Config struct {
 	Logger    *slog.Logger   // for the SDK's own troubles
 }
 
-// Start builds the providers. A variable that it does not understand is a *exit.UsageError.
+// Start builds the providers. A variable that it does not understand is a *usage.Error.
 func Start(ctx context.Context, config Config) (t *SDK, err error) {
 	log := config.Logger
 	// The SDK's own troubles are global.

@@ -1,0 +1,20 @@
+// Package usage marks errors that the operator is to mend: a command line, a variable or a file that is wrong. The command
+// ends with an exit code of its own for them, and names its help.
+package usage
+
+import "fmt"
+
+// Error says that the command line, a variable or the configuration file is wrong.
+type Error struct{ err error }
+
+// Wrap makes err the operator's to mend: a *Error.
+func Wrap(err error) error { return &Error{err: err} }
+
+// Errorf is Wrap of fmt.Errorf.
+func Errorf(format string, args ...any) error { return &Error{err: fmt.Errorf(format, args...)} }
+
+// Error implements error.
+func (e *Error) Error() string { return e.err.Error() }
+
+// Unwrap returns what is wrong.
+func (e *Error) Unwrap() error { return e.err }
