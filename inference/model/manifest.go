@@ -93,7 +93,7 @@ type Graph struct {
 // HybridGraph describes what a graph has more that takes decode rows and a chunk of a prompt in one step, each with
 // keys and values of its own: the rows' are 8-bit numbers, the chunk's float32. The steps' tokens are one list, the rows'
 // first. InputIDs is [T] then, with T = B·R + S: R tokens for each of B rows, and S of the chunk. Neither part may be
-// empty.
+// empty. That is the graph of the folder: where there are kernels, inference/ort makes another of it, with one cache for both.
 type HybridGraph struct {
 	Split     string `json:"split"`      // int64 [2]: B·R and S
 	RowsShape string `json:"rows_shape"` // int64 [3]: B, R, and the width of queries, keys and values together

@@ -31,7 +31,8 @@
 // costs a quarter of the model's perplexity.)
 //
 // In the form row8 the layers' weights are 8-bit numbers with a scale for each output, and activations are rounded to 8
-// bits with a scale for each token, so that integers are multiplied (row8.go). Smoothing (smooth.go) first moves large
+// bits with a scale for each token, so that integers are multiplied (row8.go); Sluice's kernels, where there are any, take the
+// weights as they are and round activations in groups of 128. Smoothing (smooth.go) first moves large
 // channels from the activations into the weights. Values become 4-bit codes by GPTQ (gptq.go), or each the nearest one.
 //
 // Smoothing, GPTQ and pruning (prune.go) need to see activations, so the package runs the model over calibration texts by
