@@ -64,7 +64,7 @@ cmd/sluice/internal/calibration, inference/model/builder < cmd/sluice/internal/c
 inference/model, tokenizer < cmd/sluice/internal/tokenizerfile < cmd/sluice/internal/conversion
 cmd/sluice/internal/usage, cmd/sluice/internal/cleanup, cmd/sluice/internal/buildinfo < cmd/sluice/internal/telemetry < cmd/sluice/internal/serve
 cmd/sluice/internal/logging, internal/loopback < cmd/sluice/internal/httpserver < cmd/sluice/internal/serve
-server, cmd/sluice/internal/usage < cmd/sluice/internal/access < cmd/sluice/internal/serve
+server, internal/loopback, cmd/sluice/internal/usage < cmd/sluice/internal/access < cmd/sluice/internal/serve
 inference/engine < cmd/sluice/internal/telemetry
 cmd/sluice/internal/usage < cmd/sluice/internal/setup
 inference, inference/ort, cmd/sluice/internal/cleanup, cmd/sluice/internal/usage < cmd/sluice/internal/models
