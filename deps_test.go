@@ -29,6 +29,9 @@ internal/cgroup < inference/ort
 internal/cgroup < cmd/sluice/internal/memory < cmd/sluice/internal/models
 internal/loopback < clients/go, cmd/sluice/internal/hub, cmd/sluice
 
+# What a panic becomes.
+internal/panics < inference/engine, server/interceptor, server/compat/oip, server
+
 # Pure leaves and the loop that owns them.
 inference/kvcache < inference/sched < inference/runner
 inference/speculate, inference/grammar < inference/engine

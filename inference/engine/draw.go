@@ -1,11 +1,11 @@
 package engine
 
 import (
-	"runtime/debug"
 	"sync"
 
 	"github.com/sluiceml/sluice/inference/sampling"
 	"github.com/sluiceml/sluice/inference/sched"
+	"github.com/sluiceml/sluice/internal/panics"
 )
 
 // drawing is the token that was drawn for a sequence, or why there is none.
@@ -18,7 +18,7 @@ type drawing struct {
 func draw(j *job, row []float32, scratch *sampling.Scratch) (d drawing) {
 	defer func() {
 		if p := recover(); p != nil {
-			d.err = &PanicError{Value: p, stack: debug.Stack()}
+			d.err = panics.New(p)
 		}
 	}()
 	d.id, d.err = j.next(row, scratch)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"runtime"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/sluiceml/sluice/inference/sampling"
 	"github.com/sluiceml/sluice/inference/sched"
 	"github.com/sluiceml/sluice/inference/speculate"
+	"github.com/sluiceml/sluice/internal/panics"
 )
 
 // Engine runs the requests of one session. Submit, Refusal, SetQueue, Drain and Stats may be called from any goroutine; what is
@@ -209,7 +209,7 @@ func (e *Engine) Run(ctx context.Context) (err error) {
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			err = &FailedError{Err: &PanicError{Value: p, stack: debug.Stack()}}
+			err = &FailedError{Err: panics.New(p)}
 		}
 		e.shutDown(err)
 	}()

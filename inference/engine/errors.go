@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/sluiceml/sluice/internal/panics"
 )
 
 // Errors of Submit and Output.Next.
@@ -85,12 +87,4 @@ func (e *FailedError) Error() string { return "engine: failed: " + e.Err.Error()
 func (e *FailedError) Unwrap() error { return e.Err }
 
 // PanicError is a panic that was caught, under a FailedError.
-type PanicError struct {
-	Value any
-	stack []byte
-}
-
-// Stack is the stack of the panic, for the log.
-func (e *PanicError) Stack() []byte { return e.stack }
-
-func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
+type PanicError = panics.Error

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"github.com/sluiceml/sluice/inference/grammar"
 	"github.com/sluiceml/sluice/inference/runner"
 	"github.com/sluiceml/sluice/inference/sampling"
 	"github.com/sluiceml/sluice/inference/sched"
+	"github.com/sluiceml/sluice/internal/panics"
 )
 
 // step plans and runs one step and hands out its results. It says whether there was anything to run.
@@ -187,7 +187,7 @@ func (e *Engine) advance(q *sched.Sequence, d drawing, batch runner.Step, now st
 	defer func() {
 		if p := recover(); p != nil {
 			e.end(j, nil, &FailedError{
-				Err: fmt.Errorf("request %s: %w", j.req.ID, &PanicError{Value: p, stack: debug.Stack()}),
+				Err: fmt.Errorf("request %s: %w", j.req.ID, panics.New(p)),
 			})
 			r = sched.Result{Done: true}
 		}

@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"google.golang.org/grpc"
 
+	"github.com/sluiceml/sluice/internal/panics"
 	"github.com/sluiceml/sluice/server/auth"
 )
 
@@ -48,7 +49,7 @@ type Chain struct {
 
 // Run runs a part of a call as if it were one: a panic is an error, the error is a status, and a bug is in the log.
 func (c Chain) Run(ctx context.Context, method string, f func(context.Context) error) error {
-	if err := rescued(ctx, f); err != nil {
+	if err := panics.Catch(func() error { return f(ctx) }); err != nil {
 		return c.statuses.convert(ctx, method, err).Err()
 	}
 	return nil
