@@ -3,12 +3,11 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime/debug"
 	"sync"
 	"time"
 
 	"github.com/sluiceml/sluice/inference"
+	"github.com/sluiceml/sluice/internal/panics"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
 )
 
@@ -23,9 +22,10 @@ var errStalled = errors.New("the client did not read, and the request lost its s
 // blocked by flow control: nothing but the handler's return unblocks that. That goroutine also takes the updates that the
 // events are made of, so that a token goes from the engine to Send without a change of goroutines.
 //
-// What the goroutine works on is the handler's again when run returns: the goroutine has ended, or it is blocked in a Send
-// after which it touches nothing. No Send begins any more then, and one that is under way ends when the handler returns,
-// because gRPC ends the stream's context.
+// What the goroutine works on is the handler's again when run returns, with one exception: when run has given up an event,
+// the goroutine is still in forward with it, or about to begin that. It goes on there until the handler has returned, which
+// ends the stream's context and with it Send. So forward must end soon after that, and the handler must not touch what it
+// touches. After it, send gives the cause, and work must return with that and touch nothing else.
 type courier struct {
 	ctx     context.Context //nolint:containedctx // lives as long as the one call that it belongs to
 	forward func(*sluicev1.GenerateStreamResponse) error
@@ -34,7 +34,7 @@ type courier struct {
 	mu struct {
 		sync.Mutex
 
-		since time.Time // when the Send began that is under way; zero: none is
+		since time.Time // when forward was given the event that it has; zero: it has none
 		over  error     // why nothing is sent any more
 	}
 }
@@ -42,7 +42,7 @@ type courier struct {
 // run has work done, which sends its events by c.send, and returns its error; or why that is not waited for any longer.
 func (c *courier) run(work func() error) error {
 	done := make(chan error, 1) // with a place, so that the goroutine ends when nobody waits any more
-	go func() { done <- caught(work) }()
+	go func() { done <- panics.Catch(work) }()
 	timeout := time.NewTimer(sendTimeout)
 	defer timeout.Stop()
 	for {
@@ -55,11 +55,12 @@ func (c *courier) run(work func() error) error {
 		case <-c.ctx.Done():
 			cause = context.Cause(c.ctx)
 		case <-timeout.C:
-			if left := c.left(); left > 0 {
-				timeout.Reset(left)
-				continue
+			left, err := c.expire()
+			if err != nil {
+				return err
 			}
-			cause = &inference.SlowReaderError{}
+			timeout.Reset(left)
+			continue
 		}
 		if c.giveUp(cause) {
 			return cause
@@ -80,7 +81,7 @@ func (c *courier) send(event *sluicev1.GenerateStreamResponse) error {
 	return err
 }
 
-// mark notes when a Send began, or that it is over. The error is why nothing is sent any more.
+// mark notes when forward is given an event, or that it is done with it. The error is why nothing is sent any more.
 func (c *courier) mark(since time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -90,7 +91,7 @@ func (c *courier) mark(since time.Time) error {
 	return c.mu.over
 }
 
-// giveUp has nothing more sent. It says whether a Send is under way.
+// giveUp has nothing more sent. It says whether forward has an event.
 func (c *courier) giveUp(cause error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -98,33 +99,17 @@ func (c *courier) giveUp(cause error) bool {
 	return !c.mu.since.IsZero()
 }
 
-// left is how long the Send that is under way may still take, or the next one, if it began now.
-func (c *courier) left() time.Duration {
+// expire has nothing more sent if forward has had its event for more than sendTimeout: the error says so. Else left is the
+// time after which to look again.
+func (c *courier) expire() (left time.Duration, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.mu.since.IsZero() {
-		return sendTimeout
+		return sendTimeout, nil
 	}
-	return sendTimeout - time.Since(c.mu.since)
+	if left = sendTimeout - time.Since(c.mu.since); left < 0 {
+		c.mu.over = &inference.SlowReaderError{}
+		return 0, c.mu.over
+	}
+	return left + time.Millisecond, nil // then it is more
 }
-
-// caught runs work and makes a panic of it an error, as the interceptors do with one of the handler's own goroutine.
-func caught(work func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = &panicError{value: p, stack: debug.Stack()}
-		}
-	}()
-	return work()
-}
-
-// panicError is a panic of a courier's work.
-type panicError struct {
-	value any
-	stack []byte
-}
-
-func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
-
-// Stack is the stack of the panic, for the log.
-func (e *panicError) Stack() []byte { return e.stack }

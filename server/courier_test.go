@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sluiceml/sluice/inference"
+	"github.com/sluiceml/sluice/internal/panics"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
 )
 
@@ -92,11 +93,98 @@ func TestCourierWaitsForWork(t *testing.T) {
 	})
 }
 
+// Work that has nothing to send when its events are given up is waited for, and its end is the call's.
+func TestCourierGivesUpWithoutASend(t *testing.T) {
+	t.Parallel()
+	gone := errors.New("the client has gone")
+	for _, test := range []struct {
+		name  string
+		after func(cancel context.CancelCauseFunc, stalled chan struct{})
+		cause error
+	}{
+		{"the request has lost its slot", func(_ context.CancelCauseFunc, stalled chan struct{}) { close(stalled) }, errStalled},
+		{"the context has ended", func(cancel context.CancelCauseFunc, _ chan struct{}) { cancel(gone) }, gone},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				defer cancel(nil)
+				sent, stalled, next := 0, make(chan struct{}), make(chan error)
+				c := &courier{
+					ctx: ctx, forward: func(*sluicev1.GenerateStreamResponse) error { sent++; return nil }, stalled: stalled,
+				}
+				var unsent error
+				done := make(chan error, 1)
+				go func() {
+					done <- c.run(func() error {
+						if err := c.send(&sluicev1.GenerateStreamResponse{}); err != nil {
+							return err
+						}
+						err := <-next
+						unsent = c.send(&sluicev1.GenerateStreamResponse{})
+						return err
+					})
+				}()
+				synctest.Wait()
+				test.after(cancel, stalled)
+				synctest.Wait()
+				select {
+				case err := <-done:
+					t.Fatalf("run did not wait: %v", err)
+				default:
+				}
+				next <- errBroken
+				if err := <-done; !errors.Is(err, errBroken) {
+					t.Errorf("got %v", err)
+				}
+				if !errors.Is(unsent, test.cause) || sent != 1 {
+					t.Errorf("%d events were sent, the one after the end with %v", sent, unsent)
+				}
+			})
+		})
+	}
+}
+
+// An event that takes all of its time, and no more, was read.
+func TestCourierWaitsForAnEvent(t *testing.T) {
+	t.Parallel()
+	for range 64 { // who runs first when the time is over is chance
+		synctest.Test(t, func(t *testing.T) {
+			c := &courier{ctx: t.Context(), forward: func(*sluicev1.GenerateStreamResponse) error {
+				time.Sleep(sendTimeout) //nolint:forbidigo // the bubble's clock
+				return nil
+			}}
+			err := c.run(func() error {
+				for range 3 {
+					if err := c.send(&sluicev1.GenerateStreamResponse{}); err != nil {
+						return err
+					}
+					time.Sleep(sendTimeout / 3) //nolint:forbidigo // the bubble's clock
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatalf("got %v", err)
+			}
+		})
+	}
+}
+
+// What the transport says of an event is the work's, and the call's if the work ends with it.
+func TestCourierForwardsErrors(t *testing.T) {
+	t.Parallel()
+	c := &courier{ctx: t.Context(), forward: func(*sluicev1.GenerateStreamResponse) error { return errBroken }}
+	if err := c.run(func() error { return c.send(&sluicev1.GenerateStreamResponse{}) }); !errors.Is(err, errBroken) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // A panic of the work is an error that says where it was, and not the end of the server.
 func TestCourierCatchesPanics(t *testing.T) {
 	t.Parallel()
 	err := (&courier{ctx: t.Context()}).run(func() error { panic("a bug") })
-	if caught, ok := errors.AsType[*panicError](err); !ok || len(caught.Stack()) == 0 {
+	if caught, ok := errors.AsType[*panics.Error](err); !ok || len(caught.Stack()) == 0 {
 		t.Errorf("got %v", err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -23,7 +24,10 @@ import (
 	"github.com/sluiceml/sluice/server/servertest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	encoding.RegisterCompressor(&fused) // here, since gRPC's table of them has no lock
+	goleak.VerifyTestMain(m)
+}
 
 // start serves one toy model.
 func start(t *testing.T, toy servertest.Toy, configure ...func(*server.Config)) *servertest.Instance {

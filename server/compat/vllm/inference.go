@@ -90,7 +90,10 @@ func (s *InferenceService) GenerateStream(in *vllmpb.GenerateRequest, out grpc.S
 	return nil
 }
 
-// promptLength is the number of a prompt's tokens, which the native stream tells only at its end.
+// promptLength is the number of a prompt's tokens, which the native stream tells only at its end. It is asked for once the
+// request is admitted, since to encode the prompt is what a refusal, for a quota that is spent or a queue that is full,
+// saves. So it may outlast a stream that ends at that moment, by the time that its prompt takes to encode, and touches
+// nothing of it but its request.
 func (s *InferenceService) promptLength(ctx context.Context, request *sluicev1.GenerateRequest) (uint32, error) {
 	length := uint32(len(request.GetTokens().GetIds())) //nolint:gosec // admitted: at most the context's
 	if text := request.GetPrompt(); text != "" {
