@@ -32,6 +32,8 @@ func (s *Server) registerForeign(
 		},
 		Admit: s.readmit,
 		Run:   s.chain.Run,
+
+		SendTimeout: sendTimeout,
 	}))
 	vllmpb.RegisterInferenceServer(s.grpc, vllm.NewInference(generate, tokenizer))
 	vllmpb.RegisterControlServer(s.grpc, vllm.NewControl(models, s.config.Version, rand.Text()))

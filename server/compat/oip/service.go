@@ -33,6 +33,8 @@ type Config struct {
 	// Run runs a request of a stream as the server runs a call: a panic is an error, the error is a status, and a bug is
 	// in the log. Required.
 	Run func(ctx context.Context, method string, f func(context.Context) error) error
+	// SendTimeout is how long a response on a stream may wait for a client that does not read. Required.
+	SendTimeout time.Duration
 	// Version is the program's.
 	Version string
 }

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/sluiceml/sluice/inference"
 	oippb "github.com/sluiceml/sluice/proto/inference"
 )
 
@@ -20,11 +21,13 @@ const maxRunning = 64
 
 // ModelStreamInfer runs the requests of a stream side by side and sends their answers as they come, each with its id. A
 // request that fails ends with an error_message, and the stream goes on, unless the caller has sent the header
-// triton_grpc_error: true, which makes the first error the stream's status.
+// triton_grpc_error: true, which makes the first error the stream's status. A client that does not read ends the stream: all
+// requests wait for the same window of flow control, and an error_message would too.
 func (s *Service) ModelStreamInfer(stream grpc.BidiStreamingServer[oippb.ModelInferRequest, oippb.ModelStreamInferResponse]) error {
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
-	out := &responses{stream: stream}
+	out := newResponses(stream)
+	go out.write(ctx, s.config.SendTimeout, cancel) // until the handler has returned, if the client does not read
 	slots := make(chan struct{}, maxRunning)
 	var running work
 	received := make(chan error, 1)
@@ -60,7 +63,7 @@ func (s *Service) ModelStreamInfer(stream grpc.BidiStreamingServer[oippb.ModelIn
 	} else {
 		cancel(err)
 	}
-	running.end()
+	running.end() // nothing of that waits for the client once ctx has ended
 	if err == nil {
 		err = context.Cause(ctx)
 	}
@@ -103,18 +106,21 @@ func (w *work) end() {
 
 // serve runs a request of a stream. Its error is to end the stream.
 func (s *Service) serve(ctx context.Context, in *oippb.ModelInferRequest, out *responses, take bool) error {
+	slow := false
 	err := s.config.Run(ctx, oippb.GRPCInferenceService_ModelStreamInfer_FullMethodName, func(ctx context.Context) error {
-		return s.answer(ctx, in, out, take)
+		err := s.answer(ctx, in, out, take)
+		_, slow = errors.AsType[*inference.SlowReaderError](err)
+		return err
 	})
 	switch {
 	case err == nil:
 		return nil
-	case ctx.Err() != nil:
-		return err
+	case ctx.Err() != nil, slow:
+		return err //nolint:wrapcheck // a status
 	case asStatus(ctx):
 		return err //nolint:wrapcheck // a status
 	}
-	return out.send(&oippb.ModelStreamInferResponse{
+	return out.send(ctx, &oippb.ModelStreamInferResponse{
 		ErrorMessage: status.Convert(err).Message(), InferResponse: &oippb.ModelInferResponse{Id: in.GetId()},
 	})
 }
@@ -138,28 +144,29 @@ func (s *Service) answer(ctx context.Context, in *oippb.ModelInferRequest, out *
 	bounded, cancel := r.bounded(ctx)
 	defer cancel()
 	name := r.native.GetModel()
-	send := func(response *oippb.ModelInferResponse, final bool) error {
+	send := func(ctx context.Context, response *oippb.ModelInferResponse, final bool) error {
 		name = response.GetModelName()
 		if r.stream || r.final {
 			response.Parameters = map[string]*oippb.InferParameter{finalParameter: {
 				ParameterChoice: &oippb.InferParameter_BoolParam{BoolParam: final},
 			}}
 		}
-		return out.send(&oippb.ModelStreamInferResponse{InferResponse: response})
+		return out.send(ctx, &oippb.ModelStreamInferResponse{InferResponse: response})
 	}
 	if r.stream {
-		err = s.pieces(bounded, r, func(response *oippb.ModelInferResponse) error { return send(response, false) })
+		// A piece that waits for the client when the request's time is over is not sent behind the error.
+		err = s.pieces(bounded, r, func(response *oippb.ModelInferResponse) error { return send(bounded, response, false) })
 	} else {
 		var response *oippb.ModelInferResponse
 		if response, err = s.whole(bounded, r); err == nil {
-			err = send(response, !r.final)
+			err = send(ctx, response, !r.final)
 		}
 	}
 	if err != nil {
 		return timedOut(ctx, bounded, err)
 	}
 	if r.final {
-		return send(&oippb.ModelInferResponse{ModelName: name, ModelVersion: version, Id: r.id}, true)
+		return send(ctx, &oippb.ModelInferResponse{ModelName: name, ModelVersion: version, Id: r.id}, true)
 	}
 	return nil
 }
@@ -171,16 +178,4 @@ const finalParameter = "triton_final_response"
 func asStatus(ctx context.Context) bool {
 	values := metadata.ValueFromIncomingContext(ctx, "triton_grpc_error")
 	return len(values) > 0 && values[0] == "true"
-}
-
-// responses sends the responses of several requests on one stream.
-type responses struct {
-	mu     sync.Mutex
-	stream grpc.BidiStreamingServer[oippb.ModelInferRequest, oippb.ModelStreamInferResponse] // sending: guarded by mu
-}
-
-func (r *responses) send(response *oippb.ModelStreamInferResponse) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.stream.Send(response) //nolint:wrapcheck // the transport's
 }
