@@ -144,7 +144,7 @@ typedef struct {
 	action *actions;
 } program;
 
-// parallel calls f(data, i) for i from 0 to n-1, on several threads.
+// parallel calls f(data, i) for i from 0 to n-1, on several threads, and returns after the last has returned.
 typedef struct {
 	void (*call)(void *context, void (*f)(void *, size_t), size_t n, void *data);
 	void *context;

@@ -61,21 +61,25 @@ static int take(team *t, int thread) {
 // After so many turns of waiting, some 20 microseconds, a thread lets others have the processor.
 enum { patience = 512 };
 
-// idle is a turn of waiting: the first pause, later ones let others have the processor.
-static void idle(int turn) {
+// idle is a turn of waiting: the first pause, later ones let others have the processor. It returns the next turn, which is
+// no more than patience however long it takes.
+static int idle(int turn) {
 	if (turn < patience) {
 		_mm_pause();
-	} else {
-		sched_yield();
+		return turn + 1;
 	}
+	sched_yield();
+	return turn;
 }
 
 // leave is the end of a thread's part. The caller waits for those that came: ONNX Runtime would do so too, but without ever
-// letting go of the processor, which one of them may be waiting for.
+// letting go of the processor, which one of them may be waiting for. The others touch nothing of the team once they are not
+// counted any more.
 static void leave(team *t) {
+	const int waits = pthread_equal(t->caller, pthread_self());
 	atomic_fetch_sub_explicit(&t->joined, 1, memory_order_release);
-	if (!pthread_equal(t->caller, pthread_self())) return;
-	for (int turn = 0; atomic_load_explicit(&t->joined, memory_order_acquire) > 0; turn += turn < patience) idle(turn);
+	if (!waits) return;
+	for (int turn = 0; atomic_load_explicit(&t->joined, memory_order_acquire) > 0;) turn = idle(turn);
 }
 
 static void join(void *data, size_t self) {
@@ -89,7 +93,7 @@ static void join(void *data, size_t self) {
 			return;
 		}
 		if (now == last) {
-			idle(turn++);
+			turn = idle(turn);
 			continue;
 		}
 		last = now;
@@ -100,6 +104,8 @@ static void join(void *data, size_t self) {
 	}
 }
 
+// sluice_work's team lies on its stack, so by->call must return only after all of join's that it has begun: a thread that
+// comes late reads the team, and is not counted among those that the caller waits for. ONNX Runtime's parallel-for does.
 void sluice_work(const work *w, const parallel *by) {
 	team t = {.w = w, .caller = pthread_self()};
 	if (w->threads == 1) {

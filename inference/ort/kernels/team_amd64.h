@@ -14,7 +14,7 @@ typedef struct {
 	const void *context;
 } work;
 
-// sluice_work does all phases, one after the other.
+// sluice_work does all phases, one after the other. by->call must return only after all of the functions that it has begun.
 void sluice_work(const work *w, const parallel *by);
 
 #endif
