@@ -16,6 +16,9 @@ import (
 // nothing for spinDuration waits in the kernel: where others want the cores, the thread that has the work may be waiting for
 // the one that spins.
 //
+// A library that does not know an entry ignores it without a word. Of these, the limit of the spinning came with ONNX Runtime
+// 1.26: 1.24 and 1.25, which are taken too, spin for as long as they always did, and give the same numbers.
+//
 // Denormals are left alone. session.set_denormal_as_zero sets the processor's mode on the thread that runs, which here
 // is any thread of Go's: parts of a run would compute in one mode or the other, and Go code after it too. (It was
 // measured to gain nothing.)
@@ -33,6 +36,13 @@ func sessionOptions(device Device) (*onnx.SessionOptions, error) {
 	return options, nil
 }
 
+// Entries of onnxruntime_session_options_config_keys.h.
+const (
+	allowSpinning      = "session.intra_op.allow_spinning"
+	forceSpinningStop  = "session.force_spinning_stop"
+	spinDurationMicros = "session.intra_op.spin_duration_us"
+)
+
 // spinDuration is several times what lies between two operators of a run that need the threads, and a small part of the
 // milliseconds for which the kernel lets a thread have a core.
 const spinDuration = 100 * time.Microsecond
@@ -48,9 +58,9 @@ func setOptions(options *onnx.SessionOptions, device Device) error {
 		options.SetExecutionMode(onnx.ExecutionModeSequential),
 		options.SetGraphOptimizationLevel(onnx.GraphOptimizationLevelEnableAll),
 		options.SetLogSeverityLevel(onnx.LoggingLevelError),
-		options.AddSessionConfigEntry("session.intra_op.allow_spinning", "1"),
-		options.AddSessionConfigEntry("session.force_spinning_stop", "1"),
-		options.AddSessionConfigEntry("session.intra_op.spin_duration_us", strconv.FormatInt(spinDuration.Microseconds(), 10)),
+		options.AddSessionConfigEntry(allowSpinning, "1"),
+		options.AddSessionConfigEntry(forceSpinningStop, "1"),
+		options.AddSessionConfigEntry(spinDurationMicros, strconv.FormatInt(spinDuration.Microseconds(), 10)),
 	); err != nil {
 		return fmt.Errorf("setting session options: %w", err)
 	}
