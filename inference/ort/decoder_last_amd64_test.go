@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	modelonnx "github.com/sluiceml/sluice/inference/model/onnx"
 	"github.com/sluiceml/sluice/inference/ort/kernels"
 	"github.com/sluiceml/sluice/inference/runner"
 )
@@ -96,5 +97,38 @@ func TestNativeLeavesOut(t *testing.T) {
 				t.Error("logits differ behind a chunk of which none were wanted")
 			}
 		})
+	}
+}
+
+// TestEarlyChoice: a graph may choose wanted rows before it is done with all of them. A chunk of which none are wanted leaves the same
+// keys and values then, and reads nothing of an index that is empty.
+func TestEarlyChoice(t *testing.T) {
+	g := newSmallGraph(func(g *smallGraph) {
+		g.wanted("x", "early")
+		g.wanted(smallState, "late")
+		g.node("Add", []string{"early", "late"}, []string{"both"})
+		g.product("both", "logits", smallHidden, smallVocabulary)
+	})
+	place := func(value string) int {
+		return slices.IndexFunc(g.m.Graph.Nodes, func(n modelonnx.Node) bool { return n.Outputs[0] == value })
+	}
+	early := *g.maker("early")
+	g.m.Graph.Nodes = slices.Delete(g.m.Graph.Nodes, place("early"), place("early")+1)
+	g.m.Graph.Nodes = slices.Insert(g.m.Graph.Nodes, place("qkv"), early)
+	s, n := openNative(t, openEnvironment(t), g.write(t))
+	if n.packed.program == nil {
+		t.Fatal("the graph runs node by node")
+	}
+	tokens := []uint32{3, 1, 4, 1, 5, 9, 2, 6, 5}
+	var after [2][]float32
+	for slot, wanted := range []bool{true, false} {
+		for i := range n.index {
+			n.index[i] = 1 << 40 // far outside of all that there is
+		}
+		step(t, s, runner.Step{Chunks: []runner.Chunk{{Slot: slot, Tokens: tokens, Logits: wanted}}})
+		after[slot] = slices.Clone(step(t, s, runner.Step{Decode: []runner.DecodeRow{{Slot: slot, Token: 3, Past: len(tokens)}}}).Decode[0])
+	}
+	if !slices.Equal(after[0], after[1]) {
+		t.Error("logits differ behind a chunk of which none were wanted")
 	}
 }

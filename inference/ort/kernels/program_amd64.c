@@ -163,14 +163,17 @@ static int plan(const call *c, phase *phases) {
 	for (int i = 0; i < count; i++) {
 		const action *a = &c->p->actions[i];
 		const int rows = a->wanted ? c->wanted : c->tokens, many = threads > 1 && rows >= divided_rows * threads;
-		if (rows == 0) continue;
+		if (rows == 0) {
+			open = NULL; // a phase runs all actions from its first to its last: none may be skipped among them
+			continue;
+		}
 		if (a->kind == do_attend) {
 			const attention of = attention_of(c, a);
 			const size_t items = sluice_attention_items(of.s, of.of, c->divided);
+			open = NULL;
 			if (items == 0) continue;
 			// Parts enough for the threads to end together, though some items see more than others.
 			phases[n++] = (phase){.by = by_items, .from = i, .to = i + 1, .items = (int64_t)items, .parts = least((int64_t)items, 16 * (int64_t)threads)};
-			open = NULL;
 		} else if (a->kind == do_multiply && !many) {
 			const int64_t work = (int64_t)a->matrix->in * a->matrix->out * rows, tiles = sluice_tile_count(a->matrix);
 			phases[n++] = (phase){.by = by_tiles, .from = i, .to = i + 1, .rows = rows, .parts = least(tiles, threads * (work < large ? 1 : 4))};

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 )
@@ -301,6 +302,58 @@ func TestProgramLeavesOut(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestProgramSkips: where nothing is wanted, an action of wanted rows does nothing, whatever stands before and behind it. The index
+// that it would read has room, so that what it does shows.
+func TestProgramSkips(t *testing.T) {
+	if !Supported() {
+		t.Skip("this processor has no AVX-512 VNNI")
+	}
+	const own, other, third = OwnBuffer, OwnBuffer + 1, OwnBuffer + 2
+	rng := rand.New(rand.NewPCG(21, 22))
+	weight, matrix := make([]float32, testHidden), pack(t, randomWeights(rng, testHidden, testHidden, 4, true, false, NoGate, true))
+	for i := range weight {
+		weight[i] = 1
+	}
+	norm := Norm{X: InputBuffer, Branch: NoBuffer, Sum: NoBuffer, Y: own, Weight: weight, Epsilon: testEpsilon}
+	early := Select{X: InputBuffer, Y: other, Width: testHidden}
+	product := Multiply{X: own, Y: third, Matrix: matrix}
+	last := Multiply{Wanted: true, X: other, Y: OutputBuffer, Matrix: matrix}
+	x := make([]float32, 64*testHidden)
+	for i := range x {
+		x[i] = rng.Float32() + 1
+	}
+	for _, n := range []int{5, 64} { // few tokens, and so many that threads take their own through several actions
+		for threads := 1; threads <= 3; threads++ {
+			run := func(actions []Action, index []int64) (others, thirds, y []float32) {
+				p, err := NewProgram(testHidden, testHidden, []int{testHidden, testHidden, testHidden}, actions)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer p.Close()
+				s := newState(t, StateConfig{
+					Heads: 1, KVHeads: 1, HeadSize: 16, MaxLength: 64, MaxTokens: 64, MaxIn: testHidden, Threads: threads, Program: p,
+				})
+				s.AddRun(0, 0, n)
+				y = s.run(p, x[:n*testHidden], index)
+				return slices.Clone(s.buffer(other, testHidden)), slices.Clone(s.buffer(third, testHidden))[:n*testHidden], y
+			}
+			index := make([]int64, 64)
+			others, thirds, _ := run([]Action{norm, early, product, last}, index[:0])
+			if slices.ContainsFunc(others, func(v float32) bool { return v != 0 }) {
+				t.Errorf("%d tokens, %d threads: rows were chosen that nobody wants", n, threads)
+			}
+			_, want, y := run([]Action{norm, product, early, last}, index[:1])
+			if !slices.Equal(thirds, want) {
+				t.Errorf("%d tokens, %d threads: a product behind what is skipped differs", n, threads)
+			}
+			if _, got, result := run([]Action{norm, early, product, last}, index[:1]); !slices.Equal(got, want) || !slices.Equal(result, y) {
+				t.Errorf("%d tokens, %d threads: a choice before a product changes it", n, threads)
+			}
+		}
+	}
+	runtime.KeepAlive(weight) // programs have only its address
 }
 
 // TestProgramManyThreads: threads that come late, or have nothing to do, do no harm.
