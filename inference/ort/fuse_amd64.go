@@ -81,10 +81,14 @@ func fuse(m *modelonnx.Model, about model.Graph) (*fusedGraph, error) {
 	for i := range m.Graph.Nodes {
 		n := &m.Graph.Nodes[i]
 		for _, name := range n.Outputs {
-			f.producer[name] = i
+			if name != "" { // which is left out
+				f.producer[name] = i
+			}
 		}
 		for _, name := range n.Inputs {
-			f.users[name] = append(f.users[name], i)
+			if name != "" {
+				f.users[name] = append(f.users[name], i)
+			}
 		}
 	}
 	for _, o := range m.Graph.Outputs {

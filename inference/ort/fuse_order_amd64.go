@@ -6,9 +6,10 @@ import (
 	modelonnx "github.com/sluiceml/sluice/inference/model/onnx"
 )
 
-// madeOnce refuses a graph in which a name stands for two values, or is read before there is a value; each node has a
-// result. ONNX forbids both, and ONNX Runtime checks it, but never sees the nodes that are fused. These are known by the
-// names of their results: sizes would be those of one value, and rows those of another.
+// madeOnce refuses a graph in which a name stands for two values, or is read before there is a value; each input, initializer
+// and node has a name for what it gives, since an empty one among a node's inputs is one that is left out. ONNX forbids the rest,
+// and ONNX Runtime checks it, but never sees the nodes that are fused. These are known by the names of their results: sizes would
+// be those of one value, and rows those of another.
 func madeOnce(g *modelonnx.Graph) error {
 	made := map[string]bool{}
 	again := func(name string) error {
@@ -18,13 +19,18 @@ func madeOnce(g *modelonnx.Graph) error {
 		made[name] = true
 		return nil
 	}
+	var given []string
 	for _, v := range g.Inputs {
-		if err := again(v.Name); err != nil {
-			return err
-		}
+		given = append(given, v.Name)
 	}
 	for _, t := range g.Initializers {
-		if err := again(t.Name); err != nil {
+		given = append(given, t.Name)
+	}
+	for _, name := range given {
+		if name == "" {
+			return &unfusable{"an input or an initializer has no name"}
+		}
+		if err := again(name); err != nil {
 			return err
 		}
 	}

@@ -44,7 +44,7 @@ func ranks(g *modelonnx.Graph) map[string]int {
 		case "Add", "Sub", "Mul", "Div", "Max":
 			a, one := of(0)
 			b, two := of(1)
-			rank, ok = max(a, b), one && two
+			rank, ok = max(a, b), one && two && len(n.Inputs) == 2 // Max takes any number
 		case "MatMulNBits", "SimplifiedLayerNormalization", "SkipSimplifiedLayerNormalization", "LayerNormalization",
 			"SkipLayerNormalization", "RMSNormalization", "QuickGelu", "Gelu", "FastGelu", "BiasGelu", "Sigmoid", "Tanh",
 			"Cast", "Identity", "Concat", "Split", "Abs", "QuantizeLinear", "MatMulIntegerToFloat":
@@ -52,7 +52,7 @@ func ranks(g *modelonnx.Graph) map[string]int {
 		}
 		for j, name := range n.Outputs {
 			// What normalization gives beside its results and their sum, nothing here reads.
-			if ok && (j == 0 || n.Op == "Split" || j == 3 && strings.HasPrefix(n.Op, "Skip")) {
+			if ok && name != "" && (j == 0 || n.Op == "Split" || j == 3 && strings.HasPrefix(n.Op, "Skip")) {
 				known[name] = rank
 			}
 		}

@@ -75,7 +75,7 @@ func (g *smallGraph) twice(name string) {
 // TestFuseSmall: what the tests here change is one node as it is.
 func TestFuseSmall(t *testing.T) {
 	for name, g := range map[string]*smallGraph{
-		"a head": newSmallGraph(nil), "wide products": newSmallGraph(func(g *smallGraph) { g.twice("d") }),
+		"a head": newSmallGraph(nil), "a head of row8": newSmallGraph((*smallGraph).rounded), "wide products": newSmallGraph(func(g *smallGraph) { g.twice("d") }),
 	} {
 		if fused, err := fuse(&g.m, g.about); err != nil || fused.decoder == nil || len(fused.decoder.nodes) != 3 {
 			t.Errorf("%s: %v", name, err)
@@ -93,6 +93,32 @@ func TestFuseRefusesNoGraphs(t *testing.T) {
 			g.maker("wanted").Inputs[0] = "sum"
 		})
 	}
+	// A name that is left out is that of no value: not of its rank, of a node that makes it, nor of a number.
+	graphs["an initializer without a name"] = func() *smallGraph {
+		g := newSmallGraph((*smallGraph).rounded)
+		g.number("", 1.0/127)
+		g.maker("step").Inputs = nil
+		return g
+	}
+	graphs["an input without a name"] = func() *smallGraph {
+		g := newSmallGraph(nil)
+		g.m.Graph.Inputs = append(g.m.Graph.Inputs, modelonnx.Value{Type: modelonnx.Float, Shape: make([]modelonnx.Dim, 2)})
+		g.maker("qkv_rows").Inputs = nil
+		return g
+	}
+	graphs["a part that is left out, and a Reshape of nothing"] = func() *smallGraph {
+		g := newSmallGraph(nil)
+		split := modelonnx.Node{Op: "Split", Inputs: []string{"embedding"}, Outputs: []string{"half", ""}, Attributes: []modelonnx.Attribute{modelonnx.Int("num_outputs", 2)}}
+		g.m.Graph.Nodes = slices.Insert(g.m.Graph.Nodes, 0, split)
+		g.maker("qkv_rows").Inputs = nil
+		return g
+	}
+	graphs["a sum that is left out, and a Reshape of nothing"] = func() *smallGraph {
+		g := newSmallGraph(nil)
+		g.maker(smallState).Outputs[3] = ""
+		g.maker("qkv_rows").Inputs = nil
+		return g
+	}
 	for name, of := range graphs {
 		g := of()
 		if _, err := fuse(&g.m, g.about); err == nil {
@@ -100,6 +126,48 @@ func TestFuseRefusesNoGraphs(t *testing.T) {
 		} else if _, ok := errors.AsType[*unfusable](err); !ok {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// rounded is a head of the form row8, whose inputs are rounded by step.
+func (g *smallGraph) rounded() {
+	g.m.Graph.Initializers = append(g.m.Graph.Initializers, modelonnx.Tensor{Name: "zero", Type: modelonnx.Uint8, Dims: []int64{}, Raw: []byte{128}})
+	g.number("unit", 1)
+	g.number("by", 1.0/127)
+	g.number("least", 1e-8)
+	g.numbers("last_axis", 1)
+	g.weight("logits.codes", modelonnx.Int8, make([]byte, smallHidden*smallVocabulary), smallHidden, smallVocabulary)
+	g.floats("logits.scales", func(int) float32 { return 1 }, smallVocabulary)
+	g.wanted(smallState, "wanted")
+	g.node("Abs", []string{"wanted"}, []string{"magnitude"})
+	g.node("ReduceMax", []string{"magnitude", "last_axis"}, []string{"largest"}, modelonnx.Int("keepdims", 1))
+	g.node("Mul", []string{"largest", "by"}, []string{"step"})
+	g.node("Max", []string{"step", "least"}, []string{"scale"})
+	g.node("Shape", []string{"scale"}, []string{"scale_shape"})
+	g.node("Expand", []string{"zero", "scale_shape"}, []string{"zeros"})
+	g.node("QuantizeLinear", []string{"wanted", "scale", "zeros"}, []string{"codes"}, modelonnx.Int("axis", 1), modelonnx.Int("block_size", smallHidden))
+	g.node("MatMulIntegerToFloat", []string{"codes", "logits.codes", "unit", "logits.scales", "zero"}, []string{"integers"})
+	g.node("Mul", []string{"integers", "scale"}, []string{"logits"})
+}
+
+// TestRanks: of a value that may have any number of dimensions, none is known.
+func TestRanks(t *testing.T) {
+	shaped := func(name string, dims int) modelonnx.Value {
+		return modelonnx.Value{Name: name, Type: modelonnx.Float, Shape: make([]modelonnx.Dim, dims)}
+	}
+	g := modelonnx.Graph{
+		Inputs: []modelonnx.Value{shaped("a", 2), shaped("b", 1), shaped("c", 3), {Name: "any", AnyShape: true}},
+		Nodes: []modelonnx.Node{
+			{Op: "Max", Inputs: []string{"a", "b"}, Outputs: []string{"of two"}},
+			{Op: "Max", Inputs: []string{"a", "b", "c"}, Outputs: []string{"of three"}},
+			{Op: "Max", Inputs: []string{"a"}, Outputs: []string{"of one"}},
+			{Op: "Add", Inputs: []string{"a", "any"}, Outputs: []string{"of any"}},
+			{Op: "Split", Inputs: []string{"a"}, Outputs: []string{"part", ""}},
+		},
+	}
+	want := map[string]int{"a": 2, "b": 1, "c": 3, "of two": 2, "part": 2}
+	if got := ranks(&g); !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }
 

@@ -92,7 +92,7 @@ func (g *smallGraph) wanted(from, to string) {
 func (g *smallGraph) node(op string, inputs, outputs []string, attributes ...modelonnx.Attribute) {
 	n := modelonnx.Node{Name: op + " " + outputs[0], Op: op, Inputs: inputs, Outputs: outputs, Attributes: attributes}
 	switch op {
-	case "MatMulNBits", "GroupQueryAttention", "SkipSimplifiedLayerNormalization", "QuickGelu":
+	case "MatMulNBits", "MatMulIntegerToFloat", "GroupQueryAttention", "SkipSimplifiedLayerNormalization", "QuickGelu":
 		n.Domain = "com.microsoft"
 	}
 	g.m.Graph.Nodes = append(g.m.Graph.Nodes, n)
