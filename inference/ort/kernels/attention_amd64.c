@@ -125,7 +125,10 @@ VECTOR static void add_span(total *t, const float *sum, float most, float weight
 		t->weight = weight;
 		return;
 	}
-	if (most == -INFINITY) return; // of no weight; and -∞ less -∞ is no number
+	if (most == -INFINITY) { // it sees none of these keys; and -∞ less -∞ is no number
+		t->weight += weight; // 0, or NaN, which the largest score may have lost
+		return;
+	}
 	const int greater = most > t->most;
 	const __m512 one = _mm512_set1_ps(1), less = exponential(_mm512_set1_ps((greater ? t->most - most : most - t->most) * ln2));
 	const __m512 old = greater ? less : one, new = greater ? one : less;

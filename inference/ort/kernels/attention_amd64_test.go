@@ -210,13 +210,14 @@ func TestAttendFinite(t *testing.T) {
 }
 
 // TestAttendKeepsNaN: NaN in a query, a key or a value is in what attention makes of it, as it is in float64, and nowhere else:
-// of all tokens in one run, and of the last one with its keys divided between threads.
+// of all tokens in one run, and of the token itself and the last one with their keys divided between threads. Some tokens are
+// the first of a span of keys, of which they see nothing else.
 func TestAttendKeepsNaN(t *testing.T) {
 	if !Supported() {
 		t.Skip("this processor has no AVX-512 VNNI")
 	}
 	rng := rand.New(rand.NewPCG(13, 14))
-	const heads, kvHeads, size, length, token = 4, 2, 32, 300, 40 // the first of the tokens that are taken together
+	const heads, kvHeads, size, length, last = 4, 2, 32, 300, 299
 	capped := newAttended(rng, heads, kvHeads, size, length)
 	capped.cap = 5
 	for form, c := range map[string]attended{
@@ -224,36 +225,40 @@ func TestAttendKeepsNaN(t *testing.T) {
 		"with norms": newAttended(rng, heads, kvHeads, size, length).normed(rng, false),
 	} {
 		for part, head := range map[string]int{"query": 1, "key": heads + 1, "value": heads + kvHeads} {
-			t.Run(form+", "+part, func(t *testing.T) {
-				s, width, row := c.state(t), (heads+2*kvHeads)*size, heads*size
-				qkv := make([]float32, length*width)
-				for i := range qkv {
-					qkv[i] = 4 * (rng.Float32() - 0.5)
-				}
-				qkv[token*width+head*size+3] = float32(math.NaN())
-				if part == "query" { // of the last token too, which is decoded below
-					qkv[(length-1)*width+head*size+3] = float32(math.NaN())
-				}
-				s.Reset()
-				s.AddRun(0, 0, length)
-				got, want := s.attend(0, qkv), c.exactly(qkv)
-				s.Reset()
-				s.AddRun(0, length-1, 1)
-				got = append(got, s.attend(0, qkv[(length-1)*width:])...)
-				want = append(want, want[(length-1)*row:]...)
-				numbers := 0
-				for i, v := range got {
-					if v == v {
-						numbers++
+			for _, token := range []int{40, 128, 256} { // each the first of the tokens that are taken together
+				t.Run(fmt.Sprintf("%s, %s of token %d", form, part, token), func(t *testing.T) {
+					s, width, row := c.state(t), (heads+2*kvHeads)*size, heads*size
+					qkv := make([]float32, length*width)
+					for i := range qkv {
+						qkv[i] = 4 * (rng.Float32() - 0.5)
 					}
-					if math.IsNaN(want[i]) != (v != v) {
-						t.Fatalf("value %d of token %d is %v, want %v", i%row, i/row, v, want[i])
+					qkv[token*width+head*size+3] = float32(math.NaN())
+					if part == "query" { // of the last token too, which is decoded below
+						qkv[last*width+head*size+3] = float32(math.NaN())
 					}
-				}
-				if numbers == 0 || numbers == len(got) {
-					t.Errorf("%d of %d values are numbers", numbers, len(got))
-				}
-			})
+					s.Reset()
+					s.AddRun(0, 0, length)
+					got, want := s.attend(0, qkv), c.exactly(qkv)
+					for _, alone := range []int{token, last} {
+						s.Reset()
+						s.AddRun(0, alone, 1)
+						got = append(got, s.attend(0, qkv[alone*width:][:width])...)
+						want = append(want, want[alone*row:][:row]...)
+					}
+					numbers := 0
+					for i, v := range got {
+						if v == v {
+							numbers++
+						}
+						if math.IsNaN(want[i]) != (v != v) {
+							t.Fatalf("value %d of token %d is %v, want %v", i%row, i/row, v, want[i])
+						}
+					}
+					if numbers == 0 || numbers == len(got) {
+						t.Errorf("%d of %d values are numbers", numbers, len(got))
+					}
+				})
+			}
 		}
 	}
 }
