@@ -2,6 +2,7 @@ package ort
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -158,6 +159,31 @@ func TestFuseRefuses(t *testing.T) {
 			gather := node(m, "Gather", 0)
 			gather.Inputs = slices.Clone(gather.Inputs)
 			gather.Inputs[table] = attention(m).Outputs[1]
+		},
+		"another layer's values": func(m *modelonnx.Model) {
+			const values = 4
+			attention(m).Inputs[values] = fmt.Sprintf(config.Graph.PastValue, 0)
+		},
+		"lengths that are made": func(m *modelonnx.Model) {
+			const lengths = 5
+			m.Graph.Nodes = slices.Insert(m.Graph.Nodes, 0, modelonnx.Node{Op: "Identity", Inputs: []string{config.Graph.SeqlensK}, Outputs: []string{"lengths"}})
+			attention(m).Inputs[lengths] = "lengths"
+		},
+		"lengths where the longest is": func(m *modelonnx.Model) {
+			const longest = 6
+			attention(m).Inputs[longest] = config.Graph.SeqlensK
+		},
+		"keys that go to values":  func(m *modelonnx.Model) { slices.Reverse(attention(m).Outputs[1:]) },
+		"queries of other widths": func(m *modelonnx.Model) { tensorNamed(t, &m.Graph, "qkv_width").Raw[0] ^= 64 },
+		"queries side by side": func(m *modelonnx.Model) {
+			maker(t, &m.Graph, "qkv_shape").Attributes = []modelonnx.Attribute{modelonnx.Int("axis", -1)}
+		},
+		"a shape of another list": func(m *modelonnx.Model) { maker(t, &m.Graph, "input_shape").Inputs[0] = config.Graph.LogitsIndices },
+		"a part of the shape": func(m *modelonnx.Model) {
+			maker(t, &m.Graph, "input_shape").Attributes = []modelonnx.Attribute{modelonnx.Int("start", 1)}
+		},
+		"a shape that is an input": func(m *modelonnx.Model) {
+			maker(t, &m.Graph, attention(m).Inputs[0]).Inputs[1] = config.Graph.LogitsIndices
 		},
 		"addresses of its own": func(m *modelonnx.Model) {
 			node(m, "Gather", 0).Domain = kernels.Domain

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sluiceml/sluice/inference/model"
 	modelonnx "github.com/sluiceml/sluice/inference/model/onnx"
 	"github.com/sluiceml/sluice/inference/ort/kernels"
 )
@@ -42,15 +43,42 @@ func (f *fuser) turns(n *modelonnx.Node, a *fusedAttention) bool {
 	return false
 }
 
-// layerOf is the layer whose keys a GroupQueryAttention reads, by the format of their name, or -1.
-func (f *fuser) layerOf(n *modelonnx.Node, pastKey string) int {
-	const past = 3
+// slots are the inputs and outputs of a graph that a GroupQueryAttention has beside what it is of: keys and values, by the formats
+// of their names, and the lengths of sequences. The kernels have these from a session's state, so a node must have just those that the
+// session gives.
+type slots struct{ pastKey, pastValue, presentKey, presentValue, lengths, longest string }
+
+// graphSlots are those of a graph, and of a hybrid one's rows.
+func graphSlots(g model.Graph) slots {
+	return slots{g.PastKey, g.PastValue, g.PresentKey, g.PresentValue, g.SeqlensK, g.TotalSequenceLength}
+}
+
+// chunkSlots are those of a hybrid graph's chunk.
+func chunkSlots(h *model.HybridGraph) slots {
+	return slots{h.PastKey, h.PastValue, h.PresentKey, h.PresentValue, h.SeqlensK, h.TotalSequenceLength}
+}
+
+// layerOf is the layer whose slots a GroupQueryAttention has, or -1.
+func (f *fuser) layerOf(n *modelonnx.Node, s slots) int {
+	const keys, values, lengths, longest = 3, 4, 5, 6
 	for i := range f.about.Layers {
-		if input(n, past) == fmt.Sprintf(pastKey, i) {
+		of := func(format string) string { return fmt.Sprintf(format, i) }
+		if input(n, keys) == of(s.pastKey) && input(n, values) == of(s.pastValue) && input(n, lengths) == s.lengths && input(n, longest) == s.longest &&
+			slices.Equal(n.Outputs[1:], []string{of(s.presentKey), of(s.presentValue)}) {
 			return i
 		}
 	}
 	return -1
+}
+
+// isStep says whether a value is the shape of the step's tokens and a width: [B, S, width], for tokens [B, S].
+func (f *fuser) isStep(shape string, width int) bool {
+	joined := f.of(shape, "Concat")
+	if joined == nil || number(joined, "axis", -1) != 0 || !reads(joined, input(joined, 0), input(joined, 1)) || !f.holds(input(joined, 1), int64(width)) {
+		return false
+	}
+	tokens := f.of(input(joined, 0), "Shape")
+	return tokens != nil && reads(tokens, f.about.InputIDs) && len(tokens.Attributes) == 0
 }
 
 // attends says how a GroupQueryAttention attends that is a layer's.
@@ -66,7 +94,7 @@ func (f *fuser) attends(n *modelonnx.Node, layer int) (a fusedAttention, heads i
 	}
 	switch {
 	case layer < 0 || f.fused.layers[layer].node != nil:
-		return refuse("is not of a layer of its own")
+		return refuse("is not of a layer's own keys, values and lengths")
 	case input(n, keys) != "" || input(n, values) != "" || number(n, "rotary_interleaved", 0) != 0 ||
 		a.window < -1 || a.window == 0 || a.window > kernels.MaxSide || !(a.softcap >= 0) || number(n, "smooth_softmax", 0) != 0 || !(a.scale > 0):
 		return refuse("is of another kind")
@@ -105,14 +133,15 @@ func (f *fuser) attend(at, layer int, a fusedAttention, name, packed string) {
 
 // attention replaces a GroupQueryAttention.
 func (f *fuser) attention(n *modelonnx.Node) error {
-	layer := f.layerOf(n, f.about.PastKey)
+	layer := f.layerOf(n, graphSlots(f.about))
 	a, heads, err := f.attends(n, layer)
 	if err != nil {
 		return err
 	}
 	rows := f.of(n.Inputs[0], "Reshape")
 	at, flat := f.flat(n, heads)
-	if rows == nil || f.ranks[input(rows, 0)] != 2 || flat == nil {
+	if rows == nil || f.ranks[input(rows, 0)] != 2 || !reads(rows, rows.Inputs[0], input(rows, 1)) ||
+		!f.isStep(input(rows, 1), (heads+2*f.about.KVHeads)*f.about.HeadSize) || flat == nil {
 		return &unfusable{"attention " + n.Name + " stands between other nodes"}
 	}
 	f.fused.heads = heads

@@ -11,8 +11,8 @@ import (
 // values have 16 bits, so that no scales of them are needed.
 func (f *fuser) hybridAttention(n *modelonnx.Node) error {
 	h := f.about.Hybrid
-	layer := f.layerOf(n, f.about.PastKey)
-	if layer < 0 && f.layerOf(n, h.PastKey) >= 0 {
+	layer := f.layerOf(n, graphSlots(f.about))
+	if layer < 0 && f.layerOf(n, chunkSlots(h)) >= 0 {
 		return nil // the chunk's, which is replaced with the rows'
 	}
 	elsewhere := &unfusable{"attention " + n.Name + " stands between other nodes"}
@@ -30,7 +30,7 @@ func (f *fuser) hybridAttention(n *modelonnx.Node) error {
 		return elsewhere
 	}
 	_, chunk := f.only(only.Outputs[0], "GroupQueryAttention")
-	if chunk == nil || f.layerOf(chunk, h.PastKey) != layer {
+	if chunk == nil || chunk.Inputs[0] != only.Outputs[0] || f.layerOf(chunk, chunkSlots(h)) != layer {
 		return elsewhere
 	}
 	a, heads, err := f.attends(chunk, layer)

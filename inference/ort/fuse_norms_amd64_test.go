@@ -167,6 +167,16 @@ func checkNorms(t *testing.T, architecture string, form builder.Form, changes no
 	}
 }
 
+// tensorNamed finds an initializer.
+func tensorNamed(t *testing.T, g *modelonnx.Graph, name string) *modelonnx.Tensor {
+	t.Helper()
+	i := slices.IndexFunc(g.Initializers, func(t modelonnx.Tensor) bool { return t.Name == name })
+	if i < 0 {
+		t.Fatalf("there is no %s", name)
+	}
+	return &g.Initializers[i]
+}
+
 // maker finds the node that makes a value.
 func maker(t *testing.T, g *modelonnx.Graph, value string) *modelonnx.Node {
 	t.Helper()
