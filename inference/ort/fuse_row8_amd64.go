@@ -36,7 +36,7 @@ func (f *fuser) productByOutput(n *modelonnx.Node) {
 		return
 	}
 	result := mul.Outputs[0]
-	if i, add := f.only(result, "Add"); add != nil && reads(add, result, input(add, 1)) && f.lies(input(add, 1), modelonnx.Float, w.Dims[1]) {
+	if i, add := f.only(result, "Add"); add != nil && reads(add, result, input(add, 1)) && f.isVector(input(add, 1), w.Dims[1]) {
 		p.biases, result, at = add.Inputs[1], add.Outputs[0], i
 	}
 	f.multiply(at, p, x, result)
@@ -66,6 +66,12 @@ func (f *fuser) roundedTokens(codes string, width int) (x, scale string) {
 		return "", ""
 	}
 	return x, scale
+}
+
+// isVector says whether an initializer is a row of so many floats in a data file. Added to [tokens, n], of other dimensions it may
+// be a column, or make three dimensions of two.
+func (f *fuser) isVector(name string, n int64) bool {
+	return f.lies(name, modelonnx.Float, n) && slices.Equal(f.initializers[name].Dims, []int64{n})
 }
 
 // inGraph is the bytes of a scalar within the graph, nil if it is none of the type.
