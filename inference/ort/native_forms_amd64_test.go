@@ -2,13 +2,16 @@ package ort
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/sluiceml/sluice/inference/model"
 	"github.com/sluiceml/sluice/inference/model/builder"
 	modelonnx "github.com/sluiceml/sluice/inference/model/onnx"
+	"github.com/sluiceml/sluice/inference/ort/kernels"
 	"github.com/sluiceml/sluice/inference/runner"
 )
 
@@ -142,4 +145,60 @@ func writeModel(t *testing.T, config Config, m *modelonnx.Model) Config {
 		t.Fatal(err)
 	}
 	return config
+}
+
+// TestHybridFallback: a hybrid graph that is a little different from those that the kernels know runs as it is on a processor that has
+// them, with weights of its own and with shared ones, and gives the same when its memory has been renewed.
+func TestHybridFallback(t *testing.T) {
+	if !kernels.Supported() {
+		t.Skip("this processor has no AVX-512 VNNI")
+	}
+	const lengths = 5
+	env := openEnvironment(t)
+	config := row8Case(t, "llama", "llama3 scaling, three heads")
+	if _, ok := openSession(t, env, config).executor.(*native); !ok {
+		t.Error("the graph as it was built does not run on the kernels")
+	}
+	m := readModel(t, config)
+	tensorNamed(t, &m.Graph, "row8.zero").Raw[0]-- // of products that round their inputs, and of those that multiply the codes
+	m.Graph.Nodes = slices.Insert(m.Graph.Nodes, 0, modelonnx.Node{Op: "Identity", Inputs: []string{config.Graph.SeqlensK}, Outputs: []string{"lengths"}})
+	maker(t, &m.Graph, "model.layers.1.self_attn.rows.attention").Inputs[lengths] = "lengths"
+	config = writeModel(t, config, m)
+	w, err := env.ShareWeights(config.Model, config.Graph)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	shared := config
+	shared.Weights = w
+	tokens := prompt(rand.New(rand.NewPCG(61, 62)), config.Graph.VocabSize, 10)
+	for name, c := range map[string]Config{"weights of its own": config, "shared weights": shared} {
+		t.Run(name, func(t *testing.T) {
+			s := openSession(t, env, c)
+			var first []float32 // of a decoded token and of a chunk beside it
+			for range 2 {
+				if _, ok := s.executor.(*hybrid); !ok {
+					t.Fatalf("it runs by %T", s.executor)
+				}
+				prefill(t, s, 0, 0, tokens[:9], 16)
+				got := step(t, s, runner.Step{
+					Decode: []runner.DecodeRow{{Token: tokens[9], Past: 9}}, Chunks: []runner.Chunk{{Slot: 1, Tokens: tokens, Logits: true}},
+				})
+				logits := slices.Concat(got.Decode[0], got.Chunks[0])
+				if first == nil {
+					first = logits
+				}
+				if !slices.Equal(logits, first) {
+					t.Error("logits differ after renewing")
+				}
+				if err := s.Renew(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
 }
