@@ -1,10 +1,12 @@
 package e2e_test
 
 import (
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/sluiceml/sluice/inference/ort/kernels"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
 )
 
@@ -12,15 +14,35 @@ import (
 // decode rows and requests that run alone are speculated on. None of it shows in the tokens.
 func TestRow8(t *testing.T) {
 	folder := convert(t, "row8")
-	for name, kernels := range map[string][]string{"kernels": nil, "hybrid graph": {"--no-kernels"}} {
+	for name, flags := range map[string][]string{"kernels": nil, "hybrid graph": {"--no-kernels"}} {
 		t.Run(name, func(t *testing.T) {
-			s := serve(t, nil, append([]string{"--model", "row8=" + folder, "--slots", "32"}, kernels...)...)
+			s := serve(t, nil, append([]string{"--model", "row8=" + folder, "--slots", "32"}, flags...)...)
+			// Of a token the prefix cache keeps numbers of 16 bits, or of 32 and 8.
+			bytes := 46080 + 11520.0
+			if name == "kernels" && kernels.Supported() {
+				bytes = 23040
+			}
+			t.Run("bytes of a token", func(t *testing.T) { testTokenBytes(t, s, bytes) })
 			t.Run("together equals alone", func(t *testing.T) { testTogether(t, s) })
 			t.Run("prefix cache", func(t *testing.T) { testPrefixCache(t, s) })
 			t.Run("speculation", func(t *testing.T) {
-				testSpeculation(t, s, serve(t, nil, append([]string{"--model", "row8=" + folder, "--no-speculation"}, kernels...)...))
+				testSpeculation(t, s, serve(t, nil, append([]string{"--model", "row8=" + folder, "--no-speculation"}, flags...)...))
 			})
 		})
+	}
+}
+
+// testTokenBytes runs the first prompt of a server, and looks at what the prefix cache takes for its whole blocks.
+func testTokenBytes(t *testing.T, s *server, want float64) {
+	t.Helper()
+	const length, whole = 40, 32
+	ctx := deadline(t)
+	if _, err := s.Generate(ctx, continued(tokens(rand.New(rand.NewPCG(39, 40)), length), greedy(2), nil)); err != nil {
+		t.Fatal(err)
+	}
+	s.idle(ctx)
+	if got := s.metric("sluice_prefix_cache_size_bytes") / whole; got != want {
+		t.Errorf("%v bytes a token, want %v", got, want)
 	}
 }
 
