@@ -132,7 +132,7 @@ func (l *Layer) normSizes(c *StateConfig) (queries, keys int) {
 
 // check says whether operators can work with a state of this configuration.
 func (c *StateConfig) check() error {
-	if c.MaxLength < 1 || c.MaxLength > MaxSide || c.MaxTokens < 1 || c.MaxTokens > MaxSide || c.MaxIn < 1 || c.MaxIn > MaxSide || c.Threads < 1 {
+	if c.MaxLength < 1 || c.MaxLength > MaxSide || c.MaxTokens < 1 || c.MaxTokens > MaxSide || c.MaxIn < 1 || c.MaxIn > MaxSide || c.MaxIn%ShortBlock != 0 || c.Threads < 1 {
 		return fmt.Errorf("kernels: slots of %d positions, steps of %d tokens, products of %d inputs, on %d threads",
 			c.MaxLength, c.MaxTokens, c.MaxIn, c.Threads)
 	}

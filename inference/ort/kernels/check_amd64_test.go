@@ -114,6 +114,7 @@ func TestStateRefuses(t *testing.T) {
 		"an empty norm":             func(c *StateConfig) { c.Layers[0].KeyNorm = []float32{} },
 		"a norm of all heads":       func(c *StateConfig) { c.Layers[0].NormWhole = true },
 		"narrow products":           func(c *StateConfig) { c.MaxIn = testHidden },
+		"products of parts":         func(c *StateConfig) { c.MaxIn++ },
 	} {
 		c := d.config(1)
 		change(&c)
