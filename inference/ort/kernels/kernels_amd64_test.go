@@ -188,7 +188,7 @@ func TestMultiply(t *testing.T) {
 		if got := m.c.half != 0; got != exact && (bits == 4 || !offsets) && !byOutput {
 			t.Errorf("%s: scales of 16 bits: %t", name, got)
 		}
-		s := testState(t, 1+i%3, in)
+		s := testState(t, 1+i%3, 4*in) // as of a model whose other products have more inputs
 		x := make([]float32, rows*in)
 		for j := range x {
 			x[j] = rng.Float32() - 0.5
@@ -215,6 +215,58 @@ func TestMultiply(t *testing.T) {
 		}
 		if slices.ContainsFunc(broken[others:], func(v float32) bool { return v == v }) {
 			t.Errorf("%s: NaN becomes %v", name, broken[others:])
+		}
+	}
+}
+
+// TestMultiplyExtremes: sums of the largest codes, of inputs and of weights of either sign, are exact.
+func TestMultiplyExtremes(t *testing.T) {
+	if !Supported() {
+		t.Skip("this processor has no AVX-512 VNNI")
+	}
+	const out, in, rows = 20, 3*4*BlockLength + BlockLength, 9 // in groups of four blocks, and one of one
+	rng := rand.New(rand.NewPCG(23, 24))
+	for _, code := range []int8{-128, -127, 127} {
+		w := randomByOutput(rng, out, in, false, NoGate)
+		x := make([]float32, rows*in)
+		for i := range w.Codes {
+			w.Codes[i] = byte(code)
+		}
+		for i := range x {
+			x[i] = 1
+		}
+		got, want := testState(t, 2, 4*in).multiply(pack(t, w), x, rows), reference(w, x, rows)
+		for i := range want {
+			if d := math.Abs(float64(got[i]) - want[i]); !(d <= 1e-6*math.Abs(want[i])) {
+				t.Errorf("codes of %d: value %d is %v, want %v", code, i, got[i], want[i])
+				break
+			}
+		}
+	}
+}
+
+// TestMultiplyTiny: inputs too small for a scale of floats make results that are as small, and infinite ones no finite results.
+func TestMultiplyTiny(t *testing.T) {
+	if !Supported() {
+		t.Skip("this processor has no AVX-512 VNNI")
+	}
+	const out, in = 20, 4 * BlockLength
+	rng := rand.New(rand.NewPCG(25, 26))
+	for _, w := range []Weights{
+		randomByOutput(rng, out, in, false, NoGate), randomWeights(rng, out, in, 8, false, false, NoGate, true), randomWeights(rng, out, in, 4, true, false, NoGate, true),
+	} {
+		m, s := pack(t, w), testState(t, 1, in)
+		for _, v := range []float32{1e-38, -1e-38, 1e-44, float32(math.Inf(1)), float32(math.Inf(-1))} {
+			x := make([]float32, in)
+			for i := range x {
+				x[i] = v
+			}
+			for i, y := range s.multiply(m, x, 1) {
+				if finite := y-y == 0; finite != (v-v == 0) || finite && math.Abs(float64(y)) > 1e-25 {
+					t.Errorf("%d bits, by output %t: value %d of inputs %v is %v", w.Bits, w.ByOutput, i, v, y)
+					break
+				}
+			}
 		}
 	}
 }

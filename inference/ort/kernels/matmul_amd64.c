@@ -14,10 +14,14 @@ int sluice_supported(void) {
 	       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("fma");
 }
 
+// centring_of is what centres the codes of weights, times a sum of codes. Of inputs that have no codes, infinite ones and those so
+// small that 127 / most is infinite, the sum may be any number; the product of integers must not overflow where they have signs.
+INLINE int32_t centring_of(const matrix *m, int32_t sum) { return (int32_t)(0u - ((uint32_t)sum << (m->bits - 1))); }
+
 // round_row rounds a row to codes, scales and sums. A matrix without minima wants the sums of codes times what centres
 // its codes, as integers. A block with NaN has the scale NaN, so that all that the row is multiplied to is NaN.
 VECTOR static void round_row(const matrix *m, const float *x, int8_t *codes, float *scales, block_sum *sums) {
-	const int blocks = m->blocks, length = m->length, centre = -(1 << (m->bits - 1));
+	const int blocks = m->blocks, length = m->length;
 	for (int b = 0; b < blocks; b++, x += length, codes += length) {
 		__m512 x0 = _mm512_loadu_ps(x), x1 = length == short_block ? _mm512_setzero_ps() : _mm512_loadu_ps(x + 16);
 		// Magnitudes have the order of their bits as integers, with NaN above infinity. As floats, max may lose NaN.
@@ -33,14 +37,13 @@ VECTOR static void round_row(const matrix *m, const float *x, int8_t *codes, flo
 		if (m->minima) {
 			sums[b].scaled = scales[b] * (float)sum;
 		} else {
-			sums[b].centring = centre * sum;
+			sums[b].centring = centring_of(m, sum);
 		}
 	}
 }
 
 // round_groups rounds a row for weights that have a scale for each output: blocks share one, group_blocks at a time.
 VECTOR static void round_groups(const matrix *m, const float *x, int8_t *codes, float *scales, block_sum *sums) {
-	const int centre = -(1 << (m->bits - 1));
 	for (int left = m->in; left > 0; left -= group_blocks * long_block) {
 		const int n = left < group_blocks * long_block ? left : group_blocks * long_block;
 		__m512i largest = _mm512_setzero_si512(), sum = _mm512_setzero_si512();
@@ -53,7 +56,7 @@ VECTOR static void round_groups(const matrix *m, const float *x, int8_t *codes, 
 			sum = _mm512_add_epi32(sum, q);
 		}
 		*scales++ = most / 127;
-		(sums++)->centring = centre * _mm512_reduce_add_epi32(sum);
+		(sums++)->centring = centring_of(m, _mm512_reduce_add_epi32(sum));
 		x += n, codes += n;
 	}
 }
