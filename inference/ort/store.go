@@ -86,7 +86,7 @@ type prefixes struct {
 	bytes   int // of one block
 	exact   *store[float32]
 	rounded *store[int8]   // nil: no hybrid graph
-	halves  *store[uint16] // of a native graph, in place of exact
+	halves  *store[uint16] // bfloat16 numbers, of a native graph, in place of exact
 }
 
 // prefixBlocks is how many blocks, of so many bytes each, the prefix store of a session has.

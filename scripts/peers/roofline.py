@@ -64,7 +64,7 @@ def weight_bytes(folder):
 
 
 def kv_bytes(folder):
-    """Returns the bytes of keys and values of a token, in binary16."""
+    """Returns the bytes of keys and values of a token, of 16 bits each."""
     with open(os.path.join(folder, "sluice.json"), encoding="utf-8") as f:
         c = json.load(f)
     return c["layers"] * 2 * c["kv_heads"] * c["head_size"] * 2

@@ -23,7 +23,8 @@ const (
 	FormInt8 Form = "int8" // 8-bit blocks
 	FormInt4 Form = "int4" // 4-bit blocks; the embedding and, unless asked otherwise, the head are 8-bit blocks
 	// FormRow8 has 8-bit weights with a scale for each output and rounds activations to 8 bits with a scale for each
-	// token: the fastest for many rows and in prefill. The embedding is 8-bit blocks.
+	// token (Sluice's kernels, which run the same graph, with one for each 128 inputs): the fastest for many rows and in
+	// prefill. The embedding is 8-bit blocks.
 	FormRow8 Form = "row8"
 )
 

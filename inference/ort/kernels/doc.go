@@ -5,8 +5,9 @@
 //
 // Two promises hold them together. A token's result depends on its own sequence only, bit by bit: not on what else is in
 // the step, not on how its prompt was cut into chunks, not on the number of threads. And weights are those of the model:
-// a block's scale and minimum are carried over exactly, so that only activations (8 bits by block, as ONNX Runtime's
-// accuracy level 4 rounds them) and what attention multiplies (bfloat16) are rounded.
+// a block's scale and minimum are carried over exactly, so that only activations and what attention multiplies (bfloat16) are
+// rounded. Activations have 8 bits, by block, as ONNX Runtime's accuracy level 4 rounds them, or by groups of four blocks where weights
+// have one scale for each output (the form row8).
 //
 // The nodes of a graph name matrices and states by address, so that what they work on lies outside ONNX Runtime: a
 // matrix is packed once for all sessions of a model, and a step's sequences need no tensors.

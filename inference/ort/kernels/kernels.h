@@ -10,7 +10,6 @@ enum {
 	short_block = 16,  // inputs that share a scale: of a matrix with short blocks,
 	long_block = 32,   // and of others
 	group_blocks = 4,  // long blocks that share a scale of inputs where weights have one for each output
-	key_block = 64,    // keys that attention takes at a time
 	key_span = 128,    // keys whose sum of values is made by itself
 };
 
@@ -162,7 +161,8 @@ int sluice_attention_actions(int layer, action *a);
 // Runs a program. x is [tokens, width], y the last action's result, and index says which rows do_select takes.
 void sluice_run(const program *p, const state *s, const float *x, float *y, const int64_t *index, int tokens, int wanted, const parallel *by);
 
-// Rounds rows from first to end-1 of x, [rows, in], to 8 bits, block by block, for a product.
+// Rounds rows from first to end-1 of x, [rows, in], to 8 bits for a product: by block, or by groups of blocks where weights have a
+// scale for each output.
 void sluice_round(const matrix *m, const state *s, const float *x, int first, int end);
 
 // Multiplies rounded rows with tiles: those from the first to before the end. The rows of y are pitch values apart.

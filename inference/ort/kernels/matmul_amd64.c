@@ -1,6 +1,7 @@
 // Products with weights in blocks, on AVX-512 VNNI. The way of computing is that of llama.cpp's Q4_1 and of ONNX
 // Runtime's accuracy level 4: inputs are rounded to 8 bits by block, integers are multiplied exactly, and the blocks are
-// added in order in float32, so that a row gives the same bits in any company.
+// added in order in float32, so that a row gives the same bits in any company. Of weights that have one scale for each output (the
+// form row8), inputs share a scale, and integers a sum, over four blocks.
 #include "kernels.h"
 #include "vector.h"
 

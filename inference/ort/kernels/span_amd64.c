@@ -1,6 +1,7 @@
 // Both products of attention are of pairs of bfloat16 numbers: of two values of a query and a key, and of two weights and
 // the values at their positions. AVX512_BF16 adds them to 16 sums at once. Elsewhere two multiplications of floats do the
-// same: the odd ones of the pairs first, as the instruction does, so that the bits are the same.
+// same: the odd ones of the pairs first, as the instruction does, so that the bits are the same, but where a number or a sum is
+// denormal: the instructions take that for 0, and floats keep it. One session uses one of the two.
 #include "span_amd64.h"
 
 #include <math.h>
