@@ -17,7 +17,7 @@ func TestPins(t *testing.T) {
 		scratch, out := t.TempDir(), t.TempDir()
 		wheel, err := p.download(t.Context(), asset, scratch, false, noTask{})
 		if err != nil {
-			t.Errorf("%s: %v", asset.Requirement(), err)
+			t.Errorf("%s: %v", asset.requirement(), err)
 			continue
 		}
 		if info, err := os.Stat(wheel); err != nil || info.Size() != asset.Bytes {
