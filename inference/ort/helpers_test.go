@@ -155,3 +155,18 @@ func alone(tb testing.TB, env *Environment, config Config, tokens, decoded []uin
 	}
 	return logits
 }
+
+// shareWeights shares the weights of a model until the test ends.
+func shareWeights(t *testing.T, env *Environment, config Config) *Weights {
+	t.Helper()
+	w, err := env.ShareWeights(config.Model, config.Graph)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return w
+}

@@ -129,15 +129,7 @@ func TestWeightsPackOnDemand(t *testing.T) {
 	config := realConfig(t)
 	config.Slots, config.MaxLength, config.MaxChunk, config.NoKernels = 1, 64, 16, true
 	env := openEnvironment(t)
-	w, err := env.ShareWeights(config.Model, config.Graph)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := w.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	w := shareWeights(t, env, config)
 	config.Weights = w
 	openSession(t, env, config)
 	if w.mu.packed != nil {

@@ -59,15 +59,7 @@ func TestNodeByNode(t *testing.T) {
 	config := realConfig(t)
 	env := openEnvironment(t)
 	whole, _ := openNative(t, env, config)
-	w, err := env.ShareWeights(config.Model, config.Graph)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := w.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	w := shareWeights(t, env, config)
 	for i := range w.graph.Graph.Nodes { // which decoders do not know
 		if n := &w.graph.Graph.Nodes[i]; n.Op == "SkipSimplifiedLayerNormalization" {
 			n.Outputs[1] = "mean" + n.Name
@@ -164,15 +156,7 @@ func TestHybridFallback(t *testing.T) {
 	m.Graph.Nodes = slices.Insert(m.Graph.Nodes, 0, modelonnx.Node{Op: "Identity", Inputs: []string{config.Graph.SeqlensK}, Outputs: []string{"lengths"}})
 	maker(t, &m.Graph, "model.layers.1.self_attn.rows.attention").Inputs[lengths] = "lengths"
 	config = writeModel(t, config, m)
-	w, err := env.ShareWeights(config.Model, config.Graph)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := w.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	w := shareWeights(t, env, config)
 	shared := config
 	shared.Weights = w
 	tokens := prompt(rand.New(rand.NewPCG(61, 62)), config.Graph.VocabSize, 10)

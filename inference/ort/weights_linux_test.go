@@ -35,21 +35,6 @@ func formConfig(t *testing.T, form builder.Form) Config {
 	}
 }
 
-// shareWeights shares the weights of a model until the test ends.
-func shareWeights(t *testing.T, env *Environment, config Config) *Weights {
-	t.Helper()
-	w, err := env.ShareWeights(config.Model, config.Graph)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := w.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return w
-}
-
 // TestRealSharedWeights: sessions on shared weights compute what one with its own weights does, bit for bit and at the same
 // time, whatever their threads, also after one of them was renewed beside the others; and each after the first takes
 // little memory.
