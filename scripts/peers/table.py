@@ -135,9 +135,15 @@ def quality_table(quality):
 
 
 def about(report, stage="rounds"):
-    rounds = max((r["round"] for r in report["results"] if r["stage"] == stage), default=0)
-    versions = ", ".join(f"{k} {v}" for k, v in report["versions"].items())
-    return f"{report['machine']}; {report['threads']} threads, {rounds} interleaved rounds, {report['date']}.\n\nVersions: {versions}.\n"
+    """On what machine, when and with which versions a stage's model was measured."""
+    model = model_of(stage)
+    mine = [r for r in report["results"] if model_of(r["stage"]) == model]
+    rounds = max((r["round"] for r in mine if r["stage"] == stage), default=0)
+    days = sorted({r["date"] for r in mine})
+    when = " to ".join(dict.fromkeys([*days[:1], *days[-1:]]))
+    builds = " + ".join(dict.fromkeys(part for r in mine for part in r["build"].split(" + ")))
+    versions = ", ".join(f"{k} {v}" for k, v in {"sluice": builds, **report["versions"].get(model, {})}.items())
+    return f"{report['machine']}; {report['threads']} threads, {rounds} interleaved rounds, {when}.\n\nVersions: {versions}.\n"
 
 
 WORKLOADS = {  # of the rounds: title, workload, figure, unit

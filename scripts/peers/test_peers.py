@@ -25,17 +25,17 @@ import load
 import peers
 import roofline
 import table
-from ledger import Ledger
+from ledger import Ledger, upgraded
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 def result(peer, workload="8 streams", number=1, stage="rounds", **more):
-    return {"stage": stage, "peer": peer, "workload": workload, "round": number, **more}
+    return {"stage": stage, "peer": peer, "workload": workload, "round": number, "date": "2026-01-02", "build": "abc", **more}
 
 
 def report(*results):
-    return {"results": list(results), "failures": [], "quality": [], "machine": "a machine", "threads": 2, "date": "today", "versions": {"sluice": "1"}}
+    return {"results": list(results), "failures": [], "quality": [], "machine": "a machine", "threads": 2, "versions": {"": {"rival": "1"}}}
 
 
 def test_ratios_are_of_the_rounds_own():
@@ -164,14 +164,38 @@ def test_what_failed_is_a_row():
 def test_ledger_goes_on(tmp_path):
     path = str(tmp_path / "figures.json")
     first = Ledger(path)
-    first.head(versions={"sluice": "1"}, machine="m")
+    first.head("abc", {"": {"rival": "1"}}, machine="m")
     first.fail("a", "8 streams", f"see {os.path.expanduser('~/log')}")
     assert first.report["failures"][0]["reason"] == "see ~/log"
     first.add("rounds", "a", "8 streams", {"tokens_per_s": 2.0}, 3)
     again = Ledger(path)
-    again.head(versions={"sluice": "2"})
+    again.head("def", {"": {"rival": "2"}})
+    again.add("rounds", "b", "8 streams", {"tokens_per_s": 2.0}, 3)
     assert again.has("rounds", "a", "8 streams", 3) and not again.has("rounds", "a", "8 streams", 1)
-    assert again.report["failures"] == [] and again.report["versions"] == {"sluice": "1 + 2"} and again.report["machine"] == "m"
+    assert again.report["failures"] == [] and again.report["versions"] == {"": {"rival": "1 + 2"}} and again.report["machine"] == "m"
+    assert [r["build"] for r in again.results] == ["abc", "def"]
+
+
+def test_each_model_has_its_own_date_builds_and_versions():
+    measured = report(
+        result("Sluice", build="one", date="2026-01-02"),
+        result("Sluice", number=2, build="two", date="2026-01-04"),
+        result("Sluice", stage="gemma", build="three", date="2026-02-03"),
+    )
+    measured["versions"][figures.GEMMA] = {"other": "2"}
+    assert table.about(measured) == "a machine; 2 threads, 2 interleaved rounds, 2026-01-02 to 2026-01-04.\n\nVersions: sluice one + two, rival 1.\n"
+    assert table.about(measured, "gemma") == "a machine; 2 threads, 1 interleaved rounds, 2026-02-03.\n\nVersions: sluice three, other 2.\n"
+
+
+def test_a_report_with_one_date_for_all_is_upgraded():
+    older = {
+        "results": [{"stage": "rounds", "peer": "Sluice", "workload": "w", "round": 1}],
+        "date": "2026-01-02 03:04 UTC", "versions": {"sluice": "abc", "flask": "1", "nncf": "2", "torch": "3"},
+    }  # fmt: skip
+    newer = upgraded(older)
+    assert newer["results"][0] | {"date": "2026-01-02", "build": "abc"} == newer["results"][0]
+    assert newer["versions"] == {"": {"flask": "1", "torch": "3"}, figures.GEMMA: {"nncf": "2", "torch": "3"}}
+    assert upgraded(newer) == newer
 
 
 def test_ledger_publishes_no_paths(monkeypatch):
