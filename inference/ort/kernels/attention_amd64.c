@@ -31,13 +31,13 @@ VECTOR static void rotate(const state *s, const layer *of, int position, const f
 
 // inverse_rms is what an RMS norm multiplies n values by, beside its weight.
 VECTOR static float inverse_rms(const float *x, int n, float epsilon) {
-	__m512 square = _mm512_setzero_ps();
+	floats square = broadcast(0);
 	for (int i = 0; i < n; i += 16) {
-		const __m512 v = _mm512_loadu_ps(x + i);
-		square = _mm512_fmadd_ps(v, v, square);
+		const floats v = load(x + i);
+		square = multiply_add(v, v, square);
 	}
-	const __m512 mean = _mm512_set1_ps(_mm512_reduce_add_ps(square) / (float)n + epsilon);
-	return _mm512_cvtss_f32(_mm512_div_ps(_mm512_set1_ps(1), _mm512_sqrt_ps(mean)));
+	const floats mean = broadcast(sum_lanes(square) / (float)n + epsilon);
+	return first_lane(divided(broadcast(1), square_root(mean)));
 }
 
 // head_of_row gives one of a token's heads, by its norm if that has a weight: then in room. A norm of all heads is computed again
@@ -46,17 +46,17 @@ VECTOR static const float *head_of_row(const state *s, const layer *of, const fl
 	const int size = s->head_size;
 	const float *x = heads + (size_t)h * size;
 	if (!weight) return x;
-	const __m512 scale = _mm512_set1_ps(of->norm_whole ? inverse_rms(heads, count * size, of->norm_epsilon) : inverse_rms(x, size, of->norm_epsilon));
+	const floats scale = broadcast(of->norm_whole ? inverse_rms(heads, count * size, of->norm_epsilon) : inverse_rms(x, size, of->norm_epsilon));
 	if (of->norm_whole) weight += (size_t)h * size;
-	for (int i = 0; i < size; i += 16) _mm512_storeu_ps(room + i, _mm512_mul_ps(_mm512_mul_ps(_mm512_loadu_ps(x + i), scale), _mm512_loadu_ps(weight + i)));
+	for (int i = 0; i < size; i += 16) store(room + i, times(times(load(x + i), scale), load(weight + i)));
 	return room;
 }
 
 // round_finite rounds 16 values to bfloat16, those beyond 2^96 to 2^96: any sum of them is finite. NaN stays NaN: max and
 // min give their second operand.
-INLINE __m256i round_finite(const float *x) {
-	const __m512 most = _mm512_set1_ps(0x1p96f), least = _mm512_set1_ps(-0x1p96f);
-	return bfloat16(_mm512_max_ps(least, _mm512_min_ps(most, _mm512_loadu_ps(x))));
+INLINE shorts round_finite(const float *x) {
+	const floats most = broadcast(0x1p96f), least = broadcast(-0x1p96f);
+	return bfloat16(larger(least, smaller(most, load(x))));
 }
 
 // fetch asks for n values.
@@ -96,14 +96,9 @@ VECTOR void sluice_store(const attention *a, int first, int end) {
 			uint16_t *k = a->of->keys + head + (size_t)(position / key_group) * key_group * size + 2 * (position % key_group);
 			uint16_t *v = a->of->values + head + (size_t)(position / 2) * 2 * size;
 			for (int i = 0; i < size; i += 16) {
-				_mm256_storeu_si256((__m256i *)(key + i), round_finite(rotated + i));
-				const __m512i pairs = _mm512_cvtepu16_epi32(round_finite(value + i));
+				store_shorts(key + i, round_finite(rotated + i));
 				// Another thread may be writing the other position of the pairs.
-				if (position % 2) {
-					_mm512_mask_storeu_epi16(v + 2 * i, 0xaaaaaaaa, _mm512_slli_epi32(pairs, 16));
-				} else {
-					_mm512_mask_storeu_epi16(v + 2 * i, 0x55555555, pairs);
-				}
+				store_every_other(v + 2 * i, round_finite(value + i), position % 2);
 			}
 			for (int i = 0; i < size; i += 2) memcpy(k + i * key_group, key + i, 2 * sizeof *k);
 		}
@@ -120,7 +115,7 @@ typedef struct {
 // add_span adds what the next span came to. The first one's sum may lie in y already.
 VECTOR static void add_span(total *t, const float *sum, float most, float weight, int size) {
 	if (t->spans++ == 0) {
-		for (int d = 0; d < size && sum != t->y; d += 16) _mm512_storeu_ps(t->y + d, _mm512_loadu_ps(sum + d));
+		for (int d = 0; d < size && sum != t->y; d += 16) store(t->y + d, load(sum + d));
 		t->most = most;
 		t->weight = weight;
 		return;
@@ -130,18 +125,18 @@ VECTOR static void add_span(total *t, const float *sum, float most, float weight
 		return;
 	}
 	const int greater = most > t->most;
-	const __m512 one = _mm512_set1_ps(1), less = exponential(_mm512_set1_ps((greater ? t->most - most : most - t->most) * ln2));
-	const __m512 old = greater ? less : one, new = greater ? one : less;
+	const floats one = broadcast(1), less = exponential(broadcast((greater ? t->most - most : most - t->most) * ln2));
+	const floats old = greater ? less : one, new = greater ? one : less;
 	for (int d = 0; d < size; d += 16) {
-		_mm512_storeu_ps(t->y + d, _mm512_fmadd_ps(_mm512_loadu_ps(sum + d), new, _mm512_mul_ps(_mm512_loadu_ps(t->y + d), old)));
+		store(t->y + d, multiply_add(load(sum + d), new, times(load(t->y + d), old)));
 	}
-	t->weight = t->weight * _mm512_cvtss_f32(old) + weight * _mm512_cvtss_f32(new);
+	t->weight = t->weight * first_lane(old) + weight * first_lane(new);
 	if (greater) t->most = most;
 }
 
 VECTOR static void finish(const total *t, int size) {
-	const __m512 inverse = _mm512_set1_ps(1 / t->weight);
-	for (int d = 0; d < size; d += 16) _mm512_storeu_ps(t->y + d, _mm512_mul_ps(_mm512_loadu_ps(t->y + d), inverse));
+	const floats inverse = broadcast(1 / t->weight);
+	for (int d = 0; d < size; d += 16) store(t->y + d, times(load(t->y + d), inverse));
 }
 
 // low_of is the first position that a token sees.
@@ -279,7 +274,7 @@ VECTOR static void attend_item(const attention *a, const item *it, int divided, 
 		const int position = it->run->past + token[n] - it->run->first;
 		const float *query = head_of_row(s, a->of, a->of->query_norm, a->qkv + (size_t)token[n] * width, s->heads, head[n], normed);
 		rotate(s, a->of, position, query, rotated, a->of->scale * log2_e);
-		for (int d = 0; d < size; d += 16) _mm256_storeu_si256((__m256i *)(queries[n] + d / 2), bfloat16(_mm512_loadu_ps(rotated + d)));
+		for (int d = 0; d < size; d += 16) store_shorts((uint16_t *)queries[n] + d, bfloat16(load(rotated + d)));
 		q.query[n] = queries[n];
 		q.low[n] = low_of(a->of, position);
 		q.end[n] = position + 1;

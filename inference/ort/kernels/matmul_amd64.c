@@ -24,17 +24,17 @@ INLINE int32_t centring_of(const matrix *m, int32_t sum) { return (int32_t)(0u -
 VECTOR static void round_row(const matrix *m, const float *x, int8_t *codes, float *scales, block_sum *sums) {
 	const int blocks = m->blocks, length = m->length;
 	for (int b = 0; b < blocks; b++, x += length, codes += length) {
-		__m512 x0 = _mm512_loadu_ps(x), x1 = length == short_block ? _mm512_setzero_ps() : _mm512_loadu_ps(x + 16);
+		floats x0 = load(x), x1 = length == short_block ? broadcast(0) : load(x + 16);
 		// Magnitudes have the order of their bits as integers, with NaN above infinity. As floats, max may lose NaN.
-		const __m512i bits0 = _mm512_castps_si512(_mm512_abs_ps(x0)), bits1 = _mm512_castps_si512(_mm512_abs_ps(x1));
-		const int bits = _mm512_reduce_max_epi32(_mm512_max_epi32(bits0, bits1));
-		const float most = _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(bits)));
-		__m512 inverse = _mm512_set1_ps(most > 0 ? 127 / most : 0);
-		__m512i q0 = _mm512_cvtps_epi32(_mm512_mul_ps(x0, inverse)), q1 = _mm512_cvtps_epi32(_mm512_mul_ps(x1, inverse));
-		_mm_storeu_si128((__m128i *)codes, _mm512_cvtsepi32_epi8(q0));
-		if (length != short_block) _mm_storeu_si128((__m128i *)(codes + 16), _mm512_cvtsepi32_epi8(q1));
+		const ints bits0 = magnitude_bits(x0), bits1 = magnitude_bits(x1);
+		const int bits = largest_int_lane(larger_ints(bits0, bits1));
+		const float most = float_of(bits);
+		floats inverse = broadcast(most > 0 ? 127 / most : 0);
+		ints q0 = to_ints(times(x0, inverse)), q1 = to_ints(times(x1, inverse));
+		store_bytes(codes, q0);
+		if (length != short_block) store_bytes(codes + 16, q1);
 		scales[b] = most / 127;
-		const int sum = _mm512_reduce_add_epi32(_mm512_add_epi32(q0, q1));
+		const int sum = sum_int_lanes(plus_ints(q0, q1));
 		if (m->minima) {
 			sums[b].scaled = scales[b] * (float)sum;
 		} else {
@@ -47,40 +47,19 @@ VECTOR static void round_row(const matrix *m, const float *x, int8_t *codes, flo
 VECTOR static void round_groups(const matrix *m, const float *x, int8_t *codes, float *scales, block_sum *sums) {
 	for (int left = m->in; left > 0; left -= group_blocks * long_block) {
 		const int n = left < group_blocks * long_block ? left : group_blocks * long_block;
-		__m512i largest = _mm512_setzero_si512(), sum = _mm512_setzero_si512();
-		for (int i = 0; i < n; i += 16) largest = _mm512_max_epi32(largest, _mm512_castps_si512(_mm512_abs_ps(_mm512_loadu_ps(x + i)))); // as above
-		const float most = _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(_mm512_reduce_max_epi32(largest))));
-		const __m512 inverse = _mm512_set1_ps(most > 0 ? 127 / most : 0);
+		ints largest = broadcast_int(0), sum = broadcast_int(0);
+		for (int i = 0; i < n; i += 16) largest = larger_ints(largest, magnitude_bits(load(x + i))); // as above
+		const float most = float_of(largest_int_lane(largest));
+		const floats inverse = broadcast(most > 0 ? 127 / most : 0);
 		for (int i = 0; i < n; i += 16) {
-			const __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + i), inverse));
-			_mm_storeu_si128((__m128i *)(codes + i), _mm512_cvtsepi32_epi8(q));
-			sum = _mm512_add_epi32(sum, q);
+			const ints q = to_ints(times(load(x + i), inverse));
+			store_bytes(codes + i, q);
+			sum = plus_ints(sum, q);
 		}
 		*scales++ = most / 127;
-		(sums++)->centring = centring_of(m, _mm512_reduce_add_epi32(sum));
+		(sums++)->centring = centring_of(m, sum_int_lanes(sum));
 		x += n, codes += n;
 	}
-}
-
-// unpack gives the codes of a block as vectors, each of four inputs of the tile's outputs.
-INLINE void unpack(const uint8_t *block, int bits, const int length, __m512i w[8]) {
-	const __m512i low = _mm512_set1_epi8(15);
-	for (int i = 0; i < length * bits / 32; i++) {
-		__m512i v = _mm512_loadu_si512(block + 64 * i);
-		if (bits == 4) {
-			w[2 * i] = _mm512_and_si512(v, low);
-			w[2 * i + 1] = _mm512_and_si512(_mm512_srli_epi16(v, 4), low);
-		} else {
-			w[i] = v;
-		}
-	}
-}
-
-// add_products adds products of four codes of inputs with those of 16 outputs. Compilers load the four into a register and
-// spread them from there, which takes a third of the time of the whole.
-INLINE __m512i add_products(__m512i sum, __m512i w, const int8_t *codes) {
-	__asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(w), "m"(*(const int32_t(*)[1])codes));
-	return sum;
 }
 
 // fetch_ahead asks for the weights that come soon: the next tiles follow in memory, and what lies behind the last does not
@@ -100,30 +79,25 @@ INLINE void fetch_ahead(const uint8_t *block, const int size, const int R) {
 // tile multiplies one tile with R rows, each of room for `pitch` blocks. All but the pointers are constants where it is
 // called.
 INLINE void tile(const uint8_t *block, int blocks, size_t pitch, size_t block_size, const int8_t *codes, const float *scales,
-                 const block_sum *sums, __m512 *sum, const int R, const int bits, const int half, const int minima, const int length) {
+                 const block_sum *sums, floats *sum, const int R, const int bits, const int half, const int minima, const int length) {
 	const int codes_size = tile_columns * length * bits / 8, vector = half ? 32 : 64;
-	__m512 acc[row_tile];
+	floats acc[row_tile];
 #pragma GCC unroll 8
-	for (int r = 0; r < R; r++) acc[r] = _mm512_setzero_ps();
+	for (int r = 0; r < R; r++) acc[r] = broadcast(0);
 	for (int b = 0; b < blocks; b++, block += block_size) {
-		__m512i w[8];
-		unpack(block, bits, length, w);
 		fetch_ahead(block, codes_size + vector * (1 + minima), R);
 		const uint8_t *at = block + codes_size;
-		__m512 d = half ? halves((const uint16_t *)at) : _mm512_loadu_ps((const float *)at), m;
-		if (minima) m = half ? halves((const uint16_t *)(at + vector)) : _mm512_loadu_ps((const float *)(at + vector));
-		__m512i product[row_tile];
+		floats d = half ? load_halves((const uint16_t *)at) : load((const float *)at), m;
+		if (minima) m = half ? load_halves((const uint16_t *)(at + vector)) : load((const float *)(at + vector));
+		ints product[row_tile];
 #pragma GCC unroll 8
-		for (int r = 0; r < R; r++) product[r] = _mm512_set1_epi32(minima ? 0 : sums[r * pitch + b].centring);
-#pragma GCC unroll 8
-		for (int i = 0; i < length / 4; i++)
-#pragma GCC unroll 8
-			for (int r = 0; r < R; r++) product[r] = add_products(product[r], w[i], codes + r * pitch * short_block + b * length + 4 * i);
+		for (int r = 0; r < R; r++) product[r] = broadcast_int(minima ? 0 : sums[r * pitch + b].centring);
+		multiply_block(block, bits, length, codes + b * length, pitch * short_block, R, product);
 #pragma GCC unroll 8
 		for (int r = 0; r < R; r++) {
-			__m512 scale = _mm512_mul_ps(d, _mm512_set1_ps(scales[r * pitch + b]));
-			acc[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(product[r]), scale, acc[r]);
-			if (minima) acc[r] = _mm512_fmadd_ps(m, _mm512_set1_ps(sums[r * pitch + b].scaled), acc[r]);
+			floats scale = times(d, broadcast(scales[r * pitch + b]));
+			acc[r] = multiply_add(to_floats(product[r]), scale, acc[r]);
+			if (minima) acc[r] = multiply_add(m, broadcast(sums[r * pitch + b].scaled), acc[r]);
 		}
 	}
 #pragma GCC unroll 8
@@ -132,38 +106,33 @@ INLINE void tile(const uint8_t *block, int blocks, size_t pitch, size_t block_si
 
 // tile_by_output multiplies one tile whose outputs have a scale each: sums of integers are converted once a group.
 INLINE void tile_by_output(const uint8_t *block, int blocks, size_t pitch, size_t block_size, const int8_t *codes, const float *scales,
-                           const block_sum *sums, __m512 *sum, const int R) {
-	__m512 acc[row_tile];
+                           const block_sum *sums, floats *sum, const int R) {
+	floats acc[row_tile];
 #pragma GCC unroll 8
-	for (int r = 0; r < R; r++) acc[r] = _mm512_setzero_ps();
+	for (int r = 0; r < R; r++) acc[r] = broadcast(0);
 	for (int b = 0, g = 0; b < blocks; g++) {
-		__m512i product[row_tile];
+		ints product[row_tile];
 #pragma GCC unroll 8
-		for (int r = 0; r < R; r++) product[r] = _mm512_set1_epi32(sums[r * pitch + g].centring);
+		for (int r = 0; r < R; r++) product[r] = broadcast_int(sums[r * pitch + g].centring);
 		for (const int end = b + group_blocks < blocks ? b + group_blocks : blocks; b < end; b++, block += block_size) {
 			fetch_ahead(block, tile_columns * long_block, R);
-#pragma GCC unroll 8
-			for (int i = 0; i < long_block / 4; i++) {
-				const __m512i w = _mm512_loadu_si512(block + 64 * i);
-#pragma GCC unroll 8
-				for (int r = 0; r < R; r++) product[r] = add_products(product[r], w, codes + r * pitch * short_block + b * long_block + 4 * i);
-			}
+			multiply_block(block, 8, long_block, codes + b * long_block, pitch * short_block, R, product);
 		}
 #pragma GCC unroll 8
-		for (int r = 0; r < R; r++) acc[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(product[r]), _mm512_set1_ps(scales[r * pitch + g]), acc[r]);
+		for (int r = 0; r < R; r++) acc[r] = multiply_add(to_floats(product[r]), broadcast(scales[r * pitch + g]), acc[r]);
 	}
-	const __m512 d = _mm512_loadu_ps((const float *)block);
+	const floats d = load((const float *)block);
 #pragma GCC unroll 8
-	for (int r = 0; r < R; r++) sum[r] = _mm512_mul_ps(acc[r], d);
+	for (int r = 0; r < R; r++) sum[r] = times(acc[r], d);
 }
 
-typedef void (*tile_function)(const uint8_t *, int, size_t, size_t, const int8_t *, const float *, const block_sum *, __m512 *);
+typedef void (*tile_function)(const uint8_t *, int, size_t, size_t, const int8_t *, const float *, const block_sum *, floats *);
 
 #define NAME(R, bits, half, minima, length) tile_##R##_##bits##_##half##_##minima##_##length
 #define TILE(R, bits, half, minima, length)                                                                                   \
 	VECTOR static void NAME(R, bits, half, minima, length)(const uint8_t *block, int blocks, size_t pitch, size_t block_size,  \
 	                                                      const int8_t *codes, const float *scales, const block_sum *sums,   \
-	                                                      __m512 *sum) {                                                     \
+	                                                      floats *sum) {                                                     \
 		tile(block, blocks, pitch, block_size, codes, scales, sums, sum, R, bits, half, minima, length);                       \
 	}
 #define TILES(bits, half, minima, length)                                                                                \
@@ -177,7 +146,7 @@ KINDS(32) KINDS(16)
 
 #define TILE_BY_OUTPUT(R)                                                                                                  \
 	VECTOR static void tile_by_output_##R(const uint8_t *block, int blocks, size_t pitch, size_t block_size,                 \
-	                                      const int8_t *codes, const float *scales, const block_sum *sums, __m512 *sum) {    \
+	                                      const int8_t *codes, const float *scales, const block_sum *sums, floats *sum) {    \
 		tile_by_output(block, blocks, pitch, block_size, codes, scales, sums, sum, R);                                         \
 	}
 TILE_BY_OUTPUT(1) TILE_BY_OUTPUT(2) TILE_BY_OUTPUT(3) TILE_BY_OUTPUT(4)
@@ -207,27 +176,27 @@ void sluice_round(const matrix *m, const state *s, const float *x, int first, in
 	}
 }
 
-// store writes one row of a tile's results.
-INLINE void store(float *y, __mmask16 mask, __m512 v, const float *bias, float cap) {
-	if (bias) v = _mm512_add_ps(v, _mm512_loadu_ps(bias));
+// store_row writes a row of a tile's results, the first n.
+INLINE void store_row(float *y, int n, floats v, const float *bias, float cap) {
+	if (bias) v = plus(v, load(bias));
 	if (cap > 0) v = bounded(v, cap);
-	_mm512_mask_storeu_ps(y, mask, v);
+	store_first(y, v, n);
 }
 
 // gate gives act(g)·v. Both activations are x·sigmoid(f(x)): of GELU's approximation by a tanh, f(x) = sqrt(8/π)·(x +
 // 0.044715·x³). NaN stays NaN, since x is a factor.
-INLINE __m512 gate(__m512 g, __m512 v, const float *bias, const int kind) {
+INLINE floats gate(floats g, floats v, const float *bias, const int kind) {
 	if (bias) {
-		g = _mm512_add_ps(g, _mm512_loadu_ps(bias));
-		v = _mm512_add_ps(v, _mm512_loadu_ps(bias + tile_columns));
+		g = plus(g, load(bias));
+		v = plus(v, load(bias + tile_columns));
 	}
-	__m512 f = g;
+	floats f = g;
 	if (kind == gate_gelu_tanh) {
-		const __m512 cube = _mm512_mul_ps(_mm512_mul_ps(g, g), _mm512_mul_ps(g, _mm512_set1_ps(0.044715f)));
-		f = _mm512_mul_ps(_mm512_set1_ps(1.59576912f), _mm512_add_ps(g, cube));
+		const floats cube = times(times(g, g), times(g, broadcast(0.044715f)));
+		f = times(broadcast(1.59576912f), plus(g, cube));
 	}
-	__m512 one = _mm512_set1_ps(1), e = exponential(_mm512_min_ps(_mm512_sub_ps(_mm512_setzero_ps(), f), _mm512_set1_ps(88)));
-	return _mm512_mul_ps(_mm512_div_ps(g, _mm512_add_ps(one, e)), v);
+	floats one = broadcast(1), e = exponential(smaller(minus(broadcast(0), f), broadcast(88)));
+	return times(divided(g, plus(one, e)), v);
 }
 
 // size_of_tile is in bytes.
@@ -237,15 +206,14 @@ VECTOR void sluice_multiply(const matrix *m, const state *s, float *y, int pitch
 	const tile_function *functions = m->by_output ? tiles_by_output : tiles[m->length == short_block][m->bits == 8][m->half][m->minima];
 	const size_t tile_size = size_of_tile(m);
 	for (size_t t = first_tile; t < end_tile; t++) {
-		const int left = m->out - (int)t * tile_columns;
-		const __mmask16 mask = left >= tile_columns ? 0xffff : (__mmask16)((1 << left) - 1);
+		const int left = m->out - (int)t * tile_columns, columns = left < tile_columns ? left : tile_columns;
 		for (int r = first_row; r < end_row;) {
 			const int n = end_row - r < row_tile ? end_row - r : row_tile;
 			const size_t row = (size_t)r * s->max_blocks;
 			const int8_t *codes = s->codes + row * short_block;
 			const float *scales = s->scales + row;
 			const block_sum *sums = s->sums + row;
-			__m512 v[row_tile], g[row_tile];
+			floats v[row_tile], g[row_tile];
 			const uint8_t *block = m->tiles + t * tile_size * (m->gated ? 2 : 1);
 			if (m->gated) {
 				functions[n](block, m->blocks, s->max_blocks, m->block_size, codes, scales, sums, g);
@@ -255,9 +223,9 @@ VECTOR void sluice_multiply(const matrix *m, const state *s, float *y, int pitch
 			float *at = y + (size_t)r * pitch + t * tile_columns;
 			for (int i = 0; i < n; i++, at += pitch) {
 				if (m->gated) {
-					store(at, mask, gate(g[i], v[i], m->bias ? m->bias + 2 * t * tile_columns : NULL, m->gated), NULL, 0);
+					store_row(at, columns, gate(g[i], v[i], m->bias ? m->bias + 2 * t * tile_columns : NULL, m->gated), NULL, 0);
 				} else {
-					store(at, mask, v[i], m->bias ? m->bias + t * tile_columns : NULL, m->cap);
+					store_row(at, columns, v[i], m->bias ? m->bias + t * tile_columns : NULL, m->cap);
 				}
 			}
 			r += n;

@@ -62,23 +62,23 @@ static attention attention_of(const call *c, const action *a) {
 
 // norm writes x/sqrt(mean(x²) + epsilon)·weight, of x plus a branch if there is one.
 VECTOR static void norm(const action *a, const float *x, const float *branch, float *sum, float *y) {
-	__m512 square = _mm512_setzero_ps();
+	floats square = broadcast(0);
 	for (int i = 0; i < a->width; i += 16) {
-		__m512 v = _mm512_loadu_ps(x + i);
-		if (branch) v = _mm512_add_ps(v, _mm512_loadu_ps(branch + i));
-		if (sum) _mm512_storeu_ps(sum + i, v);
-		square = _mm512_fmadd_ps(v, v, square);
-		_mm512_storeu_ps(y + i, v);
+		floats v = load(x + i);
+		if (branch) v = plus(v, load(branch + i));
+		if (sum) store(sum + i, v);
+		square = multiply_add(v, v, square);
+		store(y + i, v);
 	}
-	const float mean = _mm512_reduce_add_ps(square) / (float)a->width + a->epsilon;
-	const __m512 scale = _mm512_div_ps(_mm512_set1_ps(1), _mm512_sqrt_ps(_mm512_set1_ps(mean)));
+	const float mean = sum_lanes(square) / (float)a->width + a->epsilon;
+	const floats scale = divided(broadcast(1), square_root(broadcast(mean)));
 	for (int i = 0; i < a->width; i += 16) {
-		_mm512_storeu_ps(y + i, _mm512_mul_ps(_mm512_mul_ps(_mm512_loadu_ps(y + i), scale), _mm512_loadu_ps(a->weight + i)));
+		store(y + i, times(times(load(y + i), scale), load(a->weight + i)));
 	}
 }
 
 VECTOR static void add(const float *x, const float *branch, float *y, size_t n) {
-	for (size_t i = 0; i < n; i += 16) _mm512_storeu_ps(y + i, _mm512_add_ps(_mm512_loadu_ps(x + i), _mm512_loadu_ps(branch + i)));
+	for (size_t i = 0; i < n; i += 16) store(y + i, plus(load(x + i), load(branch + i)));
 }
 
 // multiply makes some tiles of a product, of rows from first to end-1.
@@ -117,7 +117,7 @@ VECTOR static void act(const call *c, const action *a, int first, int end) {
 		for (size_t r = first; r < (size_t)end; r++) {
 			const float *x = from_buffer(c, a->x) + c->index[r] * a->width;
 			float *y = to_buffer(c, a->y) + r * a->width;
-			for (int i = 0; i < a->width; i += 16) _mm512_storeu_ps(y + i, _mm512_loadu_ps(x + i));
+			for (int i = 0; i < a->width; i += 16) store(y + i, load(x + i));
 		}
 		break;
 	case do_round: sluice_round(a->matrix, c->s, from_buffer(c, a->x), first, end); break;

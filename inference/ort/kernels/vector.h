@@ -1,10 +1,35 @@
-// Vectors of 16 floats.
+// Vectors of 16 lanes, and what the kernels do with them. All vector instructions are here and in the headers below, one
+// for each kind of processor: a source of the kernels says what is computed, and a header by which instructions. Results
+// are the same bits on all.
+//
+//	floats, ints           16 lanes of float32, and of int32. shorts: 16 of 16 bits
+//	broadcast              all lanes the same
+//	load_halves            binary16 numbers as floats
+//	store_first            the first n lanes, 1 to 16
+//	store_bytes            saturated to int8
+//	store_every_other      16 of 32 places: the even ones, or the odd ones. The others are not touched: another thread may write them
+//	multiply_add           a·b + c, rounded once; subtract_product: c - a·b so
+//	smaller, larger        of NaN and a number the second operand
+//	nearest_integer        of two the even one. to_ints: too, and -2^31 of what is no int32
+//	fraction               v - ⌊v⌋; of -∞ any number from 0 to 1
+//	times_power            v·2^⌊n⌋, rounded once, for v from 1/2 to 2 and n ≤ 127; n may be -∞. NaN if v is NaN
+//	magnitude_bits         of |v|, as integers: these have the order of the magnitudes, NaN above infinity
+//	where_below            v where a < b as unsigned integers, elsewhere other
+//	bfloat16               rounds to bfloat16, to the nearest and of two to the even one. NaN stays NaN
+//	sum_lanes, largest_lane of lanes 8 apart first, then 4, 2 and 1 apart
+//	add_products           adds to each lane the products of four unsigned bytes of w with four codes, which all lanes share
+//	multiply_block         adds to R rows' sums the products of a block of 16 outputs' codes with the rows' codes, which are
+//	                       pitch apart: of length inputs, in the order in which sluice_pack_row has put them
+//	add_pairs              adds products of 16 pairs of bfloat16 numbers with one pair: the odd ones first. bf16: by AVX512_BF16
+//	pairs_of               rounds 32 values to bfloat16, as pairs
 #ifndef SLUICE_VECTOR_H
 #define SLUICE_VECTOR_H
 
 #include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
 
-// A product and a sum are rounded one after the other unless the source says fma: which of the copies of a function
+// A product and a sum are rounded one after the other unless the source says multiply_add: which of the copies of a function
 // computes a row must not show in its bits.
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
@@ -12,44 +37,48 @@
 #pragma GCC optimize("fp-contract=off")
 #endif
 
-#define VECTOR __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
-#define INLINE static inline __attribute__((always_inline)) VECTOR
+// sum_of_8 and largest_of_8 end what sum and largest begin.
+static inline __attribute__((always_inline, target("avx2"))) float sum_of_8(__m256 v) {
+	const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+	const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+	return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
 
-// exp(x) for x ≤ 88, to 2 units in the last place; 0 far below the smallest float. Cody and Waite's reduction to
-// |r| ≤ ln(2)/2 and a polynomial of degree 6 (coefficients of the Taylor series, whose next term is below 1.2e-7).
-// exp(0) is exactly 1, and exp(NaN) is NaN: of NaN and a number, max and min give their second operand.
-INLINE __m512 exponential(__m512 x) {
-	x = _mm512_max_ps(_mm512_set1_ps(-104), x);
-	__m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-	__m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
-	r = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), r);
-	__m512 p = _mm512_set1_ps(1.0f / 720);
-	p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 120));
-	p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 24));
-	p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 6));
-	p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.5f));
-	p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1));
-	p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1));
-	return _mm512_scalef_ps(p, n);
+static inline __attribute__((always_inline, target("avx2"))) float largest_of_8(__m256 v) {
+	const __m128 four = _mm_max_ps(_mm256_extractf128_ps(v, 1), _mm256_castps256_ps128(v));
+	const __m128 two = _mm_max_ps(_mm_movehl_ps(four, four), four);
+	return _mm_cvtss_f32(_mm_max_ss(_mm_movehdup_ps(two), two));
+}
+
+// float_of is the number with these bits.
+static inline __attribute__((always_inline, target("avx2"))) float float_of(int32_t bits) {
+	return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(bits)));
+}
+
+#include "vector_avx512.h"
+
+// exponential is exp(x) for x ≤ 88, to 2 units in the last place; 0 far below the smallest float. Cody and Waite's reduction
+// to |r| ≤ ln(2)/2 and a polynomial of degree 6 (coefficients of the Taylor series, whose next term is below 1.2e-7).
+// exp(0) is exactly 1, and exp(NaN) is NaN.
+INLINE floats exponential(floats x) {
+	x = larger(broadcast(-104), x);
+	const floats n = nearest_integer(times(x, broadcast(1.44269504f)));
+	floats r = subtract_product(x, n, broadcast(0.693359375f));
+	r = subtract_product(r, n, broadcast(-2.12194440e-4f));
+	floats p = broadcast(1.0f / 720);
+	p = multiply_add(p, r, broadcast(1.0f / 120));
+	p = multiply_add(p, r, broadcast(1.0f / 24));
+	p = multiply_add(p, r, broadcast(1.0f / 6));
+	p = multiply_add(p, r, broadcast(0.5f));
+	p = multiply_add(p, r, broadcast(1));
+	p = multiply_add(p, r, broadcast(1));
+	return times_power(p, n);
 }
 
 // bounded is cap·tanh(x/cap), for cap > 0. NaN stays NaN.
-INLINE __m512 bounded(__m512 v, float cap) {
-	const __m512 most = _mm512_set1_ps(40), one = _mm512_set1_ps(1), two = _mm512_set1_ps(2);
-	__m512 x = _mm512_mul_ps(v, _mm512_set1_ps(2 / cap));
-	x = exponential(_mm512_max_ps(_mm512_sub_ps(_mm512_setzero_ps(), most), _mm512_min_ps(most, x)));
-	return _mm512_mul_ps(_mm512_set1_ps(cap), _mm512_sub_ps(one, _mm512_div_ps(two, _mm512_add_ps(x, one))));
+INLINE floats bounded(floats v, float cap) {
+	const floats x = exponential(larger(broadcast(-40), smaller(broadcast(40), times(v, broadcast(2 / cap)))));
+	return times(broadcast(cap), minus(broadcast(1), divided(broadcast(2), plus(x, broadcast(1)))));
 }
-
-// bfloat16 rounds 16 values to bfloat16, to the nearest and of two to the even one. NaN stays NaN.
-INLINE __m256i bfloat16(__m512 v) {
-	const __m512i bits = _mm512_castps_si512(v), odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-	const __m512i up = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
-	const __m512i y = _mm512_mask_mov_epi32(up, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), _mm512_set1_epi32(0x7fc00000));
-	return _mm512_cvtepi32_epi16(_mm512_srli_epi32(y, 16));
-}
-
-// 16 halves as floats.
-INLINE __m512 halves(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
 
 #endif
