@@ -53,12 +53,12 @@ type Config struct {
 }
 
 // Start builds the providers. A variable that it does not understand is a *usage.Error.
-func Start(ctx context.Context, config Config) (t *SDK, err error) {
+func Start(ctx context.Context, config Config) (_ *SDK, err error) {
 	log := config.Logger
 	// The SDK's own troubles are global.
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("telemetry", "error", err.Error()) }))
 	otel.SetLogger(logr.FromSlogHandler(log.Handler()))
-	t = &SDK{registry: prometheus.NewRegistry(), process: prometheus.NewRegistry(), pickers: newPickerMetrics()}
+	t := &SDK{registry: prometheus.NewRegistry(), process: prometheus.NewRegistry(), pickers: newPickerMetrics()}
 	defer func() {
 		if err != nil {
 			t.undo.CloseInto(&err)
@@ -98,21 +98,6 @@ func describeProcess(ctx context.Context, version string) (*resource.Resource, e
 	return r, err
 }
 
-// exporting says whether the OTEL_ variables name somewhere to send a signal ("TRACES", "METRICS") to.
-func exporting(signal string) bool {
-	if os.Getenv("OTEL_SDK_DISABLED") == "true" {
-		return false
-	}
-	for _, name := range []string{
-		"OTEL_" + signal + "_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_" + signal + "_ENDPOINT",
-	} {
-		if os.Getenv(name) != "" {
-			return true
-		}
-	}
-	return false
-}
-
 func (t *SDK) startMetrics(ctx context.Context, about *resource.Resource, build buildinfo.Info) error {
 	t.process.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		t.pickers, buildInfo(build))
@@ -122,13 +107,16 @@ func (t *SDK) startMetrics(ctx context.Context, about *resource.Resource, build 
 	}
 	options := []sdkmetric.Option{sdkmetric.WithResource(about), sdkmetric.WithReader(exporter)}
 	if exporting("METRICS") {
+		if err := checkEndpoints("METRICS"); err != nil {
+			return err
+		}
 		// OTEL_METRICS_PRODUCERS=none leaves the process's own metrics out.
 		autoexport.WithFallbackMetricProducer(func(context.Context) (sdkmetric.Producer, error) {
 			return bridge.NewMetricProducer(bridge.WithGatherer(t.process)), nil
 		})
 		reader, err := autoexport.NewMetricReader(ctx)
 		if err != nil {
-			return err
+			return exporterError("METRICS", err)
 		}
 		options = append(options, sdkmetric.WithReader(reader))
 	}
@@ -161,9 +149,12 @@ func (t *SDK) startTraces(ctx context.Context, about *resource.Resource, file st
 	batch := batchOptions()
 	exports := false
 	if exporting("TRACES") {
+		if err := checkEndpoints("TRACES"); err != nil {
+			return err
+		}
 		exporter, err := autoexport.NewSpanExporter(ctx)
 		if err != nil {
-			return err
+			return exporterError("TRACES", err)
 		}
 		if !autoexport.IsNoneSpanExporter(exporter) {
 			options, exports = append(options, sdktrace.WithBatcher(exporter, batch...)), true

@@ -13,6 +13,8 @@ import (
 
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/sluiceml/sluice/cmd/sluice/internal/usage"
 )
 
 // traceFile appends traces to a file in the form of OpenTelemetry's file exporter: each line is a TracesData in
@@ -26,13 +28,13 @@ type traceFile struct {
 
 var errTraceFileClosed = errors.New("trace file: closed")
 
-// Start opens the file. Only its owner may read it: traces say what users do.
+// Start opens the file. Only its owner may read it: traces say what users do. An error is a *usage.Error.
 func (t *traceFile) Start(context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	file, err := os.OpenFile(t.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return fmt.Errorf("trace file: %w", err)
+		return usage.Errorf("--trace-file: %w", err)
 	}
 	t.file = file
 	return nil

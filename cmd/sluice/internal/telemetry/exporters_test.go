@@ -1,0 +1,59 @@
+package telemetry
+
+import (
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sluiceml/sluice/cmd/sluice/internal/usage"
+)
+
+// TestStartRefuses what the operator has to mend, by the name of the variable or the option.
+func TestStartRefuses(t *testing.T) {
+	for _, test := range []struct {
+		variable, value string
+		want            string // in the error, besides the variable's name
+	}{
+		{"OTEL_PROPAGATORS", "zipkin", "unknown propagator"},
+		{"OTEL_TRACES_EXPORTER", "jaeger", "unknown exporter"},
+		{"OTEL_METRICS_EXPORTER", "statsd", "unknown exporter"},
+		{"OTEL_TRACES_SAMPLER", "some", "standard samplers"},
+		{"OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "invalid OTLP protocol"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4317", "http://localhost:4318"},
+		{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "collector", "http://localhost:4318"},
+		{"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "::", "http://localhost:4318"},
+	} {
+		t.Run(test.variable, func(t *testing.T) {
+			t.Setenv(test.variable, test.value)
+			if strings.HasSuffix(test.variable, "_PROTOCOL") || strings.HasSuffix(test.variable, "_SAMPLER") {
+				t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1") // looked at only where something is exported
+			}
+			err := start(t, "")
+			if !errors.As(err, new(*usage.Error)) {
+				t.Fatalf("got error %v", err)
+			}
+			for _, want := range []string{test.variable, test.value, test.want} {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q does not say %q", err, want)
+				}
+			}
+		})
+	}
+	t.Run("trace file", func(t *testing.T) {
+		err := start(t, filepath.Join(t.TempDir(), "none", "trace.jsonl"))
+		if !errors.As(err, new(*usage.Error)) || !strings.Contains(err.Error(), "--trace-file: open ") {
+			t.Errorf("got error %v", err)
+		}
+	})
+}
+
+func start(t *testing.T, traceFile string) error {
+	t.Helper()
+	sdk, err := Start(t.Context(), Config{TraceFile: traceFile, Logger: slog.New(slog.DiscardHandler)})
+	if err == nil {
+		err = errors.Join(errors.New("it started"), sdk.Shutdown())
+	}
+	return err
+}
