@@ -43,9 +43,6 @@ func (c *checkCmd) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	if report.Kind == model.KindGGUF && !beginsAsGGUF(c.Path) {
-		report.Kind, report.Problem = model.KindUnknown, "the file is not a GGUF file, and models of other formats are folders"
-	}
 	var vectors embeddings
 	if report.Use == model.Serve {
 		// What the server would do next.
@@ -63,18 +60,6 @@ func (c *checkCmd) Run(p *process) error {
 		err = errUnusable
 	}
 	return err
-}
-
-// beginsAsGGUF says whether a file has the mark of its format. One that cannot be read has been reported as it is.
-func beginsAsGGUF(path string) bool {
-	f, err := os.Open(path)
-	if err != nil {
-		return true
-	}
-	defer f.Close() //nolint:errcheck // read only
-	mark := make([]byte, 4)
-	_, err = io.ReadFull(f, mark)
-	return err == nil && string(mark) == "GGUF"
 }
 
 // ineffective names what a model's generation_config.json asks for in vain. A file that cannot be read has been reported.

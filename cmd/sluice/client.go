@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io/fs"
+	"strings"
 
 	client "github.com/sluiceml/sluice/clients/go"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/usage"
@@ -20,6 +21,11 @@ type clientFlags struct {
 
 // connect makes a client. It does no I/O yet.
 func (f *clientFlags) connect() (*client.Client, error) {
+	for _, scheme := range []string{"http://", "https://"} {
+		if rest, isURL := strings.CutPrefix(f.Addr, scheme); isURL {
+			return nil, usage.Errorf("--addr is HOST:PORT and no URL, such as %s; TLS is what --tls-ca asks for", strings.TrimRight(rest, "/"))
+		}
+	}
 	options := []client.Option{client.WithoutRetry()} // who types a command sees at once what is wrong; a benchmark measures it
 	if f.TLSCA != "" {
 		options = append(options, client.WithCAFile(f.TLSCA))

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	rpccode "google.golang.org/genproto/googleapis/rpc/code"
+	"google.golang.org/grpc/codes"
 
 	client "github.com/sluiceml/sluice/clients/go"
 	"github.com/sluiceml/sluice/cmd/sluice/internal/serve"
@@ -84,7 +85,11 @@ func (p *process) reportRefusal(err error) {
 		p.complainf("  reason: %s\n", reason)
 	}
 	if resource := refusal.Resource(); resource != "" {
-		p.complainf("  not found: %s\n", resource)
+		label := "resource"
+		if refusal.Code() == codes.NotFound {
+			label = "not found"
+		}
+		p.complainf("  %s: %s\n", label, resource)
 	}
 	if wait, ok := refusal.RetryAfter(); ok {
 		p.complainf("  retry after: %s\n", wait)

@@ -78,6 +78,10 @@ func Inspect(path string) (Report, error) {
 	}
 	r := Report{Path: path, Use: None}
 	if !info.IsDir() && filepath.Ext(path) != ".onnx" {
+		if !beginsAsGGUF(path) {
+			r.Kind, r.Problem = KindUnknown, "the file is not a GGUF file, and models of other formats are folders: name the folder that it lies in"
+			return r, nil
+		}
 		r.Kind = KindGGUF
 		r.inspectGGUF()
 		return r, nil
@@ -111,6 +115,19 @@ func Inspect(path string) (Report, error) {
 		r.Problem = unknownProblem(names)
 	}
 	return r, nil
+}
+
+// beginsAsGGUF says whether a file has the mark of its format. One that cannot be read is taken to have it: who opens it says
+// why.
+func beginsAsGGUF(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return true
+	}
+	defer f.Close() //nolint:errcheck // read only
+	mark := make([]byte, 4)
+	_, err = io.ReadFull(f, mark)
+	return err == nil && string(mark) == "GGUF"
 }
 
 // maxNames is the limit of a folder's entries that are looked at.

@@ -108,7 +108,7 @@ func TestInspectProblems(t *testing.T) {
 		{"pickles", folder("config.json", "pytorch_model.bin"), model.KindPyTorch, "reading them can run any code: save them as safetensors"},
 		{"a folder of GGUFs", folder("a.gguf", "b.gguf"), model.KindUnknown, `name one of them, such as "a.gguf"`},
 		{"an empty folder", folder(), model.KindUnknown, "the folder has no sluice.json, genai_config.json, ONNX graph or model.safetensors"},
-		{"random bytes", filepath.Join(folder("x"), "x"), model.KindGGUF, "the magic number"},
+		{"random bytes", filepath.Join(folder("x"), "x"), model.KindUnknown, "the file is not a GGUF file"},
 		{"another architecture", writeGGUF(t, other), model.KindGGUF, `the architecture "mamba" is not supported yet`},
 		{"safetensors without a config", folder("model.safetensors"), model.KindSafetensors, "the file has 1 bytes"},
 		{"no tokenizer", toothless, model.KindSafetensors, "it has no tokenizer"},

@@ -97,6 +97,9 @@ func write(ctx context.Context, c Conversion, dir string, progress setup.Progres
 	if err := os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // a model folder is not secret
 		return err
 	}
+	if report, err := model.Inspect(c.Source); err == nil && report.Use == model.Serve {
+		return fmt.Errorf("it is %s, which is served as it is: sluice serve --model NAME=%s", report.Kind, c.Source)
+	}
 	assets, err := model.ReadAssets(c.Source)
 	if err != nil {
 		return notConverted(c.Source, err)

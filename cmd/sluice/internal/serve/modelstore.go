@@ -72,6 +72,9 @@ func openStored(store, name string) (*model.Folder, error) {
 	}
 	defer root.Close() //nolint:errcheck // read only
 	info, err := root.Stat(name)
+	if err != nil {
+		err = leadingOut(store, name, err)
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist), err == nil && !info.IsDir():
 		return nil, failed(inference.LoadMissing, errors.New("the model store has no such folder"))
@@ -88,8 +91,9 @@ func openStored(store, name string) (*model.Folder, error) {
 		return nil, failed(inference.LoadBroken, err)
 	}
 	for _, entry := range entries {
-		if _, err := root.Stat(name + "/" + entry.Name()); err != nil {
-			return nil, failed(inference.LoadBroken, err)
+		path := name + "/" + entry.Name()
+		if _, err := root.Stat(path); err != nil {
+			return nil, failed(inference.LoadBroken, leadingOut(store, path, err))
 		}
 	}
 	dir, err := filepath.EvalSymlinks(filepath.Join(store, name)) // a link that changes now changes nothing here
@@ -101,4 +105,13 @@ func openStored(store, name string) (*model.Folder, error) {
 		return nil, failed(inference.LoadBroken, err)
 	}
 	return folder, nil
+}
+
+// leadingOut is err, which os.Root gave for a path of the store, said in the operator's words where the path is a link to
+// what exists but may not be followed.
+func leadingOut(store, path string, err error) error {
+	if _, outside := os.Stat(filepath.Join(store, path)); outside != nil {
+		return err
+	}
+	return fmt.Errorf("%s is a link that leads out of the model store, or an absolute one: put the files there, or link relatively within it", path)
 }
