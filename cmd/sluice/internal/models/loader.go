@@ -17,6 +17,7 @@ import (
 	"github.com/sluiceml/sluice/inference/engine"
 	"github.com/sluiceml/sluice/inference/model"
 	"github.com/sluiceml/sluice/inference/ort"
+	"github.com/sluiceml/sluice/tokenizer"
 )
 
 // Folder is a model folder and the name to serve it by.
@@ -57,6 +58,10 @@ func (l *Loader) load(
 	ctx context.Context, environment *ort.Environment, f Folder, replaces *inference.Model, undo *cleanup.Stack,
 ) (*inference.Model, error) {
 	started := time.Now()
+	length, err := l.contextLength(f)
+	if err != nil {
+		return nil, err
+	}
 	tok, templates, err := readTexts(f.Folder)
 	if err != nil {
 		return nil, err
@@ -65,23 +70,8 @@ func (l *Loader) load(
 	if err != nil {
 		return nil, err
 	}
-	warnOfTokenizer(l.Logger, f.Name, tok)
 	eos := endTokens(f.Folder, tok)
-	if len(eos) == 0 {
-		l.Logger.Warn("the model names no end token; outputs end at max_tokens or a stop sequence", "model", f.Name)
-	}
-	if names := f.GenerationConfig.Ineffective(); len(names) > 0 {
-		l.Logger.Warn("generation_config.json asks for what has no effect yet", "model", f.Name, "fields", names)
-	}
-	manifest := f.Manifest
-	if g := manifest.Graph; g.Masked != nil && !g.Masked.Shared {
-		l.Logger.Warn("the model's graph takes one row at a time and is slower for it", "model", f.Name, "runs", f.Execution())
-	}
-	length := manifest.ContextLength
-	if l.Flags.MaxContext > length {
-		return nil, usage.Errorf("--max-context %d is more than the %d tokens that the model was made for", l.Flags.MaxContext, length)
-	}
-	length = cmp.Or(l.Flags.MaxContext, length)
+	l.warn(f, tok, eos)
 	draft, err := l.draftFor(f.Name, tok)
 	if err != nil {
 		return nil, err
@@ -90,6 +80,7 @@ func (l *Loader) load(
 	if err != nil {
 		return nil, err
 	}
+	manifest := f.Manifest
 	l.Logger.Info("loaded a model", "model", f.Name, "folder", f.Dir, "quantization", manifest.Quantization,
 		"context", length, "replicas", len(replicas), "took", time.Since(started).Round(time.Millisecond).String())
 	return inference.NewModel(inference.Config{ //nolint:contextcheck // the model outlives the call that loads it
@@ -117,4 +108,27 @@ func (l *Loader) load(
 		TracerProvider: l.TracerProvider,
 		MeterProvider:  l.MeterProvider,
 	})
+}
+
+// contextLength returns how many tokens prompt and output may have together.
+func (l *Loader) contextLength(f Folder) (int, error) {
+	trained := f.Manifest.ContextLength
+	if l.Flags.MaxContext > trained {
+		return 0, usage.Errorf("--max-context %d is more than the %d tokens that the model was made for", l.Flags.MaxContext, trained)
+	}
+	return cmp.Or(l.Flags.MaxContext, trained), nil
+}
+
+// warn logs what is unusual about a model and will show in how it serves.
+func (l *Loader) warn(f Folder, tok *tokenizer.Tokenizer, eos []uint32) {
+	warnOfTokenizer(l.Logger, f.Name, tok)
+	if len(eos) == 0 {
+		l.Logger.Warn("the model names no end token; outputs end at max_tokens or a stop sequence", "model", f.Name)
+	}
+	if names := f.GenerationConfig.Ineffective(); len(names) > 0 {
+		l.Logger.Warn("generation_config.json asks for what has no effect yet", "model", f.Name, "fields", names)
+	}
+	if g := f.Manifest.Graph; g.Masked != nil && !g.Masked.Shared {
+		l.Logger.Warn("the model's graph takes one row at a time and is slower for it", "model", f.Name, "runs", f.Execution())
+	}
 }

@@ -74,72 +74,106 @@ func (l *Loader) loadReplicas(
 func (l *Loader) openReplicas(
 	ctx context.Context, environment *ort.Environment, f pair, length int, weights *ort.Weights, undo *cleanup.Stack,
 ) ([]inference.Replica, error) {
-	var replicas []inference.Replica
-	kv := l.Flags.kvMemory(memory.Limit(), l.Sharers*len(l.Flags.Devices()))
+	devices := l.Flags.Devices()
 	drafts, err := l.drafts(environment, f, length, weights != nil, undo)
 	if err != nil {
 		return nil, err
 	}
-	for _, device := range l.Flags.Devices() {
+	o := replicaOpener{
+		Loader: l, environment: environment, target: f.target, length: length, weights: weights, drafts: drafts,
+		kv: l.Flags.kvMemory(memory.Limit(), l.Sharers*len(devices)),
+	}
+	var replicas []inference.Replica
+	for _, device := range devices {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		shared := weights
-		if device.Provider != ort.CPU {
-			shared = nil
-		}
-		session, err := environment.Open(ort.Config{
-			Model:         f.target.ModelPath,
-			Graph:         f.target.Manifest.Graph,
-			ContextLength: f.target.Manifest.ContextLength,
-			Device:        device,
-			Slots:         l.Flags.Slots,
-			MaxLength:     length,
-			MaxChunk:      min(l.Flags.ChunkTokens, length),
-			PrefixBytes:   kv.prefix,
-			PrefixTokens:  kv.prefixTokens,
-			Weights:       shared,
-			NoKernels:     l.Flags.NoKernels,
-		})
+		replica, err := o.open(device, undo)
 		if err != nil {
 			return nil, err
-		}
-		undo.Add(session.Close)
-		draft, positionBytes, err := drafts.open(session, device, undo)
-		if err != nil {
-			return nil, err
-		}
-		limits := session.Limits()
-		limits.PositionBytes = positionBytes
-		kvTokens, err := kv.tokens(limits)
-		if err != nil {
-			return nil, err
-		}
-		queue := l.Queue()
-		config := guessing(engine.Config{
-			Model:          f.target.Name,
-			QueueLimit:     queue.Requests,
-			QueueTokens:    queue.Tokens,
-			QueueTime:      queue.Time,
-			RidingSize:     l.Flags.RidingTokens,
-			MaxStep:        time.Duration(l.Flags.MaxStepMs) * time.Millisecond,
-			KVTokens:       kvTokens,
-			NoSpeculation:  l.Flags.NoSpeculation,
-			ReaderTimeout:  l.ReaderTimeout,
-			TracerProvider: l.TracerProvider,
-			MeterProvider:  l.MeterProvider,
-		}, draft)
-		e, err := engine.New(session, config)
-		if err != nil {
-			return nil, err
-		}
-		replica := inference.Replica{Device: device.String(), Engine: e, Rebuild: renewed(config, session, draft)}
-		if err := session.NoHiddenStates(); err != nil {
-			replica.NoEmbeddings = err.Error()
 		}
 		replicas = append(replicas, replica)
 	}
 	return replicas, nil
+}
+
+// replicaOpener opens the replicas of one model.
+type replicaOpener struct {
+	*Loader
+
+	environment *ort.Environment
+	target      Folder
+	length      int          // most tokens of a sequence
+	weights     *ort.Weights // that those on the CPU share; nil: each has its own
+	drafts      *drafts
+	kv          kvMemory // of each replica
+}
+
+// open opens a session on a device, and one of the draft model beside it, and makes their engine.
+func (o *replicaOpener) open(device ort.Device, undo *cleanup.Stack) (replica inference.Replica, err error) {
+	session, err := o.environment.Open(o.session(device))
+	if err != nil {
+		return replica, err
+	}
+	undo.Add(session.Close)
+	draft, positionBytes, err := o.drafts.open(session, device, undo)
+	if err != nil {
+		return replica, err
+	}
+	limits := session.Limits()
+	limits.PositionBytes = positionBytes
+	kvTokens, err := o.kv.tokens(limits)
+	if err != nil {
+		return replica, err
+	}
+	config := guessing(o.engine(kvTokens), draft)
+	e, err := engine.New(session, config)
+	if err != nil {
+		return replica, err
+	}
+	replica = inference.Replica{Device: device.String(), Engine: e, Rebuild: renewed(config, session, draft)}
+	if err := session.NoHiddenStates(); err != nil {
+		replica.NoEmbeddings = err.Error()
+	}
+	return replica, nil
+}
+
+// session is the configuration of a session on a device.
+func (o *replicaOpener) session(device ort.Device) ort.Config {
+	config := ort.Config{
+		Model:         o.target.ModelPath,
+		Graph:         o.target.Manifest.Graph,
+		ContextLength: o.target.Manifest.ContextLength,
+		Device:        device,
+		Slots:         o.Flags.Slots,
+		MaxLength:     o.length,
+		MaxChunk:      min(o.Flags.ChunkTokens, o.length),
+		PrefixBytes:   o.kv.prefix,
+		PrefixTokens:  o.kv.prefixTokens,
+		NoKernels:     o.Flags.NoKernels,
+	}
+	if device.Provider == ort.CPU {
+		config.Weights = o.weights
+	}
+	return config
+}
+
+// engine is the configuration of an engine whose slots may hold so many positions together.
+func (o *replicaOpener) engine(kvTokens int) engine.Config {
+	queue := o.Queue()
+	return engine.Config{
+		Model:          o.target.Name,
+		QueueLimit:     queue.Requests,
+		QueueTokens:    queue.Tokens,
+		QueueTime:      queue.Time,
+		RidingSize:     o.Flags.RidingTokens,
+		MaxStep:        time.Duration(o.Flags.MaxStepMs) * time.Millisecond,
+		KVTokens:       kvTokens,
+		NoSpeculation:  o.Flags.NoSpeculation,
+		ReaderTimeout:  o.ReaderTimeout,
+		TracerProvider: o.TracerProvider,
+		MeterProvider:  o.MeterProvider,
+	}
 }
 
 // renewed makes a replica's engine anew, on the models that its session and that of its draft model, if it has one, have loaded.

@@ -106,7 +106,19 @@ func (a *App) Run(ctx context.Context) (err error) {
 	if err := a.listen(ctx, &undo); err != nil {
 		return err
 	}
-	a.server, err = server.New(server.Config{ //nolint:contextcheck // the server outlives ctx's caller
+	if a.server, err = a.newServer(); err != nil { //nolint:contextcheck // the server outlives ctx's caller
+		return err
+	}
+	err = a.loadAndServe(ctx, folders, library, &undo)
+	if errors.Is(err, errStopped) {
+		return nil
+	}
+	return err
+}
+
+// newServer makes the gRPC server, which does not serve yet.
+func (a *App) newServer() (*server.Server, error) {
+	return server.New(server.Config{ //nolint:wrapcheck // says what it is
 		Registry:       a.registry,
 		Logger:         a.log,
 		TracerProvider: a.telemetry.Tracers,
@@ -123,10 +135,11 @@ func (a *App) Run(ctx context.Context) (err error) {
 		NoReflection:          a.flags.NoReflection,
 		Version:               a.build.Version,
 	})
-	if err != nil {
-		return err
-	}
-	// Health answers NOT_SERVING and requests get UNAVAILABLE while the models are being loaded.
+}
+
+// loadAndServe answers calls while it loads the models (health says NOT_SERVING, requests get UNAVAILABLE) and then serves until
+// a signal or a failure.
+func (a *App) loadAndServe(ctx context.Context, folders []folderToServe, library string, undo *cleanup.Stack) error {
 	served := make(chan error, 1)
 	go func() { served <- a.server.Serve(a.grpc) }()
 	if a.loopback != nil {
@@ -134,17 +147,12 @@ func (a *App) Run(ctx context.Context) (err error) {
 		go func() { ended <- a.server.ServeLoopback(a.loopback) }()
 		undo.Add(func() error { return <-ended })
 	}
-	err = a.load(ctx, folders, library, &undo)
-	if err != nil {
+	if err := a.load(ctx, folders, library, undo); err != nil {
 		a.server.Stop()
 		<-served //nolint:errcheck // the error of the loading is the one that counts
-	} else {
-		err = a.serve(ctx, served)
+		return err
 	}
-	if errors.Is(err, errStopped) {
-		return nil
-	}
-	return err
+	return a.serve(ctx, served)
 }
 
 // listen takes the ports before the models are loaded: a port that is taken is known at once, and probes are answered.
