@@ -1,6 +1,9 @@
 package pretoken
 
 // Splitter cuts text into words. Implementations are immutable and safe for concurrent use.
+//
+// gpt2, cl100k and o200k each repeat the same short loop over their next method: with a shared loop the call of next is
+// indirect, which slowed gpt2 down by a sixth.
 type Splitter interface {
 	// Split calls yield with each word of text, in order, until yield returns false; it reports whether it came to
 	// the end. The words are never empty. Start is where the word begins in text; a word is text[start:start+len(word)].
