@@ -144,16 +144,12 @@ func (e *encoder) tracks() bool {
 // and normalized, those that match normalized text, then words. The quirks are the reference's
 // (AddedVocabulary::find_matches): a token that is passed over still hides those inside it, and the search goes on after
 // the token, not after the white space that it strips.
-func (e *encoder) extract(s normalize.String, level int) error { //nolint:gocognit // one loop, told in order
+func (e *encoder) extract(s normalize.String, level int) error {
 	if level == 1 && e.t.normalizer != nil {
 		var err error
-		if s, err = e.t.normalizer.Normalize(s); err == nil {
-			err = e.late()
+		if s, err = e.normalized(s); err != nil {
+			return err
 		}
-		if err != nil {
-			return &LimitError{Part: "normalizer", Err: err}
-		}
-		s = s.Slice(0, len(s.Text)) // a piece of its own, which begins where what is left of it began
 	}
 	if level == len(e.t.added) {
 		e.pieces(s, 0)
@@ -163,66 +159,107 @@ func (e *encoder) extract(s normalize.String, level int) error { //nolint:gocogn
 	if m == nil {
 		return e.extract(s, level+1)
 	}
-	text := s.Text
-	var skip func(start, end int, token *addedToken) bool
-	if len(e.literal) > 0 {
-		skip = func(start, end int, token *addedToken) bool {
-			if !token.Special {
-				return false
-			}
-			span := s.Span(start, end)
-			return overlaps(e.literal, span.Start, span.End)
-		}
-	}
-	done, padding := 0, 0 // padding: up to where the last white space stripped on a right goes
+	skip := e.literalTokens(s)
+	strip := stripper{text: s.Text}
 	for pos := 0; ; {
-		start, end, token := m.next(text, pos, skip)
+		start, end, token := m.next(s.Text, pos, skip)
 		if token == nil {
 			break
 		}
 		pos = end
-		if token.Special {
-			switch e.policy {
-			case ParseSpecial:
-			case SpecialAsText:
-				continue
-			case ForbidSpecial:
-				return &SpecialTokenError{Token: token.Content, Offset: s.Span(start, end).Start}
-			}
-		}
-		if token.SingleWord && (endsWithWord(text[:start]) || startsWithWord(text[end:])) {
+		if ok, err := e.takes(s, start, end, token); err != nil {
+			return err
+		} else if !ok {
 			continue
 		}
-		if token.LStrip {
-			start = done + trimmedEnd(text[done:max(start, done)])
-		}
-		if token.RStrip {
-			if end >= padding { // else the match lies in white space that was measured already
-				padding = end + paddingLen(text[end:])
-			}
-			end = padding
-		}
+		start, end = strip.widen(start, end, token)
 		if start >= end {
 			continue // all of it is white space that the token before has taken
 		}
-		if done < start {
-			if err := e.extract(s.Slice(done, start), level+1); err != nil {
+		if strip.done < start {
+			if err := e.extract(s.Slice(strip.done, start), level+1); err != nil {
 				return err
 			}
 		}
-		e.dst = append(e.dst, token.id)
-		if e.tracked {
-			e.spans = append(e.spans, s.Span(min(start, end-1), end))
-			if surface := text[start:end]; surface != e.t.vocab.modelText(token.id) {
-				e.surfaces = append(e.surfaces, surfaceText{len(e.spans) - 1, surface})
-			}
-		}
-		done = end
+		e.appendAdded(s, start, end, token)
+		strip.done = end
 	}
-	if done == len(text) {
+	if strip.done == len(s.Text) {
 		return nil
 	}
-	return e.extract(s.Slice(done, len(text)), level+1)
+	return e.extract(s.Slice(strip.done, len(s.Text)), level+1)
+}
+
+// normalized returns normalized text, as a piece of its own, which begins where what is left of it began.
+func (e *encoder) normalized(s normalize.String) (normalize.String, error) {
+	s, err := e.t.normalizer.Normalize(s)
+	if err == nil {
+		err = e.late()
+	}
+	if err != nil {
+		return s, &LimitError{Part: "normalizer", Err: err}
+	}
+	return s.Slice(0, len(s.Text)), nil
+}
+
+// literalTokens returns which matches of added tokens are passed over, since they are special and lie in literal text; nil: none.
+func (e *encoder) literalTokens(s normalize.String) func(start, end int, token *addedToken) bool {
+	if len(e.literal) == 0 {
+		return nil
+	}
+	return func(start, end int, token *addedToken) bool {
+		if !token.Special {
+			return false
+		}
+		span := s.Span(start, end)
+		return overlaps(e.literal, span.Start, span.End)
+	}
+}
+
+// takes says whether a match becomes its token. A special one may be text instead, or forbidden.
+func (e *encoder) takes(s normalize.String, start, end int, token *addedToken) (bool, error) {
+	if token.Special {
+		switch e.policy {
+		case ParseSpecial:
+		case SpecialAsText:
+			return false, nil
+		case ForbidSpecial:
+			return false, &SpecialTokenError{Token: token.Content, Offset: s.Span(start, end).Start}
+		}
+	}
+	return !token.SingleWord || (!endsWithWord(s.Text[:start]) && !startsWithWord(s.Text[end:])), nil
+}
+
+// appendAdded appends an added token and, if asked for, where it was.
+func (e *encoder) appendAdded(s normalize.String, start, end int, token *addedToken) {
+	e.dst = append(e.dst, token.id)
+	if !e.tracked {
+		return
+	}
+	e.spans = append(e.spans, s.Span(min(start, end-1), end))
+	if surface := s.Text[start:end]; surface != e.t.vocab.modelText(token.id) {
+		e.surfaces = append(e.surfaces, surfaceText{len(e.spans) - 1, surface})
+	}
+}
+
+// stripper widens matches of added tokens by the white space that the tokens strip.
+type stripper struct {
+	text    string
+	done    int // up to where tokens have taken the text
+	padding int // up to where the last white space stripped on a right goes: it is measured once
+}
+
+func (p *stripper) widen(start, end int, token *addedToken) (from, to int) {
+	if token.LStrip {
+		start = p.done + trimmedEnd(p.text[p.done:max(start, p.done)])
+	}
+	if token.RStrip {
+		if end >= p.padding { // else the match lies in white space that was measured already
+			p.padding = end + paddingLen(p.text[end:])
+		}
+		end = p.padding
+	}
+	return start, end
 }
 
 // errLate says that the patterns of a tokenizer take too long for a text, though each match by itself does not.

@@ -27,62 +27,23 @@ func (s *schemas) negation(of *value) *value {
 }
 
 // fails is the schemas of the values for which a keyword does not hold.
-//
-//nolint:gocognit // a case for each keyword
 func (s *schemas) fails(of *value, m member) []*value {
-	one := func(v *value) []*value { return []*value{v} }
-	bounded := func(typeName, keyword string, by int32) []*value {
-		n := s.count(of, m.name)
-		if n+by < 0 || n < 0 || n >= maxRepeat {
-			return nil
-		}
-		return one(s.oneType(of, typeName, member{keyword, s.makeCount(n + by)}))
+	if o, ok := oppositeOf(m.name); ok {
+		return s.failsBound(of, m, o)
 	}
 	switch m.name {
 	case "type":
 		return s.failsType(of)
 	case "enum", "const":
 		return s.failsList(of, m)
-	case "minimum":
-		return one(s.oneType(of, "number", member{"exclusiveMaximum", m.value}))
-	case "exclusiveMinimum":
-		return one(s.oneType(of, "number", member{"maximum", m.value}))
-	case "maximum":
-		return one(s.oneType(of, "number", member{"exclusiveMinimum", m.value}))
-	case "exclusiveMaximum":
-		return one(s.oneType(of, "number", member{"minimum", m.value}))
-	case "multipleOf":
-		return one(s.oneType(of, "number", member{keyNotMultiple, m.value}))
-	case "minLength":
-		return bounded("string", "maxLength", -1)
-	case "maxLength":
-		return bounded("string", "minLength", 1)
-	case "minItems":
-		return bounded("array", "maxItems", -1)
-	case "maxItems":
-		return bounded("array", "minItems", 1)
-	case "minProperties":
-		return bounded("object", "maxProperties", -1)
-	case "maxProperties":
-		return bounded("object", "minProperties", 1)
-	case "pattern":
-		return one(s.oneType(of, "string", member{keyNotPattern, m.value}))
 	case "items", "additionalItems":
 		return s.failsItems(of, m)
 	case "prefixItems":
 		return s.failsPrefix(of, s.list(of, m.name, m.value))
 	case "required":
-		var out []*value
-		for _, name := range m.value.items {
-			out = append(out, s.without(of, name.text))
-		}
-		return out
+		return each(m.value.items, func(name *value) *value { return s.without(of, name.text) })
 	case "properties":
-		var out []*value
-		for _, p := range m.value.members {
-			out = append(out, s.with(of, p.name, s.not(p.value)))
-		}
-		return out
+		return each(m.value.members, func(p member) *value { return s.with(of, p.name, s.not(p.value)) })
 	case "additionalProperties":
 		return s.failsAdditional(of, m)
 	case "patternProperties":
@@ -91,41 +52,97 @@ func (s *schemas) fails(of *value, m member) []*value {
 		if asksNothing(m) {
 			return nil
 		}
-		return one(s.some(of, s.not(m.value), s.always()))
+		return []*value{s.some(of, s.not(m.value), s.always())}
 	case "contains":
 		return s.failsContains(of)
 	case "minContains", "maxContains", "then", "else":
 		return nil // with contains and if
 	case "not":
-		return one(m.value)
+		return []*value{m.value}
 	case "allOf":
-		var out []*value
-		for _, sub := range s.list(of, m.name, m.value) {
-			out = append(out, s.not(sub))
-		}
-		return out
+		return each(s.list(of, m.name, m.value), s.not)
 	case "anyOf", "oneOf":
 		return s.failsChoice(of, m)
 	case "$ref", "$dynamicRef":
 		if to := s.resolve(of, m.name, m.value); to != nil {
-			return one(s.not(to))
+			return []*value{s.not(to)}
 		}
 		return nil
 	case "if":
-		var out []*value
-		if then := of.get("then"); then != nil {
-			out = append(out, s.both(of, m.value, s.not(then)))
-		}
-		if otherwise := of.get("else"); otherwise != nil {
-			out = append(out, s.both(of, s.not(m.value), s.not(otherwise)))
-		}
-		return out
+		return s.failsIf(of, m.value)
 	case "dependentSchemas", "dependentRequired", "dependencies":
-		var out []*value
-		for _, d := range s.dependent(of, m) {
-			out = append(out, s.not(d))
-		}
-		return out
+		return each(s.dependent(of, m), s.not)
+	}
+	s.refuseNegation(of, m)
+	return nil
+}
+
+// opposite is what holds for the values of one type for which a keyword does not hold: another keyword.
+type opposite struct {
+	typeName string
+	keyword  string
+	counts   bool  // the keyword's value is a count, else the other has the same value
+	by       int32 // what the other count is more
+}
+
+// oppositeOf returns the opposite of a keyword that bounds values of one type.
+func oppositeOf(keyword string) (o opposite, ok bool) {
+	switch keyword {
+	case "minimum":
+		return opposite{typeName: "number", keyword: "exclusiveMaximum"}, true
+	case "exclusiveMinimum":
+		return opposite{typeName: "number", keyword: "maximum"}, true
+	case "maximum":
+		return opposite{typeName: "number", keyword: "exclusiveMinimum"}, true
+	case "exclusiveMaximum":
+		return opposite{typeName: "number", keyword: "minimum"}, true
+	case "multipleOf":
+		return opposite{typeName: "number", keyword: keyNotMultiple}, true
+	case "pattern":
+		return opposite{typeName: "string", keyword: keyNotPattern}, true
+	case "minLength":
+		return opposite{"string", "maxLength", true, -1}, true
+	case "maxLength":
+		return opposite{"string", "minLength", true, 1}, true
+	case "minItems":
+		return opposite{"array", "maxItems", true, -1}, true
+	case "maxItems":
+		return opposite{"array", "minItems", true, 1}, true
+	case "minProperties":
+		return opposite{"object", "maxProperties", true, -1}, true
+	case "maxProperties":
+		return opposite{"object", "minProperties", true, 1}, true
+	}
+	return o, false
+}
+
+// failsBound is the schema of the opposite, or none if no value has it.
+func (s *schemas) failsBound(of *value, m member, o opposite) []*value {
+	if !o.counts {
+		return []*value{s.oneType(of, o.typeName, member{o.keyword, m.value})}
+	}
+	n := s.count(of, m.name)
+	if n+o.by < 0 || n < 0 || n >= maxRepeat {
+		return nil
+	}
+	return []*value{s.oneType(of, o.typeName, member{o.keyword, s.makeCount(n + o.by)})}
+}
+
+// failsIf is the schemas of the values for which if, then and else do not hold together.
+func (s *schemas) failsIf(of, condition *value) (out []*value) {
+	if then := of.get("then"); then != nil {
+		out = append(out, s.both(of, condition, s.not(then)))
+	}
+	if otherwise := of.get("else"); otherwise != nil {
+		out = append(out, s.both(of, s.not(condition), s.not(otherwise)))
+	}
+	return out
+}
+
+// refuseNegation refuses a keyword whose negation cannot be enforced. One that holds for every value has none, and annotations
+// are no keywords of that kind.
+func (s *schemas) refuseNegation(of *value, m member) {
+	switch m.name {
 	case "format", "uniqueItems", "unevaluatedItems", "unevaluatedProperties":
 		if !asksNothing(m) {
 			s.refuse(of, m.name, "cannot be enforced within not, or in a oneOf or if that needs its opposite")
@@ -137,7 +154,15 @@ func (s *schemas) fails(of *value, m member) []*value {
 			s.refuse(of, m.name, why)
 		}
 	}
-	return nil
+}
+
+// each returns what f makes of each element.
+func each[T any](of []T, f func(T) *value) []*value {
+	var out []*value
+	for _, v := range of {
+		out = append(out, f(v))
+	}
+	return out
 }
 
 // asksNothing says whether the value of a keyword lets every value be.
