@@ -1,9 +1,7 @@
 package server_test
 
 import (
-	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -42,16 +40,6 @@ func talker(t *testing.T, text string) *inference.Model {
 	}.Model(t)
 }
 
-// withTools is a conversation about the weather.
-func withTools() *sluicev1.GenerateRequest {
-	in := chatOf("Weather in Zürich?")
-	in.GetChat().Tools = []*sluicev1.Tool{{
-		Name: "get_weather", Description: "The weather.", Parameters: `{"type": "object", "properties": {"location": {"type": "string"}}}`,
-	}}
-	in.Sampling = &sluicev1.Sampling{MaxTokens: proto.Uint32(500), Temperature: new(float32)}
-	return in
-}
-
 // wholeOf runs a request in both ways, and the stream's deltas must join to the whole answer.
 func wholeOf(t *testing.T, client sluicev1.InferenceServiceClient, in *sluicev1.GenerateRequest) (*sluicev1.Output, *sluicev1.Usage) {
 	t.Helper()
@@ -84,71 +72,6 @@ func wholeOf(t *testing.T, client sluicev1.InferenceServiceClient, in *sluicev1.
 		t.Errorf("-whole +streamed\n%s", diff)
 	}
 	return output, whole.GetUsage()
-}
-
-const weatherCall = "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"location\": \"Zürich\"}}\n</tool_call>"
-
-// TestToolCalls: a model's calls come apart from its text and its reasoning, unless they are wanted raw.
-func TestToolCalls(t *testing.T) {
-	t.Parallel()
-	const said = "<think>\nHm.\n</think>\n\nI look. " + weatherCall
-	i := servertest.Start(t, []*inference.Model{talker(t, said)})
-	client := generator(i)
-
-	got, _ := wholeOf(t, client, withTools())
-	if len(got.GetToolCalls()) != 1 || !strings.HasPrefix(got.GetToolCalls()[0].GetId(), "call_") {
-		t.Fatalf("calls %v", got.GetToolCalls())
-	}
-	want := &sluicev1.Output{
-		Text: "I look.", Reasoning: "Hm.", FinishReason: sluicev1.FinishReason_FINISH_REASON_TOOL_CALL,
-		ToolCalls: []*sluicev1.ToolCall{{Id: got.GetToolCalls()[0].GetId(), Name: "get_weather", Arguments: `{"location": "Zürich"}`}},
-	}
-	ignored := protocmp.IgnoreFields(&sluicev1.Output{}, "seed")
-	if diff := cmp.Diff(want, got, protocmp.Transform(), ignored); diff != "" {
-		t.Errorf("-want +got\n%s", diff)
-	}
-
-	raw := withTools()
-	raw.Output = &sluicev1.OutputOptions{RawText: true}
-	got, _ = wholeOf(t, client, raw)
-	want = &sluicev1.Output{Text: said, FinishReason: sluicev1.FinishReason_FINISH_REASON_STOP}
-	if diff := cmp.Diff(want, got, protocmp.Transform(), ignored); diff != "" {
-		t.Errorf("raw: -want +got\n%s", diff)
-	}
-
-	none := withTools()
-	none.GetChat().ToolChoice = &sluicev1.ToolChoice{Choice: &sluicev1.ToolChoice_Mode{Mode: sluicev1.ToolChoiceMode_TOOL_CHOICE_MODE_NONE}}
-	got, _ = wholeOf(t, client, none)
-	if got.GetText() != "I look. "+weatherCall || got.GetToolCalls() != nil || got.GetReasoning() != "Hm." {
-		t.Errorf("without a choice: %v", got)
-	}
-
-	short := withTools()
-	short.Sampling.MaxTokens = proto.Uint32(uint32(len(said) - 20))
-	got, _ = wholeOf(t, client, short)
-	if len(got.GetToolCalls()) != 0 || !strings.HasPrefix(got.GetText(), "I look. <tool_call>\n{\"name\": \"get_weather\"") ||
-		got.GetFinishReason() != sluicev1.FinishReason_FINISH_REASON_LENGTH {
-		t.Errorf("a call that is cut: %v", got)
-	}
-}
-
-// TestReasoningThatThePromptOpens: the template may write the tag, and then the answer begins inside.
-func TestReasoningThatThePromptOpens(t *testing.T) {
-	t.Parallel()
-	i := servertest.Start(t, []*inference.Model{servertest.Toy{
-		Template: toolTemplate, Reasoning: answer.Reasonings()[0],
-		Session: inferencetest.ToyConfig{
-			Limits: runner.Limits{Slots: 4, MaxLength: 512, MaxChunk: 64},
-			Script: servertest.Says("assistant\n<think>\n", "Hm.</think>\nYes."),
-		},
-	}.Model(t)})
-	in := chatOf("Really?")
-	in.GetChat().TemplateArgs = `{"opens": true}`
-	in.Sampling = &sluicev1.Sampling{MaxTokens: proto.Uint32(100), Temperature: new(float32)}
-	got, _ := wholeOf(t, generator(i), in)
-	if got.GetReasoning() != "Hm." || got.GetText() != "Yes." {
-		t.Errorf("reasoning %q, text %q", got.GetReasoning(), got.GetText())
-	}
 }
 
 // promptOf is the text of a conversation as the template writes it, which the output echoes.
@@ -270,173 +193,5 @@ func TestBadConversations(t *testing.T) {
 		if got := violations(t, wantStatus(t, err, codes.InvalidArgument)); got != test.field {
 			t.Errorf("violations of %q, want %q: %v", got, test.field, err)
 		}
-	}
-}
-
-// TestMaxThinkingTokens: a reasoning whose budget is spent ends, and the answer follows; both are counted.
-func TestMaxThinkingTokens(t *testing.T) {
-	t.Parallel()
-	const thought = "Let me see, é"
-	script := func(history []uint32) (uint32, bool) {
-		said := string(bytesOf(history))
-		_, said, _ = strings.Cut(said, "assistant\n")
-		if _, answered, ok := strings.Cut(said, "</think>"); ok {
-			if answered == "Yes." {
-				return servertest.TurnEnd, true
-			}
-			return uint32("Yes."[len(answered)]), true
-		}
-		const all = "<think>" + thought + thought
-		return uint32(all[len(said)%len(all)]), true
-	}
-	i := servertest.Start(t, []*inference.Model{servertest.Toy{
-		Template: toolTemplate, Reasoning: answer.Reasonings()[0],
-		Session: inferencetest.ToyConfig{Limits: runner.Limits{Slots: 4, MaxLength: 512, MaxChunk: 64}, Script: script},
-	}.Model(t)})
-	client := generator(i)
-	for _, test := range []struct {
-		budget, counted uint32
-		reasoning       string
-	}{
-		{0, 0, ""},
-		{6, 6, "Let me"},
-		{uint32(len(thought)) - 1, uint32(len(thought)), thought}, // not within a character
-	} {
-		in := chatOf("Really?")
-		in.Sampling = &sluicev1.Sampling{MaxTokens: proto.Uint32(200), Temperature: new(float32), MaxThinkingTokens: &test.budget}
-		got, usage := wholeOf(t, client, in)
-		if got.GetReasoning() != test.reasoning || got.GetText() != "Yes." || usage.GetReasoningTokens() != test.counted {
-			t.Errorf("with %d: reasoning %q of %d tokens, text %q", test.budget, got.GetReasoning(), usage.GetReasoningTokens(), got.GetText())
-		}
-	}
-	in := greedy("x", 1)
-	in.Sampling.MaxThinkingTokens = proto.Uint32(1)
-	_, err := client.Generate(t.Context(), in)
-	if got := violations(t, wantStatus(t, err, codes.InvalidArgument)); got != "sampling.max_thinking_tokens" {
-		t.Errorf("violations of %q", got)
-	}
-}
-
-// TestMaxThinkingTokensOfMessages: where a model may reason in several messages, the budget is of all of them.
-func TestMaxThinkingTokensOfMessages(t *testing.T) {
-	t.Parallel()
-	messages := []string{
-		"<|channel|>analysis<|message|>Let me see.<|end|>",
-		"<|start|>assistant<|channel|>commentary<|message|>I look.<|end|>",
-		"<|start|>assistant<|channel|>analysis<|message|>So it is.<|end|>",
-		"<|start|>assistant<|channel|>final<|message|>Yes.",
-	}
-	script := func(history []uint32) (uint32, bool) {
-		_, said, _ := strings.Cut(string(bytesOf(history)), "assistant\n")
-		parts := strings.Split(said, "<|end|>")
-		n := len(parts) - 1
-		if parts[n] == messages[n] {
-			return servertest.TurnEnd, true
-		}
-		return uint32(messages[n][len(parts[n])]), true
-	}
-	forms := answer.Reasonings()
-	at := slices.IndexFunc(forms, func(form answer.Reasoning) bool { return form.Name == "harmony" })
-	i := servertest.Start(t, []*inference.Model{servertest.Toy{
-		Template: toolTemplate, Reasoning: forms[at],
-		Session: inferencetest.ToyConfig{Limits: runner.Limits{Slots: 4, MaxLength: 512, MaxChunk: 64}, Script: script},
-	}.Model(t)})
-	const first = uint32(len("Let me see.<|end|")) // a token is a byte, and an end of more of them counts up to its last
-	for _, test := range []struct {
-		budget, counted uint32
-		reasoning       string
-	}{
-		{0, 0, ""},
-		{6, 6, "Let me"},
-		{first + 5, first + 5, "Let me see.\n\nSo it"},
-		{100, first + uint32(len("So it is.<|end|")), "Let me see.\n\nSo it is."},
-	} {
-		in := chatOf("Really?")
-		in.Sampling = &sluicev1.Sampling{MaxTokens: proto.Uint32(300), Temperature: new(float32), MaxThinkingTokens: &test.budget}
-		got, usage := wholeOf(t, generator(i), in)
-		if got.GetReasoning() != test.reasoning || got.GetText() != "I look.\n\nYes." || usage.GetReasoningTokens() != test.counted {
-			t.Errorf("with %d: reasoning %q of %d tokens, text %q", test.budget, got.GetReasoning(), usage.GetReasoningTokens(), got.GetText())
-		}
-	}
-}
-
-// bytesOf are the bytes that a toy's tokens stand for, without the special ones.
-func bytesOf(ids []uint32) []byte {
-	var b []byte
-	for _, id := range ids {
-		if id < servertest.EndOfText {
-			b = append(b, byte(id))
-		}
-	}
-	return b
-}
-
-// TestRequiredCalls: a model that says nonsense calls a tool all the same, in each form, and what the schema asks holds.
-func TestRequiredCalls(t *testing.T) {
-	t.Parallel()
-	tools := []*sluicev1.Tool{
-		{Name: "paint", Parameters: `{"type": "object", "properties": {"colour": {"$ref": "#/$defs/c"}, "finish": {"enum": ["matt", "gloss"]}, "coats": {"type": "integer", "minimum": 1, "maximum": 3}}, "required": ["colour", "finish"], "additionalProperties": false, "$defs": {"c": {"enum": ["red", "green"]}}}`},
-		{Name: "wait", Parameters: `{"type": "object", "properties": {"seconds": {"type": "integer", "minimum": 0, "maximum": 9}}, "required": ["seconds"], "additionalProperties": false}`},
-	}
-	called := map[string]bool{}
-	for _, form := range answer.CallFormats() {
-		i := servertest.Start(t, []*inference.Model{servertest.Toy{
-			Template: toolTemplate, Calls: form,
-			Session: inferencetest.ToyConfig{Limits: runner.Limits{Slots: 4, MaxLength: 2048, MaxChunk: 64}},
-		}.Model(t)})
-		for seed := range uint64(6) {
-			in := chatOf("Do something.")
-			in.GetChat().Tools = tools
-			in.GetChat().ToolChoice = &sluicev1.ToolChoice{Choice: &sluicev1.ToolChoice_Mode{Mode: sluicev1.ToolChoiceMode_TOOL_CHOICE_MODE_REQUIRED}}
-			if seed%2 == 1 {
-				in.GetChat().ToolChoice = &sluicev1.ToolChoice{Choice: &sluicev1.ToolChoice_Name{Name: "paint"}}
-			}
-			in.Sampling = &sluicev1.Sampling{MaxTokens: proto.Uint32(1000), Seed: &seed}
-			got, _ := wholeOf(t, generator(i), in)
-			if len(got.GetToolCalls()) != 1 || got.GetText() != "" || got.GetFinishReason() != sluicev1.FinishReason_FINISH_REASON_TOOL_CALL {
-				t.Errorf("%s: %v", form, got)
-				continue
-			}
-			call := got.GetToolCalls()[0]
-			called[call.GetName()] = true
-			var arguments struct {
-				Colour, Finish string
-				Coats          *int
-				Seconds        *int
-			}
-			if err := json.Unmarshal([]byte(call.GetArguments()), &arguments); err != nil {
-				t.Errorf("%s: %v", form, err)
-			}
-			switch name := call.GetName(); {
-			case name == "paint" && (arguments.Colour == "red" || arguments.Colour == "green") &&
-				(arguments.Finish == "matt" || arguments.Finish == "gloss") && (arguments.Coats == nil || *arguments.Coats <= 3):
-			case name == "wait" && seed%2 == 0 && arguments.Seconds != nil && *arguments.Seconds <= 9:
-			default:
-				t.Errorf("%s: %v", form, call)
-			}
-		}
-	}
-	if !called["paint"] || !called["wait"] {
-		t.Errorf("only %v were called", called)
-	}
-}
-
-// TestRequiredCallAfterReasoning: where the template has opened the reasoning, the call comes behind it.
-func TestRequiredCallAfterReasoning(t *testing.T) {
-	t.Parallel()
-	i := servertest.Start(t, []*inference.Model{servertest.Toy{
-		Template: toolTemplate, Calls: answer.Hermes, Reasoning: answer.Reasonings()[0],
-		Session: inferencetest.ToyConfig{
-			Limits: runner.Limits{Slots: 4, MaxLength: 1024, MaxChunk: 64},
-			Script: servertest.Says("assistant\n<think>\n", "Hm.</think>"),
-		},
-	}.Model(t)})
-	in := withTools()
-	in.GetChat().TemplateArgs = `{"opens": true}`
-	in.GetChat().ToolChoice = &sluicev1.ToolChoice{Choice: &sluicev1.ToolChoice_Name{Name: "get_weather"}}
-	in.GetChat().Tools[0].Parameters = `{"type": "object", "additionalProperties": false}`
-	got, usage := wholeOf(t, generator(i), in)
-	if got.GetReasoning() != "Hm." || len(got.GetToolCalls()) != 1 || got.GetText() != "" || usage.GetReasoningTokens() == 0 {
-		t.Errorf("got %v, %v", got, usage)
 	}
 }
