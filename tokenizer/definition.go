@@ -144,16 +144,9 @@ func (d *definition) assignIDs() ([]addedToken, error) {
 			next++
 		}
 		if a.Normalized && !a.exact && d.normalizer != nil {
-			s, err := d.normalizer.Normalize(normalize.New(a.Content, 0, false))
-			if err == nil && d.timed && time.Now().After(end) {
-				err = errLate
-			}
+			match, err := d.normalizedToken(a.Content, end)
 			if err != nil {
-				return nil, fmt.Errorf("%w (of the added token %q)", &LimitError{Part: "normalizer", Err: err}, clip(a.Content))
-			}
-			match := s.Text
-			if match == "" {
-				return nil, &UnsupportedError{Part: "added token", Name: fmt.Sprintf("%q, which the normalizer makes empty", a.Content)}
+				return nil, err
 			}
 			if match != a.Content {
 				normalized[a.id] = match
@@ -180,6 +173,21 @@ func (d *definition) assignIDs() ([]addedToken, error) {
 		added[i].hidden = last[added[i].id] != i
 	}
 	return added, nil
+}
+
+// normalizedToken normalizes the content of an added token, for which there is time until end.
+func (d *definition) normalizedToken(content string, end time.Time) (string, error) {
+	s, err := d.normalizer.Normalize(normalize.New(content, 0, false))
+	if err == nil && d.timed && time.Now().After(end) {
+		err = errLate
+	}
+	if err != nil {
+		return "", fmt.Errorf("%w (of the added token %q)", &LimitError{Part: "normalizer", Err: err}, clip(content))
+	}
+	if s.Text == "" {
+		return "", &UnsupportedError{Part: "added token", Name: fmt.Sprintf("%q, which the normalizer makes empty", content)}
+	}
+	return s.Text, nil
 }
 
 // addTokens enters the added tokens.

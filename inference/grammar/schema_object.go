@@ -60,39 +60,8 @@ func (s *schemas) object(set []part) expr {
 		s.fail(err)
 		return nothing{}
 	}
-	known := map[string]bool{}
-	name := func(name string) {
-		if !known[name] {
-			known[name] = true
-			o.names = append(o.names, name)
-		}
-	}
-	for _, p := range set {
-		if properties := p.schema.get("properties"); properties != nil {
-			if properties.kind != isObject {
-				s.refuse(p.schema, "properties", "must be an object of schemas")
-				return nothing{}
-			}
-			for _, m := range properties.members {
-				name(m.name)
-			}
-		}
-	}
-	for _, p := range set {
-		required := p.schema.get("required")
-		if required == nil {
-			continue
-		}
-		for _, r := range required.items {
-			if r.kind == isString {
-				o.required[r.text] = true
-				name(r.text)
-			}
-		}
-		if required.kind != isArray || len(required.items) > 0 && required.items[0].kind != isString {
-			s.refuse(p.schema, "required", "must be an array of names")
-			return nothing{}
-		}
+	if !s.propertiesOf(o, set) {
+		return nothing{}
 	}
 	names, err := s.propertyNames(set)
 	if err != nil {
@@ -113,6 +82,48 @@ func (s *schemas) object(set []part) expr {
 	first := o.tail(tail{first: true})
 	s.fail(s.budget.poll(0)) // tail has spent of it
 	return sequence{literal("{"), token{s.json.space}, reference{first}}
+}
+
+// propertiesOf reads which properties the schemas name, in order, and which of them they require. It reports whether they say so in
+// the proper form.
+func (s *schemas) propertiesOf(o *objects, set []part) bool {
+	known := map[string]bool{}
+	name := func(name string) {
+		if !known[name] {
+			known[name] = true
+			o.names = append(o.names, name)
+		}
+	}
+	for _, p := range set {
+		properties := p.schema.get("properties")
+		if properties == nil {
+			continue
+		}
+		if properties.kind != isObject {
+			s.refuse(p.schema, "properties", "must be an object of schemas")
+			return false
+		}
+		for _, m := range properties.members {
+			name(m.name)
+		}
+	}
+	for _, p := range set {
+		required := p.schema.get("required")
+		if required == nil {
+			continue
+		}
+		for _, r := range required.items {
+			if r.kind == isString {
+				o.required[r.text] = true
+				name(r.text)
+			}
+		}
+		if required.kind != isArray || len(required.items) > 0 && required.items[0].kind != isString {
+			s.refuse(p.schema, "required", "must be an array of names")
+			return false
+		}
+	}
+	return true
 }
 
 // named makes the rules of the values of the named properties. What it returns is what these must satisfy, if there are demands.
@@ -179,36 +190,52 @@ func (o *objects) tail(t tail) *rule {
 		return r
 	}
 	o.tails[t] = r
+	if t.from < len(o.names) {
+		r.body = o.nextProperty(t)
+	} else if ends := o.ends(t); len(ends) > 0 {
+		r.body = ends
+	}
+	return r
+}
+
+// full says whether no more properties may come.
+func (o *objects) full(t tail) bool { return o.most >= 0 && t.count >= o.most }
+
+// nextProperty is the choice between the next named property, for each set of demands that it may meet, and none.
+func (o *objects) nextProperty(t tail) choice {
 	space := token{o.json.space}
 	var body choice
-	full := o.most >= 0 && t.count >= o.most
-	if t.from < len(o.names) {
-		name := o.names[t.from]
-		with := func(value *rule, met uint8) {
-			body = append(body, sequence{
-				separator(t.first, space),
-				literal(jsonString(name) + ":"), space,
-				reference{value},
-				reference{o.tail(tail{t.from + 1, t.count + 1, false, met})},
-			})
-		}
-		if !full {
-			with(o.values[name], t.met)
-			for which := uint8(1); which <= o.allMet(); which++ {
-				if which&t.met != 0 {
-					continue
-				}
-				if value := o.witness(name, which); value != nil {
-					with(value, t.met|which)
-				}
+	name := o.names[t.from]
+	with := func(value *rule, met uint8) {
+		body = append(body, sequence{
+			separator(t.first, space),
+			literal(jsonString(name) + ":"), space,
+			reference{value},
+			reference{o.tail(tail{t.from + 1, t.count + 1, false, met})},
+		})
+	}
+	if !o.full(t) {
+		with(o.values[name], t.met)
+		for which := uint8(1); which <= o.allMet(); which++ {
+			if which&t.met != 0 {
+				continue
+			}
+			if value := o.witness(name, which); value != nil {
+				with(value, t.met|which)
 			}
 		}
-		if !o.required[name] {
-			body = append(body, reference{o.tail(tail{t.from + 1, t.count, t.first, t.met})})
-		}
-		r.body = body
-		return r
 	}
+	if !o.required[name] {
+		body = append(body, reference{o.tail(tail{t.from + 1, t.count, t.first, t.met})})
+	}
+	return body
+}
+
+// ends is the choice between the object's end, where it may come, and properties that no schema names before it. It is empty if
+// neither may come.
+func (o *objects) ends(t tail) choice {
+	space := token{o.json.space}
+	var body choice
 	end := sequence{space, literal("}")}
 	if t.first {
 		end = sequence{literal("}")}
@@ -217,7 +244,7 @@ func (o *objects) tail(t tail) *rule {
 	if t.count >= o.least && lacks == 0 {
 		body = append(body, end)
 	}
-	if len(o.others) > 0 && !full {
+	if len(o.others) > 0 && !o.full(t) {
 		var pairs choice
 		for _, x := range o.others {
 			pairs = append(pairs, sequence{token{&terminal{dfa: x.names}}, literal(":"), space, reference{x.value}})
@@ -233,12 +260,7 @@ func (o *objects) tail(t tail) *rule {
 			body = append(body, sequence{separator(t.first, space), reference{pair}, more, space, literal("}")})
 		}
 	}
-	if len(body) == 0 {
-		r.body = nothing{}
-		return r
-	}
-	r.body = body
-	return r
+	return body
 }
 
 // allMet has a bit for each demand.
