@@ -6,14 +6,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "items_amd64.h"
 #include "span_amd64.h"
+#include "variant.h"
 #include "vector.h"
-
-enum {
-	group_tokens = 2, // tokens of a run that are taken together
-	most_divided = 8, // tokens of a step whose keys may be divided
-	partial_head = 16, // floats before the sum of a partial result: a vector, of which two are used
-};
 
 static const float ln2 = 0.69314718f, log2_e = 1.44269504f;
 
@@ -70,18 +66,11 @@ INLINE void fetch_angles(const layer *of, int position) {
 	fetch(of->sines + (size_t)position * of->pairs, of->pairs);
 }
 
-// run_of finds a token's run.
-static const run *run_of(const state *s, int token) {
-	int i = 0;
-	while (token >= s->runs[i].first + s->runs[i].tokens) i++;
-	return &s->runs[i];
-}
-
-VECTOR void sluice_store(const attention *a, int first, int end) {
+VECTOR void VARIANT(store)(const attention *a, int first, int end) {
 	const state *s = a->s;
 	const int size = s->head_size, width = (s->heads + 2 * s->kv_heads) * size;
 	for (int t = first; t < end; t++) {
-		const run *r = run_of(s, t);
+		const run *r = sluice_run_of(s, t);
 		const int position = r->past + t - r->first;
 		if (t + 1 < end) {
 			fetch(a->qkv + (size_t)(t + 1) * width + s->heads * size, 2 * s->kv_heads * size);
@@ -139,91 +128,9 @@ VECTOR static void finish(const total *t, int size) {
 	for (int d = 0; d < size; d += 16) store(t->y + d, times(load(t->y + d), inverse));
 }
 
-// low_of is the first position that a token sees.
-static int low_of(const layer *of, int position) {
-	return of->window > 0 && position >= of->window ? position - of->window + 1 : 0;
-}
-
-// A few consecutive tokens of a run, for one head of keys and values, and one span of them, or all.
-typedef struct {
-	const run *run;
-	int first, tokens, kv_head; // first: among the step's tokens
-	int from, to;               // spans
-} item;
-
-static int groups_of(const run *r) { return (r->tokens + group_tokens - 1) / group_tokens; }
-
-// group_of gives the tokens and spans of one of a run's groups of tokens.
-static item group_of(const layer *of, const run *r, int group) {
-	const int first = group * group_tokens, left = r->tokens - first;
-	item it = {.run = r, .first = r->first + first, .tokens = left < group_tokens ? left : group_tokens};
-	it.from = low_of(of, r->past + first) / key_span;
-	it.to = (r->past + first + it.tokens - 1) / key_span + 1;
-	return it;
-}
-
-size_t sluice_attention_items(const state *s, const layer *of, int divided) {
-	size_t n = 0;
-	for (int i = 0; i < s->run_count; i++) {
-		const int groups = groups_of(&s->runs[i]);
-		if (!divided) n += groups;
-		for (int g = 0; divided && g < groups; g++) {
-			const item it = group_of(of, &s->runs[i], g);
-			n += it.to - it.from;
-		}
-	}
-	return n * s->kv_heads;
-}
-
-// item_at finds an item by its place. The tokens of a run that see most come first.
-static item item_at(const attention *a, int divided, size_t place) {
-	const state *s = a->s;
-	for (int i = s->run_count - 1; i >= 0; i--) {
-		const run *r = &s->runs[i];
-		size_t groups = groups_of(r);
-		if (!divided) {
-			if (place < groups * s->kv_heads) {
-				item it = group_of(a->of, r, groups - 1 - place / s->kv_heads);
-				it.kv_head = place % s->kv_heads;
-				return it;
-			}
-			place -= groups * s->kv_heads;
-			continue;
-		}
-		while (groups-- > 0) {
-			item it = group_of(a->of, r, groups);
-			const size_t spans = it.to - it.from;
-			if (place < spans * s->kv_heads) {
-				it.kv_head = place / spans;
-				it.from += place % spans;
-				it.to = it.from + 1;
-				return it;
-			}
-			place -= spans * s->kv_heads;
-		}
-	}
-	return (item){0}; // there is none
-}
-
 // head_of is where the keys, and the values, of an item begin.
 static size_t head_of(const state *s, const item *it) {
 	return ((size_t)it->run->slot * s->kv_heads + it->kv_head) * s->max_length * s->head_size;
-}
-
-// A partial result is [most, weight, …], partial_head floats, and the sum of values: [token, head, span].
-static int spans(const state *s) { return (s->max_length + key_span - 1) / key_span; }
-
-size_t sluice_partials(const state *s) { return (size_t)most_divided * s->heads * spans(s) * (partial_head + s->head_size); }
-
-static float *partial(const state *s, int token, int head, int span) {
-	return s->partials + (((size_t)token * s->heads + head) * spans(s) + span) * (partial_head + s->head_size);
-}
-
-int sluice_attention_divided(const state *s, int tokens) {
-	if (s->threads == 1 || tokens > most_divided) return 0;
-	size_t items = 0;
-	for (int i = 0; i < s->run_count; i++) items += groups_of(&s->runs[i]);
-	return items * s->kv_heads < 8 * (size_t)s->threads;
 }
 
 // attend_queries computes some queries of an item, span by span. heads and tokens are theirs.
@@ -245,10 +152,10 @@ VECTOR static void attend_queries(const attention *a, const item *it, int divide
 		of.to = end < last ? end : last;
 		if (of.from >= of.to) continue;
 		for (int r = 0; r < n; r++) {
-			q->sum[r] = divided ? partial(s, token[r], head[r], i) + partial_head : totals[r].spans ? sums[r] : totals[r].y;
+			q->sum[r] = divided ? sluice_partial(s, token[r], head[r], i) + partial_head : totals[r].spans ? sums[r] : totals[r].y;
 		}
 		if (next) of.next = i + 1 < it->to ? of.keys + (size_t)last * size : next;
-		sluice_attend_span(&of, q, n, s->bf16);
+		VARIANT(attend_span)(&of, q, n, s->bf16);
 		for (int r = 0; r < n; r++) {
 			if (divided) {
 				q->sum[r][-partial_head] = q->most[r];
@@ -295,11 +202,11 @@ VECTOR static void fetch_queries(const attention *a, const item *it) {
 	}
 }
 
-void sluice_attend(const attention *a, int divided, size_t first, size_t end) {
+void VARIANT(attend)(const attention *a, int divided, size_t first, size_t end) {
 	const size_t items = sluice_attention_items(a->s, a->of, divided);
-	item it = item_at(a, divided, first);
+	item it = sluice_item(a, divided, first);
 	for (size_t i = first; i < end; i++) {
-		const item following = i + 1 < items ? item_at(a, divided, i + 1) : it;
+		const item following = i + 1 < items ? sluice_item(a, divided, i + 1) : it;
 		const uint16_t *next = a->of->keys + head_of(a->s, &following) + (size_t)following.from * key_span * a->s->head_size;
 		if (i + 1 < end) fetch_queries(a, &following);
 		attend_item(a, &it, divided, it.run->tokens > most_divided ? NULL : next); // those of many find the keys of those before
@@ -307,15 +214,15 @@ void sluice_attend(const attention *a, int divided, size_t first, size_t end) {
 	}
 }
 
-void sluice_merge(const attention *a, int first, int end) {
+void VARIANT(merge)(const attention *a, int first, int end) {
 	const state *s = a->s;
 	for (int t = first; t < end; t++) {
-		const run *r = run_of(s, t);
+		const run *r = sluice_run_of(s, t);
 		const int position = r->past + t - r->first;
 		for (int h = 0; h < s->heads; h++) {
 			total all = {.y = a->y + ((size_t)t * s->heads + h) * s->head_size};
 			for (int span = low_of(a->of, position) / key_span; span <= position / key_span; span++) {
-				const float *of = partial(s, t, h, span);
+				const float *of = sluice_partial(s, t, h, span);
 				add_span(&all, of + partial_head, of[0], of[1], s->head_size);
 			}
 			finish(&all, s->head_size);

@@ -17,6 +17,7 @@ type attended struct {
 	cosines, sines               []float32
 	queryNorm, keyNorm           []float32 // nil: none
 	whole                        bool
+	variant                      Variant // of its states
 }
 
 // newAttended has random angles.
@@ -58,7 +59,7 @@ func (c attended) layer() Layer {
 func (c attended) state(tb testing.TB) *State {
 	maxLength := (c.length + PositionUnit - 1) / PositionUnit * PositionUnit
 	s := newState(tb, StateConfig{
-		Layers: []Layer{c.layer()}, Heads: c.heads, KVHeads: c.kvHeads, HeadSize: c.size, MaxLength: maxLength, MaxTokens: 2 * c.length, MaxIn: BlockLength, Threads: 3,
+		Layers: []Layer{c.layer()}, Heads: c.heads, KVHeads: c.kvHeads, HeadSize: c.size, MaxLength: maxLength, MaxTokens: 2 * c.length, MaxIn: BlockLength, Threads: 3, Variant: c.variant,
 	})
 	keys, values := make([]uint16, 2*c.kvHeads*maxLength*c.size), make([]uint16, 2*c.kvHeads*maxLength*c.size)
 	for i := range keys {
@@ -71,10 +72,9 @@ func (c attended) state(tb testing.TB) *State {
 
 // TestAttend compares attention with float64 for heads of several sizes, windows and soft caps, and every cut of a sequence
 // into runs with the whole, bit by bit: with its keys divided between threads and without.
-func TestAttend(t *testing.T) {
-	if !Supported() {
-		t.Skip("this processor has no AVX-512 VNNI")
-	}
+func TestAttend(t *testing.T) { eachVariant(t, testAttend) }
+
+func testAttend(t *testing.T, v Variant) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	cases := []attended{
 		newAttended(rng, 9, 3, 64, 400), newAttended(rng, 4, 4, 16, 70), newAttended(rng, 8, 1, 128, 290), newAttended(rng, 2, 1, 96, 129),
@@ -96,6 +96,7 @@ func TestAttend(t *testing.T) {
 	cases = append(cases, keys, newAttended(rng, 8, 2, 64, 150).normed(rng, false), newAttended(rng, 4, 1, 256, 40).normed(rng, false),
 		newAttended(rng, 6, 3, 16, 50).normed(rng, true), newAttended(rng, 3, 3, 32, 140).normed(rng, true), newAttended(rng, 4, 1, 32, 20).normed(rng, true))
 	for _, c := range cases {
+		c.variant = v
 		name := fmt.Sprintf("%d heads, %d of keys, of %d values, %d turned, %d tokens, window %d, cap %v, norms of %d and %d values",
 			c.heads, c.kvHeads, c.size, 2*c.pairs, c.length, c.window, c.cap, len(c.queryNorm), len(c.keyNorm))
 		t.Run(name, func(t *testing.T) {
@@ -156,13 +157,13 @@ func checkRounded(t *testing.T, got []float32, want []float64) {
 
 // TestAttendForgets: tokens that were taken back show in none that come in their place, not even NaN in what lies beside the
 // last key and the last value.
-func TestAttendForgets(t *testing.T) {
-	if !Supported() {
-		t.Skip("this processor has no AVX-512 VNNI")
-	}
+func TestAttendForgets(t *testing.T) { eachVariant(t, testAttendForgets) }
+
+func testAttendForgets(t *testing.T, v Variant) {
 	rng := rand.New(rand.NewPCG(15, 16))
 	const drafts = 5
 	c := newAttended(rng, 6, 2, 48, 40)
+	c.variant = v
 	s, width, row := c.state(t), (c.heads+2*c.kvHeads)*c.size, c.heads*c.size
 	qkv, taken := make([]float32, c.length*width), make([]float32, drafts*width)
 	for i := range qkv {
@@ -187,12 +188,11 @@ func TestAttendForgets(t *testing.T) {
 }
 
 // TestAttendFinite: what attention makes of infinite keys and values is finite.
-func TestAttendFinite(t *testing.T) {
-	if !Supported() {
-		t.Skip("this processor has no AVX-512 VNNI")
-	}
+func TestAttendFinite(t *testing.T) { eachVariant(t, testAttendFinite) }
+
+func testAttendFinite(t *testing.T, v Variant) {
 	c := newAttended(rand.New(rand.NewPCG(17, 18)), 2, 1, 16, 20)
-	c.pairs = 0
+	c.pairs, c.variant = 0, v
 	s, width := c.state(t), (c.heads+2)*c.size
 	qkv := make([]float32, c.length*width)
 	for i := range qkv {
@@ -212,10 +212,9 @@ func TestAttendFinite(t *testing.T) {
 // TestAttendKeepsNaN: NaN in a query, a key or a value is in what attention makes of it, as it is in float64, and nowhere else:
 // of all tokens in one run, and of the token itself and the last one with their keys divided between threads. Some tokens are
 // the first of a span of keys, of which they see nothing else.
-func TestAttendKeepsNaN(t *testing.T) {
-	if !Supported() {
-		t.Skip("this processor has no AVX-512 VNNI")
-	}
+func TestAttendKeepsNaN(t *testing.T) { eachVariant(t, testAttendKeepsNaN) }
+
+func testAttendKeepsNaN(t *testing.T, v Variant) {
 	rng := rand.New(rand.NewPCG(13, 14))
 	const heads, kvHeads, size, length, last = 4, 2, 32, 300, 299
 	capped := newAttended(rng, heads, kvHeads, size, length)
@@ -224,6 +223,7 @@ func TestAttendKeepsNaN(t *testing.T) {
 		"plain": newAttended(rng, heads, kvHeads, size, length), "capped": capped,
 		"with norms": newAttended(rng, heads, kvHeads, size, length).normed(rng, false),
 	} {
+		c.variant = v
 		for part, head := range map[string]int{"query": 1, "key": heads + 1, "value": heads + kvHeads} {
 			for _, token := range []int{40, 128, 256} { // each the first of the tokens that are taken together
 				t.Run(fmt.Sprintf("%s, %s of token %d", form, part, token), func(t *testing.T) {

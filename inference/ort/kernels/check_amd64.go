@@ -136,6 +136,9 @@ func (c *StateConfig) check() error {
 		return fmt.Errorf("kernels: slots of %d positions, steps of %d tokens, products of %d inputs, on %d threads",
 			c.MaxLength, c.MaxTokens, c.MaxIn, c.Threads)
 	}
+	if c.Variant < None || c.Variant > Best() {
+		return fmt.Errorf("kernels: variant %d on a processor that has %d", c.Variant, Best())
+	}
 	if c.Heads < 1 || c.Heads > MaxSide || c.KVHeads < 1 || c.Heads%c.KVHeads != 0 || c.HeadSize < 1 || c.HeadSize > MaxHeadSize || c.HeadSize%HeadUnit != 0 {
 		return fmt.Errorf("kernels: %d heads, %d of keys, of %d values", c.Heads, c.KVHeads, c.HeadSize)
 	}

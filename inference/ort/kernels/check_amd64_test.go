@@ -93,13 +93,14 @@ func TestProgramRefuses(t *testing.T) {
 // TestStateRefuses: a state that its program, or what is computed of its sizes, would go beyond is not made.
 func TestStateRefuses(t *testing.T) {
 	if !Supported() {
-		t.Skip("this processor has no AVX-512 VNNI")
+		t.Skip("this processor has neither AVX2 nor AVX-512 VNNI")
 	}
 	d := newTestDecoder(t, rand.New(rand.NewPCG(15, 16)))
 	for name, change := range map[string]func(c *StateConfig){
 		"no positions":              func(c *StateConfig) { c.MaxLength = 0 },
 		"positions beyond 2^32":     func(c *StateConfig) { c.MaxLength += 1 << 32 },
 		"tokens beyond 2^32":        func(c *StateConfig) { c.MaxTokens += 1 << 32 },
+		"another processor's code":  func(c *StateConfig) { c.Variant = Best() + 1 },
 		"no threads":                func(c *StateConfig) { c.Threads = 0 },
 		"no heads of keys":          func(c *StateConfig) { c.KVHeads = 0 },
 		"heads that do not divide":  func(c *StateConfig) { c.KVHeads = 3 },
@@ -128,7 +129,7 @@ func TestStateRefuses(t *testing.T) {
 // TestNoMemory: whichever allocation fails, what it was for is not made.
 func TestNoMemory(t *testing.T) {
 	if !Supported() {
-		t.Skip("this processor has no AVX-512 VNNI")
+		t.Skip("this processor has neither AVX2 nor AVX-512 VNNI")
 	}
 	rng := rand.New(rand.NewPCG(17, 18))
 	d := newTestDecoder(t, rng)

@@ -30,6 +30,22 @@ const (
 	Decoder       = "Decoder"       // attributes "state" and "program": addresses; a second input has the places of the tokens that are wanted
 )
 
+// Variant is what the kernels compute with. All give the same bits, but for denormal numbers in attention, which AVX512_BF16 takes for 0.
+type Variant int
+
+// The variants, each of which needs all that the one before does.
+const (
+	None   Variant = iota // the processor can run no kernels
+	AVX2                  // AVX2, FMA and F16C
+	AVX512                // and AVX-512 F, BW, DQ, VL and VNNI; attention takes AVX512_BF16 where there is some
+)
+
+// String is the variant's name.
+func (v Variant) String() string { return [...]string{"none", "avx2", "avx512"}[v] }
+
+// Supported says whether this processor can run the kernels.
+func Supported() bool { return Best() != None }
+
 // Gate is what a gated product makes of its gates.
 type Gate int
 

@@ -84,11 +84,14 @@ typedef struct {
 	int parts;
 } phase;
 
+typedef struct variant variant;
+
 // What the operators of a session share: where keys and values lie, what the next step is made of, and room to work in.
 typedef struct {
+	const variant *by; // what computes
 	int heads, kv_heads, head_size, max_length, threads;
 	int max_tokens; // of a step
-	int bf16;       // whether attention multiplies by AVX512_BF16
+	int bf16;       // whether attention multiplies by AVX512_BF16; of AVX-512 only
 	layer *layers;
 	run *runs;
 	int run_count;
@@ -149,7 +152,45 @@ typedef struct {
 	void *context;
 } parallel;
 
-int sluice_supported(void);
+// Attention of the tokens of a step's runs. qkv is [tokens, heads + 2·kv_heads, head_size], y [tokens, heads, head_size].
+typedef struct {
+	const state *s;
+	const layer *of;
+	const float *qkv;
+	float *y;
+} attention;
+
+// The functions that work on vectors. There are some of each for every kind of processor, of the same sources, and all give the same bits.
+struct variant {
+	// Rounds rows from first to end-1 of x, [rows, in], to 8 bits for a product: by block, or by groups of blocks where weights have
+	// a scale for each output.
+	void (*round)(const matrix *m, const state *s, const float *x, int first, int end);
+	// Multiplies rounded rows with tiles: those from the first to before the end. The rows of y are pitch values apart.
+	void (*multiply)(const matrix *m, const state *s, float *y, int pitch, int first_row, int end_row, size_t first_tile, size_t end_tile);
+	// Makes y the RMS norm of a row, as an action of that kind has it.
+	void (*norm)(const action *a, const float *x, const float *branch, float *sum, float *y);
+	// Adds n values.
+	void (*add)(const float *x, const float *branch, float *y, size_t n);
+	// Stores the keys and values of tokens from first to end-1, keys turned by their positions.
+	void (*store)(const attention *a, int first, int end);
+	// Computes items of attention from first to end-1.
+	void (*attend)(const attention *a, int divided, size_t first, size_t end);
+	// Ends the attention of tokens from first to end-1.
+	void (*merge)(const attention *a, int first, int end);
+};
+
+// The kinds of processors that there are variants for, each with all that the one before has.
+enum {
+	variant_none,
+	variant_avx2,   // with FMA and F16C
+	variant_avx512, // F, BW, DQ, VL and VNNI
+};
+
+// The best kind that this processor is of.
+int sluice_best(void);
+
+// The variant for a kind.
+const variant *sluice_variant(int kind);
 
 // Whether the processor has AVX512_BF16.
 int sluice_bf16(void);
@@ -161,38 +202,14 @@ int sluice_attention_actions(int layer, action *a);
 // Runs a program. x is [tokens, width], y the last action's result, and index says which rows do_select takes.
 void sluice_run(const program *p, const state *s, const float *x, float *y, const int64_t *index, int tokens, int wanted, const parallel *by);
 
-// Rounds rows from first to end-1 of x, [rows, in], to 8 bits for a product: by block, or by groups of blocks where weights have a
-// scale for each output.
-void sluice_round(const matrix *m, const state *s, const float *x, int first, int end);
-
-// Multiplies rounded rows with tiles: those from the first to before the end. The rows of y are pitch values apart.
-void sluice_multiply(const matrix *m, const state *s, float *y, int pitch, int first_row, int end_row, size_t first_tile, size_t end_tile);
-
 // The number of a matrix's tiles; of a gated one, of pairs.
 size_t sluice_tile_count(const matrix *m);
 
-// Attention of the tokens of a step's runs. qkv is [tokens, heads + 2·kv_heads, head_size], y [tokens, heads, head_size].
-typedef struct {
-	const state *s;
-	const layer *of;
-	const float *qkv;
-	float *y;
-} attention;
-
-// Whether the attention of a step is divided by keys, too: then sluice_merge makes the results.
+// Whether the attention of a step is divided by keys, too: then merge makes the results.
 int sluice_attention_divided(const state *s, int tokens);
 
 // The number of items that a layer's attention is made of.
 size_t sluice_attention_items(const state *s, const layer *of, int divided);
-
-// Stores the keys and values of tokens from first to end-1, keys turned by their positions.
-void sluice_store(const attention *a, int first, int end);
-
-// Computes items from first to end-1.
-void sluice_attend(const attention *a, int divided, size_t first, size_t end);
-
-// Ends the attention of tokens from first to end-1.
-void sluice_merge(const attention *a, int first, int end);
 
 // The floats of room that divided attention takes.
 size_t sluice_partials(const state *s);
@@ -202,6 +219,9 @@ void sluice_pack_row(matrix *m, int to, const uint8_t *codes, const float *scale
 
 // The same of weights that have a scale for each output, whose signed codes lie `stride` apart.
 void sluice_pack_output(matrix *m, int to, const int8_t *codes, size_t stride, float scale);
+
+// The bytes of one tile of a matrix.
+size_t sluice_tile_size(const matrix *m);
 
 // The bytes of a matrix's tiles, given everything else.
 size_t sluice_tiles_size(matrix *m);

@@ -8,6 +8,7 @@ package kernels
 import "C"
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -15,8 +16,8 @@ import (
 	"unsafe"
 )
 
-// Supported says whether this processor has what the kernels are written for.
-func Supported() bool { return C.sluice_supported() != 0 }
+// Best is the best variant of the kernels that this processor has the instructions for.
+func Best() Variant { return Variant(C.sluice_best()) }
 
 // Weights are a matrix in the layout of MatMulNBits: Codes [Out, ⌈In/Block⌉, Block·Bits/8], Scales [Out, ⌈In/Block⌉]. A
 // weight is its block's scale times (code - 2^(Bits-1)), plus the block's offset if there are Offsets, whose shape is that
@@ -215,6 +216,7 @@ type StateConfig struct {
 	MaxIn                    int // of a matrix, a multiple of ShortBlock
 	Threads                  int
 	Program                  *Program // nil: the graph has none
+	Variant                  Variant  // 0: the processor's best
 }
 
 // Layer is how a layer attends. Cosines and Sines, [MaxLength, Pairs], and the weights of norms lie outside Go's heap and outlive
@@ -257,7 +259,8 @@ func NewState(c StateConfig) (_ *State, err error) {
 	}
 	s.c.heads, s.c.kv_heads, s.c.head_size = C.int(c.Heads), C.int(c.KVHeads), C.int(c.HeadSize)
 	s.c.max_length, s.c.threads, s.c.max_tokens = C.int(c.MaxLength), C.int(c.Threads), C.int(c.MaxTokens)
-	s.c.max_blocks, s.c.bf16 = C.int(c.MaxIn/ShortBlock), C.sluice_bf16()
+	s.c.max_blocks = C.int(c.MaxIn / ShortBlock)
+	s.setVariant(cmp.Or(c.Variant, Best()))
 	tokens, blocks, actions, widths := c.MaxTokens, c.MaxIn/ShortBlock, mostOwnActions, []int(nil)
 	if c.Program != nil {
 		actions, widths = max(actions, len(c.Program.actions)), c.Program.widths
@@ -314,6 +317,14 @@ func (s *State) room(n, size int) unsafe.Pointer {
 	p := allocate(n, size)
 	s.memory = append(s.memory, p)
 	return p
+}
+
+// setVariant says what computes.
+func (s *State) setVariant(v Variant) {
+	s.c.by, s.c.bf16 = C.sluice_variant(C.int(v)), 0
+	if v == AVX512 {
+		s.c.bf16 = C.sluice_bf16()
+	}
 }
 
 // SetLayer says where a layer's keys and values lie: memory outside Go's heap, for slots of KVHeads · MaxLength · HeadSize

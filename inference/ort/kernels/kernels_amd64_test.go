@@ -163,10 +163,9 @@ func pack(tb testing.TB, w Weights) *Matrix {
 
 // TestMultiply compares products of every kind of matrix with float64, and each row with itself alone. NaN makes all of its
 // row NaN, gated and capped too, and nothing of another.
-func TestMultiply(t *testing.T) {
-	if !Supported() {
-		t.Skip("this processor has no AVX-512 VNNI")
-	}
+func TestMultiply(t *testing.T) { eachVariant(t, testMultiply) }
+
+func testMultiply(t *testing.T, v Variant) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for i := range 192 {
 		bits, offsets, exact, bias, gate := 4+4*(i&1), i&2 != 0, i&4 != 0, i&8 != 0, Gate(i/16%3)
@@ -188,7 +187,7 @@ func TestMultiply(t *testing.T) {
 		if got := m.c.half != 0; got != exact && (bits == 4 || !offsets) && !byOutput {
 			t.Errorf("%s: scales of 16 bits: %t", name, got)
 		}
-		s := testState(t, 1+i%3, 4*in) // as of a model whose other products have more inputs
+		s := testState(t, 1+i%3, 4*in).on(v) // as of a model whose other products have more inputs
 		x := make([]float32, rows*in)
 		for j := range x {
 			x[j] = rng.Float32() - 0.5
@@ -220,10 +219,9 @@ func TestMultiply(t *testing.T) {
 }
 
 // TestMultiplyExtremes: sums of the largest codes, of inputs and of weights of either sign, are exact.
-func TestMultiplyExtremes(t *testing.T) {
-	if !Supported() {
-		t.Skip("this processor has no AVX-512 VNNI")
-	}
+func TestMultiplyExtremes(t *testing.T) { eachVariant(t, testMultiplyExtremes) }
+
+func testMultiplyExtremes(t *testing.T, v Variant) {
 	const out, in, rows = 20, 3*4*BlockLength + BlockLength, 9 // in groups of four blocks, and one of one
 	rng := rand.New(rand.NewPCG(23, 24))
 	for _, code := range []int8{-128, -127, 127} {
@@ -235,7 +233,7 @@ func TestMultiplyExtremes(t *testing.T) {
 		for i := range x {
 			x[i] = 1
 		}
-		got, want := testState(t, 2, 4*in).multiply(pack(t, w), x, rows), reference(w, x, rows)
+		got, want := testState(t, 2, 4*in).on(v).multiply(pack(t, w), x, rows), reference(w, x, rows)
 		for i := range want {
 			if d := math.Abs(float64(got[i]) - want[i]); !(d <= 1e-6*math.Abs(want[i])) {
 				t.Errorf("codes of %d: value %d is %v, want %v", code, i, got[i], want[i])
@@ -246,24 +244,23 @@ func TestMultiplyExtremes(t *testing.T) {
 }
 
 // TestMultiplyTiny: inputs too small for a scale of floats make results that are as small, and infinite ones no finite results.
-func TestMultiplyTiny(t *testing.T) {
-	if !Supported() {
-		t.Skip("this processor has no AVX-512 VNNI")
-	}
+func TestMultiplyTiny(t *testing.T) { eachVariant(t, testMultiplyTiny) }
+
+func testMultiplyTiny(t *testing.T, v Variant) {
 	const out, in = 20, 4 * BlockLength
 	rng := rand.New(rand.NewPCG(25, 26))
 	for _, w := range []Weights{
 		randomByOutput(rng, out, in, false, NoGate), randomWeights(rng, out, in, 8, false, false, NoGate, true), randomWeights(rng, out, in, 4, true, false, NoGate, true),
 	} {
-		m, s := pack(t, w), testState(t, 1, in)
-		for _, v := range []float32{1e-38, -1e-38, 1e-44, float32(math.Inf(1)), float32(math.Inf(-1))} {
+		m, s := pack(t, w), testState(t, 1, in).on(v)
+		for _, input := range []float32{1e-38, -1e-38, 1e-44, float32(math.Inf(1)), float32(math.Inf(-1))} {
 			x := make([]float32, in)
 			for i := range x {
-				x[i] = v
+				x[i] = input
 			}
 			for i, y := range s.multiply(m, x, 1) {
-				if finite := y-y == 0; finite != (v-v == 0) || finite && math.Abs(float64(y)) > 1e-25 {
-					t.Errorf("%d bits, by output %t: value %d of inputs %v is %v", w.Bits, w.ByOutput, i, v, y)
+				if finite := y-y == 0; finite != (input-input == 0) || finite && math.Abs(float64(y)) > 1e-25 {
+					t.Errorf("%d bits, by output %t: value %d of inputs %v is %v", w.Bits, w.ByOutput, i, input, y)
 					break
 				}
 			}

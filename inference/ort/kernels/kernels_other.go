@@ -2,5 +2,5 @@
 
 package kernels
 
-// Supported says whether this processor has what the kernels are written for.
-func Supported() bool { return false }
+// Best is the best variant of the kernels that this processor has the instructions for.
+func Best() Variant { return None }

@@ -1,23 +1,16 @@
-// Products with weights in blocks, on AVX-512 VNNI. The way of computing is that of llama.cpp's Q4_1 and of ONNX
+// Products with weights in blocks. The way of computing is that of llama.cpp's Q4_1 and of ONNX
 // Runtime's accuracy level 4: inputs are rounded to 8 bits by block, integers are multiplied exactly, and the blocks are
 // added in order in float32, so that a row gives the same bits in any company. Of weights that have one scale for each output (the
 // form row8), inputs share a scale, and integers a sum, over four blocks.
-#include "kernels.h"
+#include "variant.h"
 #include "vector.h"
 
-enum {
-	row_tile = 8, // rows that share what was unpacked of a block
-};
+// centring_of is what centres the codes of weights, times a sum of codes.
+INLINE int32_t centring_of(const matrix *m, int32_t sum) { return -sum * (1 << (m->bits - 1)); }
 
-int sluice_supported(void) {
-	__builtin_cpu_init();
-	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-	       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("fma");
-}
-
-// centring_of is what centres the codes of weights, times a sum of codes. Of inputs that have no codes, infinite ones and those so
-// small that 127 / most is infinite, the sum may be any number; the product of integers must not overflow where they have signs.
-INLINE int32_t centring_of(const matrix *m, int32_t sum) { return (int32_t)(0u - ((uint32_t)sum << (m->bits - 1))); }
+// codes_of rounds values, times what makes the largest 127. What is no number then, as of infinite values and those so small
+// that 127 / most is infinite, has the code -127, too: there is no -128, which AVX2 could not multiply exactly.
+INLINE ints codes_of(floats x, floats inverse) { return larger_ints(to_ints(times(x, inverse)), broadcast_int(-127)); }
 
 // round_row rounds a row to codes, scales and sums. A matrix without minima wants the sums of codes times what centres
 // its codes, as integers. A block with NaN has the scale NaN, so that all that the row is multiplied to is NaN.
@@ -30,7 +23,7 @@ VECTOR static void round_row(const matrix *m, const float *x, int8_t *codes, flo
 		const int bits = largest_int_lane(larger_ints(bits0, bits1));
 		const float most = float_of(bits);
 		floats inverse = broadcast(most > 0 ? 127 / most : 0);
-		ints q0 = to_ints(times(x0, inverse)), q1 = to_ints(times(x1, inverse));
+		const ints q0 = codes_of(x0, inverse), q1 = length == short_block ? broadcast_int(0) : codes_of(x1, inverse);
 		store_bytes(codes, q0);
 		if (length != short_block) store_bytes(codes + 16, q1);
 		scales[b] = most / 127;
@@ -52,7 +45,7 @@ VECTOR static void round_groups(const matrix *m, const float *x, int8_t *codes, 
 		const float most = float_of(largest_int_lane(largest));
 		const floats inverse = broadcast(most > 0 ? 127 / most : 0);
 		for (int i = 0; i < n; i += 16) {
-			const ints q = to_ints(times(load(x + i), inverse));
+			const ints q = codes_of(load(x + i), inverse);
 			store_bytes(codes + i, q);
 			sum = plus_ints(sum, q);
 		}
@@ -135,29 +128,21 @@ typedef void (*tile_function)(const uint8_t *, int, size_t, size_t, const int8_t
 	                                                      floats *sum) {                                                     \
 		tile(block, blocks, pitch, block_size, codes, scales, sums, sum, R, bits, half, minima, length);                       \
 	}
-#define TILES(bits, half, minima, length)                                                                                \
-	TILE(1, bits, half, minima, length) TILE(2, bits, half, minima, length) TILE(3, bits, half, minima, length)            \
-	TILE(4, bits, half, minima, length) TILE(5, bits, half, minima, length) TILE(6, bits, half, minima, length)            \
-	TILE(7, bits, half, minima, length) TILE(8, bits, half, minima, length)
+#define TILES(bits, half, minima, length) EACH_COUNT(TILE, bits, half, minima, length)
 #define KINDS(length)                                                                                     \
 	TILES(4, 0, 0, length) TILES(4, 0, 1, length) TILES(4, 1, 0, length) TILES(4, 1, 1, length)             \
 	TILES(8, 0, 0, length) TILES(8, 0, 1, length) TILES(8, 1, 0, length) TILES(8, 1, 1, length)
 KINDS(32) KINDS(16)
 
-#define TILE_BY_OUTPUT(R)                                                                                                  \
+#define TILE_BY_OUTPUT(R, ...)                                                                                             \
 	VECTOR static void tile_by_output_##R(const uint8_t *block, int blocks, size_t pitch, size_t block_size,                 \
 	                                      const int8_t *codes, const float *scales, const block_sum *sums, floats *sum) {    \
 		tile_by_output(block, blocks, pitch, block_size, codes, scales, sums, sum, R);                                         \
 	}
-TILE_BY_OUTPUT(1) TILE_BY_OUTPUT(2) TILE_BY_OUTPUT(3) TILE_BY_OUTPUT(4)
-TILE_BY_OUTPUT(5) TILE_BY_OUTPUT(6) TILE_BY_OUTPUT(7) TILE_BY_OUTPUT(8)
+EACH_COUNT(TILE_BY_OUTPUT, )
 
-#define ROWS(bits, half, minima, length)                                                                                  \
-	{                                                                                                                       \
-		NULL, NAME(1, bits, half, minima, length), NAME(2, bits, half, minima, length), NAME(3, bits, half, minima, length),  \
-		NAME(4, bits, half, minima, length), NAME(5, bits, half, minima, length), NAME(6, bits, half, minima, length),        \
-		NAME(7, bits, half, minima, length), NAME(8, bits, half, minima, length)                                              \
-	}
+#define ENTRY(R, ...) NAME(R, __VA_ARGS__),
+#define ROWS(bits, half, minima, length) {NULL, EACH_COUNT(ENTRY, bits, half, minima, length)}
 #define ALL(length)                                                                                                   \
 	{                                                                                                                   \
 		{{ROWS(4, 0, 0, length), ROWS(4, 0, 1, length)}, {ROWS(4, 1, 0, length), ROWS(4, 1, 1, length)}},                 \
@@ -165,11 +150,10 @@ TILE_BY_OUTPUT(5) TILE_BY_OUTPUT(6) TILE_BY_OUTPUT(7) TILE_BY_OUTPUT(8)
 	}
 // By whether blocks are short, by whether codes have 8 bits, by half, by minima, by the number of rows.
 static const tile_function tiles[2][2][2][2][row_tile + 1] = {ALL(32), ALL(16)};
-static const tile_function tiles_by_output[row_tile + 1] = {
-	NULL, tile_by_output_1, tile_by_output_2, tile_by_output_3, tile_by_output_4, tile_by_output_5, tile_by_output_6, tile_by_output_7, tile_by_output_8,
-};
+#define ENTRY_BY_OUTPUT(R, ...) tile_by_output_##R,
+static const tile_function tiles_by_output[row_tile + 1] = {NULL, EACH_COUNT(ENTRY_BY_OUTPUT, )};
 
-void sluice_round(const matrix *m, const state *s, const float *x, int first, int end) {
+void VARIANT(round)(const matrix *m, const state *s, const float *x, int first, int end) {
 	for (size_t r = first; r < (size_t)end; r++) {
 		const size_t at = r * s->max_blocks;
 		(m->by_output ? round_groups : round_row)(m, x + r * m->in, s->codes + at * short_block, s->scales + at, s->sums + at);
@@ -199,12 +183,9 @@ INLINE floats gate(floats g, floats v, const float *bias, const int kind) {
 	return times(divided(g, plus(one, e)), v);
 }
 
-// size_of_tile is in bytes.
-static size_t size_of_tile(const matrix *m) { return m->blocks * m->block_size + (m->by_output ? tile_columns * sizeof(float) : 0); }
-
-VECTOR void sluice_multiply(const matrix *m, const state *s, float *y, int pitch, int first_row, int end_row, size_t first_tile, size_t end_tile) {
+VECTOR void VARIANT(multiply)(const matrix *m, const state *s, float *y, int pitch, int first_row, int end_row, size_t first_tile, size_t end_tile) {
 	const tile_function *functions = m->by_output ? tiles_by_output : tiles[m->length == short_block][m->bits == 8][m->half][m->minima];
-	const size_t tile_size = size_of_tile(m);
+	const size_t tile_size = sluice_tile_size(m);
 	for (size_t t = first_tile; t < end_tile; t++) {
 		const int left = m->out - (int)t * tile_columns, columns = left < tile_columns ? left : tile_columns;
 		for (int r = first_row; r < end_row;) {
@@ -231,48 +212,4 @@ VECTOR void sluice_multiply(const matrix *m, const state *s, float *y, int pitch
 			r += n;
 		}
 	}
-}
-
-size_t sluice_tile_count(const matrix *m) { return (m->out + tile_columns - 1) / tile_columns; }
-
-size_t sluice_tiles_size(matrix *m) {
-	const size_t columns = (m->out + tile_columns - 1) / tile_columns * (m->gated ? 2 : 1);
-	const int scales = m->by_output ? 0 : (m->half ? 2 : 4) * (m->minima ? 2 : 1);
-	m->block_size = tile_columns * ((size_t)m->length * m->bits / 8 + scales);
-	return columns * size_of_tile(m);
-}
-
-VECTOR static void put(const matrix *m, uint8_t *at, int column, float v) {
-	if (m->half) {
-		((uint16_t *)at)[column] = _cvtss_sh(v, _MM_FROUND_TO_NEAREST_INT);
-	} else {
-		((float *)at)[column] = v;
-	}
-}
-
-void sluice_pack_row(matrix *m, int to, const uint8_t *codes, const float *scales, const float *minima) {
-	const int column = to % tile_columns, bytes = m->length * m->bits / 8;
-	uint8_t *block = m->tiles + (size_t)(to / tile_columns) * m->blocks * m->block_size;
-	for (int b = 0; b < m->blocks; b++, block += m->block_size, codes += bytes) {
-		for (int i = 0; i < m->length; i++) {
-			// Vectors of four inputs for each column; of 4-bit codes two share one, the second in the high bits.
-			const int vector = i / 4, lane = 4 * column + i % 4;
-			if (m->bits == 8) {
-				block[64 * vector + lane] = codes[i];
-			} else {
-				const uint8_t code = codes[i / 2] >> (i % 2 * 4) & 15;
-				block[64 * (vector / 2) + lane] |= code << (vector % 2 * 4);
-			}
-		}
-		uint8_t *at = block + (size_t)tile_columns * bytes;
-		put(m, at, column, scales[b]);
-		if (m->minima) put(m, at + tile_columns * (m->half ? 2 : 4), column, minima[b]);
-	}
-}
-
-void sluice_pack_output(matrix *m, int to, const int8_t *codes, size_t stride, float scale) {
-	const int column = to % tile_columns;
-	uint8_t *tile = m->tiles + (size_t)(to / tile_columns) * size_of_tile(m);
-	for (int i = 0; i < m->in; i++, codes += stride) tile[64 * (i / 4) + 4 * column + i % 4] = (uint8_t)(*codes + 128);
-	((float *)(tile + m->blocks * m->block_size))[column] = scale;
 }

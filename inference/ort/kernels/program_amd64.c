@@ -7,7 +7,6 @@
 
 #include "kernels.h"
 #include "team_amd64.h"
-#include "vector.h"
 
 enum {
 	divided_rows = 8, // of a thread; from these on, rows are divided. Each thread reads all weights for that
@@ -60,36 +59,15 @@ static attention attention_of(const call *c, const action *a) {
 	return (attention){.s = a->chosen ? &c->chosen : c->s, .of = &c->s->layers[a->layer], .qkv = from_buffer(c, a->x), .y = a->y < 0 ? NULL : to_buffer(c, a->y)};
 }
 
-// norm writes x/sqrt(mean(x²) + epsilon)·weight, of x plus a branch if there is one.
-VECTOR static void norm(const action *a, const float *x, const float *branch, float *sum, float *y) {
-	floats square = broadcast(0);
-	for (int i = 0; i < a->width; i += 16) {
-		floats v = load(x + i);
-		if (branch) v = plus(v, load(branch + i));
-		if (sum) store(sum + i, v);
-		square = multiply_add(v, v, square);
-		store(y + i, v);
-	}
-	const float mean = sum_lanes(square) / (float)a->width + a->epsilon;
-	const floats scale = divided(broadcast(1), square_root(broadcast(mean)));
-	for (int i = 0; i < a->width; i += 16) {
-		store(y + i, times(times(load(y + i), scale), load(a->weight + i)));
-	}
-}
-
-VECTOR static void add(const float *x, const float *branch, float *y, size_t n) {
-	for (size_t i = 0; i < n; i += 16) store(y + i, plus(load(x + i), load(branch + i)));
-}
-
 // multiply makes some tiles of a product, of rows from first to end-1.
 static void multiply(const call *c, const action *a, int first, int end, size_t first_tile, size_t end_tile) {
 	float *y = to_buffer(c, a->y) + a->column;
 	const size_t all = a->chosen; // the first tile of all rows
-	if (end_tile > all) sluice_multiply(a->matrix, c->s, y, a->pitch, first, end, first_tile > all ? first_tile : all, end_tile);
+	if (end_tile > all) c->s->by->multiply(a->matrix, c->s, y, a->pitch, first, end, first_tile > all ? first_tile : all, end_tile);
 	if (first_tile >= all || c->wanted == 0) return;
 	for (int r = first, next; r < end; r = next + 1) {
 		for (next = r; next < end && c->s->marks[next]; next++) {}
-		if (next > r) sluice_multiply(a->matrix, c->s, y, a->pitch, r, next, first_tile, end_tile < all ? end_tile : all);
+		if (next > r) c->s->by->multiply(a->matrix, c->s, y, a->pitch, r, next, first_tile, end_tile < all ? end_tile : all);
 	}
 }
 
@@ -98,33 +76,31 @@ static void merge(const attention *of, int first, int end) {
 	for (int i = 0; i < of->s->run_count; i++) {
 		const run *r = &of->s->runs[i];
 		const int last = r->first + r->tokens;
-		sluice_merge(of, first > r->first ? first : r->first, end < last ? end : last);
+		of->s->by->merge(of, first > r->first ? first : r->first, end < last ? end : last);
 	}
 }
 
 // act does an action for rows from first to end-1.
-VECTOR static void act(const call *c, const action *a, int first, int end) {
+static void act(const call *c, const action *a, int first, int end) {
 	const size_t at = (size_t)first * a->width, n = (size_t)(end - first) * a->width;
 	switch (a->kind) {
 	case do_norm:
 		for (size_t r = at; r < at + n; r += a->width) {
-			norm(a, from_buffer(c, a->x) + r, a->branch < 0 ? NULL : from_buffer(c, a->branch) + r,
-			     a->sum < 0 ? NULL : to_buffer(c, a->sum) + r, to_buffer(c, a->y) + r);
+			c->s->by->norm(a, from_buffer(c, a->x) + r, a->branch < 0 ? NULL : from_buffer(c, a->branch) + r,
+			               a->sum < 0 ? NULL : to_buffer(c, a->sum) + r, to_buffer(c, a->y) + r);
 		}
 		break;
-	case do_add: add(from_buffer(c, a->x) + at, from_buffer(c, a->branch) + at, to_buffer(c, a->y) + at, n); break;
+	case do_add: c->s->by->add(from_buffer(c, a->x) + at, from_buffer(c, a->branch) + at, to_buffer(c, a->y) + at, n); break;
 	case do_select:
 		for (size_t r = first; r < (size_t)end; r++) {
-			const float *x = from_buffer(c, a->x) + c->index[r] * a->width;
-			float *y = to_buffer(c, a->y) + r * a->width;
-			for (int i = 0; i < a->width; i += 16) store(y + i, load(x + i));
+			memcpy(to_buffer(c, a->y) + r * a->width, from_buffer(c, a->x) + c->index[r] * a->width, a->width * sizeof(float));
 		}
 		break;
-	case do_round: sluice_round(a->matrix, c->s, from_buffer(c, a->x), first, end); break;
+	case do_round: c->s->by->round(a->matrix, c->s, from_buffer(c, a->x), first, end); break;
 	case do_multiply: multiply(c, a, first, end, 0, sluice_tile_count(a->matrix)); break;
 	case do_store: {
 		const attention of = attention_of(c, a);
-		sluice_store(&of, first, end);
+		c->s->by->store(&of, first, end);
 		break;
 	}
 	case do_merge: {
@@ -149,7 +125,7 @@ static void run_part(const void *context, const phase *p, int part) {
 		multiply(c, a, 0, p->rows, tiles * part / p->parts, tiles * (part + 1) / p->parts);
 	} else {
 		const attention of = attention_of(c, a);
-		sluice_attend(&of, c->divided, p->items * part / p->parts, p->items * (part + 1) / p->parts);
+		c->s->by->attend(&of, c->divided, p->items * part / p->parts, p->items * (part + 1) / p->parts);
 	}
 }
 

@@ -113,7 +113,7 @@ func (d *testDecoder) config(threads int) StateConfig {
 	layer := d.layer()
 	return StateConfig{
 		Layers: []Layer{layer, layer}, Heads: 4, KVHeads: 2, HeadSize: 16, MaxLength: (d.length + PositionUnit - 1) / PositionUnit * PositionUnit,
-		MaxTokens: d.length + 1, MaxIn: testInner, Threads: threads, Program: d.program,
+		MaxTokens: d.length + 1, MaxIn: testInner, Threads: threads, Program: d.program, Variant: d.variant,
 	}
 }
 
@@ -183,12 +183,12 @@ func normExactly(x, weight []float32) []float32 {
 
 // TestProgram compares a decoder's logits with those of its parts one by one, and, bit by bit, with themselves for every
 // number of threads and every cut of a sequence, beside others or alone.
-func TestProgram(t *testing.T) {
-	if !Supported() {
-		t.Skip("this processor has no AVX-512 VNNI")
-	}
+func TestProgram(t *testing.T) { eachVariant(t, testProgram) }
+
+func testProgram(t *testing.T, v Variant) {
 	rng := rand.New(rand.NewPCG(9, 10))
 	d := newTestDecoder(t, rng)
+	d.variant = v
 	x := make([]float32, d.length*testHidden)
 	for i := range x {
 		x[i] = 2 * (rng.Float32() - 0.5)
@@ -260,13 +260,13 @@ func TestProgram(t *testing.T) {
 
 // TestProgramLeavesOut: of tokens that are not wanted there are no queries and no attention once the last layer has their keys
 // and values: what the layer before left of them is still there.
-func TestProgramLeavesOut(t *testing.T) {
-	if !Supported() {
-		t.Skip("this processor has no AVX-512 VNNI")
-	}
+func TestProgramLeavesOut(t *testing.T) { eachVariant(t, testProgramLeavesOut) }
+
+func testProgramLeavesOut(t *testing.T, v Variant) {
 	const widthQKV, widthResult = (4 + 2*2) * 16, 4 * 16
 	rng := rand.New(rand.NewPCG(19, 20))
 	d := newTestDecoder(t, rng)
+	d.variant = v
 	x := make([]float32, 40*testHidden)
 	for i := range x {
 		x[i] = rng.Float32() - 0.5
@@ -306,10 +306,9 @@ func TestProgramLeavesOut(t *testing.T) {
 
 // TestProgramSkips: where nothing is wanted, an action of wanted rows does nothing, whatever stands before and behind it. The index
 // that it would read has room, so that what it does shows.
-func TestProgramSkips(t *testing.T) {
-	if !Supported() {
-		t.Skip("this processor has no AVX-512 VNNI")
-	}
+func TestProgramSkips(t *testing.T) { eachVariant(t, testProgramSkips) }
+
+func testProgramSkips(t *testing.T, v Variant) {
 	const own, other, third = OwnBuffer, OwnBuffer + 1, OwnBuffer + 2
 	rng := rand.New(rand.NewPCG(21, 22))
 	weight, matrix := make([]float32, testHidden), pack(t, randomWeights(rng, testHidden, testHidden, 4, true, false, NoGate, true))
@@ -333,7 +332,7 @@ func TestProgramSkips(t *testing.T) {
 				}
 				defer p.Close()
 				s := newState(t, StateConfig{
-					Heads: 1, KVHeads: 1, HeadSize: 16, MaxLength: 64, MaxTokens: 64, MaxIn: testHidden, Threads: threads, Program: p,
+					Heads: 1, KVHeads: 1, HeadSize: 16, MaxLength: 64, MaxTokens: 64, MaxIn: testHidden, Threads: threads, Program: p, Variant: v,
 				})
 				s.AddRun(0, 0, n)
 				y = s.run(p, x[:n*testHidden], index)
@@ -357,12 +356,12 @@ func TestProgramSkips(t *testing.T) {
 }
 
 // TestProgramManyThreads: threads that come late, or have nothing to do, do no harm.
-func TestProgramManyThreads(t *testing.T) {
-	if !Supported() {
-		t.Skip("this processor has no AVX-512 VNNI")
-	}
+func TestProgramManyThreads(t *testing.T) { eachVariant(t, testProgramManyThreads) }
+
+func testProgramManyThreads(t *testing.T, v Variant) {
 	rng := rand.New(rand.NewPCG(11, 12))
 	d := newTestDecoder(t, rng)
+	d.variant = v
 	x := make([]float32, 3*testHidden)
 	for i := range x {
 		x[i] = rng.Float32()

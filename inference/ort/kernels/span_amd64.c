@@ -6,11 +6,11 @@
 
 #include <math.h>
 
+#include "variant.h"
 #include "vector.h"
 
 enum {
 	span_groups = key_span / key_group,
-	most_groups = 4,                          // of keys, that are multiplied at a time: 24 sums for six queries
 	fetched = most_groups * key_group * 2 * 2, // bytes of them for a pair of a query's values
 };
 
@@ -71,14 +71,14 @@ INLINE void hide(floats *score, int groups, int position, int low, int end) {
 // last one's pair is not the sequence's.
 INLINE void add_values(const uint16_t *values, int size, int count, const uint32_t (*weight)[key_span / 2], rows *q, int at, const int R, const int V,
                        const int bf16) {
-	floats sum[most_rows][4];
+	floats sum[most_rows][most_values];
 #pragma GCC unroll 6
 	for (int r = 0; r < R; r++)
 #pragma GCC unroll 4
 		for (int i = 0; i < V; i++) sum[r][i] = broadcast(0);
 	values += 2 * at;
 	for (int j = 0; j < count / 2; j++, values += 2 * size) {
-		ints value[4];
+		ints value[most_values];
 #pragma GCC unroll 4
 		for (int i = 0; i < V; i++) value[i] = load_ints(values + 32 * i);
 #pragma GCC unroll 6
@@ -110,7 +110,7 @@ INLINE void attend_rows(const span *of, rows *q, const int R, const int bf16) {
 	for (int g = 0; g < groups; g += most_groups) {
 		const int start = of->from + g * key_group;
 		const uint16_t *next = of->next && g + most_groups < groups ? of->keys + (size_t)(start + most_groups * key_group) * of->size : of->next;
-		switch (groups - g) {
+		switch (most_groups == 1 ? 1 : groups - g) {
 		case 1: multiply_keys(of, start, next, q, score, R, 1, bf16); break;
 		case 2: multiply_keys(of, start, next, q, score, R, 2, bf16); break;
 		case 3: multiply_keys(of, start, next, q, score, R, 3, bf16); break;
@@ -134,7 +134,7 @@ INLINE void attend_rows(const span *of, rows *q, const int R, const int bf16) {
 	}
 	const uint16_t *values = of->values + (size_t)of->from * of->size;
 	int at = 0;
-	for (; at + 64 <= of->size; at += 64) add_values(values, of->size, count, weight, q, at, R, 4, bf16);
+	for (; at + 16 * most_values <= of->size; at += 16 * most_values) add_values(values, of->size, count, weight, q, at, R, most_values, bf16);
 	for (; at < of->size; at += 16) add_values(values, of->size, count, weight, q, at, R, 1, bf16);
 }
 
@@ -148,9 +148,4 @@ static void (*const attend[2][most_rows + 1])(const span *, rows *) = {
 	{NULL, attend_1_1, attend_2_1, attend_3_1, attend_4_1, attend_5_1, attend_6_1},
 };
 
-int sluice_bf16(void) {
-	__builtin_cpu_init();
-	return __builtin_cpu_supports("avx512bf16") != 0;
-}
-
-void sluice_attend_span(const span *of, rows *q, int n, int bf16) { attend[bf16][n](of, q); }
+void VARIANT(attend_span)(const span *of, rows *q, int n, int bf16) { attend[bf16][n](of, q); }

@@ -2,7 +2,7 @@
 #ifndef SLUICE_SPAN_H
 #define SLUICE_SPAN_H
 
-#include "kernels.h"
+#include "variant.h"
 
 enum {
 	key_group = 16,  // positions that lie together in the keys
@@ -26,7 +26,7 @@ typedef struct {
 	int size, from, to;
 } span;
 
-// sluice_attend_span computes n queries over a span. bf16 says whether by AVX512_BF16.
-void sluice_attend_span(const span *of, rows *q, int n, int bf16);
+// attend_span computes n queries over a span. bf16 says whether by AVX512_BF16.
+void VARIANT(attend_span)(const span *of, rows *q, int n, int bf16);
 
 #endif

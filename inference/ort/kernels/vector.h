@@ -11,7 +11,7 @@
 //	multiply_add           a·b + c, rounded once; subtract_product: c - a·b so
 //	smaller, larger        of NaN and a number the second operand
 //	nearest_integer        of two the even one. to_ints: too, and -2^31 of what is no int32
-//	fraction               v - ⌊v⌋; of -∞ any number from 0 to 1
+//	fraction               v - ⌊v⌋ for v below infinity; 0 of -∞
 //	times_power            v·2^⌊n⌋, rounded once, for v from 1/2 to 2 and n ≤ 127; n may be -∞. NaN if v is NaN
 //	magnitude_bits         of |v|, as integers: these have the order of the magnitudes, NaN above infinity
 //	where_below            v where a < b as unsigned integers, elsewhere other
@@ -55,7 +55,11 @@ static inline __attribute__((always_inline, target("avx2"))) float float_of(int3
 	return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(bits)));
 }
 
+#ifdef SLUICE_AVX2
+#include "vector_avx2.h"
+#else
 #include "vector_avx512.h"
+#endif
 
 // exponential is exp(x) for x ≤ 88, to 2 units in the last place; 0 far below the smallest float. Cody and Waite's reduction
 // to |r| ≤ ln(2)/2 and a polynomial of degree 6 (coefficients of the Taylor series, whose next term is below 1.2e-7).

@@ -9,6 +9,19 @@ typedef __m512 floats;
 typedef __m512i ints;
 typedef __m256i shorts;
 
+// There are registers for the sums of so many rows that share what was unpacked of a block of weights; and of six queries and so many
+// groups of keys, or vectors of values.
+enum {
+	row_tile = 8,
+	most_groups = 4,
+	most_values = 4,
+};
+
+// EACH_COUNT makes of a macro something for each number of rows.
+#define EACH_COUNT(F, ...)                                                                    \
+	F(1, __VA_ARGS__) F(2, __VA_ARGS__) F(3, __VA_ARGS__) F(4, __VA_ARGS__) F(5, __VA_ARGS__)   \
+	F(6, __VA_ARGS__) F(7, __VA_ARGS__) F(8, __VA_ARGS__)
+
 INLINE floats broadcast(float x) { return _mm512_set1_ps(x); }
 INLINE ints broadcast_int(int32_t x) { return _mm512_set1_epi32(x); }
 INLINE ints lane_numbers(void) { return _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }

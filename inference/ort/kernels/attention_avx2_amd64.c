@@ -1,0 +1,2 @@
+#define SLUICE_AVX2
+#include "attention_amd64.c"

@@ -1,0 +1,50 @@
+// Matrices in the order in which the kernels read them.
+#include <immintrin.h>
+
+#include "kernels.h"
+
+size_t sluice_tile_size(const matrix *m) { return m->blocks * m->block_size + (m->by_output ? tile_columns * sizeof(float) : 0); }
+
+size_t sluice_tile_count(const matrix *m) { return (m->out + tile_columns - 1) / tile_columns; }
+
+size_t sluice_tiles_size(matrix *m) {
+	const size_t columns = (m->out + tile_columns - 1) / tile_columns * (m->gated ? 2 : 1);
+	const int scales = m->by_output ? 0 : (m->half ? 2 : 4) * (m->minima ? 2 : 1);
+	m->block_size = tile_columns * ((size_t)m->length * m->bits / 8 + scales);
+	return columns * sluice_tile_size(m);
+}
+
+__attribute__((target("avx,f16c"))) static void put(const matrix *m, uint8_t *at, int column, float v) {
+	if (m->half) {
+		((uint16_t *)at)[column] = _cvtss_sh(v, _MM_FROUND_TO_NEAREST_INT);
+	} else {
+		((float *)at)[column] = v;
+	}
+}
+
+void sluice_pack_row(matrix *m, int to, const uint8_t *codes, const float *scales, const float *minima) {
+	const int column = to % tile_columns, bytes = m->length * m->bits / 8;
+	uint8_t *block = m->tiles + (size_t)(to / tile_columns) * m->blocks * m->block_size;
+	for (int b = 0; b < m->blocks; b++, block += m->block_size, codes += bytes) {
+		for (int i = 0; i < m->length; i++) {
+			// Vectors of four inputs for each column; of 4-bit codes two share one, the second in the high bits.
+			const int vector = i / 4, lane = 4 * column + i % 4;
+			if (m->bits == 8) {
+				block[64 * vector + lane] = codes[i];
+			} else {
+				const uint8_t code = codes[i / 2] >> (i % 2 * 4) & 15;
+				block[64 * (vector / 2) + lane] |= code << (vector % 2 * 4);
+			}
+		}
+		uint8_t *at = block + (size_t)tile_columns * bytes;
+		put(m, at, column, scales[b]);
+		if (m->minima) put(m, at + tile_columns * (m->half ? 2 : 4), column, minima[b]);
+	}
+}
+
+void sluice_pack_output(matrix *m, int to, const int8_t *codes, size_t stride, float scale) {
+	const int column = to % tile_columns;
+	uint8_t *tile = m->tiles + (size_t)(to / tile_columns) * sluice_tile_size(m);
+	for (int i = 0; i < m->in; i++, codes += stride) tile[64 * (i / 4) + 4 * column + i % 4] = (uint8_t)(*codes + 128);
+	((float *)(tile + m->blocks * m->block_size))[column] = scale;
+}
