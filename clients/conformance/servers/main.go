@@ -75,34 +75,20 @@ func run(in io.Reader, out io.Writer) (err error) {
 	if err := writeToolModel(toolModel); err != nil {
 		return fmt.Errorf("make a model that calls tools: %w", err)
 	}
-	all := []struct {
-		name  string
-		flags []string
-	}{
-		{"default", nil},
-		{"small", []string{"--slots", "1", "--queue", "1"}},
-		{"secure", secureFlags},
-		{"mutual", mutualFlags},
-		{"tools", []string{"--model", "tools=" + toolModel}},
+	processes, err := startAll(ctx, binary, map[string][]string{
+		"default": nil,
+		"small":   {"--slots", "1", "--queue", "1"},
+		"secure":  secureFlags,
+		"mutual":  mutualFlags,
+		"tools":   {"--model", "tools=" + toolModel},
+	})
+	defer func() { err = errors.Join(err, stopAll(processes)) }()
+	if err != nil {
+		return err
 	}
-
-	var processes []*process
-	defer func() {
-		for _, p := range processes {
-			err = errors.Join(err, p.stop())
-		}
-	}()
-	servers := map[string]*server{"secure": secured, "mutual": mutual}
-	for _, s := range all {
-		p, err := start(ctx, binary, s.flags)
-		if err != nil {
-			return fmt.Errorf("start %s: %w", s.name, err)
-		}
-		processes = append(processes, p)
-		if servers[s.name] == nil {
-			servers[s.name] = &server{}
-		}
-		servers[s.name].Addr, servers[s.name].HTTP = p.addr, p.http
+	servers := map[string]*server{"default": {}, "small": {}, "secure": secured, "mutual": mutual, "tools": {}}
+	for name, p := range processes {
+		servers[name].Addr, servers[name].HTTP = p.addr, p.http
 	}
 	if err := spendQuotas(ctx, binary, secured); err != nil {
 		return fmt.Errorf("spend quotas: %w", err)
@@ -122,6 +108,11 @@ func run(in io.Reader, out io.Writer) (err error) {
 	if err := json.NewEncoder(out).Encode(servers); err != nil {
 		return err
 	}
+	return waitForEnd(ctx, in)
+}
+
+// waitForEnd returns when in ends or somebody interrupts the program. Then nothing waits for what reads in any more.
+func waitForEnd(ctx context.Context, in io.Reader) error {
 	ended := make(chan error, 1)
 	go func() {
 		_, err := io.Copy(io.Discard, in)
@@ -196,6 +187,26 @@ func start(ctx context.Context, binary string, flags []string) (*process, error)
 		_, _ = io.Copy(io.Discard, stderr)
 	}()
 	return p, nil
+}
+
+// startAll starts servers with flags, by their names. Those that it returns run, after an error too.
+func startAll(ctx context.Context, binary string, flags map[string][]string) (map[string]*process, error) {
+	processes := map[string]*process{}
+	for name, of := range flags {
+		p, err := start(ctx, binary, of)
+		if err != nil {
+			return processes, fmt.Errorf("start %s: %w", name, err)
+		}
+		processes[name] = p
+	}
+	return processes, nil
+}
+
+func stopAll(processes map[string]*process) (err error) {
+	for _, p := range processes {
+		err = errors.Join(err, p.stop())
+	}
+	return err
 }
 
 // stop drains the server.
