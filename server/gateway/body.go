@@ -63,9 +63,24 @@ func decode(r *http.Request, into any) *problem {
 	}
 	if _, name, ok := strings.Cut(err.Error(), "unknown field "); ok {
 		name = strings.Trim(name, `"`)
-		return invalid(name, "is not supported")
+		return invalid(name, "is not supported%s", instead(name))
 	}
 	return &problem{status: http.StatusBadRequest, kind: kindInvalid, message: "the request is not valid JSON: " + strings.TrimPrefix(err.Error(), "json: ")}
+}
+
+// instead tells which field does what one of the same API's earlier versions, or of a server that extends it, asks for.
+func instead(field string) string {
+	other := map[string]string{
+		"functions": "tools", "function_call": "tool_choice",
+		"guided_json": "structured_outputs.json", "guided_regex": "structured_outputs.regex", // vLLM's, until it had the latter
+		"guided_choice": "structured_outputs.choice", "guided_grammar": "structured_outputs.grammar",
+		"repeat_penalty": "repetition_penalty", "n_predict": "max_tokens", "grammar": "structured_outputs.grammar", // llama.cpp's
+		"reasoning": "chat_template_kwargs and thinking_token_budget", "reasoning_effort": "chat_template_kwargs and thinking_token_budget",
+	}[field]
+	if other == "" {
+		return ""
+	}
+	return ": see " + other
 }
 
 // jsonType names the type that a field should have had as people who write JSON call it.

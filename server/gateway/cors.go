@@ -13,7 +13,7 @@ const anyOrigin = "*"
 
 // exposed are the headers of an answer that a page may read: those of Connect's, gRPC-Web's and our own errors. Connect has trailers
 // among them, by another name.
-const exposed = "Retry-After, WWW-Authenticate, Grpc-Status, Grpc-Message, Grpc-Status-Details-Bin, " +
+const exposed = requestIDHeader + ", Retry-After, WWW-Authenticate, Grpc-Status, Grpc-Message, Grpc-Status-Details-Bin, " +
 	"Grpc-Retry-Pushback-Ms, Trailer-Grpc-Retry-Pushback-Ms"
 
 // defaultPort is the port that browsers leave out of an origin with the scheme; "": they write every one.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -157,10 +158,23 @@ func (p *problem) take(bad *errdetails.BadRequest, fields map[string]string) {
 		if p.param == "" {
 			p.param = name
 		}
-		parts = append(parts, strings.TrimSpace(name+" "+v.GetDescription()))
+		parts = append(parts, sentence(name, v.GetDescription()))
 	}
 	if len(parts) > 0 {
 		p.message = strings.Join(parts, "; ")
+	}
+}
+
+// sentence says what is wrong with a field: most descriptions go on from its name, others are sentences of their own.
+func sentence(field, description string) string {
+	first, _, _ := strings.Cut(description, " ")
+	switch {
+	case field == "":
+		return description
+	case slices.Contains([]string{"must", "is", "are", "was", "cannot", "has", "have", "needs", "does", "may", "names"}, first):
+		return field + " " + description
+	default:
+		return field + ": " + description
 	}
 }
 

@@ -137,6 +137,7 @@ func (g *Gateway) streamChat(ctx context.Context, w http.ResponseWriter, in *cha
 		return
 	}
 	chunk := &chatCompletion{ID: all.id, Object: "chat.completion.chunk", Created: g.now().Unix(), Model: all.model}
+	nameAnswer(w, all.id)
 	sse := newEvents(w)
 	send := func(choice chatChoice) {
 		chunk.Choices = []chatChoice{choice}

@@ -120,6 +120,7 @@ type completionChoice struct {
 }
 
 func (g *Gateway) completions(w http.ResponseWriter, r *http.Request) {
+	id := requestID(w, r)
 	var in completionRequest
 	if p := decode(r, &in); p != nil {
 		fail(w, p)
@@ -129,6 +130,9 @@ func (g *Gateway) completions(w http.ResponseWriter, r *http.Request) {
 	if p != nil {
 		fail(w, p)
 		return
+	}
+	for _, request := range requests {
+		request.RequestId = id
 	}
 	out := &completion{Object: "text_completion", Created: g.now().Unix(), Choices: []completionChoice{}}
 	if in.Stream {
@@ -141,6 +145,7 @@ func (g *Gateway) completions(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out.ID, out.Model, out.Usage = answers[0].GetId(), answers[0].GetModel(), &usage{}
+	nameAnswer(w, out.ID)
 	for _, answer := range answers {
 		out.Usage.add(answer.GetUsage())
 		for _, output := range answer.GetOutputs() {
@@ -177,6 +182,7 @@ func (g *Gateway) streamCompletions(
 		return
 	}
 	chunk.ID, chunk.Model = all.id, all.model
+	nameAnswer(w, all.id)
 	sse := newEvents(w)
 	used := &usage{}
 	states := make([]completionStream, len(requests))

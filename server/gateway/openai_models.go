@@ -37,6 +37,10 @@ func (g *Gateway) listModels(w http.ResponseWriter, r *http.Request) {
 
 func (g *Gateway) getModel(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
+	if name == "" { // natively the default model, but /v1/models/ is the list's address to most who write it
+		g.listModels(w, r)
+		return
+	}
 	answer, err := g.models.GetModel(g.call(r.Context(), r), &sluicev1.GetModelRequest{Name: name})
 	if err != nil {
 		fail(w, translate(err, map[string]string{"name": "model"}))

@@ -251,6 +251,9 @@ func TestModels(t *testing.T) {
 	if got := strings.TrimSpace(text); got != want {
 		t.Errorf("%s: %s, want %s", res.Status, got, want)
 	}
+	if res, text = d.do(t, http.MethodGet, "/v1/models/", ""); strings.TrimSpace(text) != want { // and no model without a name
+		t.Errorf("with a slash: %s: %s", res.Status, text)
+	}
 	if _, text = d.do(t, http.MethodGet, "/v1/models/toy", ""); strings.TrimSpace(text) != fmt.Sprintf(entry, "toy") {
 		t.Errorf("one model: %s", text)
 	}

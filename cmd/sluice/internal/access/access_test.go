@@ -131,6 +131,7 @@ func TestHTTPAddress(t *testing.T) {
 		{"no certificate", mutual, false, "/metrics", "", nil, 401},
 		{"foreign certificate", mutual, false, "/metrics", "", &foreign, 401},
 		{"probe without a certificate", mutual, false, "/readyz", "", nil, 200},
+		{"other servers' probe without a certificate", mutual, false, "/health", "", nil, 200},
 		{"both", both, false, "/metrics", key, &certificate, 200},
 		{"a key and no certificate", both, false, "/metrics", key, nil, 401},
 		{"a certificate and no key", both, false, "/metrics", "", &certificate, 401},

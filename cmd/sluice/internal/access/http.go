@@ -21,7 +21,7 @@ func (c *Control) ProtectPublic(next http.Handler) http.Handler {
 		// The mux takes an escaped path apart before it unescapes it, so that /livez with escaped dots before it is another
 		// path to it; and /metrics is what unescapes to it.
 		switch escaped := path.Clean(r.URL.EscapedPath()); {
-		case escaped == "/livez", escaped == "/readyz":
+		case escaped == "/livez", escaped == "/readyz", escaped == "/health":
 			next.ServeHTTP(w, r)
 		case path.Clean(r.URL.Path) == "/metrics":
 			scrape.ServeHTTP(w, r)

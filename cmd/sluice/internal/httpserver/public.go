@@ -6,18 +6,20 @@ import (
 	"time"
 )
 
-// Public answers probes and scrapes: /livez says that the process runs, /readyz whether it wants calls. The rest is
-// the gateway's, if there is one.
+// Public answers probes and scrapes: /livez says that the process runs, /readyz whether it wants calls, and so does /health,
+// under which probes that were written for other servers of models ask. The rest is the gateway's, if there is one.
 func Public(metrics http.Handler, ready func() bool, gateway http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answerOK(w) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+	readiness := func(w http.ResponseWriter, _ *http.Request) {
 		if !ready() {
 			http.Error(w, "not ready", http.StatusServiceUnavailable)
 			return
 		}
 		answerOK(w)
-	})
+	}
+	mux.HandleFunc("GET /readyz", readiness)
+	mux.HandleFunc("GET /health", readiness)
 	mux.Handle("GET /metrics", metrics)
 	if gateway != nil {
 		mux.Handle("/", gateway)
