@@ -99,9 +99,6 @@ func (t *Toy) Steps() int { return t.steps }
 // Held is the number of positions that a slot holds.
 func (t *Toy) Held(slot int) int { return t.slots[slot].held }
 
-// Closed says whether Close was called.
-func (t *Toy) Closed() bool { return t.closed }
-
 // Step implements runner.Session.
 func (t *Toy) Step(step runner.Step) (runner.Logits, error) {
 	t.mustBeOpen("Step")

@@ -31,12 +31,6 @@ func New(slots, maxLength int) *Ledger {
 	return &Ledger{maxLength: maxLength, slots: make([]slot, slots)}
 }
 
-// Slots is the number of slots.
-func (l *Ledger) Slots() int { return len(l.slots) }
-
-// MaxLength is the number of positions that a slot can hold.
-func (l *Ledger) MaxLength() int { return l.maxLength }
-
 // Used is the number of slots that are taken.
 func (l *Ledger) Used() int { return l.used }
 
@@ -62,9 +56,6 @@ func (l *Ledger) Release(i int) {
 
 // Taken says whether slot i holds a sequence.
 func (l *Ledger) Taken(i int) bool { return l.slots[i].taken }
-
-// Length is the number of positions that slot i holds; 0 if it is free.
-func (l *Ledger) Length(i int) int { return l.slots[i].length }
 
 // Take marks the free slot i as taken by a sequence without positions.
 func (l *Ledger) Take(i int) {

@@ -10,8 +10,8 @@ import (
 	"github.com/sluiceml/sluice/inference"
 )
 
-// FolderResource is the resource type of a ResourceInfo that names a folder of the model store.
-const FolderResource = "sluice.v1.ModelFolder"
+// folderResource is the resource type of a ResourceInfo that names a folder of the model store.
+const folderResource = "sluice.v1.ModelFolder"
 
 // AdminOnlyError says that a method is for the operator of the server and not for its clients.
 type AdminOnlyError struct{ Method string }
@@ -23,7 +23,7 @@ func (e *AdminOnlyError) Error() string {
 // ofModels maps the errors of changing what is served, and of what a model cannot do; nil if err is none of them.
 func ofModels(err error) *status.Status {
 	if e, ok := errors.AsType[*AdminOnlyError](err); ok {
-		return with(codes.PermissionDenied, e.Error(), errorInfo(ReasonAdminOnly, nil))
+		return with(codes.PermissionDenied, e.Error(), errorInfo(reasonAdminOnly, nil))
 	}
 	if e, ok := errors.AsType[*inference.NameTakenError](err); ok {
 		return with(codes.AlreadyExists, e.Error(), &errdetails.ResourceInfo{
@@ -31,13 +31,13 @@ func ofModels(err error) *status.Status {
 		})
 	}
 	if e, ok := errors.AsType[*inference.BusyError](err); ok {
-		return with(codes.Aborted, e.Error(), errorInfo(ReasonModelBusy, map[string]string{"model": e.Model}))
+		return with(codes.Aborted, e.Error(), errorInfo(reasonModelBusy, map[string]string{"model": e.Model}))
 	}
 	if e, ok := errors.AsType[*inference.DefaultModelError](err); ok {
-		return with(codes.FailedPrecondition, e.Error(), errorInfo(ReasonDefaultModel, map[string]string{"model": e.Model}))
+		return with(codes.FailedPrecondition, e.Error(), errorInfo(reasonDefaultModel, map[string]string{"model": e.Model}))
 	}
 	if e, ok := errors.AsType[*inference.NoEmbeddingsError](err); ok {
-		return with(codes.FailedPrecondition, e.Error(), errorInfo(ReasonNoEmbeddings, map[string]string{"model": e.Model}))
+		return with(codes.FailedPrecondition, e.Error(), errorInfo(reasonNoEmbeddings, map[string]string{"model": e.Model}))
 	}
 	if e, ok := errors.AsType[*inference.LoadError](err); ok {
 		return ofLoad(e)
@@ -49,15 +49,15 @@ func ofModels(err error) *status.Status {
 func ofLoad(e *inference.LoadError) *status.Status {
 	switch e.Reason {
 	case inference.LoadNoStore:
-		return with(codes.FailedPrecondition, e.Error(), errorInfo(ReasonNoModelStore, nil))
+		return with(codes.FailedPrecondition, e.Error(), errorInfo(reasonNoModelStore, nil))
 	case inference.LoadMissing:
 		return with(codes.NotFound, e.Error(), &errdetails.ResourceInfo{
-			ResourceType: FolderResource, ResourceName: clip(e.Folder, maxName), Description: "the model store has no such folder",
+			ResourceType: folderResource, ResourceName: clip(e.Folder, maxName), Description: "the model store has no such folder",
 		})
 	case inference.LoadBroken:
-		return with(codes.FailedPrecondition, e.Error(), errorInfo(ReasonBrokenModel, nil))
+		return with(codes.FailedPrecondition, e.Error(), errorInfo(reasonBrokenModel, nil))
 	case inference.LoadMemory:
-		return with(codes.ResourceExhausted, e.Error(), errorInfo(ReasonMemory, nil))
+		return with(codes.ResourceExhausted, e.Error(), errorInfo(reasonMemory, nil))
 	}
 	return nil
 }

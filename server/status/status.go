@@ -28,21 +28,21 @@ const Domain = "sluiceml.io"
 
 // The reasons of ErrorInfo. Programs depend on them.
 const (
-	ReasonQueueFull      = "QUEUE_FULL"       // RESOURCE_EXHAUSTED: too many requests wait
-	ReasonTooLate        = "TOO_LATE"         // DEADLINE_EXCEEDED: the deadline could not have been met
-	ReasonExpiredInQueue = "EXPIRED_IN_QUEUE" // DEADLINE_EXCEEDED: the deadline passed before the request was started
-	ReasonDraining       = "DRAINING"         // UNAVAILABLE: the server or the model is going away
-	ReasonLoading        = "LOADING"          // UNAVAILABLE: the model is not loaded yet
-	ReasonFailed         = "FAILED"           // UNAVAILABLE: the model failed
-	ReasonUnavailable    = "UNAVAILABLE"      // UNAVAILABLE for another reason
-	ReasonSlowReader     = "SLOW_READER"      // ABORTED: the client took nothing for too long
-	ReasonAdminOnly      = "ADMIN_ONLY"       // PERMISSION_DENIED: no public address takes this call
-	ReasonModelBusy      = "MODEL_BUSY"       // ABORTED: the model is being loaded or unloaded
-	ReasonDefaultModel   = "DEFAULT_MODEL"    // FAILED_PRECONDITION: the default model cannot be unloaded
-	ReasonNoModelStore   = "NO_MODEL_STORE"   // FAILED_PRECONDITION: the server loads nothing at run time
-	ReasonBrokenModel    = "BROKEN_MODEL"     // FAILED_PRECONDITION: the folder cannot be served
-	ReasonMemory         = "OUT_OF_MEMORY"    // RESOURCE_EXHAUSTED: the model does not fit
-	ReasonNoEmbeddings   = "NO_EMBEDDINGS"    // FAILED_PRECONDITION: the model gives none
+	reasonQueueFull      = "QUEUE_FULL"       // RESOURCE_EXHAUSTED: too many requests wait
+	reasonTooLate        = "TOO_LATE"         // DEADLINE_EXCEEDED: the deadline could not have been met
+	reasonExpiredInQueue = "EXPIRED_IN_QUEUE" // DEADLINE_EXCEEDED: the deadline passed before the request was started
+	reasonDraining       = "DRAINING"         // UNAVAILABLE: the server or the model is going away
+	reasonLoading        = "LOADING"          // UNAVAILABLE: the model is not loaded yet
+	reasonFailed         = "FAILED"           // UNAVAILABLE: the model failed
+	reasonUnavailable    = "UNAVAILABLE"      // UNAVAILABLE for another reason
+	reasonSlowReader     = "SLOW_READER"      // ABORTED: the client took nothing for too long
+	reasonAdminOnly      = "ADMIN_ONLY"       // PERMISSION_DENIED: no public address takes this call
+	reasonModelBusy      = "MODEL_BUSY"       // ABORTED: the model is being loaded or unloaded
+	reasonDefaultModel   = "DEFAULT_MODEL"    // FAILED_PRECONDITION: the default model cannot be unloaded
+	reasonNoModelStore   = "NO_MODEL_STORE"   // FAILED_PRECONDITION: the server loads nothing at run time
+	reasonBrokenModel    = "BROKEN_MODEL"     // FAILED_PRECONDITION: the folder cannot be served
+	reasonMemory         = "OUT_OF_MEMORY"    // RESOURCE_EXHAUSTED: the model does not fit
+	reasonNoEmbeddings   = "NO_EMBEDDINGS"    // FAILED_PRECONDITION: the model gives none
 )
 
 // ModelResource is the resource type of a ResourceInfo that names a model.
@@ -88,10 +88,10 @@ func ofDomain(err error) *status.Status {
 	}
 	if e, ok := errors.AsType[*inference.QueueFullError](err); ok {
 		return with(codes.ResourceExhausted, e.Error(), retryInfo(e.RetryAfter),
-			errorInfo(ReasonQueueFull, map[string]string{"limit": strconv.Itoa(e.Limit), "of": e.Of}))
+			errorInfo(reasonQueueFull, map[string]string{"limit": strconv.Itoa(e.Limit), "of": e.Of}))
 	}
 	if e, ok := errors.AsType[*inference.TooLateError](err); ok {
-		return with(codes.DeadlineExceeded, e.Error(), errorInfo(ReasonTooLate, map[string]string{
+		return with(codes.DeadlineExceeded, e.Error(), errorInfo(reasonTooLate, map[string]string{
 			"need": e.Need.Round(time.Millisecond).String(), "left": e.Left.Round(time.Millisecond).String(),
 		}))
 	}
@@ -102,10 +102,10 @@ func ofDomain(err error) *status.Status {
 	if e, ok := errors.AsType[*inference.ExpiredError](err); ok {
 		waited := e.Waited.Round(time.Millisecond).String()
 		return with(codes.DeadlineExceeded, e.Error(),
-			errorInfo(ReasonExpiredInQueue, map[string]string{"waited": waited}))
+			errorInfo(reasonExpiredInQueue, map[string]string{"waited": waited}))
 	}
 	if e, ok := errors.AsType[*inference.SlowReaderError](err); ok {
-		return with(codes.Aborted, e.Error(), errorInfo(ReasonSlowReader, nil)) // no code that clients retry by themselves
+		return with(codes.Aborted, e.Error(), errorInfo(reasonSlowReader, nil)) // no code that clients retry by themselves
 	}
 	if st := ofAuth(err); st != nil {
 		return st
@@ -150,13 +150,13 @@ func ofBug(ctx context.Context) *status.Status {
 func unavailableReason(reason string) string {
 	switch reason {
 	case inference.ReasonDraining:
-		return ReasonDraining
+		return reasonDraining
 	case inference.ReasonLoading:
-		return ReasonLoading
+		return reasonLoading
 	case inference.ReasonFailed:
-		return ReasonFailed
+		return reasonFailed
 	default:
-		return ReasonUnavailable
+		return reasonUnavailable
 	}
 }
 

@@ -104,9 +104,6 @@ func Types() []Type {
 // String is GGML's name for the type, or safetensors'.
 func (t Type) String() string { return t.format().name }
 
-// Valid reports whether t is one of the constants.
-func (t Type) Valid() bool { return t >= F32 && t <= last }
-
 // BlockSize is the number of values in a block: 1 for the plain floats, 0 for no type.
 func (t Type) BlockSize() int { return t.format().size }
 
