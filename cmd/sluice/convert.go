@@ -58,7 +58,7 @@ func (c *convertCmd) Run(ctx context.Context, p *process) error {
 	progress := p.progress()
 	defer progress.Close()
 	from := conversion.Conversion{
-		Source: c.Source, Out: c.Out, Options: options, Texts: c.Texts, Pruning: c.pruning(), Report: c.Report,
+		Source: c.Source, Out: c.Out, Replace: c.Force, Options: options, Texts: c.Texts, Pruning: c.pruning(), Report: c.Report,
 		Version: build().Version,
 	}
 	if err := from.Fetch(ctx, progress); err != nil {

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 
 	"google.golang.org/grpc/metadata"
@@ -192,13 +191,35 @@ func TestGzipBomb(t *testing.T) {
 	}
 }
 
-// Requests that come in slowly have a bound together; beyond it there is a 503, and room again once they have gone.
-func TestManyBodies(t *testing.T) {
+// What a request declares takes no memory until it comes, in its head or in that of a message.
+func TestDeclaredLengths(t *testing.T) {
 	t.Parallel()
 	d := open(t, servertest.Toy{}, "")
+	for _, kind := range []string{"application/connect+proto", "application/grpc-web+proto"} {
+		for _, c := range []struct{ name, body string }{
+			{"a message that declares more than there is", "\x00\x00\xff\xff\xffshort"},
+			{"half a head", "\x00\x00"},
+			{"a message after an empty one", "\x00\x00\x00\x00\x00" + "\x00\x00\xff\xff\xff"},
+		} {
+			res, text := d.do(t, http.MethodPost, "/sluice.v1.InferenceService/GenerateStream", c.body, "Content-Type", kind)
+			if !strings.Contains(text, "did not come in") && res.Header.Get("Grpc-Message") != "the request did not come in" {
+				t.Errorf("%s, %s: %s, %v: %q", kind, c.name, res.Status, res.Header, text)
+			}
+		}
+	}
+}
+
+// Requests that come in slowly have a bound together, of what has come and not of what is declared; beyond it there is a 503, and
+// room again once they have gone.
+func TestManyBodies(t *testing.T) {
+	t.Parallel()
+	const requests, part = 16, 16 << 10
+	d := open(t, servertest.Toy{}, "")
+	d.gateway.BoundBodies(requests * part)
 	var bodies []*io.PipeWriter
-	var all sync.WaitGroup
-	for range 16 {
+	var answers []chan int
+	const head = `{"prompt":"x",`
+	for range requests {
 		body, writer := io.Pipe()
 		bodies = append(bodies, writer)
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.url+"/v1/completions", body)
@@ -206,17 +227,33 @@ func TestManyBodies(t *testing.T) {
 			t.Fatal(err)
 		}
 		req.Header.Set("Content-Type", "application/json")
-		all.Go(func() {
-			if res, err := http.DefaultClient.Do(req); err == nil {
-				_ = res.Body.Close()
+		answer := make(chan int, 1)
+		answers = append(answers, answer)
+		go func() {
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				answer <- 0
+				return
 			}
-		})
-		if _, err := io.WriteString(writer, `{"prompt":"x",`); err != nil {
+			_ = res.Body.Close()
+			answer <- res.StatusCode
+		}()
+		if _, err := io.WriteString(writer, head); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{"/v1/completions", "/sluice.v1.InferenceService/Generate"} {
+		if res, text := d.post(t, path, `{"prompt":"x"}`); res.StatusCode != http.StatusOK {
+			t.Errorf("bodies that have hardly begun keep others out of %s: %s: %s", path, res.Status, text)
+		}
+	}
+	for _, writer := range bodies {
+		if _, err := io.WriteString(writer, strings.Repeat(" ", part-len(head))); err != nil {
 			t.Fatal(err)
 		}
 	}
 	overloaded := false
-	for range 1000 { // the last one may not have been taken in
+	for range 1000 { // the last part may not have been taken in
 		res, _ := d.post(t, "/v1/completions", completionBody)
 		if overloaded = res.StatusCode == http.StatusServiceUnavailable && res.Header.Get("Retry-After") == "1"; overloaded {
 			break
@@ -242,11 +279,19 @@ func TestManyBodies(t *testing.T) {
 	if res.StatusCode != http.StatusOK || res.Header.Get("Grpc-Status") != "14" || res.Header.Get("Grpc-Retry-Pushback-Ms") != "1000" { // UNAVAILABLE
 		t.Errorf("gRPC-Web: %s, %v: %q", res.Status, res.Header, text)
 	}
-	for _, writer := range bodies {
+	// One that outgrows what is left is refused, though the others go on.
+	go func() { _, _ = io.WriteString(bodies[0], " ") }()
+	if got := <-answers[0]; got != http.StatusServiceUnavailable {
+		t.Errorf("a body for which there is no room: %d", got)
+	}
+	_ = bodies[0].Close()
+	for i, writer := range bodies[1:] {
 		_, _ = io.WriteString(writer, `"max_tokens":1}`)
 		_ = writer.Close()
+		if got := <-answers[1+i]; got != http.StatusOK && i > 0 {
+			t.Errorf("body %d: %d", 1+i, got)
+		}
 	}
-	all.Wait()
 	if res, text := d.post(t, "/v1/completions", completionBody); res.StatusCode != http.StatusOK {
 		t.Errorf("%s: %s", res.Status, text)
 	}

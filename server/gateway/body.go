@@ -55,6 +55,9 @@ func decode(r *http.Request, into any) *problem {
 			message: fmt.Sprintf("the request is larger than %d bytes", maxBodyBytes),
 		}
 	}
+	if errors.Is(err, errOverloaded) {
+		return translate(errOverloaded, nil)
+	}
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return invalid(wrong.Field, "must be %s, not %s", jsonType(wrong), wrong.Value)
 	}

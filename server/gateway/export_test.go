@@ -3,6 +3,8 @@ package gateway
 import (
 	"testing"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // ShortWriteTimeout makes the deadline of a write short until the test ends.
@@ -23,3 +25,6 @@ func (g *Gateway) Patterns() []string {
 	}
 	return out
 }
+
+// BoundBodies bounds the bytes of requests that come in at one time. It must be called before the first.
+func (g *Gateway) BoundBodies(bytes int64) { g.bodies = semaphore.NewWeighted(bytes) }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -19,7 +18,7 @@ import (
 // rarely by much.
 const maxBodyBytes = 16 << 20
 
-// maxBodies bounds the requests that come in at one time, in bytes; one without a length counts as the largest.
+// maxBodies bounds the requests that come in at one time, in bytes that have come: see share.
 const maxBodies = 16 * maxBodyBytes
 
 // maxAnswerBytes bounds a message that the server sends: log-probabilities of a long prompt are the largest.
@@ -150,14 +149,14 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength >= 0 {
 		size = min(size, r.ContentLength)
 	}
-	if !g.bodies.TryAcquire(size) {
+	in := &share{all: g.bodies, most: size}
+	if !in.hold(min(size, firstShare)) {
 		leaveBody(w, r)
 		failAny(w, r, errOverloaded)
 		return
 	}
-	release := sync.OnceFunc(func() { g.bodies.Release(size) })
-	defer release()
-	patient := withPatience(w, r, release)
+	defer in.release()
+	patient := withPatience(w, r, in)
 	defer func() { patient.arm() }() // what is still in a buffer is written once we return
 	g.routes.ServeHTTP(patient, r)
 }

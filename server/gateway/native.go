@@ -53,8 +53,8 @@ func (g *Gateway) native() (http.Handler, error) {
 	} {
 		services = append(services, vanguard.NewService(name, proxy,
 			vanguard.WithTargetProtocols(vanguard.ProtocolGRPC), vanguard.WithTargetCodecs(vanguard.CodecProto),
-			vanguard.WithNoTargetCompression(), // nothing leaves the process
-			vanguard.WithMaxMessageBufferBytes(maxBodyBytes)))
+			vanguard.WithNoTargetCompression(),                  // nothing leaves the process
+			vanguard.WithMaxMessageBufferBytes(maxAnswerBytes))) // what comes in is bounded before
 	}
 	transcoder, err := vanguard.NewTranscoder(services, vanguard.WithCodec(newRequestJSON), vanguard.WithCompression(vanguard.CompressionGzip,
 		func() connect.Compressor { return gzip.NewWriter(io.Discard) },
@@ -77,9 +77,15 @@ func (g *Gateway) native() (http.Handler, error) {
 			asJSONElse(failConnect, g.generateEvents).ServeHTTP(w, r)
 			return
 		}
-		if p := checkForm(r); p != nil {
+		kind, p := checkForm(r)
+		if p != nil {
 			leaveBody(w, r)
 			failConnect(w, p)
+			return
+		}
+		if err := takeIn(r, kind); err != nil {
+			leaveBody(w, r)
+			failNative(w, r, err)
 			return
 		}
 		transcoder.ServeHTTP(w, r)
@@ -104,12 +110,7 @@ func wantsEvents(r *http.Request) bool {
 func (g *Gateway) generateEvents(w http.ResponseWriter, r *http.Request) {
 	text, err := io.ReadAll(r.Body)
 	if err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			err = errMessageTooLarge
-		} else {
-			err = grpcstatus.Error(codes.Canceled, "the request did not come in")
-		}
-		failNative(w, r, err)
+		failNative(w, r, bodyStatus(err))
 		return
 	}
 	in := &sluicev1.GenerateRequest{}

@@ -19,28 +19,28 @@ const connectVersion = "Connect-Protocol-Version"
 
 // checkForm refuses a request that is no call of the native API in any of its protocols, in the form that Connect's errors
 // have: the transcoder would answer with a line of text, and leave a caller with a typo to guess. It makes a plain JSON
-// post a call of Connect, whose header few people write by hand.
-func checkForm(r *http.Request) *problem {
+// post a call of Connect, whose header few people write by hand. It returns the type of the contents.
+func checkForm(r *http.Request) (string, *problem) {
 	if r.Method != http.MethodPost {
-		return &problem{status: http.StatusMethodNotAllowed, message: "a call is a POST"}
+		return "", &problem{status: http.StatusMethodNotAllowed, message: "a call is a POST"}
 	}
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	json := err == nil && kind == "application/json"
 	switch {
 	case !json && !isProtocol(kind):
-		return &problem{
+		return "", &problem{
 			status:  http.StatusUnsupportedMediaType,
 			message: "the Content-Type must be application/json, or one of Connect, gRPC or gRPC-Web",
 		}
 	case json && r.URL.Path == sluicev1.InferenceService_GenerateStream_FullMethodName:
-		return &problem{
+		return "", &problem{
 			status:  http.StatusUnsupportedMediaType,
 			message: "a stream needs Accept: text/event-stream, or the Content-Type of Connect's, gRPC's or gRPC-Web's streams",
 		}
 	case json && r.Header.Get(connectVersion) == "":
 		r.Header.Set(connectVersion, "1")
 	}
-	return nil
+	return kind, nil
 }
 
 // isProtocol says whether a type of contents is one of Connect, gRPC or gRPC-Web with protobuf or JSON.

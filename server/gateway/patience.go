@@ -13,10 +13,12 @@ var writeTimeout = time.Minute //nolint:gochecknoglobals // a constant that a te
 
 // withPatience replaces the deadlines that the HTTP server set, which are for short exchanges: an answer may take as long
 // as it takes, if the client keeps taking it. It is the call's own deadline that bounds the whole.
-func withPatience(w http.ResponseWriter, r *http.Request, in func()) *patientWriter {
+func withPatience(w http.ResponseWriter, r *http.Request, in *share) *patientWriter {
 	control := http.NewResponseController(w)
 	_ = control.SetWriteDeadline(time.Time{}) // a writer without deadlines needs none
-	r.Body = &patientBody{ReadCloser: http.MaxBytesReader(w, r.Body, maxBodyBytes), control: control, in: in}
+	r.Body = &patientBody{
+		ReadCloser: http.MaxBytesReader(w, r.Body, maxBodyBytes), control: control, in: in, leave: func() { leaveBody(w, r) },
+	}
 	return &patientWriter{ResponseWriter: w, control: control}
 }
 
@@ -25,7 +27,9 @@ type patientBody struct {
 	io.ReadCloser
 
 	control *http.ResponseController
-	in      func() // called at its end
+	in      *share // released at its end
+	read    int64  // bytes
+	leave   func() // called if there is no room for the rest
 }
 
 // Read implements io.Reader.
@@ -33,7 +37,11 @@ func (b *patientBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if errors.Is(err, io.EOF) {
 		_ = b.control.SetReadDeadline(time.Time{}) // as above
-		b.in()
+		b.in.release()
+	}
+	if b.read += int64(n); !b.in.hold(b.read) {
+		b.leave()
+		return 0, errOverloaded
 	}
 	return n, err //nolint:wrapcheck // io.EOF must stay itself
 }

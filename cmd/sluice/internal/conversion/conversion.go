@@ -22,7 +22,8 @@ import (
 // Conversion is what to convert into what.
 type Conversion struct {
 	Source   string          // a path, or the name of a checkpoint on a hub, which Fetch puts a path in place of
-	Out      string          // the folder to write; what is there is replaced
+	Out      string          // the folder to write
+	Replace  bool            // the folder may be there: it is replaced, and lost with all that is in it
 	Options  builder.Options // without what Run finds out itself
 	Texts    string          // file of calibration texts; "": the built-in ones
 	Licences []string        // files to put beside the model, besides those of the source
@@ -33,12 +34,15 @@ type Conversion struct {
 	repository, revision string // of the hub that the source is from; "": it is a path
 }
 
-// Run writes the model folder under a temporary name beside its place and renames it when it is whole. What is wrong with the
-// options is a *builder.OptionError.
+// Run writes the model folder under a temporary name beside its place and renames it when it is whole, and safe from a loss of
+// power. What is wrong with the options is a *builder.OptionError; what else the operator is to mend is a *usage.Error.
 func (c Conversion) Run(ctx context.Context, progress setup.Progress) (err error) {
 	out, err := filepath.Abs(c.Out)
 	if err != nil {
 		return fmt.Errorf("convert: %w", err)
+	}
+	if err := c.checkInputs(out); err != nil {
+		return err
 	}
 	parent := filepath.Dir(out)
 	if err := os.MkdirAll(parent, 0o755); err != nil { //nolint:gosec // a model folder is not secret
@@ -57,7 +61,21 @@ func (c Conversion) Run(ctx context.Context, progress setup.Progress) (err error
 	if err := write(ctx, c, fresh, progress); err != nil {
 		return fmt.Errorf("convert %s: %w", c.Source, err)
 	}
-	return replace(os.Rename, fresh, out, filepath.Join(work, "old"))
+	if err := syncFolder(fresh); err != nil {
+		return fmt.Errorf("convert: %w", err)
+	}
+	if c.Replace {
+		err = replace(os.Rename, fresh, out, filepath.Join(work, "old"))
+	} else {
+		err = place(fresh, out)
+	}
+	if err != nil {
+		return err
+	}
+	if err := syncPath(parent); err != nil {
+		return fmt.Errorf("convert: %w", err)
+	}
+	return nil
 }
 
 // strandedError says that the folder that was to be replaced could not be put back.
