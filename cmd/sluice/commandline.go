@@ -21,23 +21,23 @@ type commandLine struct {
 
 	Setup    setupCmd    `cmd:"" help:"Fetch ONNX Runtime and the default model into the cache."`
 	Serve    serveCmd    `cmd:"" help:"Serve models over gRPC."`
-	Generate generateCmd `cmd:"" help:"Ask a running server and stream the answer."`
-	Chat     chatCmd     `cmd:"" help:"Talk with a running server's model in the terminal."`
-	Embed    embedCmd    `cmd:"" help:"Turn texts into vectors, by a running server."`
-	Score    scoreCmd    `cmd:"" help:"Say how likely texts are behind a prompt, by a running server."`
-	Explain  explainCmd  `cmd:"" help:"Say which parts of a prompt make an answer likely, by a running server."`
+	Generate generateCmd `cmd:"" help:"Send a prompt to a running server and stream the answer."`
+	Chat     chatCmd     `cmd:"" help:"Chat with a running server's model in the terminal."`
+	Embed    embedCmd    `cmd:"" help:"Compute embeddings of texts on a running server."`
+	Score    scoreCmd    `cmd:"" help:"Score how likely texts are as continuations of a prompt, on a running server."`
+	Explain  explainCmd  `cmd:"" help:"Show which parts of a prompt make an answer likely, on a running server."`
 	Models   modelsCmd   `cmd:"" help:"List the models of a running server."`
-	Tokenize tokenizeCmd `cmd:"" help:"Turn text into token ids, by a running server or a tokenizer file."`
-	Render   renderCmd   `cmd:"" help:"Render conversations through a chat template file."`
+	Tokenize tokenizeCmd `cmd:"" help:"Turn text into token ids, with a running server or a tokenizer file."`
+	Render   renderCmd   `cmd:"" help:"Render conversations with a chat template file."`
 	Convert  convertCmd  `cmd:"" help:"Turn a checkpoint into a model folder that can be served."`
-	Eval     evalCmd     `cmd:"" help:"Measure the quality and the speed of model folders."`
+	Eval     evalCmd     `cmd:"" help:"Measure the quality and speed of model folders."`
 	Keys     keysCmd     `cmd:"" help:"Make and check API keys."`
-	Check    checkCmd    `cmd:"" help:"Say what a model file or folder is, and how it will run or why it cannot."`
-	Bench    benchCmd    `cmd:"" help:"Put a running server under load and measure latencies and throughput."`
+	Check    checkCmd    `cmd:"" help:"Describe a model file or folder, and how it will run or why it cannot."`
+	Bench    benchCmd    `cmd:"" help:"Load-test a running server: measure latencies and throughput."`
 	Version  versionCmd  `cmd:"" help:"Print the versions of Sluice, Go and ONNX Runtime."`
 	Man      manCmd      `cmd:"" hidden:"" help:"Print the manual page in roff."`
 
-	Completion kongcompletion.Completion `cmd:"" help:"Print what to add to a shell's start-up file for completion (bash, zsh, fish)."`
+	Completion kongcompletion.Completion `cmd:"" help:"Print the lines to add to a shell's start-up file for completion (bash, zsh, fish)."`
 }
 
 // process is what a command gets from the operating system.
@@ -70,13 +70,13 @@ Start with:
   sluice serve                          in one terminal
   sluice generate "Name three rivers."  in another
 
-Every option is also a variable (--grpc-addr is SLUICE_GRPC_ADDR) and a key of the YAML file given by --config. But
---model of generate, embed, score, explain and tokenize is SLUICE_CLIENT_MODEL, --device of setup is
-SLUICE_SETUP_DEVICE, and --model of models, --print-config, --version and --help have no variable; the last three are
-no keys either.
+Every option can also be set by an environment variable (--grpc-addr by SLUICE_GRPC_ADDR) or by a key of the YAML file
+given with --config. Exceptions: --model of generate, embed, score, explain and tokenize is SLUICE_CLIENT_MODEL,
+--device of setup is SLUICE_SETUP_DEVICE, and --model of models, --print-config, --version and --help have no variable.
+The last three cannot be keys either.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not set up (run sluice setup), 4 the server refused (no
-server at all is 1), 130 interrupted.`
+Exit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 not set up (run sluice setup), 4 the server refused
+the request (1 if there is no server), 130 interrupted.`
 
 // parserOptions are those of the command line's parser.
 func parserOptions() []kong.Option {
@@ -108,8 +108,8 @@ func formatHelp(value *kong.Value) string {
 
 // loggingFlags say what goes to stderr and how.
 type loggingFlags struct {
-	LogLevel  logging.Level `help:"Least severe messages to log: debug, info, warn or error." default:"info" placeholder:"LEVEL"`
-	LogFormat string        `help:"Form of the log: text or json." enum:"text,json" default:"text" placeholder:"FORMAT"`
+	LogLevel  logging.Level `help:"Lowest level to log: debug, info, warn or error." default:"info" placeholder:"LEVEL"`
+	LogFormat string        `help:"Format of the log: text or json." enum:"text,json" default:"text" placeholder:"FORMAT"`
 
 	level *slog.LevelVar
 }

@@ -1,5 +1,5 @@
-// Sluice turns a model into a gRPC service on ONNX Runtime. This command is all of it: it sets up the cache, converts
-// models, serves them, and is a client of the server.
+// Sluice turns a model into a gRPC service on ONNX Runtime. This command sets up the cache, converts models, serves them, and is
+// also a client of the server.
 package main
 
 import (

@@ -20,13 +20,16 @@ type serveCmd struct {
 
 // Help implements kong.HelpProvider.
 func (serveCmd) Help() string {
-	return `Serves sluice.v1, grpc.health.v1 and reflection. Never downloads anything: without ONNX Runtime or a model it exits 3.
+	return `Serves sluice.v1, grpc.health.v1 and reflection. It never downloads anything: without ONNX Runtime or a model it exits
+with status 3.
 
-SIGTERM and SIGINT drain: health turns NOT_SERVING, running calls finish, the exit code is 0. A second signal stops at
-once with 130. SIGHUP reads the configuration file again; the log level, the times of a drain and the limits of the queue,
-of connections and of a call's duration change at once, other changes are named as needing a restart. Certificates and the file of API keys are read again by SIGHUP, and by themselves when they change.
-Traces and metrics go where the standard OTEL_ variables say, and nowhere without them. OTLP is http/protobuf, on a
-collector's port 4318, unless OTEL_EXPORTER_OTLP_PROTOCOL is grpc, whose port is 4317.
+SIGTERM and SIGINT drain the server: health turns NOT_SERVING, running calls finish, and the exit code is 0. A second
+signal stops it at once with exit code 130. SIGHUP reloads the configuration file: the log level, the drain times and the
+limits on the queue, on connections and on a call's duration change at once, and the log names the other changes, which
+need a restart. Certificates and the file of API keys are reloaded on SIGHUP, and whenever they change.
+
+The standard OTEL_ variables say where traces and metrics go; without them they go nowhere. OTLP uses http/protobuf, to
+port 4318 of a collector, unless OTEL_EXPORTER_OTLP_PROTOCOL is grpc, which uses port 4317.
 
 Examples:
 

@@ -1,4 +1,4 @@
-// Package loopback tells the addresses that lead to this machine alone.
+// Package loopback tells which addresses can be reached from this machine only.
 package loopback
 
 import "net"

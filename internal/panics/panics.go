@@ -1,4 +1,4 @@
-// Package panics makes errors of panics.
+// Package panics turns panics into errors.
 package panics
 
 import (

@@ -1,9 +1,9 @@
-// Package interceptor holds what every call of the server passes through, in one declared order:
+// Package interceptor holds the interceptors that every call of the server passes through, in one declared order:
 //
 //	logging → deadline → errors → recovery → authorization → (the server's own) → handler
 //
 // Before them all, the tap has checked the call's headers. Logging is outermost and sees the status that the client gets. The
-// deadline lies outside the error map, so that its end reads as the call's own. The error map turns the house's errors into
+// deadline lies outside the error map, so that its end reads as the call's own. The error map turns Sluice's errors into
 // statuses and logs what is a bug. Recovery lies inside: a panic becomes an error that the map treats as a bug.
 package interceptor
 

@@ -1,7 +1,7 @@
-// Package status is the one map from the house's errors to gRPC statuses and HTTP codes. Every adapter (the gRPC
-// services, the foreign protocols, the HTTP gateway) goes through it, so that one fault looks the same everywhere.
+// Package status maps Sluice's errors to gRPC statuses and HTTP codes. Every adapter (the gRPC services, the foreign
+// protocols, the HTTP gateway) uses this one map, so that a fault looks the same everywhere.
 //
-// The statuses are the contract: each has a code, a message for people, and details for programs from
+// The statuses are part of the API: each has a code, a message for people, and details for programs from
 // google.rpc (BadRequest, ResourceInfo, RetryInfo, ErrorInfo, RequestInfo). What the map does not know is a bug:
 // INTERNAL, with nothing of the error's text, which belongs in the log.
 package status

@@ -1,4 +1,4 @@
-// Package local calls the native services from within the server.
+// Package local lets the foreign protocols call the native services within the process, without a connection.
 package local
 
 import (

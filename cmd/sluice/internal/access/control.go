@@ -1,5 +1,5 @@
-// Package access says who may connect to a server and call it: TLS, client certificates and API keys, from flags and files
-// that are read again when they change.
+// Package access configures who may connect to a server and call it: TLS, client certificates and API keys, from flags and from
+// files that are reloaded when they change.
 package access
 
 import (

@@ -10,15 +10,15 @@ import (
 
 // Flags say who may connect and call.
 type Flags struct {
-	TLSCert       string   `help:"Serve TLS, on all addresses, with the certificate chain of this PEM file; read again when it changes." name:"tls-cert" placeholder:"FILE"`
-	TLSKey        string   `help:"Private key of --tls-cert, PEM. Others must not be able to read it." name:"tls-key" placeholder:"FILE"`
-	TLSClientCA   string   `help:"Take only clients that show a certificate of these authorities (mutual TLS); probes of the HTTP address need none." name:"tls-client-ca" placeholder:"FILE"`
-	TLSClientCRL  string   `help:"Revocation lists of those authorities, PEM; read again when it changes. Clients whose certificate is on one are refused, and all of an authority whose list is past its day." name:"tls-client-crl" placeholder:"FILE"`
-	TLSClientID   []string `help:"SPIFFE ID that a client's certificate must have; repeatable, /* at the end means all below. Without one: any certificate." name:"tls-client-id" sep:"," placeholder:"URI"`
-	TLSMinVersion string   `help:"Least version of TLS: 1.2 or 1.3." name:"tls-min-version" enum:"1.2,1.3" default:"1.2" placeholder:"VERSION"`
-	APIKeys       string   `help:"Ask every call but health for a key of this file, which says what each may do (docs/security.md); read again when it changes." name:"api-keys" placeholder:"FILE"`
+	TLSCert       string   `help:"Serve TLS, on all addresses, with the certificate chain of this PEM file; reloaded when it changes." name:"tls-cert" placeholder:"FILE"`
+	TLSKey        string   `help:"Private key of --tls-cert, PEM. Other users must not be able to read it." name:"tls-key" placeholder:"FILE"`
+	TLSClientCA   string   `help:"Require client certificates issued by these authorities (mutual TLS); probes of the HTTP address need none." name:"tls-client-ca" placeholder:"FILE"`
+	TLSClientCRL  string   `help:"Revocation lists of those authorities, PEM; reloaded when the file changes. Clients whose certificate is listed are refused, and so are all clients of an authority whose list has expired." name:"tls-client-crl" placeholder:"FILE"`
+	TLSClientID   []string `help:"SPIFFE ID that client certificates must have; repeatable, and /* at the end matches everything below. Default: any certificate." name:"tls-client-id" sep:"," placeholder:"URI"`
+	TLSMinVersion string   `help:"Lowest version of TLS to accept: 1.2 or 1.3." name:"tls-min-version" enum:"1.2,1.3" default:"1.2" placeholder:"VERSION"`
+	APIKeys       string   `help:"Require an API key of this file for every call except health checks; the file says what each key may do (docs/security.md). Reloaded when it changes." name:"api-keys" placeholder:"FILE"`
 
-	MaxConnections int `help:"Open connections of the gRPC address and of the HTTP address, each; more are closed at once. 0: any number." default:"4096" placeholder:"N"`
+	MaxConnections int `help:"Most open connections of the gRPC address and of the HTTP address, each; further ones are closed at once. 0: no limit." default:"4096" placeholder:"N"`
 }
 
 // Check returns the faults of the flags.

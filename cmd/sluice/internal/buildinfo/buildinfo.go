@@ -1,4 +1,4 @@
-// Package buildinfo is what the binary knows about how it was built.
+// Package buildinfo reports how the binary was built.
 package buildinfo
 
 import (

@@ -1,4 +1,4 @@
-// Package calibration holds the texts that show a conversion which activations of a model are large: a little of what
+// Package calibration holds the built-in texts by which a conversion measures a model's activations: a little of everything that
 // models are asked to read and write. They were written for this purpose.
 package calibration
 

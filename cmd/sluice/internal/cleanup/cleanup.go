@@ -1,4 +1,4 @@
-// Package cleanup undoes what was built.
+// Package cleanup closes things in the reverse order of their construction.
 package cleanup
 
 import (

@@ -1,5 +1,5 @@
-// Package conversation is a conversation with a model in a terminal: it keeps the messages, sends each turn, shows the
-// answer as it comes, and knows the commands that begin with a slash.
+// Package conversation implements `sluice chat`, a conversation with a model in a terminal: it keeps the messages, sends each
+// turn, shows the answer as it arrives, and handles the commands that begin with a slash.
 package conversation
 
 import (

@@ -1,5 +1,5 @@
-// Package httpserver has the HTTP servers of the public and of the admin address, and what they answer by themselves: probes,
-// profiles and the level of the log.
+// Package httpserver provides the HTTP servers of the public and of the admin address, and the routes that need no other package:
+// probes, profiles and the log level.
 package httpserver
 
 import (

@@ -1,4 +1,4 @@
-// Package logging is the process's log: levels as the command line writes them, and lines that name their trace.
+// Package logging makes the process's logger, with levels that can be flags and trace ids in its lines.
 package logging
 
 import (

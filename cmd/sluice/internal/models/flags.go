@@ -9,29 +9,29 @@ import (
 
 // Flags say how models run.
 type Flags struct {
-	Device []string `help:"Where to run each model: cpu, cpu:threads=N, cuda:0 or cuda:0,1. Repeatable: one replica of each model per device. On the CPU they share the weights, and the cores where no threads=N says how many each has." sep:";" default:"cpu" placeholder:"DEVICE"`
+	Device []string `help:"Where to run each model: cpu, cpu:threads=N, cuda:0 or cuda:0,1. Repeatable: each model gets one replica per device. Replicas on the CPU share the weights, and divide the cores unless threads=N says how many each has." sep:";" default:"cpu" placeholder:"DEVICE"`
 
-	Slots            int `help:"Sequences that a replica runs at once." default:"32" placeholder:"N"`
-	Queue            int `help:"Requests that may wait for a slot of a replica." default:"256" placeholder:"N"`
-	QueueTokens      int `help:"Tokens that the prompts of the requests that wait may have together; 0: any number." default:"262144" placeholder:"N"`
-	MaxContext       int `help:"Most tokens that prompt and output share; 0: what the model was made for." default:"0" placeholder:"N"`
-	ChunkTokens      int `help:"Most tokens of a prompt in one step: fewer keep running streams smoother, more fill prompts faster." default:"128" placeholder:"N"`
-	RidingTokens     int `help:"Most tokens of each prompt in one step while others generate, so that they hardly slow down; 0: by the measured speed, so that streams wait at most 1.5 times as long for a token, or 32 for a model whose graph runs the two one after the other." default:"0" placeholder:"N"`
-	MaxStepMs        int `help:"Milliseconds that a step with prompts is meant to take at most while others generate, by the measured speed and without --riding-tokens; 0: as --riding-tokens says." name:"max-step-ms" default:"0" placeholder:"N"`
-	DefaultMaxTokens int `help:"max_tokens of a request that sets none, for a model whose generation_config.json has no max_new_tokens." default:"256" placeholder:"N"`
+	Slots            int `help:"Sequences that a replica can run at once." default:"32" placeholder:"N"`
+	Queue            int `help:"Requests that may wait for a replica's slots." default:"256" placeholder:"N"`
+	QueueTokens      int `help:"Prompt tokens that the waiting requests may have in total; 0: no limit." default:"262144" placeholder:"N"`
+	MaxContext       int `help:"Most tokens of a prompt and its output together; 0: the model's own limit." default:"0" placeholder:"N"`
+	ChunkTokens      int `help:"Most tokens of a prompt in one step: fewer make running streams steadier, more make prompts faster." default:"128" placeholder:"N"`
+	RidingTokens     int `help:"Most tokens of each prompt in one step while other requests generate. 0: as many as the measured speed allows without making streams wait more than 1.5 times as long for a token, or 32 for a model whose graph runs prompts and streams one after the other." default:"0" placeholder:"N"`
+	MaxStepMs        int `help:"Target for the longest time, in milliseconds, of a step with prompt tokens while other requests generate; not with --riding-tokens. 0: as --riding-tokens says." name:"max-step-ms" default:"0" placeholder:"N"`
+	DefaultMaxTokens int `help:"max_tokens of requests that set none, for models whose generation_config.json has no max_new_tokens." default:"256" placeholder:"N"`
 	MaxOutputs       int `help:"Outputs that one request may ask for (sampling.n)." default:"16" placeholder:"N"`
 
-	ToolCallFormat  []formatFlag `help:"How a model calls tools: a format that docs/chat.md lists (hermes, llama3, mistral, qwen3-coder …) or none; repeatable. By default its chat templates and tokens tell." sep:";" placeholder:"NAME=FORMAT"`
-	ReasoningFormat []formatFlag `help:"How a model reasons before it answers: think, cohere, mistral, seed, gemma, harmony or none; repeatable. By default its chat templates and tokens tell." sep:";" placeholder:"NAME=FORMAT"`
+	ToolCallFormat  []formatFlag `help:"How a model calls tools: a format that docs/chat.md lists (hermes, llama3, mistral, qwen3-coder …) or none; repeatable. By default it is recognized from the chat templates and tokens." sep:";" placeholder:"NAME=FORMAT"`
+	ReasoningFormat []formatFlag `help:"How a model reasons before it answers: think, cohere, mistral, seed, gemma, harmony or none; repeatable. By default it is recognized from the chat templates and tokens." sep:";" placeholder:"NAME=FORMAT"`
 
-	QueueTime time.Duration `help:"Longest time that a request may expect to wait for a slot, by the speed at which requests were served lately; one that would wait longer is refused at once. 0: any time." default:"0s" placeholder:"DURATION"`
+	QueueTime time.Duration `help:"Longest expected wait for a slot, estimated from how fast requests were served lately; a request that would wait longer is refused at once. 0: no limit." default:"0s" placeholder:"DURATION"`
 
-	NoSpeculation bool   `help:"Do not guess next tokens from what a request repeats. Guessing never changes them; it needs Sluice's kernels, or without them a model of the form row8 and a request that runs alone."`
-	DraftModel    string `help:"Folder of a smaller model with the same vocabulary, whose guesses of next tokens the served models check, several in a step, where nothing that they repeat tells and by the measured speed it pays. It never changes the tokens, takes memory for weights, keys and values of its own, and needs Sluice's kernels." placeholder:"DIR"`
-	NoKernels     bool   `help:"Leave all of a model's work to ONNX Runtime's own operators. Without it, Sluice's kernels multiply weights of 4 and 8 bits and attend where the processor has AVX-512 VNNI."`
+	NoSpeculation bool   `help:"Do not speculate, that is, guess next tokens from text that a request repeats. Speculation never changes the tokens. It needs Sluice's kernels; without them, a row8 model and a request that runs alone."`
+	DraftModel    string `help:"Folder of a smaller model with the same vocabulary, which guesses next tokens where repeated text gives no guess and the measured speed says that it pays; the served models check several guesses in a step. It never changes the tokens. It needs Sluice's kernels, and memory for its own weights, keys and values." placeholder:"DIR"`
+	NoKernels     bool   `help:"Use only ONNX Runtime's own operators. By default Sluice's kernels compute attention and the products of 4- and 8-bit weights, where the processor has AVX-512 VNNI."`
 
-	KVCacheBytes     byteSize  `help:"Memory of a replica for keys and values, the prefix cache's included. Requests that outgrow it pause and start over, with the same tokens. 0: half of what the machine or the control group has, shared by the replicas." name:"kv-cache-bytes" default:"0" placeholder:"BYTES"`
-	PrefixCacheBytes *byteSize `help:"Memory in which a replica keeps the keys and values of earlier prompts, for prompts that begin alike; at most half of the memory for keys and values. 0: none. By default that of 2048 tokens: conversations that go on for long want more." placeholder:"BYTES"`
+	KVCacheBytes     byteSize  `help:"Memory of a replica for keys and values, including the prefix cache. Requests that outgrow it pause and start over later, with the same tokens. 0: half of the memory of the machine or control group, divided among the replicas." name:"kv-cache-bytes" default:"0" placeholder:"BYTES"`
+	PrefixCacheBytes *byteSize `help:"Memory in which a replica keeps the keys and values of earlier prompts for later ones that begin alike; at most half of --kv-cache-bytes. 0: none. The default holds 2048 tokens; long conversations need more." placeholder:"BYTES"`
 }
 
 // Check returns the faults of the flags.

@@ -1,5 +1,5 @@
-// Package models makes models that serve of model folders: their tokenizers and templates, and a session and an engine on each
-// device.
+// Package models loads model folders for serving: it reads their tokenizers and templates, and opens a session and an engine on
+// each device.
 package models
 
 import (
@@ -27,7 +27,7 @@ type Folder struct {
 	Name string
 }
 
-// Loader makes models of folders, all alike.
+// Loader loads models with the same settings.
 type Loader struct {
 	Flags          *Flags
 	ReaderTimeout  time.Duration       // how long a client may leave output unread
@@ -39,8 +39,8 @@ type Loader struct {
 	MeterProvider  metric.MeterProvider
 }
 
-// Load makes a model of a folder, in the place of one that serves or of nil. The environment must outlive the model. Flags that
-// do not fit the model are a *usage.Error.
+// Load loads a folder, to replace a model that serves now or, if that is nil, none. The environment must outlive the model. Flags
+// that do not fit the model are a *usage.Error.
 func (l *Loader) Load(
 	ctx context.Context, environment *ort.Environment, f Folder, replaces *inference.Model,
 ) (opened inference.Opened, err error) {

@@ -1,5 +1,5 @@
-// Package serve is `sluice serve` behind its command line: what is built in which order, how it listens, loads models, reloads,
-// drains and is taken down.
+// Package serve implements `sluice serve`: it builds the server's parts in order, listens, loads models, reloads, drains and
+// shuts down.
 package serve
 
 import (

@@ -15,37 +15,37 @@ import (
 
 // Flags are the options of a server.
 type Flags struct {
-	GRPCAddr     string      `help:"Address of the gRPC server; port 0 takes a free one." name:"grpc-addr" default:":50051" placeholder:"HOST:PORT"`
-	HTTPAddr     string      `help:"Address of HTTP: /livez, /readyz, /metrics and, unless --no-gateway, the OpenAI-compatible and JSON routes and the playground at /; empty: none." name:"http-addr" default:":8080" placeholder:"HOST:PORT"`
-	NoGateway    bool        `help:"Serve nothing but probes and metrics by HTTP."`
-	NoPlayground bool        `help:"Leave out the page at / of the HTTP address, on which people try the server in a browser."`
-	CORSOrigin   []string    `help:"Origin whose pages may call the HTTP address from a browser, such as https://example.org, or * for any; repeatable. Without one only pages that come from the address itself may." name:"cors-origin" placeholder:"ORIGIN"`
-	HTTPHost     []string    `help:"Name by which clients may call the HTTP address, such as models.example.org, or * for any; repeatable. Looked at only where anyone may call (without --tls-cert, and without --api-keys or where that file opens more than health and metrics), since another site's page could then do so by a name of its own; addresses, localhost, the machine's own name and that of --http-addr are always taken and, unless it is a loopback address, names without a dot, those below local, internal, home.arpa and svc, and those of the cluster's services." name:"http-host" placeholder:"NAME"`
-	AdminAddr    string      `help:"Address of the operators' port: pprof, the log level and admin RPCs; empty: none. Without --api-keys or --tls-client-ca, keep it on a loopback address." name:"admin-addr" placeholder:"HOST:PORT"`
-	Model        []modelFlag `help:"Model to serve; repeatable, the first is the default. Without one: those of --models-dir, else the cache's." sep:";" placeholder:"NAME=DIR"`
-	Alias        []aliasFlag `help:"Another name for a model of the server; repeatable. \"default\" makes it the default model." sep:";" placeholder:"ALIAS=NAME"`
-	ModelStore   string      `help:"Folder of model folders that LoadModel, on --admin-addr, may load from by name; empty: none." placeholder:"DIR"`
+	GRPCAddr     string      `help:"Address of the gRPC server; port 0 chooses a free one." name:"grpc-addr" default:":50051" placeholder:"HOST:PORT"`
+	HTTPAddr     string      `help:"Address of the HTTP server: /livez, /readyz, /metrics and, unless --no-gateway is given, the OpenAI-compatible and JSON routes and the playground at /. Empty: none." name:"http-addr" default:":8080" placeholder:"HOST:PORT"`
+	NoGateway    bool        `help:"Serve only probes and metrics over HTTP."`
+	NoPlayground bool        `help:"Do not serve the playground, the page at / of the HTTP address."`
+	CORSOrigin   []string    `help:"Origin whose pages may call the HTTP address from a browser, such as https://example.org, or * for any; repeatable. By default only pages from the address itself may." name:"cors-origin" placeholder:"ORIGIN"`
+	HTTPHost     []string    `help:"Host name by which clients may call the HTTP address, such as models.example.org, or * for any; repeatable. It protects servers that anyone may call (those without --tls-cert whose --api-keys are missing or allow anonymous calls beyond health and metrics) from the pages of other sites. Always accepted are IP addresses, localhost, the machine's own name and that of --http-addr; also, unless that is a loopback address, names without a dot, names below local, internal, home.arpa and svc, and the names of the cluster's services." name:"http-host" placeholder:"NAME"`
+	AdminAddr    string      `help:"Address for operators: pprof, the log level and the admin RPCs. Empty: none. Without --api-keys or --tls-client-ca, keep it on a loopback address." name:"admin-addr" placeholder:"HOST:PORT"`
+	Model        []modelFlag `help:"Model to serve; repeatable, and the first is the default. Without it: the models of --models-dir, or else the one in the cache." sep:";" placeholder:"NAME=DIR"`
+	Alias        []aliasFlag `help:"Another name for a model; repeatable. The alias \"default\" makes it the default model." sep:";" placeholder:"ALIAS=NAME"`
+	ModelStore   string      `help:"Folder whose model folders LoadModel, on --admin-addr, may load by name. Empty: none." placeholder:"DIR"`
 	ExitOnError  bool        `help:"Fail to start when a model cannot be loaded, instead of serving the others." default:"true" negatable:""`
-	ModelsDir    string      `help:"Without --model, serve every model folder in DIR by its folder's name, or DIR itself if it is one." placeholder:"DIR"`
+	ModelsDir    string      `help:"Without --model, serve every model folder in DIR under its folder's name, or DIR itself if it is a model folder." placeholder:"DIR"`
 
 	Models models.Flags `embed:""`
 
-	DrainDelay   time.Duration `help:"How long to go on taking calls after turning NOT_SERVING, for load balancers to notice." default:"2s" placeholder:"DURATION"`
-	DrainTimeout time.Duration `help:"How long running calls may then take before they are cut off." default:"30s" placeholder:"DURATION"`
+	DrainDelay   time.Duration `help:"How long a draining server still accepts calls after health turned NOT_SERVING, so that load balancers notice." default:"2s" placeholder:"DURATION"`
+	DrainTimeout time.Duration `help:"How long running calls may take after that before they are cancelled." default:"30s" placeholder:"DURATION"`
 
-	MaxRequestDuration    time.Duration `help:"Longest time that a call may take, whatever its deadline; 0: any." default:"0s" placeholder:"DURATION"`
+	MaxRequestDuration    time.Duration `help:"Longest time that a call may take, whatever its deadline; 0: no limit." default:"0s" placeholder:"DURATION"`
 	ReaderTimeout         time.Duration `help:"How long a client may leave output unread before its request loses its slot." default:"30s" placeholder:"DURATION"`
-	MaxConnectionAge      time.Duration `help:"Age at which a connection is told to go elsewhere, so that load spreads; 0: never." default:"0s" placeholder:"DURATION"`
-	MaxConnectionAgeGrace time.Duration `help:"How long the calls of such a connection may then take; 0: any time." default:"0s" placeholder:"DURATION"`
-	NoReflection          bool          `help:"Leave out what describes the services: gRPC reflection and, by HTTP, /openapi.json."`
+	MaxConnectionAge      time.Duration `help:"Age at which a client is asked to open a new connection, so that load spreads; 0: never." default:"0s" placeholder:"DURATION"`
+	MaxConnectionAgeGrace time.Duration `help:"How long the running calls of such a connection may still take; 0: no limit." default:"0s" placeholder:"DURATION"`
+	NoReflection          bool          `help:"Do not describe the services: no gRPC reflection and no /openapi.json over HTTP."`
 
 	Access access.Flags `embed:""`
 
-	TraceFile string `help:"Append traces to a file, one OTLP/JSON TracesData a line." placeholder:"FILE"`
+	TraceFile string `help:"Append traces to a file, one OTLP/JSON TracesData per line." placeholder:"FILE"`
 
-	RecordContent bool `help:"Put the texts of prompts and answers into the spans of sampled requests. Without it no text of a request leaves in telemetry; logs and metrics never have any."`
+	RecordContent bool `help:"Put the texts of prompts and answers into the spans of sampled requests. Without it telemetry contains no text of requests; logs and metrics never do."`
 
-	ONNXRuntime string `help:"ONNX Runtime library to load instead of the cache's." name:"onnxruntime" placeholder:"FILE"`
+	ONNXRuntime string `help:"ONNX Runtime library to load instead of the one in the cache." name:"onnxruntime" placeholder:"FILE"`
 }
 
 // Validate implements kong.Validatable: every fault, by option.

@@ -1,5 +1,5 @@
-// Package usage marks errors that the operator is to mend: a command line, a variable or a file that is wrong. The command
-// ends with an exit code of its own for them, and names its help.
+// Package usage marks errors that the operator has to fix: a wrong command line, environment variable or file. For them the
+// command exits with a code of its own and names its help.
 package usage
 
 import "fmt"
