@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"slices"
@@ -8,6 +9,8 @@ import (
 	"testing"
 
 	"go.opentelemetry.io/otel/attribute"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
@@ -65,6 +68,40 @@ func TestSpans(t *testing.T) {
 	}
 	if !slices.ContainsFunc(rpc.Attributes(), func(a attribute.KeyValue) bool { return a.Key == "rpc.response.status_code" }) {
 		t.Errorf("attributes %v", rpc.Attributes())
+	}
+}
+
+// Calls of methods that nobody serves make no metrics and no spans of their own: a client could make as many as it likes.
+func TestUnknownMethodsAreNotMeasured(t *testing.T) {
+	t.Parallel()
+	reader, spans := sdkmetric.NewManualReader(), tracetest.NewSpanRecorder()
+	i := start(t, servertest.Toy{}, func(c *server.Config) {
+		c.MeterProvider = sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
+		c.TracerProvider = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
+	})
+	for _, method := range []string{"/any.Service/Any", "/sluice.v1.InferenceService/Any", "Any"} {
+		err := i.Conn.Invoke(t.Context(), method, &sluicev1.GetModelRequest{}, &sluicev1.GetModelResponse{})
+		if status.Code(err) != codes.Unimplemented {
+			t.Errorf("%s: %v", method, err)
+		}
+	}
+	if _, err := generator(i).Generate(t.Context(), greedy("hi", 1)); err != nil {
+		t.Fatal(err)
+	}
+	i.Server.Stop() // measures what has ended
+	var all metricdata.ResourceMetrics
+	if err := reader.Collect(t.Context(), &all); err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	if err := json.NewEncoder(&text).Encode(all); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(text.String(), "Any") || !strings.Contains(text.String(), "sluice.v1.InferenceService/Generate") {
+		t.Errorf("measured: %s", text.String())
+	}
+	if ended := spans.Ended(); len(ended) != 1 {
+		t.Errorf("%d spans: %v", len(ended), ended)
 	}
 }
 

@@ -77,6 +77,7 @@ type Server struct {
 	maxConnections atomic.Int64
 	chain          interceptor.Chain
 	load           *load
+	methods        map[string]bool // of all services, as in "/package.Service/Method"; not changed after New
 }
 
 // New makes a server with all its services registered. It serves once Serve is called, and says so (in
@@ -110,12 +111,19 @@ func New(config Config) (*Server, error) {
 	}
 	s.SetMaxConnections(config.MaxConnections)
 	s.SetDrainDelay(config.DrainDelay)
-	s.grpc = grpc.NewServer(append(transportOptions(config),
+	serves := func(method string) bool { return s.methods[method] }
+	s.grpc = grpc.NewServer(append(transportOptions(config, serves),
 		// The load is outermost: it counts by the status that the client gets, which has been made by then.
 		grpc.ChainUnaryInterceptor(slices.Concat([]grpc.UnaryServerInterceptor{s.load.unary}, chain.Unary, []grpc.UnaryServerInterceptor{s.gate.unary})...),
 		grpc.ChainStreamInterceptor(slices.Concat([]grpc.StreamServerInterceptor{s.load.stream}, chain.Stream, []grpc.StreamServerInterceptor{s.gate.stream})...),
 	)...)
 	s.register()
+	s.methods = map[string]bool{}
+	for service, info := range s.grpc.GetServiceInfo() {
+		for _, method := range info.Methods {
+			s.methods["/"+service+"/"+method.Name] = true
+		}
+	}
 	return s, nil
 }
 

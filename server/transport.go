@@ -30,8 +30,10 @@ const (
 	defaultMaxStreams  = 1024        // concurrent calls of one connection
 )
 
-// transportOptions are the options of the gRPC server that do not depend on its services.
-func transportOptions(config Config) []grpc.ServerOption {
+// transportOptions are the options of the gRPC server that do not depend on its services, but for serves, which says whether one of
+// them has a method: a call of another makes no span, and no metrics, whose number any client could raise to the limit of what is
+// counted one by one.
+func transportOptions(config Config, serves func(method string) bool) []grpc.ServerOption {
 	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(MaxMessageBytes),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
@@ -53,7 +55,9 @@ func transportOptions(config Config) []grpc.ServerOption {
 			otelgrpc.WithTracerProvider(config.TracerProvider),
 			otelgrpc.WithMeterProvider(config.MeterProvider),
 			otelgrpc.WithPropagators(config.Propagator),
-			otelgrpc.WithFilter(func(call *stats.RPCTagInfo) bool { return !infrastructure(call.FullMethodName) }),
+			otelgrpc.WithFilter(func(call *stats.RPCTagInfo) bool {
+				return !infrastructure(call.FullMethodName) && serves(call.FullMethodName)
+			}),
 		)),
 	}
 	transport := config.Credentials
