@@ -23,27 +23,27 @@ import (
 
 type benchCmd struct {
 	clientFlags
-	Model    string `help:"Name of the server's model; its default, or for openai the first it lists, if empty." env:"SLUICE_CLIENT_MODEL" placeholder:"NAME"`
+	Model    string `help:"Model to call. Default: the server's default, or with openai the first that it lists." env:"SLUICE_CLIENT_MODEL" placeholder:"NAME"`
 	Protocol string `help:"Protocol to speak: sluice (gRPC, to --addr) or openai (HTTP, to --url)." enum:"sluice,openai" default:"sluice" placeholder:"NAME"`
-	URL      string `help:"Base address for openai, such as http://127.0.0.1:8000/v1." name:"url" placeholder:"URL"`
+	URL      string `help:"Base URL for --protocol openai, such as http://127.0.0.1:8000/v1." name:"url" placeholder:"URL"`
 
-	Concurrency []count       `help:"Closed loop: streams that always have a request in flight; several numbers are measured in turn. Without --rate 1,8,16." placeholder:"N"`
-	Rate        []decimal     `help:"Open loop: random (Poisson) arrivals a second, whether or not the server keeps up; several are measured in turn." placeholder:"R"`
-	MaxInFlight int           `help:"Requests in flight at most in the open loop. Those that wait for room are timed from when they were due." default:"1024" placeholder:"N"`
-	Requests    int           `help:"Requests of each load at most; 0: what --duration has room for, or without it 8 a stream, at least 16, and 100 in the open loop." default:"0" placeholder:"N"`
-	Duration    time.Duration `help:"Stop sending after this time and wait for what is in flight; 0: send all requests." default:"0s" placeholder:"TIME"`
-	Warmup      int           `help:"Requests before each load that are not measured; -1: one a stream, at most 16." default:"-1" placeholder:"N"`
-	Timeout     time.Duration `help:"Longest time of a request; 0: a day." default:"10m" placeholder:"TIME"`
+	Concurrency []count       `help:"Closed loop: how many streams always have a request in flight; several numbers are measured in turn. Default without --rate: 1,8,16." placeholder:"N"`
+	Rate        []decimal     `help:"Open loop: random (Poisson) arrivals per second, whether or not the server keeps up; several rates are measured in turn." placeholder:"R"`
+	MaxInFlight int           `help:"Most requests in flight in the open loop. Requests that have to wait are timed from when they were due." default:"1024" placeholder:"N"`
+	Requests    int           `help:"Most requests per load. 0: as many as fit into --duration; without it 8 per stream but at least 16, and 100 in the open loop." default:"0" placeholder:"N"`
+	Duration    time.Duration `help:"Stop sending after this time and wait for the requests in flight; 0: send all requests." default:"0s" placeholder:"TIME"`
+	Warmup      int           `help:"Unmeasured requests before each load; -1: one per stream, at most 16." default:"-1" placeholder:"N"`
+	Timeout     time.Duration `help:"Time limit of a request; 0: a day." default:"10m" placeholder:"TIME"`
 
 	Mix          string  `help:"Lengths: fixed, or sharegpt-like (see below)." enum:"fixed,sharegpt-like" default:"fixed" placeholder:"MIX"`
-	PromptTokens *int    `help:"Length of prompts, or their mean; 128 for fixed, 161 for sharegpt-like." placeholder:"N"`
-	MaxTokens    *int    `help:"Length of answers, or their mean; 128 for fixed, 338 for sharegpt-like." placeholder:"N"`
-	SharedPrefix int     `help:"Tokens, always the same, in front of every prompt." default:"0" placeholder:"N"`
-	Prompts      string  `help:"Form of prompts: ids (random token ids), words (common words, about a token each) or auto (ids for sluice, words for openai)." enum:"auto,ids,words" default:"auto" placeholder:"FORM"`
-	Vocabulary   int     `help:"Size of the vocabulary that ids are drawn from; 0: ask the server, and 32000 for openai." default:"0" placeholder:"N"`
-	Seed         uint64  `help:"Seed of lengths, prompts and arrivals." default:"1" placeholder:"N"`
-	Temperature  float64 `help:"Randomness of the answers; 0 takes the likeliest token each time." default:"0" placeholder:"T"`
-	IgnoreEOS    bool    `help:"Ask the server to go on after the end token, so that answers have their full length." name:"ignore-eos" default:"true" negatable:""`
+	PromptTokens *int    `help:"Length of prompts, or its mean. Default: 128 for fixed, 161 for sharegpt-like." placeholder:"N"`
+	MaxTokens    *int    `help:"Length of answers, or its mean. Default: 128 for fixed, 338 for sharegpt-like." placeholder:"N"`
+	SharedPrefix int     `help:"Tokens at the beginning of every prompt that are always the same." default:"0" placeholder:"N"`
+	Prompts      string  `help:"Form of prompts: ids (random token ids), words (common words, about one token each) or auto (ids for sluice, words for openai)." enum:"auto,ids,words" default:"auto" placeholder:"FORM"`
+	Vocabulary   int     `help:"Size of the vocabulary that ids are drawn from; 0: ask the server, or 32000 with openai." default:"0" placeholder:"N"`
+	Seed         uint64  `help:"Seed for lengths, prompts and arrivals." default:"1" placeholder:"N"`
+	Temperature  float64 `help:"Sampling temperature; 0 always takes the likeliest token." default:"0" placeholder:"T"`
+	IgnoreEOS    bool    `help:"Ask the server to ignore the end token, so that answers have their full length." name:"ignore-eos" default:"true" negatable:""`
 
 	SLOTTFT time.Duration `help:"Count requests as good if their time to first token is at most this." name:"slo-ttft" default:"0s" placeholder:"TIME"`
 	SLOITL  time.Duration `help:"Count requests as good if the mean of their own inter-token latencies is at most this." name:"slo-itl" default:"0s" placeholder:"TIME"`
@@ -56,15 +56,15 @@ type benchCmd struct {
 
 // Help implements kong.HelpProvider.
 func (benchCmd) Help() string {
-	return `Requests are made from the seed: the same ones in every run, no two of a run alike. A server that caches prompts
-across runs wants another --seed in each.
+	return `The seed determines the requests: every run sends the same ones, and no two requests of a run are alike. If the server
+caches prompts, use another --seed for each run.
 
-Latencies count from when a request was due: in the open loop a server that falls behind cannot hide it. Where a delta
-brings several tokens, the gap before it is divided among them, and the table says how many came so. Interrupting the run
-prints what was measured until then.
+Latencies count from when a request was due, so that in the open loop a server cannot hide that it falls behind. When a
+delta contains several tokens, the time before it is divided among them, and the table says how many tokens arrived that
+way. If the run is interrupted, it prints what it has measured so far.
 
 sharegpt-like draws lengths from log-normal distributions with the mean lengths of the ShareGPT conversations that the
-vLLM paper serves: prompts of 161 tokens (sigma 1.3, median 69), answers of 338 (sigma 0.9, median 225), each at most 1024
+vLLM paper uses: prompts of 161 tokens (sigma 1.3, median 69), answers of 338 (sigma 0.9, median 225), each at most 1024
 and at most half of the model's context.
 
 Examples:

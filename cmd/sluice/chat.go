@@ -19,10 +19,10 @@ import (
 type chatCmd struct {
 	clientFlags
 	samplingFlags
-	Model string   `help:"Name of the model; the server's default if empty." env:"SLUICE_CLIENT_MODEL" placeholder:"NAME"`
+	Model string   `help:"Model to call. Default: the server's default." env:"SLUICE_CLIENT_MODEL" placeholder:"NAME"`
 	Sys   string   `help:"System message that tells the model how to behave." name:"system" placeholder:"TEXT"`
 	Stop  []string `help:"Text at which to stop; repeatable." sep:"none" placeholder:"TEXT"`
-	Stats bool     `help:"Tell after each answer how it went."`
+	Stats bool     `help:"Print time to first token, tokens/s and usage after each answer."`
 }
 
 // Help implements kong.HelpProvider.

@@ -22,9 +22,8 @@ type checkCmd struct {
 
 // Help implements kong.HelpProvider.
 func (checkCmd) Help() string {
-	return `Needs no ONNX Runtime. The exit code is 0 if the model can be served or converted, 1 if not.
-
-It says what the path is, how sluice serve would run it or what sluice convert could make of it, and otherwise why not.
+	return `Says what the path is, how sluice serve would run it or what sluice convert could make of it, or else why neither can.
+The exit code is 0 if the model can be served or converted, and 1 if not. Needs no ONNX Runtime.
 
 Examples:
 

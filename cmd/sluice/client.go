@@ -14,16 +14,16 @@ import (
 type clientFlags struct {
 	Addr    string `help:"Address of the server." default:"127.0.0.1:50051" placeholder:"HOST:PORT"`
 	TLSCA   string `help:"Connect with TLS and trust the certificate authorities of this PEM file." name:"tls-ca" placeholder:"FILE"`
-	TLSCert string `help:"Certificate to show to a server that asks for one (mutual TLS), PEM." name:"tls-cert" env:"SLUICE_CLIENT_TLS_CERT" placeholder:"FILE"`
+	TLSCert string `help:"Client certificate for mutual TLS, PEM." name:"tls-cert" env:"SLUICE_CLIENT_TLS_CERT" placeholder:"FILE"`
 	TLSKey  string `help:"Private key of --tls-cert, PEM." name:"tls-key" env:"SLUICE_CLIENT_TLS_KEY" placeholder:"FILE"`
-	APIKey  string `help:"Key to send with each call; better given as a variable." name:"api-key" placeholder:"KEY"`
+	APIKey  string `help:"API key to send with each call; better set by the variable, since others can see command lines." name:"api-key" placeholder:"KEY"`
 }
 
 // connect makes a client. It does no I/O yet.
 func (f *clientFlags) connect() (*client.Client, error) {
 	for _, scheme := range []string{"http://", "https://"} {
 		if rest, isURL := strings.CutPrefix(f.Addr, scheme); isURL {
-			return nil, usage.Errorf("--addr is HOST:PORT and no URL, such as %s; TLS is what --tls-ca asks for", strings.TrimRight(rest, "/"))
+			return nil, usage.Errorf("--addr must be HOST:PORT, such as %s, not a URL; use --tls-ca for TLS", strings.TrimRight(rest, "/"))
 		}
 	}
 	options := []client.Option{client.WithoutRetry()} // who types a command sees at once what is wrong; a benchmark measures it

@@ -17,22 +17,22 @@ import (
 type convertCmd struct {
 	Source   string `arg:"" help:"GGUF file, Hugging Face folder with config.json and safetensors, or the name of either on a hub: hf://owner/name[@revision][/file.gguf]." placeholder:"SRC"`
 	Out      string `required:"" help:"Folder to write." placeholder:"DIR"`
-	Quantize string `help:"Form of the weights: auto (a GGUF's own 4- and 8-bit blocks, int8 for anything else), int4 or int8 (blocks), row8 (8-bit rows and activations: the fastest for long prompts and many requests), fp16 (half the file, float32 when it runs), none (float32)." default:"auto" placeholder:"FORM"`
+	Quantize string `help:"Form of the weights: auto (a GGUF's own 4- and 8-bit blocks, int8 for anything else), int4 or int8 (blocks), row8 (8-bit rows and activations: the fastest for long prompts and many requests), fp16 (half the file size, float32 when it runs), none (float32)." default:"auto" placeholder:"FORM"`
 	formFlags
-	Layout string `help:"Whose inputs and outputs the graph has: sluice, or genai, which onnxruntime-genai loads too." enum:"sluice,genai" default:"sluice" placeholder:"LAYOUT"`
-	Texts  string `name:"calibration" help:"File of texts, with %% on a line of its own between two, that row8, int4 and pruning are calibrated by. Default: built-in ones." placeholder:"FILE" type:"existingfile"`
+	Layout string `help:"Interface of the graph: sluice, or genai, which onnxruntime-genai can load too." enum:"sluice,genai" default:"sluice" placeholder:"LAYOUT"`
+	Texts  string `name:"calibration" help:"File of texts for calibrating row8, int4 and pruning, separated by lines of %%. Default: built-in texts." placeholder:"FILE" type:"existingfile"`
 	pruneFlags
-	Report string `help:"Measure the result over this text, beside the checkpoint in float32, and write report.json into the folder; needs ONNX Runtime." placeholder:"FILE" type:"existingfile"`
+	Report string `help:"Compare the result with the checkpoint in float32 on this text, and write report.json into the folder; needs ONNX Runtime." placeholder:"FILE" type:"existingfile"`
 	Force  bool   `help:"Replace an existing folder."`
 }
 
 // Help implements kong.HelpProvider.
 func (convertCmd) Help() string {
 	return `Writes model.onnx and its weights, sluice.json, tokenizer.json, generation_config.json, chat_template.jinja and the
-licence. Needs no ONNX Runtime. The same source gives the same bytes.
+licence. Needs no ONNX Runtime. The same source and options always give the same bytes.
 
-What is named on a hub is fetched into the cache, checked against the hub's hashes, and continued if it was interrupted.
-HF_ENDPOINT names another hub than huggingface.co; the token is HF_TOKEN, or that of hf auth login.
+Checkpoints on a hub are fetched into the cache and checked against the hub's hashes; an interrupted fetch is resumed.
+HF_ENDPOINT selects another hub than huggingface.co. The token is HF_TOKEN, or the one of hf auth login.
 
 Examples:
 

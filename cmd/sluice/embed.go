@@ -16,13 +16,13 @@ import (
 
 type embedCmd struct {
 	clientFlags
-	Model      string  `help:"Name of the model; the server's default if empty." env:"SLUICE_CLIENT_MODEL" placeholder:"NAME"`
-	Pooling    string  `help:"How the states of a text's tokens become one vector: mean, last or cls; the model's own way if empty." enum:",mean,last,cls" default:"" placeholder:"KIND"`
+	Model      string  `help:"Model to call. Default: the server's default." env:"SLUICE_CLIENT_MODEL" placeholder:"NAME"`
+	Pooling    string  `help:"How the states of a text's tokens become one vector: mean, last or cls. Default: as the model prescribes." enum:",mean,last,cls" default:"" placeholder:"KIND"`
 	Dimensions *uint32 `help:"Keep the first N values of each vector." placeholder:"N"`
-	Normalize  bool    `help:"Divide each vector by its length." default:"true" negatable:""`
-	Compare    bool    `help:"Print how alike the first text and each of the others are, the cosine of their vectors, in place of vectors."`
+	Normalize  bool    `help:"Scale each vector to length 1." default:"true" negatable:""`
+	Compare    bool    `help:"Instead of vectors, print how similar the first text is to each of the others: the cosine of their vectors."`
 
-	Texts []string `arg:"" optional:"" name:"text" help:"Texts to embed; without any, the lines of stdin."`
+	Texts []string `arg:"" optional:"" name:"text" help:"Texts to embed. Default: the lines of stdin."`
 }
 
 // Help implements kong.HelpProvider.

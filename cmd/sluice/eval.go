@@ -13,25 +13,25 @@ import (
 
 type evalCmd struct {
 	Folders   []string `arg:"" name:"dir" help:"Model folders." placeholder:"DIR"`
-	Text      string   `help:"Text to predict, which the models have not seen." placeholder:"FILE" type:"existingfile"`
-	Reference string   `help:"Model folder to compare the predictions with: the same model in float32, say." placeholder:"DIR"`
+	Text      string   `help:"Text to predict, which the models were not trained on." placeholder:"FILE" type:"existingfile"`
+	Reference string   `help:"Model folder to compare the predictions with, such as the same model in float32." placeholder:"DIR"`
 	Tasks     []string `help:"Multiple-choice questions: a JSON file (see below)." placeholder:"FILE" type:"existingfile"`
 
 	eval.Flags
-	Speed bool `help:"Measure the speed too." default:"true" negatable:""`
+	Speed bool `help:"Also measure the speed." default:"true" negatable:""`
 
-	JSON string `help:"Write the figures to this file as JSON; - is standard output, in place of the table." name:"json" placeholder:"FILE"`
+	JSON string `help:"Write the figures to this file as JSON; -: to standard output, instead of the table." name:"json" placeholder:"FILE"`
 	HTML string `help:"Write a page with the table and a plot of quality against speed." name:"html" placeholder:"FILE"`
-	SVG  string `help:"Write the plot alone." name:"svg" placeholder:"FILE"`
+	SVG  string `help:"Write only the plot to this file." name:"svg" placeholder:"FILE"`
 }
 
 // Help implements kong.HelpProvider.
 func (evalCmd) Help() string {
 	return `Runs the models in this process, one after the other, through the same code that serves them. Perplexity, KL
-divergence and task scores are the same in every run; speed is of the moment: measure on an idle machine.
+divergence and task scores are the same in every run. Speed is not: measure it on an idle machine.
 
-A window's tokens are predicted from those before them in the window, so a token has at least window - stride tokens of
-context (the first window's fewer). Perplexities of models with different tokenizers are not comparable; bits per byte are.
+Each token is predicted from the tokens before it in its window, so it has at least window - stride tokens of context
+(fewer in the first window). Perplexities of models with different tokenizers are not comparable; bits per byte are.
 
 A file of tasks is {"name": "capitals", "items": [{"context": "The capital of France is", "choices": [" Paris", " Rome"],
 "answer": 0}]}, or a list of such. The model's answer is the choice with the highest sum of its tokens' log-likelihoods

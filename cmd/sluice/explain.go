@@ -14,13 +14,13 @@ import (
 
 type explainCmd struct {
 	clientFlags
-	Model string `help:"Name of the model; the server's default if empty." env:"SLUICE_CLIENT_MODEL" placeholder:"NAME"`
-	Chat  bool   `help:"Take PROMPT as a user's message and ANSWER as the answer to it, through the model's chat template."`
-	Unit  string `help:"What the prompt is cut into: sentence, line, word or message." enum:"sentence,line,word,message" default:"sentence" placeholder:"UNIT"`
+	Model string `help:"Model to call. Default: the server's default." env:"SLUICE_CLIENT_MODEL" placeholder:"NAME"`
+	Chat  bool   `help:"Use the model's chat template: PROMPT is a user's message and ANSWER the answer to it."`
+	Unit  string `help:"Parts to divide the prompt into: sentence, line, word or message." enum:"sentence,line,word,message" default:"sentence" placeholder:"UNIT"`
 	JSON  bool   `help:"Print the answer as one JSON object." name:"json"`
 
-	Prompt string `arg:"" help:"What the answer is to."`
-	Answer string `arg:"" help:"The answer, with the space before it where there is one."`
+	Prompt string `arg:"" help:"The prompt of the answer."`
+	Answer string `arg:"" help:"The answer, including the space before it if there is one."`
 }
 
 // Help implements kong.HelpProvider.

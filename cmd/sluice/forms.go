@@ -9,12 +9,12 @@ import (
 
 // formFlags say how weights are stored, besides --quantize.
 type formFlags struct {
-	Head       string   `name:"lm-head" help:"Form of the language model's head: int4, int8, fp16 or none. Default: int8 for --quantize int4, else as everything." placeholder:"FORM"`
-	Part       []string `help:"Form of a part of every layer, such as down_proj=int8: qkv_proj, o_proj, gate_up_proj, down_proj, attention or mlp." placeholder:"PART=FORM"`
-	BlockSize  int      `help:"Values that share a scale in int4 and int8: 16, 32, 64 or 128." default:"32" placeholder:"N"`
-	Asymmetric bool     `help:"Give every 4-bit block an offset besides its scale."`
-	Context    int      `help:"Shorten the model's context to so many tokens, and with it the tables of rotary angles. A model with LongRoPE then turns by the angles of its first, short context if it is no longer than that." placeholder:"TOKENS"`
-	Method     string   `help:"How int4 rounds: gptq (by what the calibration texts show) or rtn (each weight to the nearest; reads no text)." enum:"gptq,rtn" default:"gptq" placeholder:"METHOD"`
+	Head       string   `name:"lm-head" help:"Form of the language model's head: int4, int8, fp16 or none. Default: int8 with --quantize int4, otherwise the same as the other weights." placeholder:"FORM"`
+	Part       []string `help:"Form of one part of every layer, such as down_proj=int8: qkv_proj, o_proj, gate_up_proj, down_proj, attention or mlp." placeholder:"PART=FORM"`
+	BlockSize  int      `help:"Number of values that share a scale in int4 and int8: 16, 32, 64 or 128." default:"32" placeholder:"N"`
+	Asymmetric bool     `help:"Give every 4-bit block an offset as well as a scale."`
+	Context    int      `help:"Shorten the model's context to this many tokens, and with it the tables of rotary angles. A model with LongRoPE uses the angles of its original, short context if the new one is no longer than that." placeholder:"TOKENS"`
+	Method     string   `help:"How int4 rounds: gptq (by the activations that the calibration texts cause) or rtn (each weight to the nearest value; needs no texts)." enum:"gptq,rtn" default:"gptq" placeholder:"METHOD"`
 }
 
 // options are the builder's.

@@ -18,29 +18,29 @@ import (
 type generateCmd struct {
 	clientFlags
 	samplingFlags
-	Model string   `help:"Name of the model; the server's default if empty." env:"SLUICE_CLIENT_MODEL" placeholder:"NAME"`
-	Raw   bool     `help:"Continue PROMPT as plain text instead of answering it through the model's chat template."`
+	Model string   `help:"Model to call. Default: the server's default." env:"SLUICE_CLIENT_MODEL" placeholder:"NAME"`
+	Raw   bool     `help:"Continue PROMPT as plain text, without the model's chat template."`
 	Sys   string   `help:"System message that tells the model how to behave." name:"system" placeholder:"TEXT"`
 	Stop  []string `help:"Text at which to stop; repeatable." sep:"none" placeholder:"TEXT"`
 	Stats bool     `help:"Print time to first token, tokens/s and usage to stderr at the end."`
 
 	Timeout time.Duration `help:"Give up after this time; 0: never." default:"0s" placeholder:"DURATION"`
 
-	Prompt string `arg:"" optional:"" help:"What to ask; without it, or as -, it is read from stdin."`
+	Prompt string `arg:"" optional:"" help:"The prompt; read from stdin if it is missing or -."`
 }
 
 // samplingFlags are the parameters of sampling; an absent one is the model's or the server's default.
 type samplingFlags struct {
 	MaxTokens         *uint32  `help:"Most tokens to generate." placeholder:"N"`
-	Temperature       *float32 `help:"0 takes the likeliest token each time; up to 2." placeholder:"T"`
+	Temperature       *float32 `help:"Sampling temperature, 0 to 2; 0 always takes the likeliest token." placeholder:"T"`
 	TopK              *uint32  `help:"Draw from the K likeliest tokens; 0: all." placeholder:"K"`
-	TopP              *float32 `help:"Draw from the likeliest tokens that make up this probability." placeholder:"P"`
-	MinP              *float32 `help:"Drop tokens less likely than this part of the likeliest." placeholder:"P"`
-	RepetitionPenalty *float32 `help:"Above 1 makes tokens less likely that were there before." placeholder:"X"`
-	PresencePenalty   *float32 `help:"Taken off the logits of tokens in the output, -2 to 2." placeholder:"X"`
-	FrequencyPenalty  *float32 `help:"Taken off once per occurrence in the output, -2 to 2." placeholder:"X"`
+	TopP              *float32 `help:"Draw from the likeliest tokens that together have this probability." placeholder:"P"`
+	MinP              *float32 `help:"Drop tokens whose probability is below this fraction of the likeliest one's." placeholder:"P"`
+	RepetitionPenalty *float32 `help:"Above 1, tokens that occurred before become less likely." placeholder:"X"`
+	PresencePenalty   *float32 `help:"Subtracted from the logits of tokens that occur in the output, -2 to 2." placeholder:"X"`
+	FrequencyPenalty  *float32 `help:"Subtracted from a token's logit once per occurrence in the output, -2 to 2." placeholder:"X"`
 	Seed              *uint64  `help:"Seed; the same seed and request give the same tokens." placeholder:"N"`
-	IgnoreEOS         bool     `help:"Go on after the end token." name:"ignore-eos"`
+	IgnoreEOS         bool     `help:"Ignore the end token and go on." name:"ignore-eos"`
 }
 
 // sampling are the parameters as a request has them.

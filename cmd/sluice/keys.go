@@ -18,14 +18,14 @@ import (
 
 type keysCmd struct {
 	New   newKeyCmd    `cmd:"" help:"Print a new key."`
-	Hash  hashKeyCmd   `cmd:"" help:"Read a key from standard input and print the entry of its client for --api-keys."`
-	Check checkKeysCmd `cmd:"" help:"Check a file of --api-keys."`
+	Hash  hashKeyCmd   `cmd:"" help:"Read a key from standard input and print its entry for the file of --api-keys."`
+	Check checkKeysCmd `cmd:"" help:"Check a file for --api-keys."`
 }
 
 // Help implements kong.HelpProvider.
 func (keysCmd) Help() string {
-	return `The file of --api-keys holds hashes; a key itself is known to its client only. A running server reads a changed file by
-itself. docs/security.md describes the file.
+	return `The file of --api-keys holds only hashes of the keys. A running server reloads the file when it changes.
+docs/security.md describes its format.
 
 Examples:
 
@@ -47,12 +47,12 @@ func (newKeyCmd) Run(p *process) error {
 
 type hashKeyCmd struct {
 	Name     string        `arg:"" help:"Name of the client, for logs."`
-	Tenant   string        `help:"Whose client it is; without it, the client is a tenant of its own." env:"-" placeholder:"NAME"`
-	Models   []string      `help:"Models that it may use, by their real names; without it, all." env:"-" placeholder:"NAME"`
-	Allow    []string      `help:"What it may call: inference, tokenizer, models, health, load, reflection, metrics, channelz, admin, or package.Service/Method; without it, all but metrics, channelz and admin." env:"-" placeholder:"NAME"`
-	Requests quotaFlag     `help:"Calls a second, and how many at once." env:"-" placeholder:"RATE[:BURST]"`
-	Tokens   quotaFlag     `help:"Tokens a second, prompt and output, and how many at once." env:"-" placeholder:"RATE[:BURST]"`
-	ValidFor time.Duration `help:"How long the key is valid; without it, until it is taken out of the file." env:"-" placeholder:"DURATION"`
+	Tenant   string        `help:"Tenant that the client belongs to. Default: the client is a tenant of its own." env:"-" placeholder:"NAME"`
+	Models   []string      `help:"Models that the client may use, by their names, not aliases. Default: all." env:"-" placeholder:"NAME"`
+	Allow    []string      `help:"What the client may call: inference, tokenizer, models, health, load, reflection, metrics, channelz, admin, or package.Service/Method. Default: all except metrics, channelz and admin." env:"-" placeholder:"NAME"`
+	Requests quotaFlag     `help:"Most calls per second, and most at once." env:"-" placeholder:"RATE[:BURST]"`
+	Tokens   quotaFlag     `help:"Most tokens per second, of prompts and outputs, and most at once." env:"-" placeholder:"RATE[:BURST]"`
+	ValidFor time.Duration `help:"How long the key is valid. Default: until it is removed from the file." env:"-" placeholder:"DURATION"`
 }
 
 // keyEntry is an entry as it is printed; package auth reads it.

@@ -17,9 +17,9 @@ import (
 type modelsCmd struct {
 	clientFlags
 
-	List   modelsListCmd   `cmd:"" default:"withargs" help:"List the models, or describe one; what models alone does."`
-	Load   modelsLoadCmd   `cmd:"" help:"Load a model from the server's model store, or replace one; on the admin address."`
-	Unload modelsUnloadCmd `cmd:"" help:"Unload a model once it has finished what it has; on the admin address."`
+	List   modelsListCmd   `cmd:"" default:"withargs" help:"List the models, or describe one; the default of sluice models."`
+	Load   modelsLoadCmd   `cmd:"" help:"Load or replace a model from the server's model store, through its admin address."`
+	Unload modelsUnloadCmd `cmd:"" help:"Unload a model when its running requests have finished, through the admin address."`
 }
 
 // Help implements kong.HelpProvider.
@@ -35,9 +35,9 @@ func (modelsCmd) Help() string {
 
 type modelsListCmd struct {
 	Model string `help:"The same as NAME." env:"-" placeholder:"NAME"`
-	JSON  bool   `help:"Print one JSON object a line." name:"json"`
+	JSON  bool   `help:"Print one JSON object per line." name:"json"`
 
-	Name string `arg:"" optional:"" help:"Only the model of this name or alias."`
+	Name string `arg:"" optional:"" help:"Name or alias of the only model to describe."`
 }
 
 // Run lists the models.

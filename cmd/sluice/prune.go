@@ -6,8 +6,8 @@ import (
 
 // pruneFlags say what to leave out of a model.
 type pruneFlags struct {
-	PruneLayers int     `help:"Leave out so many layers: those that change least what goes through them. Nothing is trained after it: the loss is large, see --report." default:"0" placeholder:"N"`
-	PruneFFN    float64 `name:"prune-ffn" help:"Leave out this part of the feed-forward layers' channels: those that add least. As with --prune-layers." default:"0" placeholder:"RATIO"`
+	PruneLayers int     `help:"Remove this many layers, those that change their input least. Nothing is trained afterwards, so the loss of quality is large: see --report." default:"0" placeholder:"N"`
+	PruneFFN    float64 `name:"prune-ffn" help:"Remove this fraction of the feed-forward layers' channels, those that contribute least. The loss is as with --prune-layers." default:"0" placeholder:"RATIO"`
 }
 
 func (f *pruneFlags) pruning() builder.Pruning {

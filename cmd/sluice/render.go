@@ -11,7 +11,7 @@ import (
 
 type renderCmd struct {
 	Template string   `required:"" help:"Jinja chat template." placeholder:"FILE" type:"existingfile"`
-	JSONL    bool     `required:"" help:"Read a conversation a line from stdin; the only form there is." name:"jsonl"`
+	JSONL    bool     `required:"" help:"Read one conversation per line from stdin; required, as there is no other format yet." name:"jsonl"`
 	Now      clockNow `help:"Time that strftime_now formats, as 2026-01-31T12:00:00 or 2026-01-31." placeholder:"TIME"`
 }
 

