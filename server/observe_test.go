@@ -25,6 +25,7 @@ import (
 	"github.com/sluiceml/sluice/inference"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
 	"github.com/sluiceml/sluice/server"
+	"github.com/sluiceml/sluice/server/auth"
 	"github.com/sluiceml/sluice/server/servertest"
 )
 
@@ -78,6 +79,11 @@ func TestUnknownMethodsAreNotMeasured(t *testing.T) {
 	i := start(t, servertest.Toy{}, func(c *server.Config) {
 		c.MeterProvider = sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
 		c.TracerProvider = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
+		guard, err := auth.NewGuard(auth.Config{MeterProvider: c.MeterProvider}) // with which calls of no method have a handler
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Guard = guard
 	})
 	for _, method := range []string{"/any.Service/Any", "/sluice.v1.InferenceService/Any", "Any"} {
 		err := i.Conn.Invoke(t.Context(), method, &sluicev1.GetModelRequest{}, &sluicev1.GetModelResponse{})
