@@ -40,6 +40,7 @@ type Engine struct {
 	drafter   *drafter          // nil: no model guesses
 	scratch   *sampling.Scratch
 	drawers   drawers
+	waker     waker
 	tracer    *stepTracer
 	meter     *stepMeter
 	added     []*job
@@ -216,6 +217,8 @@ func (e *Engine) Run(ctx context.Context) (err error) {
 	if runtime.GOMAXPROCS(0) > 1 {
 		e.drawers.begin(e.limits.VocabSize)
 		defer e.drawers.end()
+		e.waker.begin()
+		defer e.waker.end()
 	}
 	for {
 		if ctx.Err() != nil {

@@ -150,12 +150,13 @@ func (o *Output) Close() {
 }
 
 // put adds a token of a job to what the reader takes next: its text, and its id, log-probabilities and trace if they are
-// wanted. It says whether the reader has taken nothing for longer than timeout. The summary is the account with this token.
-func (o *Output) put(text []byte, id uint32, j *job, now time.Time, timeout time.Duration, summary Summary) (stalled bool) {
+// wanted. It says whether the reader has something new to look at and has to be woken, or has taken nothing for longer than
+// timeout. The summary is the account with this token.
+func (o *Output) put(text []byte, id uint32, j *job, now time.Time, timeout time.Duration, summary Summary) (fresh, stalled bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.mu.phase == phaseEnded {
-		return false
+		return false, false
 	}
 	o.mu.summary = summary
 	o.mu.text = append(o.mu.text, text...)
@@ -164,10 +165,10 @@ func (o *Output) put(text []byte, id uint32, j *job, now time.Time, timeout time
 	}
 	o.mu.logprobs = append(o.mu.logprobs, j.entries...)
 	o.mu.traces = append(o.mu.traces, j.traces...)
-	return o.stalledLocked(now, timeout)
+	return o.waitsLocked(now, timeout)
 }
 
-// putPrompt is put for tokens of the prompt.
+// putPrompt is put for tokens of the prompt, and wakes the reader.
 func (o *Output) putPrompt(logprobs []sampling.Logprob, now time.Time, timeout time.Duration) (stalled bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -175,20 +176,23 @@ func (o *Output) putPrompt(logprobs []sampling.Logprob, now time.Time, timeout t
 		return false
 	}
 	o.mu.prompt = append(o.mu.prompt, logprobs...)
-	return o.stalledLocked(now, timeout)
+	fresh, stalled := o.waitsLocked(now, timeout)
+	if fresh {
+		o.signal()
+	}
+	return stalled
 }
 
-// stalledLocked wakes the reader if there is something new, or says that it sleeps for too long.
-func (o *Output) stalledLocked(now time.Time, timeout time.Duration) bool {
+// waitsLocked says whether what there is to take has come just now, or waits for too long.
+func (o *Output) waitsLocked(now time.Time, timeout time.Duration) (fresh, stalled bool) {
 	if o.mu.empty() {
-		return false
+		return false, false
 	}
 	if o.mu.since.IsZero() {
 		o.mu.since = now
-		o.signal()
-		return false
+		return true, false
 	}
-	return now.Sub(o.mu.since) > timeout
+	return false, now.Sub(o.mu.since) > timeout
 }
 
 // start says that the request takes part in a step.

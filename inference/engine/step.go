@@ -127,6 +127,7 @@ func (e *Engine) settle(plan *sched.Plan, batch runner.Step, logits runner.Logit
 		}
 		e.chunks = append(e.chunks, e.advanceChunk(c, logits.Chunks[i], rows, batch, now))
 	}
+	e.waker.wake()
 }
 
 // stepTimes are when a step's run began and ended.
@@ -221,9 +222,13 @@ func (e *Engine) advance(q *sched.Sequence, d drawing, batch runner.Step, now st
 		if j.count == 1 {
 			j.last = j.first
 		}
-		if j.out.put(text, id, j, now.ended, e.cfg.ReaderTimeout, j.summary(now.ended)) {
+		fresh, stalled := j.out.put(text, id, j, now.ended, e.cfg.ReaderTimeout, j.summary(now.ended))
+		if stalled {
 			e.end(j, nil, ErrSlowReader)
 			return sched.Result{Done: true}
+		}
+		if fresh {
+			e.waker.add(j.out.signals)
 		}
 		return sched.Result{Token: id}
 	}
