@@ -25,18 +25,28 @@ import (
 
 // configFile is a parsed configuration file. It implements kong.Resolver.
 type configFile struct {
+	path     string // "" if it is not known
 	options  map[string]*yaml.Node
 	commands map[string]map[string]*yaml.Node
 }
 
 // configError says where a configuration file is wrong.
 type configError struct {
+	path   string // "" if it is not known
 	line   int
 	reason string
 }
 
 func (e *configError) Error() string {
-	return fmt.Sprintf("configuration file, line %d: %s", e.line, e.reason)
+	return fmt.Sprintf("%s, line %d: %s", describeConfig(e.path), e.line, e.reason)
+}
+
+// describeConfig names the configuration file, which a variable may have named.
+func describeConfig(path string) string {
+	if path == "" {
+		return "configuration file"
+	}
+	return "configuration file " + path
 }
 
 // maxConfigBytes bounds the file: it is written by hand.
@@ -44,18 +54,34 @@ const maxConfigBytes = 1 << 20
 
 // loadConfig reads a configuration file. Which keys exist is checked in Validate, when the commands are known.
 func loadConfig(r io.Reader) (kong.Resolver, error) {
+	path := ""
+	if named, ok := r.(*os.File); ok {
+		path = named.Name()
+	}
+	file, err := parseConfig(path, r)
+	if fault, ok := errors.AsType[*configError](err); ok {
+		fault.path = path
+	}
+	if err != nil {
+		return nil, err
+	}
+	return file, nil
+}
+
+// parseConfig is loadConfig, but for the file's name in a *configError.
+func parseConfig(path string, r io.Reader) (*configFile, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxConfigBytes+1))
 	if err != nil {
-		return nil, fmt.Errorf("configuration file: %w", err)
+		return nil, fmt.Errorf("%s: %w", describeConfig(path), err)
 	}
 	if len(data) > maxConfigBytes {
-		return nil, fmt.Errorf("configuration file: larger than %d bytes", maxConfigBytes)
+		return nil, fmt.Errorf("%s: larger than %d bytes", describeConfig(path), maxConfigBytes)
 	}
 	var document yaml.Node
 	if err := yaml.Unmarshal(data, &document); err != nil {
-		return nil, fmt.Errorf("configuration file: %w", err)
+		return nil, fmt.Errorf("%s: %w", describeConfig(path), err)
 	}
-	file := &configFile{options: map[string]*yaml.Node{}, commands: map[string]map[string]*yaml.Node{}}
+	file := &configFile{path: path, options: map[string]*yaml.Node{}, commands: map[string]map[string]*yaml.Node{}}
 	if document.Kind == 0 { // empty
 		return file, nil
 	}
@@ -108,10 +134,22 @@ func addOption(options map[string]*yaml.Node, key, value *yaml.Node) error {
 // Validate implements kong.Resolver: every key must be an option or a command.
 func (f *configFile) Validate(app *kong.Application) error {
 	var faults []error
-	check := func(key string, line int, known bool) {
-		if !known {
-			faults = append(faults, &configError{line: line, reason: fmt.Sprintf("unknown option %q", key)})
+	fault := func(line int, format string, args ...any) {
+		faults = append(faults, &configError{path: f.path, line: line, reason: fmt.Sprintf(format, args...)})
+	}
+	check := func(key string, line int, known bool, nodes ...*kong.Node) {
+		if known {
+			return
 		}
+		prefix, name := "", key
+		if i := strings.LastIndexByte(key, '.'); i >= 0 {
+			prefix, name = key[:i+1], key[i+1:]
+		}
+		if meant := nearest(name, namesOf(nodes)); meant != "" {
+			fault(line, "unknown option %q, did you mean %q?", key, prefix+meant)
+			return
+		}
+		fault(line, "unknown option %q", key)
 	}
 	commands := map[string]*kong.Node{}
 	for _, command := range app.Children {
@@ -124,24 +162,24 @@ func (f *configFile) Validate(app *kong.Application) error {
 	for key, value := range f.options {
 		if _, is := commands[key]; is && !isOption(key) {
 			if value.Tag != "!!null" { // a section that is empty
-				faults = append(faults, &configError{line: value.Line, reason: fmt.Sprintf("%q is a command: under it belong its options", key)})
+				fault(value.Line, "%q is a command: under it belong its options", key)
 			}
 			continue
 		}
-		check(key, value.Line, isOption(key))
+		check(key, value.Line, isOption(key), append(slices.Clone(app.Children), app.Node)...)
 	}
 	for name, options := range f.commands {
 		command, known := commands[name]
 		switch {
 		case !known && isOption(name):
-			faults = append(faults, &configError{line: options[""].Line, reason: fmt.Sprintf("%q must be a plain value or a list", name)})
+			fault(options[""].Line, "%q must be a plain value or a list", name)
 			continue
 		case !known:
-			check(name, options[""].Line, false)
+			check(name, options[""].Line, false, app.Node)
 			continue
 		}
 		for key, value := range options {
-			check(name+"."+key, value.Line, key == "" || hasFlag(command, key) || hasFlag(app.Node, key))
+			check(name+"."+key, value.Line, key == "" || hasFlag(command, key) || hasFlag(app.Node, key), command, app.Node)
 		}
 	}
 	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
@@ -155,6 +193,22 @@ func notInFile(name string) bool {
 
 func hasFlag(node *kong.Node, name string) bool {
 	return !notInFile(name) && slices.ContainsFunc(node.Flags, func(f *kong.Flag) bool { return f.Name == name })
+}
+
+// namesOf are the names of commands' options and of the commands below them.
+func namesOf(nodes []*kong.Node) []string {
+	var names []string
+	for _, node := range nodes {
+		for _, flag := range node.Flags {
+			if !notInFile(flag.Name) {
+				names = append(names, flag.Name)
+			}
+		}
+		for _, command := range node.Children {
+			names = append(names, command.Name)
+		}
+	}
+	return names
 }
 
 // Resolve implements kong.Resolver.
@@ -179,7 +233,7 @@ func (f *configFile) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (
 	}
 	plain, err := plainNode(flag, value)
 	if err != nil {
-		return nil, &configError{line: value.Line, reason: err.Error()}
+		return nil, &configError{path: f.path, line: value.Line, reason: err.Error()}
 	}
 	return plain, nil
 }

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -43,6 +46,7 @@ Examples:
 
 // Run serves until a signal.
 func (c *serveCmd) Run(ctx context.Context, p *process, logging *loggingFlags, parsed *kong.Context) error {
+	warnOfVariables(p.log, parsed, os.Environ())
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
@@ -50,4 +54,38 @@ func (c *serveCmd) Run(ctx context.Context, p *process, logging *loggingFlags, p
 	return serve.New(serve.Config{
 		Flags: &c.Flags, Logger: p.log, Level: logging.level, Signals: signals, Reload: r.reload, Build: build(),
 	}).Run(ctx)
+}
+
+// warnOfVariables names variables that are no option's but are written much like one: nothing else would say that they have no
+// effect. What only begins like ours is somebody else's, such as those that Kubernetes makes of a service called sluice.
+func warnOfVariables(log *slog.Logger, parsed *kong.Context, environment []string) {
+	const prefix = "SLUICE_"
+	known := []string{"HOME"} // without the prefix: those of any command
+	err := kong.Visit(parsed.Model.Node, func(node kong.Visitable, next kong.Next) error {
+		if flag, ok := node.(*kong.Flag); ok {
+			for _, name := range flag.Envs {
+				known = append(known, strings.TrimPrefix(name, prefix))
+			}
+		}
+		return next(nil)
+	})
+	if err != nil { // of next, which gives none
+		return
+	}
+	var ours []string
+	for _, flag := range parsed.Flags() {
+		for _, name := range flag.Envs {
+			ours = append(ours, strings.TrimPrefix(name, prefix))
+		}
+	}
+	for _, entry := range environment {
+		variable, _, _ := strings.Cut(entry, "=")
+		name, has := strings.CutPrefix(variable, prefix)
+		if !has || slices.Contains(known, name) {
+			continue
+		}
+		if meant := nearest(name, ours); meant != "" {
+			log.Warn("a variable that is no option's has no effect", "variable", variable, "resembles", prefix+meant)
+		}
+	}
 }

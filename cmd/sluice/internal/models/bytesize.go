@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// byteSize is a number of bytes, written with a unit: 512MiB.
+// byteSize is a number of bytes, written with a unit: 512MiB or, as Kubernetes has it, 512Mi.
 type byteSize int
 
 // units are those that a byteSize may be written in, the largest first.
@@ -25,7 +25,7 @@ func units() []struct {
 func (b *byteSize) UnmarshalText(text []byte) error {
 	digits, size := string(text), 1
 	for _, unit := range units() {
-		if rest, ok := strings.CutSuffix(digits, unit.name); ok {
+		if rest, ok := strings.CutSuffix(strings.TrimSuffix(digits, "B"), strings.TrimSuffix(unit.name, "B")); ok {
 			digits, size = rest, unit.size
 			break
 		}

@@ -1,8 +1,10 @@
 package serve
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
@@ -56,6 +58,13 @@ func (f *Flags) Validate() error {
 			faults = append(faults, fmt.Errorf(format, args...))
 		}
 	}
+	address := func(option, value string) {
+		_, _, err := net.SplitHostPort(value)
+		need(err == nil, "--%s: %q is not HOST:PORT, such as :50051 or 127.0.0.1:50051", option, value)
+	}
+	address("grpc-addr", f.GRPCAddr)
+	address("http-addr", cmp.Or(f.HTTPAddr, ":0"))
+	address("admin-addr", cmp.Or(f.AdminAddr, ":0"))
 	for _, origin := range f.CORSOrigin {
 		if err := gateway.CheckOrigin(origin); err != nil {
 			faults = append(faults, fmt.Errorf("--cors-origin: %w", err))
