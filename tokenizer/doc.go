@@ -1,38 +1,36 @@
-// Package tokenizer turns text into the token ids of a language model and back: byte-pair encoding, exact to the id
-// against Hugging Face tokenizers 0.23, tiktoken 0.14 and llama.cpp's vocabularies.
+// Package tokenizer turns text into the token ids of a language model and back, by byte-pair encoding. Its ids are exactly those
+// of Hugging Face tokenizers 0.23, of tiktoken 0.14 and, for GGUF vocabularies, of the tokenizer.json that the model was
+// published with.
 //
-// A [Tokenizer] comes from a file or a folder ([Load]), from the contents of a tokenizer.json ([FromJSON]), a tekken.json
-// ([FromTekken]), a file of tiktoken ranks ([FromTiktoken]), a SentencePiece model ([FromSentencePiece]) or a vocab.json
-// with its merges.txt ([FromVocabMerges]), or from a vocabulary given as values ([FromVocabulary]), such as the one in a
-// GGUF file, which [Vocabulary.TokenizerJSON] also writes out as a tokenizer.json. It is immutable and safe for
-// concurrent use.
+// A [Tokenizer] is made from a file or folder ([Load]); from the contents of a tokenizer.json ([FromJSON]), a tekken.json
+// ([FromTekken]), a file of tiktoken ranks ([FromTiktoken]), a SentencePiece model ([FromSentencePiece]) or a vocab.json with its
+// merges.txt ([FromVocabMerges]); or from a [Vocabulary] ([FromVocabulary]), such as a GGUF file contains.
+// [Vocabulary.TokenizerJSON] also writes the latter as a tokenizer.json. A Tokenizer is immutable and safe for concurrent use.
 //
-// # What a tokenizer.json may hold
+// # What is supported of tokenizer.json
 //
 //   - the normalizers NFC, NFD, NFKC, NFKD, Lowercase, Replace, Prepend and Strip;
 //   - the pre-tokenizers ByteLevel, Digits, Split with every behavior, Metaspace, Punctuation, Whitespace and
 //     WhitespaceSplit;
-//   - a BPE model with all its options but dropout;
+//   - a BPE model with all its options except dropout;
 //   - the post-processors ByteLevel, TemplateProcessing, RobertaProcessing and BertProcessing;
 //   - the decoders ByteLevel, ByteFallback, Fuse, Replace, Strip and Metaspace;
 //   - Sequences of these, and added tokens with all their properties.
 //
-// Anything else, and truncation and padding, is refused at load by an [UnsupportedError] that names it, so that no text
-// is ever encoded almost right. The patterns of the field have scanners written by hand; any other runs in a
-// regular-expression engine, which is slower and which [Tokenizer.Notes] tells.
+// Loading a file that uses anything else, or truncation or padding, fails with an [UnsupportedError] that names it, so that no
+// text is ever encoded almost right. The patterns of all common models have hand-written scanners. Other patterns run in a
+// regular-expression engine, which is slower; [Tokenizer.Notes] mentions them.
 //
 // # Hostile files and texts
 //
-// A file is read with bounds on counts, sizes and nesting, so that one of moderate size takes neither immoderate memory
-// nor time; what goes beyond is an error that names the part. Encoding takes time that is linear in the text but for a
-// logarithm, with two exceptions that only a file can bring in: a pattern for the regular-expression engine can
-// backtrack, and normalizers can lengthen a text. Both have bounds too, beyond which [Tokenizer.Encode] fails with a
-// [LimitError].
+// Counts, sizes and nesting in a file are limited, so that loading a file of moderate size takes moderate memory and time; an
+// error names the part that exceeds its limit. Encoding takes time proportional to n log n for a text of n bytes, except that
+// a file may contain patterns that backtrack and normalizers that lengthen a text. Both are limited too: beyond the limits
+// [Tokenizer.Encode] fails with a [LimitError].
 //
 // # Invalid UTF-8
 //
-// The reference takes only valid text. [Tokenizer.Encode] sees invalid bytes as the reference would get them after the
-// usual lossy decoding (Python's errors="replace", Rust's from_utf8_lossy): each longest piece of a broken character is
-// one U+FFFD. [Tokenizer.Decode] turns invalid bytes into U+FFFD by the same rule, and a [Decoder] does the same
-// piece by piece without ever splitting a character.
+// The reference takes only valid text. [Tokenizer.Encode] replaces invalid bytes as the usual lossy decoding does (Python's
+// errors="replace", Rust's from_utf8_lossy): each maximal part of a broken character becomes one U+FFFD. [Tokenizer.Decode]
+// follows the same rule, and so does a [Decoder], which works piece by piece and never splits a character.
 package tokenizer

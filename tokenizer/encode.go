@@ -10,14 +10,14 @@ import (
 	"github.com/sluiceml/sluice/tokenizer/pattern"
 )
 
-// SpecialPolicy says what becomes of special tokens that stand in a text. Added tokens that are not special, such as
+// SpecialPolicy says how special tokens that are written in a text are treated. Added tokens that are not special, such as
 // runs of spaces or "<think>" in some vocabularies, are always recognised.
 type SpecialPolicy uint8
 
 const (
 	// ParseSpecial recognises special tokens in the text, as Hugging Face does by default.
 	ParseSpecial SpecialPolicy = iota
-	// SpecialAsText takes special tokens in the text for ordinary characters (encode_special_tokens there).
+	// SpecialAsText treats special tokens in the text as ordinary characters (encode_special_tokens in Hugging Face).
 	SpecialAsText
 	// ForbidSpecial makes a special token in the text a [SpecialTokenError].
 	ForbidSpecial
@@ -28,14 +28,14 @@ type Range struct{ Start, End int }
 
 // EncodeOptions say how to encode. The zero value is Hugging Face's encode(text, add_special_tokens=False).
 type EncodeOptions struct {
-	// AddSpecialTokens adds what the post-processor adds, such as a BOS before the text.
+	// AddSpecialTokens adds the tokens of the post-processor, such as a BOS before the text.
 	AddSpecialTokens bool
-	// Special says what becomes of special tokens in the text.
+	// Special says how special tokens in the text are treated.
 	Special SpecialPolicy
-	// Literal lists ranges of the text, in any order, in which the policy is SpecialAsText: a special token that
-	// overlaps one of them, be it by a byte, is not recognised, and what follows in the text is read as if it had not been
-	// there. A template's own special tokens next to such a range are recognised. White space that a token strips (lstrip,
-	// rstrip) may lie in a literal range.
+	// Literal lists ranges of the text, in any order, in which the policy is SpecialAsText. A special token that overlaps
+	// one of them, even by one byte, is not recognised, and the search for special tokens continues as if it were not
+	// there; one next to a range, such as a chat template's own, is. White space that a token strips (lstrip, rstrip) may
+	// lie in a literal range.
 	Literal []Range
 }
 
@@ -45,8 +45,8 @@ func (t *Tokenizer) Encode(text string, o EncodeOptions) ([]uint32, error) {
 	return t.AppendEncode(make([]uint32, 0, len(text)/3+len(t.prefix)+len(t.suffix)+1), text, o)
 }
 
-// AppendEncode appends the token ids of a text to dst and returns the extended slice; after an error that is dst. What
-// lies in dst's memory beyond the ids may be overwritten.
+// AppendEncode appends the token ids of a text to dst and returns the extended slice, or dst itself with an error. The unused
+// capacity of dst may be overwritten.
 func (t *Tokenizer) AppendEncode(dst []uint32, text string, o EncodeOptions) ([]uint32, error) {
 	e := t.encoder()
 	defer e.release()

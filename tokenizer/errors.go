@@ -16,7 +16,7 @@ func (e *UnsupportedError) Error() string {
 	return fmt.Sprintf("tokenizer: %s %s is not supported", e.Part, clip(e.Name))
 }
 
-// SpecialTokenError says that a text holds a special token although [ForbidSpecial] was asked.
+// SpecialTokenError says that a text contains a special token although the policy is [ForbidSpecial].
 type SpecialTokenError struct {
 	Token  string
 	Offset int // in bytes, where the token begins in the text
@@ -36,9 +36,8 @@ func (e *RangeError) Error() string {
 	return fmt.Sprintf("tokenizer: literal range [%d, %d) outside the text of %d bytes", e.Range.Start, e.Range.End, e.Len)
 }
 
-// LimitError says that a text would take more time or memory than a tokenizer may: a pattern backtracks too long, or a
-// normalizer makes a text many times as long. No tokenizer in use does that to any text that is known; a file that is
-// made to can.
+// LimitError says that encoding a text would take too much time or memory: a pattern backtracks too long, or a normalizer
+// makes the text many times as long. No tokenizer in common use is known to do that; a malicious file can.
 type LimitError struct {
 	Part string // where it stands, such as "normalizer"
 	Err  error  // what happened: a *pattern.LimitError, a *normalize.GrowthError, or that all of it takes too long

@@ -50,8 +50,8 @@ func readAll(f *os.File) ([]byte, error) {
 	}
 }
 
-// FromJSON makes the tokenizer that the contents of a tokenizer.json describe. What the package does not do is refused
-// with an [UnsupportedError].
+// FromJSON makes the tokenizer that the contents of a tokenizer.json describe. If they use anything that this package does not
+// support, the error is an [UnsupportedError].
 func FromJSON(data []byte) (*Tokenizer, error) {
 	if !utf8.Valid(data) {
 		return nil, formatError("tokenizer.json is not valid UTF-8")

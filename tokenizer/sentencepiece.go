@@ -41,9 +41,9 @@ type piecePart struct {
 // of Llama 1 and 2 and of Mistral's first models. Others (unigram), and models whose normalizer changes characters, are
 // refused with an [UnsupportedError].
 //
-// A text gives what SentencePiece gives under [SpecialAsText]; control tokens in the text are its own affair elsewhere,
-// so here the [SpecialPolicy] decides as for every other tokenizer. AddSpecialTokens puts the model's BOS before a text,
-// and nothing after it. What an unknown character became decodes to the text of the unknown token.
+// With [SpecialAsText], encoding gives the same ids as SentencePiece, which does not recognise control tokens in a text; the
+// [SpecialPolicy] works as for every other tokenizer. AddSpecialTokens puts the model's BOS before a text and nothing after
+// it. An unknown character decodes to the text of the unknown token.
 func FromSentencePiece(data []byte) (*Tokenizer, error) {
 	m, err := readSentencePiece(data)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/sluiceml/sluice/tokenizer/pretoken"
 )
 
-// Tiktoken is what a file of tiktoken ranks does not say by itself.
+// Tiktoken has what a tokenizer needs besides a file of tiktoken ranks.
 type Tiktoken struct {
 	Pattern string            // what cuts a text into words
 	Special map[string]uint32 // the special tokens and their ids

@@ -23,8 +23,8 @@ type Constraint struct {
 	Choices []string // of KindChoice, none empty
 }
 
-// Compile makes the grammar of a constraint for a vocabulary. It asks stop every some tens of milliseconds, and ends with its
-// error if it gives one; nil never does. Any other error is an *Error.
+// Compile makes the grammar of a constraint for a vocabulary. Every few tens of milliseconds it calls stop, unless that is nil,
+// and gives up with the error of stop if there is one. Any other error is an *Error.
 func Compile(stop func() error, c Constraint, v *Vocabulary) (*Grammar, error) {
 	if stop == nil {
 		stop = func() error { return nil }
@@ -63,12 +63,12 @@ func Compile(stop func() error, c Constraint, v *Vocabulary) (*Grammar, error) {
 	return g, nil
 }
 
-// Warmups are how many steps Vocabulary.Warm takes.
+// Warmups is the number of steps of Vocabulary.Warm.
 const Warmups = 3
 
-// Warm prepares what constraints share, so that the first ones find it done: in the first step the terminals of JSON, in
-// the others a format each, of those that take long. It is as bounded as Compile, and asks stop likewise; its error is that
-// of stop.
+// Warm prepares what constraints share, so that the first ones do not have to: step 0 the terminals of JSON, and each further
+// step below Warmups one of the formats that take long. It has the limits of Compile and calls stop as Compile does, but stop
+// must not be nil. Its error is that of stop.
 func (v *Vocabulary) Warm(stop func() error, step int) error {
 	schemas := [Warmups]string{
 		`{"anyOf": [{}, {"type": "object", "additionalProperties": {"type": "integer"}}]}`,

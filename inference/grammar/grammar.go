@@ -123,7 +123,7 @@ type tally struct {
 	in   *atomic.Int64 // a sum of the Size of grammars; nil: none
 }
 
-// Size is about how many bytes of memory the grammar takes now. It grows by what is remembered, which is bounded.
+// Size is roughly how many bytes of memory the grammar takes now, including its cache, whose size is limited.
 func (g *Grammar) Size() int {
 	g.tally.mu.Lock()
 	defer g.tally.mu.Unlock()
@@ -133,8 +133,9 @@ func (g *Grammar) Size() int {
 // fixed is the part of Size that never changes.
 func (g *Grammar) fixed() int { return g.source + 8*len(g.scratch) + 8*len(g.path) }
 
-// CountIn adds the grammar's Size to a sum, and from then on whatever it grows or shrinks by, so that a keeper of many grammars
-// knows at any time what all take. It is taken out of the sum that it was counted in before; nil counts it in none.
+// CountIn adds the grammar's Size to sum and keeps the sum up to date from then on, so that the owner of many grammars always
+// knows how much memory they take. It also removes the grammar from the sum in which it was counted before. If sum is nil, the
+// grammar is not counted any more.
 func (g *Grammar) CountIn(sum *atomic.Int64) {
 	t := &g.tally
 	t.mu.Lock()
@@ -172,9 +173,9 @@ type preparation struct {
 	left      int // nodes that may be visited for it
 }
 
-// Prepare finds for some of the grammar's places what tokens do there, which the first mask at each would have to find
-// otherwise, and says whether there are more. Each call takes some milliseconds at most, all together some tenths of a
-// second. A grammar works without, and while it is prepared.
+// Prepare does in advance some of the work that the first masks of the grammar would otherwise have to do, and reports whether
+// there is more. A call takes a few milliseconds at most, and all calls together some tenths of a second. It is optional, and
+// the grammar can be used meanwhile.
 func (g *Grammar) Prepare() (more bool) {
 	p := &g.toPrepare
 	p.mu.Lock()
@@ -216,7 +217,7 @@ type Matcher struct {
 	at      *state
 }
 
-// NewMatcher makes a matcher of an output of which nothing is written.
+// NewMatcher makes a matcher for an output that is still empty.
 func (g *Grammar) NewMatcher() (*Matcher, error) {
 	g.begin()
 	defer g.end()
@@ -253,13 +254,13 @@ func (m *Matcher) Mask(dst []uint64) error {
 	return g.allowed(m.at, dst[:len(g.scratch)])
 }
 
-// MayEnd says whether the text so far may be all.
+// MayEnd says whether the text so far conforms to the constraint as it is.
 func (m *Matcher) MayEnd() bool { return m.at.ends }
 
 // MustEnd says whether nothing may follow the text so far.
 func (m *Matcher) MustEnd() bool { return m.at.first == byteSet{} }
 
-// Accept goes on behind a token. It says false, and stays where it is, if the token may not come; an end token may come
+// Accept advances over a token. If the token is not allowed, it returns false and stays where it is. An end token is allowed
 // where the text may end, and changes nothing. The error is ErrAmbiguous.
 func (m *Matcher) Accept(id uint32) (bool, error) {
 	g := m.grammar
@@ -289,7 +290,7 @@ func (m *Matcher) AcceptBytes(text []byte) (bool, error) {
 	return true, nil
 }
 
-// Clone is a matcher at the same place, which then goes its own way.
+// Clone returns an independent matcher at the same place.
 func (m *Matcher) Clone() *Matcher {
 	c := *m
 	return &c
