@@ -147,6 +147,10 @@ func translate(err error, fields map[string]string) *problem {
 			}
 		}
 	}
+	if st.Code() == codes.Unavailable && p.code == "" {
+		// gRPC's own, of a connection in memory: the server has ended its drain, and this address is about to close.
+		p.message, p.code, p.retry = "the server is going away", "unavailable", 1
+	}
 	return p
 }
 
