@@ -60,7 +60,8 @@ class Server:
         }
 
     def idle(self):
-        """Waits until nothing runs and free slots have given their memory back."""
+        """Waits until nothing runs and free slots have given their memory back, which they do after ten seconds."""
+        time.sleep(10)
         deadline = time.time() + 60
         before = None
         while time.time() < deadline:

@@ -202,7 +202,7 @@ func (f *faultRun) settle(before *holds) *holds {
 	ctx, cancel := context.WithTimeout(context.Background(), settleWithin)
 	defer cancel()
 	var last holds
-	for quiet := 0; quiet < 3; { // free slots give their memory back within a second
+	for quiet := 0; quiet < 24; { // free slots give their memory back after ten seconds
 		select {
 		case <-ctx.Done():
 			f.t.Fatalf("a minute after the last request the server holds %+v, before %+v", last, before)
