@@ -30,13 +30,13 @@ func TestIdleSlotsKeepMemory(t *testing.T) {
 		h := startOn(t, session, engine.Config{})
 		for range 3 {
 			read(t, submit(t, h.Engine, greedy(3, 1, 2)))
-			time.Sleep(9 * time.Second)
+			elapse(9 * time.Second)
 			synctest.Wait()
 			if len(session.slots) > 0 {
 				t.Fatalf("after nine seconds the memory of slots %v has gone back", session.slots)
 			}
 		}
-		time.Sleep(2 * time.Second)
+		elapse(2 * time.Second)
 		synctest.Wait()
 		if !slices.Equal(session.slots, []int{0}) {
 			t.Errorf("after eleven seconds the memory of slots %v has gone back, want that of slot 0", session.slots)
