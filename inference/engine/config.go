@@ -26,7 +26,7 @@ type Config struct {
 	ChunkSize int
 	// RidingSize is how many tokens of a prompt run in one step beside sequences that decode: fewer keep those sequences
 	// smooth. Each prompt adds as many where several run together; elsewhere it holds while no other prompt could run. At
-	// most ChunkSize. Default: by the measured speed, so that the sequences' tokens come less than 1.5 times as far apart, or
+	// most ChunkSize. Default: by the measured speed, so that the slow ones of the sequences' steps take less than 1.5 times as long, or
 	// 32 if the session runs the two one after the other.
 	RidingSize int
 	// MaxStep is the longest that a step with prompts beside sequences that decode is meant to take, by the measured speed,

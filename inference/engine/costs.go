@@ -12,9 +12,9 @@ import (
 // comes out of it. All times are in seconds.
 type costs struct {
 	rows  []cost  // of a step that feeds so many tokens of decode rows and nothing else, by the number
-	chunk float64 // of a token of a chunk beside rows; until one was seen, of one in a long chunk; 0: not seen yet
-	// drafted is how many guesses steps with rows and without chunks have lately had.
-	drafted float64
+	chunk float64 // of a token of a chunk, beside rows or in a long one that runs alone; 0: not seen yet
+	// guessed are the last steps with rows and without chunks.
+	guessed guessed
 	since   int // steps with rows and chunks since the last one with rows alone
 	steps   int
 }
@@ -50,8 +50,13 @@ func (c *costs) see(step runner.Step, took time.Duration) {
 	c.steps++
 	switch {
 	case prompted == 0:
+		delay := 1.0
+		if expected := c.of(rows); expected > 0 {
+			delay = seconds / expected
+			c.drift(delay)
+		}
 		c.since = 0
-		c.drafted += fresh * (float64(step.Drafted()) - c.drafted)
+		c.guessed.add(guessedStep{guesses: step.Drafted(), delay: delay, step: c.steps})
 		if !c.known(rows) {
 			c.rows[rows].seconds = 0
 		}
@@ -60,15 +65,33 @@ func (c *costs) see(step runner.Step, took time.Duration) {
 	case rows > 0:
 		c.since++
 		if alone := c.of(rows); alone > 0 {
-			blend(&c.chunk, max(seconds-alone, 0)/float64(prompted))
+			c.beside(max(seconds-alone, 0) / float64(prompted))
 		}
-	case c.chunk == 0 && prompted >= longChunk:
-		c.chunk = seconds / float64(prompted)
+	case prompted >= longChunk:
+		c.beside(seconds / float64(prompted))
 	}
 }
 
-// guesses is a whole number of drafted.
-func (c *costs) guesses() int { return int(c.drafted + 0.5) }
+// beside takes note of what a token of a chunk took. Beside rows it is the small difference of two large numbers, so that
+// what holds up a step now and then must not count for much, nor for more than what makes one shorter: it would make chunks
+// small, whose tokens then seem all the dearer.
+func (c *costs) beside(seconds float64) {
+	if c.chunk == 0 {
+		c.chunk = seconds
+		return
+	}
+	c.chunk += fresh * min(max(seconds-c.chunk, -c.chunk/2), c.chunk/2)
+}
+
+// drift brings into all measurements what a step says that runs without chunks after many with, and takes so many times as
+// long as expected: meanwhile contexts have grown, and nothing was measured again.
+func (c *costs) drift(by float64) {
+	share := min(float64(c.since)/stale, 1) / 2
+	by = 1 + share*(min(max(by, 1.0/mostDifferent), mostDifferent)-1)
+	for i := range c.rows {
+		c.rows[i].seconds *= by
+	}
+}
 
 // blend brings a measurement into what is known.
 func blend(known *float64, seconds float64) {

@@ -2,16 +2,18 @@ package engine
 
 import "github.com/sluiceml/sluice/inference/sched"
 
-// A prompt that rides along with sequences that decode may make a step longer by a share of what the step takes without
-// it, guesses included. With this share the streams' tokens come less than 1.5 times as far apart. The prompt gets a
-// third of the time, so that its first token takes about three times as long as it would alone. Fewer streams give it
-// more: among them a new one counts for more.
+// A prompt that rides along with sequences that decode makes their steps longer: the slow ones of their gaps, at the 95th
+// percentile of what they are without it, get less than 1.5 times as long, and the prompt gets no more than half of the
+// time. Where all steps take the same it gets a third, and its first token takes three times as long as alone. Where guesses
+// make steps long there is room for more, as beside it there are fewer, and where something delays steps now and then, as
+// that does not come more often in a longer one. Fewer streams give it more: among them a new one counts for more.
 const (
-	ridingShare = 0.48
-	fullRows    = 8 // from so many streams on the share is as above; half of them give it twice as much
-	leastRiding = 4 // tokens, however long they take
+	slowShare   = 0.49 // of a slow step, for the prompt
+	delayShare  = 0.33 // of its delay: less, as a longer one is delayed by a little more
+	fullRows    = 8    // from so many streams on that holds; half of them give it twice as much
+	leastRiding = 4    // tokens, however long they take
 	// stale is the number of steps with chunks after which one runs without, to measure again what rows alone take.
-	stale = 32
+	stale = 24
 )
 
 // pace is how many tokens of prompts ride along in the next step, by what steps have taken lately.
@@ -21,18 +23,21 @@ func (e *Engine) pace() sched.Pace {
 		return sched.Pace{Each: e.cfg.RidingSize}
 	}
 	c := &e.costs
-	alone := c.of(rows + c.guesses())
-	if alone == 0 || c.chunk == 0 {
+	beside, slow, delay := c.around(rows)
+	if beside == 0 || c.chunk == 0 {
 		return sched.Pace{Each: mixedRiding}
 	}
 	if c.since >= stale {
 		return sched.Pace{Hold: true}
 	}
 	if most := e.cfg.MaxStep.Seconds(); most > 0 {
-		return sched.Pace{Most: e.riding((most - alone) / c.chunk)}
+		return sched.Pace{Most: e.riding((most - beside) / c.chunk)}
 	}
-	share := ridingShare * max(1, fullRows/float64(rows))
-	tokens := share*alone/c.chunk + e.carry
+	seconds := min(slow-beside+slow*(slowShare+delayShare*(delay-1)), beside)
+	if rows < fullRows {
+		seconds = max(seconds, slowShare*beside*fullRows/float64(rows))
+	}
+	tokens := seconds/c.chunk + e.carry
 	each := e.riding(tokens)
 	e.carry = min(max(0, tokens-float64(each)), 1) // the next step has it
 	return sched.Pace{Each: each}
