@@ -51,45 +51,53 @@ func BenchmarkRead(b *testing.B) {
 
 // BenchmarkMultiply multiplies by a matrix in the cache, on one thread: what the processor can do at most.
 func BenchmarkMultiply(b *testing.B) {
-	if !Supported() {
-		b.Skip("this processor has no AVX-512 VNNI")
-	}
 	const out, in = 1536, 576
 	rng := rand.New(rand.NewPCG(1, 2))
-	for kind, w := range map[string]Weights{
+	kinds := map[string]Weights{
 		"4 bits":           randomWeights(rng, out, in, 4, true, false, NoGate, true),
 		"8 bits":           randomWeights(rng, out, in, 8, false, false, NoGate, true),
 		"8 bits by output": randomByOutput(rng, out, in, false, NoGate),
-	} {
-		for _, rows := range []int{1, 2, 4, 8, 16, 128} {
-			b.Run(fmt.Sprintf("%s/rows=%d", kind, rows), func(b *testing.B) {
-				m, s := pack(b, w), testState(b, 1, in)
-				x, y := make([]float32, rows*in), make([]float32, rows*out)
-				for i := range x {
-					x[i] = float32(i%251) - 125
-				}
-				for b.Loop() {
-					s.multiplyInto(m, x, y, rows)
-				}
-				b.ReportMetric(float64(out*in*rows)*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GMAC/s")
-			})
+	}
+	for _, v := range variants(b) {
+		for kind, w := range kinds {
+			b.Run(fmt.Sprintf("%v/%s", v, kind), func(b *testing.B) { benchmarkMultiply(b, v, w) })
 		}
+	}
+}
+
+func benchmarkMultiply(b *testing.B, v Variant, w Weights) {
+	in, out := w.In, w.Out
+	for _, rows := range []int{1, 2, 4, 8, 16, 128} {
+		b.Run(fmt.Sprintf("rows=%d", rows), func(b *testing.B) {
+			m, s := pack(b, w), testState(b, 1, in).on(v)
+			x, y := make([]float32, rows*in), make([]float32, rows*out)
+			for i := range x {
+				x[i] = float32(i%251) - 125
+			}
+			for b.Loop() {
+				s.multiplyInto(m, x, y, rows)
+			}
+			b.ReportMetric(float64(out*in*rows)*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GMAC/s")
+		})
 	}
 }
 
 // BenchmarkAttend attends with the default model's heads, on one thread: rows that decode and a chunk of a prompt, of
 // many slots and layers, so that keys and values come from memory.
 func BenchmarkAttend(b *testing.B) {
-	if !Supported() {
-		b.Skip("this processor has no AVX-512 VNNI")
+	for _, v := range variants(b) {
+		b.Run(v.String(), func(b *testing.B) { benchmarkAttend(b, v) })
 	}
+}
+
+func benchmarkAttend(b *testing.B, v Variant) {
 	const heads, kvHeads, size, layers, slots, maxLength, width = 9, 3, 64, 30, 8, 1024, (9 + 2*3) * 64
 	for _, c := range []struct{ rows, past, tokens int }{{1, 127, 1}, {8, 127, 1}, {1, 1023, 1}, {8, 1023, 1}, {1, 0, 128}, {1, 0, 512}} {
 		b.Run(fmt.Sprintf("runs=%d/past=%d/tokens=%d", c.rows, c.past, c.tokens), func(b *testing.B) {
 			table := make([]float32, maxLength*size/2)
 			s := newState(b, StateConfig{
 				Layers: slices.Repeat([]Layer{{Cosines: table, Sines: table, Pairs: size / 2, Scale: 0.125}}, layers), Heads: heads,
-				KVHeads: kvHeads, HeadSize: size, MaxLength: maxLength, MaxTokens: 512, MaxIn: BlockLength, Threads: 1,
+				KVHeads: kvHeads, HeadSize: size, MaxLength: maxLength, MaxTokens: 512, MaxIn: BlockLength, Threads: 1, Variant: v,
 			})
 			var memory [][2][]uint16
 			for layer := range layers {

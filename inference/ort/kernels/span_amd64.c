@@ -17,12 +17,13 @@ enum {
 // weight_of is 2^x for x ≤ 127, to 1.1e-4 of it: a twentieth of what rounding it to bfloat16 may take. The polynomial is
 // the best of degree 3 on [0, 1] with 2^0 = 1 and 2^1 = 2. 2^-∞ is 0, and 2^NaN NaN.
 INLINE floats weight_of(floats x) {
-	const floats part = fraction(x); // times_power takes ⌊x⌋
+	x = larger(broadcast(-200), x);
+	const floats whole = rounded_down(x), part = minus(x, whole); // not by VREDUCEPS, which rounds the difference down
 	floats p = broadcast(0.0782679692f);
 	p = multiply_add(p, part, broadcast(0.226307675f));
 	p = multiply_add(p, part, broadcast(0.695424318f));
 	p = multiply_add(p, part, broadcast(1));
-	return times_power(p, x);
+	return times_power(p, whole);
 }
 
 // multiply_keys gives the scores of R queries for G groups of keys. While it works on them, what is needed next is on its

@@ -11,8 +11,7 @@
 //	multiply_add           a·b + c, rounded once; subtract_product: c - a·b so
 //	smaller, larger        of NaN and a number the second operand
 //	nearest_integer        of two the even one. to_ints: too, and -2^31 of what is no int32
-//	fraction               v - ⌊v⌋ for v below infinity; 0 of -∞
-//	times_power            v·2^⌊n⌋, rounded once, for v from 1/2 to 2 and n ≤ 127; n may be -∞. NaN if v is NaN
+//	times_power            v·2^n, rounded once, for v from 1/2 to 2 and integers n from -200 to 127. NaN if v is NaN
 //	magnitude_bits         of |v|, as integers: these have the order of the magnitudes, NaN above infinity
 //	where_below            v where a < b as unsigned integers, elsewhere other
 //	bfloat16               rounds to bfloat16, to the nearest and of two to the even one. NaN stays NaN

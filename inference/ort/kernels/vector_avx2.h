@@ -74,6 +74,9 @@ INLINE floats nearest_integer(floats v) {
 	return (floats){_mm256_round_ps(v.low, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC),
 	                _mm256_round_ps(v.high, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
 }
+INLINE floats rounded_down(floats v) {
+	return (floats){_mm256_round_ps(v.low, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC), _mm256_round_ps(v.high, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)};
+}
 
 INLINE ints plus_ints(ints a, ints b) { return (ints){_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)}; }
 INLINE ints larger_ints(ints a, ints b) { return (ints){_mm256_max_epi32(a.low, b.low), _mm256_max_epi32(a.high, b.high)}; }
@@ -85,21 +88,12 @@ INLINE ints magnitude_bits(floats v) {
 	return both((ints){_mm256_castps_si256(v.low), _mm256_castps_si256(v.high)}, broadcast_int(0x7fffffff));
 }
 
-INLINE floats floor_of(floats v) { return (floats){_mm256_floor_ps(v.low), _mm256_floor_ps(v.high)}; }
-
-// Below -2^23 there are only integers; and -∞ less -∞ is no number.
-INLINE floats fraction(floats v) {
-	const floats x = larger(broadcast(-0x1p23f), v);
-	return minus(x, floor_of(x));
-}
-
 // power is 2^n, for n from -126 to 127.
 INLINE __m256 power(__m256i n) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23)); }
 
 // times_power multiplies twice, by 2 to the halves of n: the first time, what comes is a normal number, and nothing is rounded.
-// 2^-200 makes 0 of v, as any smaller power does.
 INLINE floats times_power(floats v, floats n) {
-	const ints all = to_ints(floor_of(larger(broadcast(-200), n)));
+	const ints all = to_ints(n);
 	const ints half = {_mm256_srai_epi32(all.low, 1), _mm256_srai_epi32(all.high, 1)};
 	const floats one = {power(half.low), power(half.high)};
 	const floats other = {power(_mm256_sub_epi32(all.low, half.low)), power(_mm256_sub_epi32(all.high, half.high))};

@@ -53,7 +53,7 @@ INLINE floats smaller(floats a, floats b) { return _mm512_min_ps(a, b); }
 INLINE floats larger(floats a, floats b) { return _mm512_max_ps(a, b); }
 INLINE floats square_root(floats v) { return _mm512_sqrt_ps(v); }
 INLINE floats nearest_integer(floats v) { return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-INLINE floats fraction(floats v) { return _mm512_reduce_ps(v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
+INLINE floats rounded_down(floats v) { return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
 INLINE floats times_power(floats v, floats n) { return _mm512_scalef_ps(v, n); }
 
 INLINE ints plus_ints(ints a, ints b) { return _mm512_add_epi32(a, b); }
