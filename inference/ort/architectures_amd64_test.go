@@ -68,7 +68,7 @@ var asRow8 = map[string]bool{ //nolint:gochecknoglobals // a table
 // Runtime's operators give; and that no company, no cut of a prompt and no number of threads shows in a bit.
 func TestArchitecturesOnKernels(t *testing.T) {
 	if !kernels.Supported() {
-		t.Skip("this processor has no AVX-512 VNNI")
+		t.Skip("this processor has neither AVX2 nor AVX-512 VNNI")
 	}
 	env := openEnvironment(t)
 	files, err := filepath.Glob("../model/builder/testdata/architectures/*.json")
@@ -180,6 +180,13 @@ func compareKernels(t *testing.T, env *Environment, config Config, want string, 
 	}
 	tokens := prompt(rand.New(rand.NewPCG(41, 42)), config.Graph.VocabSize, min(config.MaxLength, 150))
 	whole := inChunks(t, s, tokens, runner.MaxRows)
+	// Each variant of the kernels gives the same bits.
+	for config.variant = kernels.AVX2; config.variant < kernels.Best(); config.variant++ {
+		if got := inChunks(t, openSession(t, env, config), tokens, runner.MaxRows); !slices.EqualFunc(got, whole, slices.Equal) {
+			t.Errorf("logits by %v differ from those by %v", config.variant, kernels.Best())
+		}
+	}
+	config.variant = kernels.None
 	// Tokens beside rows of other slots and lengths, by another session of three threads.
 	config.Device.Threads = 3
 	other := openSession(t, env, config)

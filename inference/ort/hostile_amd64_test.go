@@ -12,7 +12,7 @@ import (
 // reading and writing past its ends.
 func TestOperatorsRefuseShapes(t *testing.T) {
 	if !kernels.Supported() {
-		t.Skip("this processor has no AVX-512 VNNI")
+		t.Skip("this processor has neither AVX2 nor AVX-512 VNNI")
 	}
 	const in, tokens, heads, size = 64, 4, 2, 16
 	env := openEnvironment(t)

@@ -46,7 +46,7 @@ func newNative(s *Session, p *packed) (*native, error) {
 	var err error
 	n.state, err = kernels.NewState(kernels.StateConfig{
 		Layers: p.layers, Heads: p.heads, KVHeads: g.KVHeads, HeadSize: g.HeadSize, MaxLength: n.slotLength(),
-		MaxTokens: n.maxTokens(), MaxIn: p.maxIn, Threads: threads, Program: p.program,
+		MaxTokens: n.maxTokens(), MaxIn: p.maxIn, Threads: threads, Program: p.program, Variant: c.variant,
 	})
 	return n, err
 }

@@ -25,7 +25,7 @@ func (n *native) spoil() {
 func openNative(t *testing.T, env *Environment, config Config) (*Session, *native) {
 	t.Helper()
 	if !kernels.Supported() {
-		t.Skip("this processor has no AVX-512 VNNI")
+		t.Skip("this processor has neither AVX2 nor AVX-512 VNNI")
 	}
 	s := openSession(t, env, config)
 	n, ok := s.executor.(*native)
@@ -106,6 +106,34 @@ func TestNativeThreads(t *testing.T) {
 	}
 }
 
+// TestNativeVariants: which variant of the kernels computes does not show: in no bit of the logits of prompts and decoded tokens.
+func TestNativeVariants(t *testing.T) {
+	if kernels.Best() != kernels.AVX512 {
+		t.Skip("this processor has no AVX-512 VNNI to compare AVX2 with")
+	}
+	config := realConfig(t)
+	env := openEnvironment(t)
+	logits := map[kernels.Variant][][]float32{}
+	for config.variant = kernels.AVX2; config.variant <= kernels.AVX512; config.variant++ {
+		s, _ := openNative(t, env, config)
+		tokens := benchmarkPrompt(config)
+		all := inChunks(t, s, tokens, runner.MaxRows)
+		for i := range 40 { // beside a prompt of another slot
+			got := step(t, s, runner.Step{
+				Decode: []runner.DecodeRow{{Token: tokens[i], Past: len(tokens) + i}},
+				Chunks: []runner.Chunk{{Slot: 1, Tokens: tokens[3*i : 3*i+3], Past: 3 * i, Logits: true}},
+			})
+			all = append(all, slices.Clone(got.Decode[0]), slices.Clone(got.Chunks[0]))
+		}
+		logits[config.variant] = all
+	}
+	for i, want := range logits[kernels.AVX512] {
+		if !slices.Equal(logits[kernels.AVX2][i], want) {
+			t.Fatalf("logits %d differ", i)
+		}
+	}
+}
+
 // TestNativeSaveWithinGroup: keys lie in groups of positions, so what starts within one cannot be copied.
 func TestNativeSaveWithinGroup(t *testing.T) {
 	config := realConfig(t)
@@ -124,7 +152,7 @@ func TestNativeSaveWithinGroup(t *testing.T) {
 // TestWeightsPackOnDemand: without the kernels, their copy of the weights is not made.
 func TestWeightsPackOnDemand(t *testing.T) {
 	if !kernels.Supported() {
-		t.Skip("this processor has no AVX-512 VNNI")
+		t.Skip("this processor has neither AVX2 nor AVX-512 VNNI")
 	}
 	config := realConfig(t)
 	config.Slots, config.MaxLength, config.MaxChunk, config.NoKernels = 1, 64, 16, true

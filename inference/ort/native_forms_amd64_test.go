@@ -143,7 +143,7 @@ func writeModel(t *testing.T, config Config, m *modelonnx.Model) Config {
 // them, with weights of its own and with shared ones, and gives the same when its memory has been renewed.
 func TestHybridFallback(t *testing.T) {
 	if !kernels.Supported() {
-		t.Skip("this processor has no AVX-512 VNNI")
+		t.Skip("this processor has neither AVX2 nor AVX-512 VNNI")
 	}
 	const lengths = 5
 	env := openEnvironment(t)

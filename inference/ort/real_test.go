@@ -25,13 +25,14 @@ func TestRealConformance(t *testing.T) {
 	})
 }
 
-// byOperators runs a test with the operators of package kernels, where the processor has them, and with ONNX
+// byOperators runs a test with the operators of package kernels, by each variant that the processor can run, and with ONNX
 // Runtime's own.
 func byOperators(t *testing.T, config Config, test func(t *testing.T, config Config)) {
 	t.Helper()
-	if kernels.Supported() {
-		t.Run("kernels", func(t *testing.T) { test(t, config) })
+	for config.variant = kernels.AVX2; config.variant <= kernels.Best(); config.variant++ {
+		t.Run("kernels "+config.variant.String(), func(t *testing.T) { test(t, config) })
 	}
+	config.variant = kernels.None
 	config.NoKernels = true
 	t.Run("onnxruntime", func(t *testing.T) { test(t, config) })
 }

@@ -7,6 +7,7 @@ import (
 	onnx "github.com/yalue/onnxruntime_go"
 
 	"github.com/sluiceml/sluice/inference/model"
+	"github.com/sluiceml/sluice/inference/ort/kernels"
 	"github.com/sluiceml/sluice/inference/runner"
 )
 
@@ -23,6 +24,8 @@ type Config struct {
 
 	// NoKernels leaves all work to ONNX Runtime's own operators, where those of package kernels would do some.
 	NoKernels bool
+
+	variant kernels.Variant // of the kernels: 0, the processor's best, but in tests
 
 	PrefixBytes  int // most memory of the prefix store; what holds no block is no store
 	PrefixTokens int // most positions that it holds; 0: as many as there is memory for
