@@ -43,7 +43,7 @@ func (m *Model) template(input Chat) (*chat.Template, error) {
 	if t := m.config.Templates[name]; t != nil {
 		return t, nil
 	}
-	return nil, Invalid("chat.template", "it is none of the model's: %s", strings.Join(m.templates(), ", "))
+	return nil, Invalid("chat.template", "the model has no such template; it has %s", strings.Join(m.templates(), ", "))
 }
 
 // renderChat writes a conversation in the model's template.

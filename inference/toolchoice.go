@@ -69,7 +69,7 @@ func (m *Model) callConstraint(request *Request) (*Constraint, error) {
 	case m.config.Calls == answer.NoCalls:
 		return nil, Invalid(choiceField, "the model has no form of calls that is known")
 	case request.Constraint != nil:
-		return nil, Invalid(choiceField, "a required call excludes a constraint")
+		return nil, Invalid(choiceField, "a required tool call and a constraint exclude each other")
 	}
 	tools, err := callable(input)
 	if err != nil {

@@ -122,12 +122,12 @@ func printRequests(w io.Writer, workload *bench.Workload, n int) error {
 	return nil
 }
 
-// succeeded is an error if no request of a run that went its way ended well.
+// succeeded is an error if no request of a run succeeded that was not interrupted.
 func succeeded(report *bench.Report) error {
 	if report.Interrupted || slices.ContainsFunc(report.Levels, func(l bench.Level) bool { return l.OK > 0 }) {
 		return nil
 	}
-	return errors.New("no request ended well")
+	return errors.New("no request succeeded")
 }
 
 func (c *benchCmd) options() (*bench.Options, error) {

@@ -50,7 +50,7 @@ func (c *evalCmd) Run(ctx context.Context, p *process) (err error) {
 		return usage.Errorf("nothing to measure: give --text or --tasks")
 	}
 	if c.Reference != "" && c.Text == "" {
-		return usage.Errorf("--reference is compared over a --text")
+		return usage.Errorf("--reference needs --text, on which the models are compared")
 	}
 	if err := c.exist(); err != nil {
 		return err

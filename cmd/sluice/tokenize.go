@@ -47,7 +47,7 @@ type encoder func(ctx context.Context, text string) ([]uint32, error)
 func (c *tokenizeCmd) Run(ctx context.Context, p *process, parsed *kong.Context) error {
 	for _, name := range []string{"addr", "model", "tls-ca", "tls-cert", "tls-key", "api-key"} {
 		if c.Tokenizer != "" && given(parsed, name) {
-			return usage.Errorf("--%s is about a server: leave out --tokenizer", name)
+			return usage.Errorf("--%s is for a server: leave out --tokenizer", name)
 		}
 	}
 	encode, stop, err := c.encoder()

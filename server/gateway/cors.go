@@ -36,14 +36,14 @@ func CheckOrigin(origin string) error {
 	}
 	parsed, err := url.Parse(origin)
 	if err != nil || parsed.Scheme == "" || parsed.Host == "" || origin != parsed.Scheme+"://"+parsed.Host {
-		return fmt.Errorf("%q is no origin, which is * or like https://example.org:8443", origin)
+		return fmt.Errorf("%q is not an origin, such as https://example.org:8443, or *", origin)
 	}
 	if strings.ToLower(parsed.Host) != parsed.Host {
-		return fmt.Errorf("%q has letters of upper case, and browsers send %q", origin, strings.ToLower(origin))
+		return fmt.Errorf("%q has upper-case letters, but browsers send %q", origin, strings.ToLower(origin))
 	}
 	port := parsed.Port()
 	if bare, found := strings.CutSuffix(origin, ":"+port); found && (port == "" || port == defaultPort(parsed.Scheme)) {
-		return fmt.Errorf("%q needs no port, and browsers send %q", origin, bare)
+		return fmt.Errorf("%q has the default port, but browsers send %q", origin, bare)
 	}
 	return nil
 }

@@ -58,13 +58,13 @@ func ParseHost(name string) (string, error) {
 	if strings.ContainsFunc(host, func(r rune) bool { return r >= utf8.RuneSelf }) { // idna refuses names with _ too, which private networks have
 		ascii, err := idna.Lookup.ToASCII(host)
 		if err != nil {
-			return "", fmt.Errorf("%q is no name: %w", name, err)
+			return "", fmt.Errorf("%q is not a host name: %w", name, err)
 		}
 		host = ascii
 	}
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	if host == "" || strings.ContainsAny(host, "/:*@[]? ") || strings.HasPrefix(host, ".") || strings.Contains(host, "..") {
-		return "", fmt.Errorf("%q is no name, which is * or like models.example.org, without scheme and port", name)
+		return "", fmt.Errorf("%q is not a host name, such as models.example.org without scheme and port, or *", name)
 	}
 	return host, nil
 }

@@ -286,7 +286,7 @@ func integer(v any) (int64, bool) {
 	}
 }
 
-// texts is a value that must be a text or some.
+// texts is a value that must be a string or a list of strings.
 func texts(name string, v any) ([]string, error) {
 	list, ok := v.([]any)
 	if !ok {
@@ -295,7 +295,7 @@ func texts(name string, v any) ([]string, error) {
 	out := make([]string, len(list))
 	for i, each := range list {
 		if out[i], ok = each.(string); !ok {
-			return nil, inference.Invalid(name, "must be a string or some")
+			return nil, inference.Invalid(name, "must be a string or a list of strings")
 		}
 	}
 	return out, nil

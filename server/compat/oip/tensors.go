@@ -114,7 +114,7 @@ func rawElements(field, datatype string, raw []byte) ([]any, error) {
 		return nil, badType(field, datatype)
 	}
 	if len(raw)%size != 0 || len(raw)/size > maxElements {
-		return nil, inference.Invalid(field, "has %d bytes, which are no elements of %s", len(raw), datatype)
+		return nil, inference.Invalid(field, "has %d bytes, which is not a whole number of elements of %s or more than %d of them", len(raw), datatype, maxElements)
 	}
 	out := make([]any, 0, len(raw)/size)
 	for ; len(raw) > 0; raw = raw[size:] {

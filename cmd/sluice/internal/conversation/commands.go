@@ -130,7 +130,7 @@ func parse[T any](text string, to **T, read func(string) (T, error)) error {
 	}
 	value, err := read(text)
 	if err != nil {
-		return fmt.Errorf("%q is not a number that it can be", text)
+		return fmt.Errorf("%q is not a valid number for it", text)
 	}
 	*to = &value
 	return nil

@@ -103,7 +103,7 @@ func TestFaults(t *testing.T) {
 	_, notes := talk(t, "Yes.", nil, "/dance", "/set temperature hot", "/set colour red", "/load nowhere", "/save", "/retry",
 		"/set temperature 9", "x", "/set temperature", strings.Repeat("long ", 200), "/show", "/model other", "x", "/stats", "/model", "x")
 	for _, want := range []string{
-		"There is no command /dance", `"hot" is not a number`, "/set knows max_tokens", "/load: open nowhere", "/save needs a file",
+		"There is no command /dance", `"hot" is not a valid number`, "/set knows max_tokens", "/load: open nowhere", "/save needs a file",
 		"There is nothing to answer.", "temperature", "/undo takes back a turn", `"other"`, " tokens/s, first after ",
 	} {
 		if !strings.Contains(notes, want) {

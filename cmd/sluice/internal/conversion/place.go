@@ -43,7 +43,7 @@ func (c Conversion) checkInputs(out string) error {
 func place(fresh, out string) error {
 	err := os.Rename(fresh, out)
 	if errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTDIR) { // or a file; ENOTEMPTY is ErrExist too
-		return usage.Errorf("--out %s has come into being meanwhile, and is left as it is", out)
+		return usage.Errorf("--out %s was made by something else meanwhile, and is left unchanged", out)
 	}
 	if err != nil {
 		return fmt.Errorf("convert: %w", err)

@@ -135,7 +135,7 @@ func (m *subject) likelihood(ctx context.Context, context, choice string) (float
 	}
 	first := min(len(before), len(all)-1)
 	if first < 1 {
-		return 0, errors.New("nothing stands before the choice, and the tokenizer adds nothing")
+		return 0, errors.New("a choice needs a context, or a tokenizer that adds a token before it")
 	}
 	if over := len(all) - m.session.Limits().MaxLength; over > 0 { // the end of a long context
 		if over >= first {

@@ -25,7 +25,7 @@ func FromEnvironment(getenv func(string) string, dir string) (*Client, error) {
 	c := &Client{Endpoint: strings.TrimSuffix(cmp.Or(getenv("HF_ENDPOINT"), defaultEndpoint), "/"), Dir: dir}
 	u, err := url.Parse(c.Endpoint)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" {
-		return nil, fmt.Errorf("HF_ENDPOINT is %.200q, which is no address of a hub", c.Endpoint)
+		return nil, fmt.Errorf("HF_ENDPOINT is %.200q, which is not the URL of a hub", c.Endpoint)
 	}
 	home := getenv("HF_HOME")
 	if home == "" {

@@ -31,7 +31,7 @@ func (f *Flags) forms(name string, templates chatTemplates, tok *tokenizer.Token
 		if asked == noForm {
 			found.calls = answer.NoCalls
 		} else if !slices.Contains(answer.CallFormats(), found.calls) {
-			return found, usage.Errorf("--tool-call-format %s=%s: it is none of %v and none", name, asked, answer.CallFormats())
+			return found, usage.Errorf("--tool-call-format %s=%s: the format must be one of %v, or none", name, asked, answer.CallFormats())
 		}
 	}
 	if asked, ok := formatOf(f.ReasoningFormat, name); ok {
@@ -40,7 +40,7 @@ func (f *Flags) forms(name string, templates chatTemplates, tok *tokenizer.Token
 		case asked == noForm:
 			found.reasoning = answer.Reasoning{}
 		case i < 0:
-			return found, usage.Errorf("--reasoning-format %s=%s: it is none of think, cohere, mistral, seed, gemma, harmony and none", name, asked)
+			return found, usage.Errorf("--reasoning-format %s=%s: the format must be think, cohere, mistral, seed, gemma, harmony or none", name, asked)
 		default:
 			found.reasoning = answer.Reasonings()[i]
 		}
