@@ -21,12 +21,16 @@ const (
 	mostLongPrompt = 3   // times the prompt's own first token alone
 )
 
-// TestLatencyBesideLongPrompt measures the gaps between the deltas of streams, before a long prompt comes and while it is
-// taken in, and the prompt's time to first token alone and beside the streams. `make latency` prints the table of
-// docs/reliability.md; ROUNDS changes the run. It wants a machine that does nothing else.
+// TestLatencyBesideLongPrompt measures the gaps between the deltas of streams, before a long prompt comes, while it is taken
+// in and after it, and the prompt's time to first token alone and beside the streams. `make latency` prints the table of
+// docs/reliability.md; ROUNDS changes the run, and FORM=row8 the form of the weights. It wants a machine that does nothing else.
 func TestLatencyBesideLongPrompt(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // the client's goroutines take turns anyway
-	s := serve(t, nil, "--slots", "16", "--max-context", "4096", "--prefix-cache-bytes", "0", "--device", setting("DEVICE", "cpu"))
+	arguments := []string{"--slots", "16", "--max-context", "4096", "--prefix-cache-bytes", "0", "--device", setting("DEVICE", "cpu")}
+	if form := setting("FORM", "auto"); form != "auto" {
+		arguments = append(arguments, "--model", form+"="+convert(t, form))
+	}
+	s := serve(t, nil, arguments...)
 	m := &latency{t: t, s: s, w: dialWire(t, s.grpc), random: rand.New(rand.NewPCG(3, 4))}
 	m.alone() // warm
 	m.first = nil
@@ -34,16 +38,16 @@ func TestLatencyBesideLongPrompt(t *testing.T) {
 		m.alone()
 		m.beside()
 	}
-	before, during := percentile(m.before, 0.95), percentile(m.during, 0.95)
+	without, during := percentile(m.without, 0.95), percentile(m.during, 0.95)
 	alone, beside := median(m.first), median(m.firstBeside)
 	fmt.Printf("| | alone | together | ratio |\n|---|---|---|---|\n")
 	fmt.Printf("| gap between the deltas of %d streams, p50, ms | %.1f | %.1f | %.2f |\n", streamsBeside,
-		percentile(m.before, 0.5), percentile(m.during, 0.5), percentile(m.during, 0.5)/percentile(m.before, 0.5))
-	fmt.Printf("| the same, p95, ms | %.1f | %.1f | %.2f |\n", before, during, during/before)
+		percentile(m.without, 0.5), percentile(m.during, 0.5), percentile(m.during, 0.5)/percentile(m.without, 0.5))
+	fmt.Printf("| the same, p95, ms | %.1f | %.1f | %.2f |\n", without, during, during/without)
 	fmt.Printf("| first token of a prompt of %d tokens, median, ms | %.0f | %.0f | %.2f |\n", longPrompt, alone, beside, beside/alone)
-	fmt.Printf("%d and %d gaps, %d prompts\n", len(m.before), len(m.during), len(m.firstBeside))
-	if during > mostGap*before {
-		t.Errorf("gaps grow by %.2f, at most %g", during/before, mostGap)
+	fmt.Printf("%d and %d gaps, %d prompts\n", len(m.without), len(m.during), len(m.firstBeside))
+	if during > mostGap*without {
+		t.Errorf("gaps grow by %.2f, at most %g", during/without, mostGap)
 	}
 	if beside > mostLongPrompt*alone {
 		t.Errorf("the long prompt takes %.2f times as long, at most %d", beside/alone, mostLongPrompt)
@@ -57,7 +61,7 @@ type latency struct {
 	w      *wire
 	random *rand.Rand
 
-	before, during     []float64 // gaps
+	without, during    []float64 // gaps
 	first, firstBeside []float64 // of the long prompt
 }
 
@@ -113,10 +117,11 @@ func (m *latency) alone() {
 	m.s.idle(deadline(m.t))
 }
 
-// beside measures it among streams, and these without it.
+// beside measures it among streams, and these without it: for as long before it as after it, since their gaps grow all the
+// while with what they hold.
 func (m *latency) beside() {
 	m.t.Helper()
-	const calm = 2 * time.Second // in which the gaps without the prompt are measured
+	const calm = 2 * time.Second // in which the gaps without the prompt are measured, each time
 	long := m.request(longPrompt, 2)
 	deltas := make([][]time.Time, streamsBeside) // of each stream; the reading goroutine's until the calls are cancelled
 	running := make(chan struct{}, streamsBeside)
@@ -144,6 +149,8 @@ func (m *latency) beside() {
 	time.Sleep(calm) //nolint:forbidigo // as long as it takes
 	sent, first := m.ask(long)
 	m.firstBeside = append(m.firstBeside, first.Sub(sent).Seconds()*1e3)
+	time.Sleep(calm) //nolint:forbidigo // as long as it takes
+	over := time.Now()
 	if err := m.w.cancelAll(); err != nil {
 		m.t.Fatal(err)
 	}
@@ -154,8 +161,8 @@ func (m *latency) beside() {
 		for i := 1; i < len(at); i++ {
 			gap := at[i].Sub(at[i-1]).Seconds() * 1e3
 			switch {
-			case at[i-1].After(began) && at[i].Before(sent):
-				m.before = append(m.before, gap)
+			case at[i-1].After(began) && at[i].Before(sent), at[i-1].After(first) && at[i].Before(over):
+				m.without = append(m.without, gap)
 			case at[i].After(sent) && at[i-1].Before(first): // it overlaps the prompt
 				m.during = append(m.during, gap)
 			}
