@@ -11,8 +11,8 @@
 // # Owners
 //
 // The scheduler, the samplers, the decoders, the buffers and the session belong to the goroutine of Run; nothing
-// there takes a lock, but for the drawing of tokens: between two runs of the session a second goroutine takes some of the
-// step's rows (draw.go). A request crosses twice: through the inbox (a mutex held for a few instructions), and back
+// there takes a lock, but for the drawing of tokens, where between two runs of the session a second goroutine takes some of the
+// step's rows (draw.go), and for a third one that wakes the readers of several tokens (waker.go). A request crosses twice: through the inbox (a mutex held for a few instructions), and back
 // through its Output, a mailbox of one place: what the reader has not taken yet is merged with what comes next, so
 // the engine never waits for a reader. A reader that takes nothing for Config.ReaderTimeout loses its slot.
 //

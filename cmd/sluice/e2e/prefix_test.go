@@ -196,7 +196,7 @@ func TestMemoryFollowsTokens(t *testing.T) {
 	s := serve(t, nil, "--prefix-cache-bytes", "0")
 	ctx := deadline(t)
 	rng := rand.New(rand.NewPCG(35, 36))
-	if _, err := s.Generate(ctx, continued(tokens(rng, length), greedy(2), nil)); err != nil { // scratch memory
+	if _, err := s.Generate(ctx, continued(tokens(rng, 128), greedy(2), nil)); err != nil { // scratch memory, of a whole chunk
 		t.Fatal(err)
 	}
 	before := s.settled(ctx, 1e9)
