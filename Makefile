@@ -55,7 +55,7 @@ test-race: ## Run the short tests under the race detector.
 .PHONY: test-asan
 test-asan: ## Run the kernels' tests under AddressSanitizer (part of GCC and Clang).
 	@grep -qs avx512_vnni /proc/cpuinfo || \
-	echo 'this processor has no AVX-512 VNNI, or does not say so: the kernels do not run here, and AddressSanitizer sees nothing of them' >&2
+	echo 'this processor has no AVX-512 VNNI, or does not say so: AddressSanitizer sees the kernels for AVX2 here, if any' >&2
 	ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=0 go test -asan $(FIXED_ADDRESSES) ./inference/ort/kernels
 
 # GCC 12's AddressSanitizer may die at its start where addresses are as random as they can be (vm.mmap_rnd_bits=32): the test runs

@@ -1,6 +1,6 @@
 // Package kernels computes what ONNX Runtime's own CPU operators are slow at: products with weights in blocks of 4 or 8
 // bits, attention of several sequences in one step, and, as one node, all of a decoder that is made of these. They are
-// custom operators, written in C for AVX-512 VNNI; where the processor has none, nothing of this package is used and ONNX
+// custom operators, written in C for AVX-512 VNNI and for AVX2; where the processor has neither, nothing of this package is used and ONNX
 // Runtime's operators do the work.
 //
 // Two promises hold them together. A token's result depends on its own sequence only, bit by bit: not on what else is in

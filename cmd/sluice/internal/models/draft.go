@@ -94,7 +94,7 @@ func (d *drafts) open(beside *ort.Session, device ort.Device, undo *cleanup.Stac
 	case limits.MaxDraft == 0:
 		return nil, 0, usage.Errorf("--draft-model: the served model cannot check guesses: that needs Sluice's kernels or the form row8")
 	case !own.Uniform || own.MaxDraft == 0:
-		return nil, 0, usage.Errorf("--draft-model: %s does not run with Sluice's kernels, which guessing needs: they take weights of 4 or 8 bits, and a processor with AVX-512 VNNI", d.folder.Dir)
+		return nil, 0, usage.Errorf("--draft-model: %s does not run with Sluice's kernels, which guessing needs: they take weights of 4 or 8 bits, and a processor with AVX2, FMA and F16C", d.folder.Dir)
 	}
 	return draft, limits.PositionBytes + own.PositionBytes, nil
 }

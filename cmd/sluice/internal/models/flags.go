@@ -28,7 +28,7 @@ type Flags struct {
 
 	NoSpeculation bool   `help:"Do not speculate, that is, guess next tokens from text that a request repeats. Speculation never changes the tokens. It needs Sluice's kernels; without them, a row8 model and a request that runs alone."`
 	DraftModel    string `help:"Folder of a smaller model with the same vocabulary, which guesses next tokens where repeated text gives no guess and the measured speed says that it pays; the served models check several guesses in a step. It never changes the tokens. It needs Sluice's kernels, and memory for its own weights, keys and values." placeholder:"DIR"`
-	NoKernels     bool   `help:"Use only ONNX Runtime's own operators. By default Sluice's kernels compute attention and the products of 4- and 8-bit weights, where the processor has AVX-512 VNNI."`
+	NoKernels     bool   `help:"Use only ONNX Runtime's own operators. By default Sluice's kernels compute attention and the products of 4- and 8-bit weights, where the processor has AVX2, FMA and F16C."`
 
 	KVCacheBytes     byteSize  `help:"Memory of a replica for keys and values, including the prefix cache. Requests that outgrow it pause and start over later, with the same tokens. 0: half of the memory of the machine or control group, divided among the replicas." name:"kv-cache-bytes" default:"0" placeholder:"BYTES"`
 	PrefixCacheBytes *byteSize `help:"Memory in which a replica keeps the keys and values of earlier prompts for later ones that begin alike; at most half of --kv-cache-bytes. 0: none. The default holds 2048 tokens; long conversations need more." placeholder:"BYTES"`
