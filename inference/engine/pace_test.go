@@ -130,6 +130,56 @@ func TestPaceOfDelays(t *testing.T) {
 	}
 }
 
+// TestLongPromptsAmongShort: two long prompts beside streams get to their end, though short ones come all the while, which
+// do not wait for them.
+func TestLongPromptsAmongShort(t *testing.T) {
+	const streams, long = 4, 2
+	limits := runner.Limits{Slots: 10, MaxLength: 2100, MaxChunk: 128, Mixes: true, Uniform: true}
+	m := machine{step: 5 * time.Millisecond, row: 800 * time.Microsecond, prompted: 400 * time.Microsecond}
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, inferencetest.ToyConfig{Limits: limits, BeforeStep: func(s runner.Step) error {
+			elapse(m.took(s))
+			return nil
+		}}, engine.Config{})
+		first := func(seed, prompt int) time.Duration {
+			return read(t, submit(t, h.Engine, greedy(1, counting(seed, prompt)...))).summary.Timings.TimeToFirstToken
+		}
+		alone, shortAlone := first(1, 2000), first(2, 40)
+		var outs []*engine.Output
+		for i := range streams {
+			r := greedy(2000, counting(i, 20)...)
+			r.IgnoreEOS = true
+			outs = append(outs, submit(t, h.Engine, r))
+		}
+		elapse(time.Second)
+		came := make(chan time.Duration, long)
+		for i := range long {
+			go func() { came <- first(3+i, 2000) }()
+		}
+		var short []time.Duration
+		for len(came) < long && len(short) < 1000 {
+			short = append(short, first(10+len(short), 40))
+		}
+		slices.Sort(short)
+		for range long {
+			slower := float64(<-came) / float64(alone)
+			t.Logf("a long prompt takes %.2f times as long", slower)
+			if slower > 3*(long+1) { // as if they and the short ones ran one after the other
+				t.Errorf("a long prompt takes %.2f times as long", slower)
+			}
+		}
+		t.Logf("%d short ones, at most %.2f times as long", len(short), float64(short[len(short)-1])/float64(shortAlone))
+		if got := short[len(short)-1]; got > 6*shortAlone {
+			t.Errorf("a short prompt takes %v, %v alone", got, shortAlone)
+		}
+		for _, o := range outs {
+			o.Close()
+		}
+		h.stop()
+		<-h.done
+	})
+}
+
 // TestMaxStep: a step with a prompt takes as long as it may, and a little longer where that is less than what it takes at
 // least.
 func TestMaxStep(t *testing.T) {
