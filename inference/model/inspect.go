@@ -213,6 +213,12 @@ func (r *Report) inspectFolder() {
 	f, err := Open(r.Path)
 	if err != nil {
 		r.Problem = err.Error()
+		// The graph or its configuration is at fault: what lies beside it is told apart from that.
+		_, missing := os.Stat(filepath.Join(r.Path, tokenizerName))
+		r.Tokenizer = missing == nil
+		if t, err := readTexts(r.Path); err == nil {
+			r.ChatTemplate = t.chatTemplate != ""
+		}
 		return
 	}
 	r.Use = Serve

@@ -77,6 +77,21 @@ func counts(all map[string]model.Tensor, types ...model.Type) []model.WeightCoun
 	return list
 }
 
+// TestInspectTellsTheTokenizerApart: a folder whose graph cannot be served still has the tokenizer and the template that it has.
+func TestInspectTellsTheTokenizerApart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"genai_config.json": "{}", "model.onnx": "x", "tokenizer.json": "{}", "chat_template.jinja": "{{ messages }}",
+	} {
+		writeFile(t, dir, name, []byte(text))
+	}
+	r, err := model.Inspect(dir)
+	if err != nil || r.Use != model.None || !r.Tokenizer || !r.ChatTemplate {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 // TestInspectProblems says why other things cannot be used, and Open says the same of folders.
 func TestInspectProblems(t *testing.T) {
 	t.Parallel()
