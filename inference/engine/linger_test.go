@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,12 +15,21 @@ import (
 type releases struct {
 	*inferencetest.Toy
 
+	mu    sync.Mutex
 	slots []int
 }
 
 func (r *releases) ReleaseSlot(slot int) {
+	r.mu.Lock()
 	r.slots = append(r.slots, slot)
+	r.mu.Unlock()
 	r.Toy.ReleaseSlot(slot)
+}
+
+func (r *releases) released() []int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.slots)
 }
 
 // TestIdleSlotsKeepMemory: a request that comes seconds after the last one finds the memory that this one had, and an
@@ -32,14 +42,14 @@ func TestIdleSlotsKeepMemory(t *testing.T) {
 			read(t, submit(t, h.Engine, greedy(3, 1, 2)))
 			elapse(9 * time.Second)
 			synctest.Wait()
-			if len(session.slots) > 0 {
-				t.Fatalf("after nine seconds the memory of slots %v has gone back", session.slots)
+			if got := session.released(); len(got) > 0 {
+				t.Fatalf("after nine seconds the memory of slots %v has gone back", got)
 			}
 		}
 		elapse(2 * time.Second)
 		synctest.Wait()
-		if !slices.Equal(session.slots, []int{0}) {
-			t.Errorf("after eleven seconds the memory of slots %v has gone back, want that of slot 0", session.slots)
+		if got := session.released(); !slices.Equal(got, []int{0}) {
+			t.Errorf("after eleven seconds the memory of slots %v has gone back, want that of slot 0", got)
 		}
 	})
 }
