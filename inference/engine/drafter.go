@@ -219,11 +219,11 @@ func (e *Engine) ask(rows []*sched.Sequence, length int) error {
 func (d *drafter) feed(q *sched.Sequence, n int) {
 	j, h := jobOf(q), &d.slots[q.Slot()]
 	if n > 0 {
-		d.step.Decode = append(d.step.Decode, runner.DecodeRow{Slot: q.Slot(), Token: j.draft[n-1], Past: h.length + h.fed})
+		d.step.Decode = append(d.step.Decode, runner.DecodeRow{Slot: q.Slot(), Token: j.draft[n-1], Past: h.length + h.fed, Greedy: true})
 		h.fed++
 		return
 	}
-	row := runner.DecodeRow{Slot: q.Slot(), Token: q.At(h.length), Past: h.length}
+	row := runner.DecodeRow{Slot: q.Slot(), Token: q.At(h.length), Past: h.length, Greedy: true}
 	if h.length < q.Past() {
 		first := len(d.tokens)
 		d.tokens = append(d.tokens, q.At(q.Past()))

@@ -30,6 +30,7 @@ type job struct {
 	grammar   *constraint // nil: none
 	matcher   stop.Matcher
 	eos, stop stop.Tokens
+	greedy    bool      // of each row, only the best logit is read
 	limit     int       // tokens to generate at most
 	count     int       // tokens generated
 	reasoning Reasoning // nil: the model does not reason
@@ -105,6 +106,7 @@ func newJob(r Request, l runner.Limits, now time.Time) (*job, error) {
 	if r.NewReasoning != nil {
 		j.reasoning = r.NewReasoning()
 	}
+	j.greedy = r.greedy()
 	j.sampler = sampling.New(params, 0, r.Prompt, j.limit)
 	if j.grammar, err = newConstraint(r.Grammar); err != nil {
 		return nil, fmt.Errorf("%w %s: constraint: %w", ErrInvalid, r.ID, err)

@@ -179,6 +179,11 @@ type Timings struct {
 	Decode           time.Duration // first token to last
 }
 
+// greedy says whether nothing is read of logits but which is the best.
+func (r *Request) greedy() bool {
+	return r.Sampling.TakesBest() && r.Grammar == nil && !r.Logprobs.Wanted && !r.PromptLogprobs.Wanted && !r.Trace
+}
+
 // validate checks the conditions of Request.
 func (r *Request) validate(l runner.Limits) error {
 	switch {

@@ -37,8 +37,12 @@ func (e *Engine) step(ctx context.Context) (ran bool, err error) {
 		return false, &FailedError{Err: err}
 	}
 	batch := e.batch.Build(plan)
+	for i, q := range plan.Decode {
+		batch.Decode[i].Greedy = jobOf(q).greedy
+	}
 	for i, c := range plan.Chunks {
-		batch.Chunks[i].Rows = jobOf(c.Sequence).scores(c)
+		j := jobOf(c.Sequence)
+		batch.Chunks[i].Greedy, batch.Chunks[i].Rows = j.greedy, j.scores(c)
 	}
 	pooled(batch, plan)
 	entered := time.Now()

@@ -178,10 +178,12 @@ func (n *native) step(step runner.Step) (logits runner.Logits, err error) {
 	for i, row := range step.Decode {
 		n.state.AddRun(row.Slot, row.Past, 1+len(row.Draft))
 		n.index[i] = int64(tokens)
+		n.state.Want(i, row.Greedy)
 		n.ids[tokens] = int64(row.Token)
 		tokens++
 		for _, id := range row.Draft {
 			n.index[wanted] = int64(tokens)
+			n.state.Want(wanted, row.Greedy)
 			n.ids[tokens] = int64(id)
 			tokens, wanted = tokens+1, wanted+1
 		}
@@ -195,6 +197,7 @@ func (n *native) step(step runner.Step) (logits runner.Logits, err error) {
 			n.ids[tokens] = int64(id)
 			if c.Rows || c.Logits && i == last {
 				n.index[wanted] = int64(tokens)
+				n.state.Want(wanted, c.Greedy)
 				wanted++
 			}
 			tokens++

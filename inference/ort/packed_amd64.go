@@ -67,6 +67,7 @@ func pack(m *modelonnx.Model, about model.Graph, data []byte) (_ *packed, err er
 		weights[i] = kernels.Weights{
 			Out: f.out, In: f.in, Bits: f.bits, Block: f.block, ByOutput: f.byOutput, Gate: f.gate, Codes: at[f.codes],
 			Scales: castSlice[float32](at[f.scales]), Offsets: castSlice[float32](at[f.offsets]), Bias: castSlice[float32](at[f.biases]), Cap: f.cap,
+			Head: f.node.Outputs[0] == about.Logits,
 		}
 		size += pages(weights[i].MaxBytes())
 		p.maxIn = max(p.maxIn, f.in)

@@ -82,6 +82,9 @@ type DecodeRow struct {
 	// Draft are guesses of the tokens that follow: MaxDraft at most, all within MaxLength, and MaxDrafts in a step. They
 	// are fed as well. Of what the slot holds after the step, only as much counts as the next step's Past says.
 	Draft []uint32
+	// Greedy says that only the best logit is read, after the token and after those of the draft. It has the bits, and the
+	// place, that it has if all are; a session may leave the others at what is near and below it.
+	Greedy bool
 }
 
 // Chunk is the next part of one prompt. The chunks of a prompt come one after another, from position 0 or the end of its
@@ -91,6 +94,7 @@ type Chunk struct {
 	Tokens []uint32 // at least one, and all chunks of a step together at most MaxChunk
 	Past   int      // positions that the slot holds before the chunk
 	Logits bool     // whether the logits after the chunk's last token are wanted
+	Greedy bool     // whether only the best one of these logits is read: see [DecodeRow]
 	Rows   bool     // whether those after each of its tokens are: of one chunk of a step, which has at most MaxRows tokens
 	Hidden bool     // whether the hidden states of its tokens are wanted, and no logits: what the head would read of each
 }

@@ -94,6 +94,11 @@ func (p Params) penalises() bool {
 // typical says whether the typical filter is on.
 func (p Params) typical() bool { return p.TypicalP > 0 && p.TypicalP < 1 }
 
+// TakesBest says whether a Sampler does nothing with a row but take the token whose logit is the best.
+func (p Params) TakesBest() bool {
+	return (p.Temperature == 0 || p.TopK == 1) && !p.penalises() && !p.masks() && len(p.Bias) == 0
+}
+
 // masks says whether tokens may be excluded whatever their logits.
 func (p Params) masks() bool {
 	return p.NoRepeatNGram > 0 || len(p.BadWords) > 0 || p.MinTokens > 0 || p.Allowed != nil

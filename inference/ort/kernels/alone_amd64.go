@@ -43,13 +43,13 @@ static void run_alone(const program *p, const state *s, const float *x, float *y
 }
 
 static void multiply_alone(const matrix *m, const state *s, const float *x, float *y, int rows) {
-	action a[3];
+	action a[own_actions];
 	program p = {.actions = a, .actions_count = sluice_product_actions(m, a)};
 	run_alone(&p, s, x, y, NULL, rows, 0);
 }
 
 static void attend_alone(const state *s, int layer, const float *qkv, float *y) {
-	action a[3];
+	action a[own_actions];
 	program p = {.actions = a, .actions_count = sluice_attention_actions(layer, a)};
 	const run *last = &s->runs[s->run_count - 1];
 	run_alone(&p, s, qkv, y, NULL, last->first + last->tokens, 0);

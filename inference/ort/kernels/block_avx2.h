@@ -20,9 +20,9 @@ INLINE void add_products(__m256i *sum0, __m256i *sum1, __m256i w0, __m256i w1, c
 INLINE __m256i low_bits(__m256i codes) { return _mm256_and_si256(codes, _mm256_set1_epi8(15)); }
 INLINE __m256i high_bits(__m256i codes) { return low_bits(_mm256_srli_epi16(codes, 4)); }
 
-// multiply_4_bits adds to the sums of all 16 outputs at once.
-INLINE void multiply_4_bits(const uint8_t *block, const int length, const int8_t *codes, size_t pitch, const int R, ints *product) {
-	const __m256i ones = _mm256_set1_epi16(1);
+// multiply_4_bits adds to the sums of all 16 outputs at once. Codes are so many units.
+INLINE void multiply_4_bits(const uint8_t *block, const int unit, const int length, const int8_t *codes, size_t pitch, const int R, ints *product) {
+	const __m256i units = _mm256_set1_epi16((short)unit);
 	__m256i low[row_tile], high[row_tile]; // of the outputs
 #pragma GCC unroll 4
 	for (int r = 0; r < R; r++) low[r] = high[r] = _mm256_setzero_si256();
@@ -35,7 +35,7 @@ INLINE void multiply_4_bits(const uint8_t *block, const int length, const int8_t
 		for (int r = 0; r < R; r++) add_products(&low[r], &high[r], high_bits(w.low), high_bits(w.high), codes + r * pitch + 8 * i + 4);
 	}
 #pragma GCC unroll 4
-	for (int r = 0; r < R; r++) product[r] = plus_ints(product[r], (ints){_mm256_madd_epi16(low[r], ones), _mm256_madd_epi16(high[r], ones)});
+	for (int r = 0; r < R; r++) product[r] = plus_ints(product[r], (ints){_mm256_madd_epi16(low[r], units), _mm256_madd_epi16(high[r], units)});
 }
 
 // half_of_8_bits gives sums of eight outputs.
@@ -54,9 +54,14 @@ INLINE void half_of_8_bits(const uint8_t *block, const int length, const int8_t 
 	for (int r = 0; r < R; r++) sums[r] = _mm256_add_epi32(_mm256_madd_epi16(low[r], ones), _mm256_madd_epi16(high[r], sixteens));
 }
 
+INLINE void multiply_halves(const uint8_t *high, const uint8_t *low, const int8_t *codes, size_t pitch, const int R, const int both_halves, ints *product) {
+	multiply_4_bits(high, 16, 32, codes, pitch, R, product);
+	if (both_halves) multiply_4_bits(low, 1, 32, codes, pitch, R, product);
+}
+
 INLINE void multiply_block(const uint8_t *block, const int bits, const int length, const int8_t *codes, size_t pitch, const int R, ints *product) {
 	if (bits == 4) {
-		multiply_4_bits(block, length, codes, pitch, R, product);
+		multiply_4_bits(block, 1, length, codes, pitch, R, product);
 		return;
 	}
 	__m256i low[row_tile], high[row_tile]; // of the outputs

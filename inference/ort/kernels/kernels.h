@@ -10,6 +10,7 @@ enum {
 	short_block = 16,  // inputs that share a scale: of a matrix with short blocks,
 	long_block = 32,   // and of others
 	group_blocks = 4,  // long blocks that share a scale of inputs where weights have one for each output
+	half_block = tile_columns * long_block / 2, // bytes of codes of a head's block in one plane
 	key_span = 128,    // keys whose sum of values is made by itself
 };
 
@@ -33,6 +34,12 @@ typedef struct {
 	size_t block_size; // bytes
 	const float *bias; // of each row of weights in the tiles' order, padded to whole tiles; NULL: none
 	uint8_t *tiles;
+	// Of a head in two planes (see head_amd64.c), of codes of 8 bits in long blocks without minima: the high halves are the
+	// codes of tiles, the low ones lie behind these, and spread is the deviation of an output's logit for an input of norm 1 if
+	// low halves are taken for their mean, padded to whole tiles.
+	int split;
+	uint8_t *low;
+	float *spread;
 } matrix;
 
 // One run of consecutive tokens of a sequence.
@@ -102,6 +109,10 @@ typedef struct {
 	int8_t *codes;  // of them, [max_tokens, max_blocks, short_block]: the same rows for all products, some ahead of others
 	float *scales;  // [max_tokens, max_blocks]
 	block_sum *sums;
+	// Of the rows of a head in two planes: whether only the best logit is read; how far a logit may be from what the high
+	// plane gives, for a spread of 1; and what the best one is at least. [max_tokens]
+	uint8_t *greedy;
+	float *margins, *bounds;
 	float *partials;   // of attention that is divided by keys: see attention_amd64.c
 	float **buffers;   // of a program
 	phase *phases;     // of its run
@@ -115,6 +126,7 @@ typedef enum {
 	do_select,   // y = the wanted rows of x
 	do_round,    // rounds x to 8 bits
 	do_multiply, // y, from a column on, = what was rounded times the matrix
+	do_refine,   // of a head in two planes: computes again what may be the best of y
 	do_store,    // stores the keys and values of x
 	do_attend,   // y = attention
 	do_merge,    // ends attention that is divided by keys
@@ -167,6 +179,11 @@ struct variant {
 	void (*round)(const matrix *m, const state *s, const float *x, int first, int end);
 	// Multiplies rounded rows with tiles: those from the first to before the end. The rows of y are pitch values apart.
 	void (*multiply)(const matrix *m, const state *s, float *y, int pitch, int first_row, int end_row, size_t first_tile, size_t end_tile);
+	// Of a head in two planes, prepares rounded rows, and multiplies them: by the high plane alone where only the best logit is
+	// read. When all tiles have been, refine_head makes those where it may be, by both planes.
+	void (*begin_head)(const matrix *m, const state *s, int first_row, int end_row);
+	void (*multiply_head)(const matrix *m, const state *s, float *y, int pitch, int first_row, int end_row, size_t first_tile, size_t end_tile);
+	void (*refine_head)(const matrix *m, const state *s, float *y, int pitch, int first_row, int end_row, size_t first_tile, size_t end_tile);
 	// Makes y the RMS norm of a row, as an action of that kind has it.
 	void (*norm)(const action *a, const float *x, const float *branch, float *sum, float *y);
 	// Adds n values.
@@ -195,7 +212,8 @@ const variant *sluice_variant(int kind);
 // Whether the processor has AVX512_BF16.
 int sluice_bf16(void);
 
-// The actions of a product, and of attention, alone: of all tokens. They give their number.
+// The actions of a product, and of attention, alone: of all tokens. They give their number, own_actions at most.
+enum { own_actions = 3 };
 int sluice_product_actions(const matrix *m, action *a);
 int sluice_attention_actions(int layer, action *a);
 
@@ -220,7 +238,11 @@ void sluice_pack_row(matrix *m, int to, const uint8_t *codes, const float *scale
 // The same of weights that have a scale for each output, whose signed codes lie `stride` apart.
 void sluice_pack_output(matrix *m, int to, const int8_t *codes, size_t stride, float scale);
 
-// The bytes of one tile of a matrix.
+// The same of a head in two planes, from whose tiles on the low one begins at so many bytes.
+void sluice_pack_head(matrix *m, int to, const uint8_t *codes, const float *scales);
+size_t sluice_low_plane(const matrix *m);
+
+// The bytes of one tile of a matrix; of its high plane.
 size_t sluice_tile_size(const matrix *m);
 
 // The bytes of a matrix's tiles, given everything else.

@@ -33,6 +33,7 @@ type Weights struct {
 	Bias     []float32 // [Out]; nil: none
 	Gate     Gate
 	ByOutput bool
+	Head     bool    // its product's rows are logits, of which [State.Want] says what is read
 	Cap      float32 // bounds what the product gives softly, to Cap·tanh(x/Cap), unless it is gated; 0: nothing does
 }
 
@@ -89,7 +90,7 @@ func Pack(w Weights, memory []byte) (*Matrix, error) {
 	m.c.in, m.c.out, m.c.length, m.c.blocks, m.c.bits = C.int(w.In), C.int(w.Out), C.int(length), C.int(w.In/length), C.int(w.Bits)
 	m.c.cap = C.float(w.Cap)
 	m.c.half, m.c.minima, m.c.gated = flag(allHalf(w.Scales) && allHalf(minima)), flag(minima != nil), C.int(w.Gate)
-	m.c.by_output = flag(w.ByOutput)
+	m.c.by_output, m.c.split = flag(w.ByOutput), flag(w.splits())
 	if w.Gate != NoGate {
 		m.c.out /= 2
 	}
@@ -99,6 +100,13 @@ func Pack(w Weights, memory []byte) (*Matrix, error) {
 	}
 	// Memory that was not written is zero: no weights, of the columns that fill the last tile up.
 	m.c.tiles = (*C.uint8_t)(&memory[0])
+	if m.c.split != 0 {
+		m.c.low = (*C.uint8_t)(&memory[C.sluice_low_plane(m.c)])
+		if m.c.spread = (*C.float)(allocate((w.Out+C.tile_columns-1)/C.tile_columns*C.tile_columns, C.sizeof_float)); m.c.spread == nil {
+			m.Close()
+			return nil, errMemory
+		}
+	}
 	m.packRows(w, minima)
 	if w.Bias != nil {
 		tiles := (w.Out + C.tile_columns - 1) / C.tile_columns * C.tile_columns
@@ -129,6 +137,10 @@ func (m *Matrix) packRows(w Weights, minima []float32) {
 	rowBytes := groups * w.Block * w.Bits / 8
 	for row := range w.Out {
 		scales, of := repeated(w.Scales[row*groups:][:groups], per), (*C.float)(nil)
+		if m.c.split != 0 {
+			C.sluice_pack_head(m.c, C.int(row), (*C.uint8_t)(&w.Codes[row*rowBytes]), (*C.float)(&scales[0]))
+			continue
+		}
 		if minima != nil {
 			of = (*C.float)(&repeated(minima[row*groups:][:groups], per)[0])
 		}
@@ -204,6 +216,7 @@ func (m *Matrix) Bytes() int { return int(C.sluice_tiles_size(m.c)) }
 // Close frees what the matrix has beside its caller's memory. No session may use it any more.
 func (m *Matrix) Close() {
 	C.free(unsafe.Pointer(m.c.bias))
+	C.free(unsafe.Pointer(m.c.spread))
 	C.free(unsafe.Pointer(m.c))
 }
 
@@ -272,6 +285,8 @@ func NewState(c StateConfig) (_ *State, err error) {
 	s.c.codes = (*C.int8_t)(s.room(tokens, c.MaxIn))
 	s.c.scales = (*C.float)(s.room(tokens, blocks*C.sizeof_float))
 	s.c.sums = (*C.block_sum)(s.room(tokens, blocks*C.sizeof_block_sum))
+	s.c.greedy = (*C.uint8_t)(s.room(tokens, 1))
+	s.c.margins, s.c.bounds = (*C.float)(s.room(tokens, C.sizeof_float)), (*C.float)(s.room(tokens, C.sizeof_float))
 	s.c.partials = (*C.float)(s.room(int(C.sluice_partials(s.c)), C.sizeof_float))
 	s.c.phases = (*C.phase)(s.room(actions, C.sizeof_phase))
 	s.c.counters = (*C.counter)(s.room(c.Threads, C.sizeof_counter))
@@ -307,7 +322,7 @@ var errMemory = errors.New("kernels: no memory for what the operators work with"
 var allocate = func(n, size int) unsafe.Pointer { return C.calloc(C.size_t(n), C.size_t(size)) }
 
 // mostOwnActions is how many actions a single product, or a single attention, has.
-const mostOwnActions = 3
+const mostOwnActions = C.own_actions
 
 // room is zeroed memory for n values, freed with the state; nil if there is none.
 func (s *State) room(n, size int) unsafe.Pointer {

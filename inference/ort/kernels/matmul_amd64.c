@@ -2,8 +2,8 @@
 // Runtime's accuracy level 4: inputs are rounded to 8 bits by block, integers are multiplied exactly, and the blocks are
 // added in order in float32, so that a row gives the same bits in any company. Of weights that have one scale for each output (the
 // form row8), inputs share a scale, and integers a sum, over four blocks.
+#include "tile_amd64.h"
 #include "variant.h"
-#include "vector.h"
 
 // centring_of is what centres the codes of weights, times a sum of codes.
 INLINE int32_t centring_of(const matrix *m, int32_t sum) { return -sum * (1 << (m->bits - 1)); }
@@ -52,20 +52,6 @@ VECTOR static void round_groups(const matrix *m, const float *x, int8_t *codes, 
 		*scales++ = most / 127;
 		(sums++)->centring = centring_of(m, sum_int_lanes(sum));
 		x += n, codes += n;
-	}
-}
-
-// fetch_ahead asks for the weights that come soon: the next tiles follow in memory, and what lies behind the last does not
-// fault. A product of few rows waits for memory, and has it best brought close; with many, the second level of the cache
-// is close enough, and what the rows need in the first stays there.
-INLINE void fetch_ahead(const uint8_t *block, const int size, const int R) {
-#pragma GCC unroll 10
-	for (int i = 0; i < size; i += 64) {
-		if (R <= 2) {
-			_mm_prefetch((const char *)block + 4096 + i, _MM_HINT_T0);
-		} else {
-			_mm_prefetch((const char *)block + 8192 + i, _MM_HINT_T1);
-		}
 	}
 }
 
@@ -160,13 +146,6 @@ void VARIANT(round)(const matrix *m, const state *s, const float *x, int first, 
 	}
 }
 
-// store_row writes a row of a tile's results, the first n.
-INLINE void store_row(float *y, int n, floats v, const float *bias, float cap) {
-	if (bias) v = plus(v, load(bias));
-	if (cap > 0) v = bounded(v, cap);
-	store_first(y, v, n);
-}
-
 // gate gives act(g)·v. Both activations are x·sigmoid(f(x)): of GELU's approximation by a tanh, f(x) = sqrt(8/π)·(x +
 // 0.044715·x³). NaN stays NaN, since x is a factor.
 INLINE floats gate(floats g, floats v, const float *bias, const int kind) {
@@ -204,9 +183,9 @@ VECTOR void VARIANT(multiply)(const matrix *m, const state *s, float *y, int pit
 			float *at = y + (size_t)r * pitch + t * tile_columns;
 			for (int i = 0; i < n; i++, at += pitch) {
 				if (m->gated) {
-					store_row(at, columns, gate(g[i], v[i], m->bias ? m->bias + 2 * t * tile_columns : NULL, m->gated), NULL, 0);
+					store_first(at, gate(g[i], v[i], m->bias ? m->bias + 2 * t * tile_columns : NULL, m->gated), columns);
 				} else {
-					store_row(at, columns, v[i], m->bias ? m->bias + t * tile_columns : NULL, m->cap);
+					store_first(at, ended(v[i], m->bias ? m->bias + t * tile_columns : NULL, m->cap), columns);
 				}
 			}
 			r += n;

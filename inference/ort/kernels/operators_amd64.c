@@ -47,7 +47,7 @@ typedef struct {
 	int attends;         // whether the input's rows are the tokens of the step's runs
 	int selects;         // whether a second input says which rows are wanted
 	program own;         // of a single product or attention
-	action actions[3];
+	action actions[own_actions];
 } node;
 
 #define CALL(node, place, type) ((type)(node)->table[place])

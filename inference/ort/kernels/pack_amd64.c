@@ -10,8 +10,9 @@ size_t sluice_tile_count(const matrix *m) { return (m->out + tile_columns - 1) /
 size_t sluice_tiles_size(matrix *m) {
 	const size_t columns = (m->out + tile_columns - 1) / tile_columns * (m->gated ? 2 : 1);
 	const int scales = m->by_output ? 0 : (m->half ? 2 : 4) * (m->minima ? 2 : 1);
-	m->block_size = tile_columns * ((size_t)m->length * m->bits / 8 + scales);
-	return columns * sluice_tile_size(m);
+	const size_t codes = (size_t)m->length * m->bits / 8;
+	m->block_size = tile_columns * ((m->split ? codes / 2 : codes) + scales);
+	return m->split ? sluice_low_plane(m) + columns * m->blocks * half_block : columns * sluice_tile_size(m);
 }
 
 __attribute__((target("avx,f16c"))) static void put(const matrix *m, uint8_t *at, int column, float v) {
@@ -47,4 +48,25 @@ void sluice_pack_output(matrix *m, int to, const int8_t *codes, size_t stride, f
 	uint8_t *tile = m->tiles + (size_t)(to / tile_columns) * sluice_tile_size(m);
 	for (int i = 0; i < m->in; i++, codes += stride) tile[64 * (i / 4) + 4 * column + i % 4] = (uint8_t)(*codes + 128);
 	((float *)(tile + m->blocks * m->block_size))[column] = scale;
+}
+
+size_t sluice_low_plane(const matrix *m) { return (sluice_tile_count(m) * m->blocks * m->block_size + 63) / 64 * 64; }
+
+void sluice_pack_head(matrix *m, int to, const uint8_t *codes, const float *scales) {
+	const int column = to % tile_columns;
+	const size_t tile = to / tile_columns;
+	uint8_t *high = m->tiles + tile * m->blocks * m->block_size, *low = m->low + tile * m->blocks * half_block;
+	double square = 0;
+	for (int b = 0; b < m->blocks; b++, high += m->block_size, low += half_block, codes += long_block) {
+		int sum = 0; // of squares of twice what low halves are from their mean
+		for (int i = 0; i < long_block; i++) {
+			const int vector = i / 4, at = 64 * (vector / 2) + 4 * column + i % 4, shift = vector % 2 * 4, rest = 2 * (codes[i] & 15) - 15;
+			high[at] |= (uint8_t)((codes[i] >> 4) << shift);
+			low[at] |= (uint8_t)((codes[i] & 15) << shift);
+			sum += rest * rest;
+		}
+		square += (double)scales[b] * scales[b] * sum / 4;
+		put(m, high + half_block, column, scales[b]);
+	}
+	m->spread[to] = _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss((float)(square / m->in))));
 }

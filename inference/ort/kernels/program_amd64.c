@@ -62,6 +62,10 @@ static attention attention_of(const call *c, const action *a) {
 // multiply makes some tiles of a product, of rows from first to end-1.
 static void multiply(const call *c, const action *a, int first, int end, size_t first_tile, size_t end_tile) {
 	float *y = to_buffer(c, a->y) + a->column;
+	if (a->kind == do_refine || a->matrix->split) {
+		(a->kind == do_refine ? c->s->by->refine_head : c->s->by->multiply_head)(a->matrix, c->s, y, a->pitch, first, end, first_tile, end_tile);
+		return;
+	}
 	const size_t all = a->chosen; // the first tile of all rows
 	if (end_tile > all) c->s->by->multiply(a->matrix, c->s, y, a->pitch, first, end, first_tile > all ? first_tile : all, end_tile);
 	if (first_tile >= all || c->wanted == 0) return;
@@ -96,8 +100,12 @@ static void act(const call *c, const action *a, int first, int end) {
 			memcpy(to_buffer(c, a->y) + r * a->width, from_buffer(c, a->x) + c->index[r] * a->width, a->width * sizeof(float));
 		}
 		break;
-	case do_round: c->s->by->round(a->matrix, c->s, from_buffer(c, a->x), first, end); break;
-	case do_multiply: multiply(c, a, first, end, 0, sluice_tile_count(a->matrix)); break;
+	case do_round:
+		c->s->by->round(a->matrix, c->s, from_buffer(c, a->x), first, end);
+		if (a->matrix->split) c->s->by->begin_head(a->matrix, c->s, first, end);
+		break;
+	case do_multiply:
+	case do_refine: multiply(c, a, first, end, 0, sluice_tile_count(a->matrix)); break;
 	case do_store: {
 		const attention of = attention_of(c, a);
 		c->s->by->store(&of, first, end);
@@ -150,7 +158,7 @@ static int plan(const call *c, phase *phases) {
 			if (items == 0) continue;
 			// Parts enough for the threads to end together, though some items see more than others.
 			phases[n++] = (phase){.by = by_items, .from = i, .to = i + 1, .items = (int64_t)items, .parts = least((int64_t)items, 16 * (int64_t)threads)};
-		} else if (a->kind == do_multiply && !many) {
+		} else if ((a->kind == do_multiply || a->kind == do_refine) && !many) {
 			const int64_t work = (int64_t)a->matrix->in * a->matrix->out * rows, tiles = sluice_tile_count(a->matrix);
 			phases[n++] = (phase){.by = by_tiles, .from = i, .to = i + 1, .rows = rows, .parts = least(tiles, threads * (work < large ? 1 : 4))};
 			open = NULL;
@@ -178,7 +186,10 @@ void sluice_run(const program *p, const state *s, const float *x, float *y, cons
 int sluice_product_actions(const matrix *m, action *a) {
 	a[0] = (action){.kind = do_round, .x = buffer_input, .branch = -1, .sum = -1, .y = -1, .width = m->in, .matrix = m};
 	a[1] = (action){.kind = do_multiply, .x = -1, .branch = -1, .sum = -1, .y = buffer_output, .width = m->in, .matrix = m, .pitch = m->out};
-	return 2;
+	if (!m->split) return 2;
+	a[2] = a[1];
+	a[2].kind = do_refine;
+	return 3;
 }
 
 int sluice_attention_actions(int layer, action *a) {

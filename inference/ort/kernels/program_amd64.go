@@ -164,6 +164,9 @@ func (m Multiply) add(p *Program) error {
 		}
 		p.leaveOut(m.Y, m.Chosen)
 	}
+	if m.Matrix.c.split != 0 && !m.Wanted {
+		return errors.New("kernels: a head of tokens that are not wanted")
+	}
 	p.maxIn = max(p.maxIn, in)
 	actions := make([]C.action, mostOwnActions)
 	actions = actions[:C.sluice_product_actions(m.Matrix.c, unsafe.SliceData(actions))]

@@ -14,6 +14,9 @@
 #define DECLARE(name) __typeof__(*((variant *)NULL)->name) VARIANT(name)
 DECLARE(round);
 DECLARE(multiply);
+DECLARE(begin_head);
+DECLARE(multiply_head);
+DECLARE(refine_head);
 DECLARE(norm);
 DECLARE(add);
 DECLARE(store);

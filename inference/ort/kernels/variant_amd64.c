@@ -3,6 +3,9 @@
 const variant VARIANT(variant) = {
 	.round = VARIANT(round),
 	.multiply = VARIANT(multiply),
+	.begin_head = VARIANT(begin_head),
+	.multiply_head = VARIANT(multiply_head),
+	.refine_head = VARIANT(refine_head),
 	.norm = VARIANT(norm),
 	.add = VARIANT(add),
 	.store = VARIANT(store),

@@ -14,11 +14,13 @@
 //	times_power            v·2^n, rounded once, for v from 1/2 to 2 and integers n from -200 to 127. NaN if v is NaN
 //	magnitude_bits         of |v|, as integers: these have the order of the magnitudes, NaN above infinity
 //	where_below            v where a < b as unsigned integers, elsewhere other
+//	all_below, none_above  whether each of a is below the one of b, and whether none is above it: NaN is neither
 //	bfloat16               rounds to bfloat16, to the nearest and of two to the even one. NaN stays NaN
 //	sum_lanes, largest_lane of lanes 8 apart first, then 4, 2 and 1 apart
 //	add_products           adds to each lane the products of four unsigned bytes of w with four codes, which all lanes share
 //	multiply_block         adds to R rows' sums the products of a block of 16 outputs' codes with the rows' codes, which are
 //	                       pitch apart: of length inputs, in the order in which sluice_pack_row has put them
+//	multiply_halves        the same by the high halves of 8-bit codes, the low ones 0, or by both: of 32 inputs
 //	add_pairs              adds products of 16 pairs of bfloat16 numbers with one pair: the odd ones first. bf16: by AVX512_BF16
 //	pairs_of               rounds 32 values to bfloat16, as pairs
 #ifndef SLUICE_VECTOR_H

@@ -109,6 +109,13 @@ INLINE floats where_below(ints a, ints b, floats v, floats other) {
 	return (floats){select_below(a.low, b.low, v.low, other.low), select_below(a.high, b.high, v.high, other.high)};
 }
 
+INLINE int none_above(floats a, floats b) {
+	return _mm256_movemask_ps(_mm256_or_ps(_mm256_cmp_ps(a.low, b.low, _CMP_GT_OQ), _mm256_cmp_ps(a.high, b.high, _CMP_GT_OQ))) == 0;
+}
+INLINE int all_below(floats a, floats b) {
+	return _mm256_movemask_ps(_mm256_and_ps(_mm256_cmp_ps(a.low, b.low, _CMP_LT_OQ), _mm256_cmp_ps(a.high, b.high, _CMP_LT_OQ))) == 0xff;
+}
+
 // rounded is bfloat16 of one register, with zeros above.
 INLINE __m256i rounded(__m256 v) {
 	const __m256i bits = _mm256_castps_si256(v), odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));

@@ -65,6 +65,9 @@ INLINE floats to_floats(ints v) { return _mm512_cvtepi32_ps(v); }
 INLINE ints magnitude_bits(floats v) { return _mm512_castps_si512(_mm512_abs_ps(v)); }
 INLINE floats where_below(ints a, ints b, floats v, floats other) { return _mm512_mask_mov_ps(other, _mm512_cmplt_epu32_mask(a, b), v); }
 
+INLINE int none_above(floats a, floats b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ) == 0; }
+INLINE int all_below(floats a, floats b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ) == 0xffff; }
+
 INLINE shorts bfloat16(floats v) {
 	const ints bits = _mm512_castps_si512(v), odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
 	const ints up = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
@@ -115,6 +118,24 @@ INLINE void unpack(const uint8_t *block, const int bits, const int length, ints 
 		} else {
 			w[i] = v;
 		}
+	}
+}
+
+INLINE void multiply_halves(const uint8_t *high, const uint8_t *low, const int8_t *codes, size_t pitch, const int R, const int both_halves, ints *product) {
+	const ints mask = _mm512_set1_epi8((char)0xf0);
+#pragma GCC unroll 4
+	for (int i = 0; i < 4; i++) {
+		const ints h = load_ints(high + 64 * i);
+		ints w0 = _mm512_and_si512(_mm512_slli_epi16(h, 4), mask), w1 = _mm512_and_si512(h, mask);
+		if (both_halves) {
+			const ints l = load_ints(low + 64 * i);
+			w0 = _mm512_or_si512(w0, _mm512_andnot_si512(mask, l));
+			w1 = _mm512_or_si512(w1, _mm512_andnot_si512(mask, _mm512_srli_epi16(l, 4)));
+		}
+#pragma GCC unroll 8
+		for (int r = 0; r < R; r++) product[r] = add_products(product[r], w0, codes + r * pitch + 8 * i);
+#pragma GCC unroll 8
+		for (int r = 0; r < R; r++) product[r] = add_products(product[r], w1, codes + r * pitch + 8 * i + 4);
 	}
 }
 

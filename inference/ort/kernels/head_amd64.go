@@ -1,0 +1,42 @@
+package kernels
+
+/*
+#include "kernels.h"
+*/
+import "C"
+
+import "unsafe"
+
+// Want says of a row of the next step's logits that only the best of them is read: it is what the weights make it, no other is
+// above it, and what the others are is not computed to the end. The row is that of a token that is wanted, in their order. What
+// is said holds until it is said again; at first, all are read.
+func (s *State) Want(row int, greedy bool) {
+	unsafe.Slice(s.c.greedy, row+1)[row] = C.uint8_t(flag(greedy))
+}
+
+// What a head needs to be packed in two planes.
+const (
+	splitOutputs = 8192 // at least: a smaller one is little of a step
+	splitSamples = 256  // rows that are looked at
+	// splitRest is the most that the low halves of codes may be of the weights, by their squares. It is 0.013 where codes take
+	// all of their range. Where they do not, as those of 5-bit blocks, high halves alone say nothing.
+	splitRest = 0.03
+)
+
+// splits says whether a matrix of the weights is packed in two planes.
+func (w Weights) splits() bool {
+	if !w.Head || w.Bits != 8 || w.ByOutput || w.Offsets != nil || w.Gate != NoGate || w.length() != BlockLength || w.Out < splitOutputs {
+		return false
+	}
+	groups := (w.In + w.Block - 1) / w.Block
+	var all, rest float64
+	for i := range splitSamples {
+		row := i * (w.Out - 1) / (splitSamples - 1)
+		for j, code := range w.Codes[row*groups*w.Block:][:w.In] {
+			scale := float64(w.Scales[row*groups+j/w.Block])
+			whole, low := scale*(float64(code)-128), scale*(float64(code&15)-7.5)
+			all, rest = all+whole*whole, rest+low*low
+		}
+	}
+	return rest <= splitRest*all
+}
