@@ -34,6 +34,7 @@ type Engine struct {
 	sched     *sched.Scheduler
 	batch     runner.Batch
 	costs     costs
+	turn      turn
 	carry     float64           // of the pace
 	drafts    []speculate.Draft // of the step's rows
 	with      []float64         // what the step takes with so many tokens of drafts
@@ -261,6 +262,7 @@ func (e *Engine) rest(ctx context.Context) {
 	case <-idle:
 		e.sched.Flush()
 	}
+	e.turn.begin()
 }
 
 // shutDown ends every request that is left.

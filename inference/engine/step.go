@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"time"
 
 	"github.com/sluiceml/sluice/inference/grammar"
@@ -48,7 +47,7 @@ func (e *Engine) step(ctx context.Context) (ran bool, err error) {
 	entered := time.Now()
 	logits, err := e.session.Step(batch)
 	ended := time.Now()
-	yield(ended.Sub(entered))
+	e.turn.yield(ended.Sub(entered), ended)
 	e.meter.record(e.tracer.step(ctx, plan, batch, started, ended, err), batch, ended.Sub(started))
 	e.stats.prefilled.Add(int64(batch.Prompted()))
 	if err == nil {
@@ -64,19 +63,6 @@ func (e *Engine) step(ctx context.Context) (ran bool, err error) {
 	e.sched.Update(e.results, e.chunks, e.forks...)
 	e.stats.publish(e.sched)
 	return true, nil
-}
-
-// slice is for how long Go lets a goroutine run, calls of C included, before its monitor thread takes the processor from it.
-const slice = 10 * time.Millisecond
-
-// yield has the engine's goroutine scheduled anew after a run of the session. Between runs it never blocks while there is
-// work, so that the monitor would end its slice every 10 ms, in the middle of a run: the monitor then looks after it some
-// fifty times, 70 microseconds apart, on the cores that compute. Here, before anybody was woken, it costs next to nothing.
-// A run that is longer loses its processor anyway, and comes back by way of the queue.
-func yield(took time.Duration) {
-	if took < slice {
-		runtime.Gosched()
-	}
 }
 
 // prepare does what a plan wants to be done with slots and the prefix store before anything starts.
