@@ -10,12 +10,17 @@ import (
 
 // costs are what steps take, as the engine has measured them lately. They decide how much goes into a step, never what
 // comes out of it. All times are in seconds.
+//
+// What else than the number of tokens makes steps longer or shorter counts as a delay. So it is with rows that are not greedy,
+// whose head reads twice as much: up to four rows that is a tenth to a fifth of a step, and with eight, from which on pace
+// keeps its bound, next to nothing.
 type costs struct {
 	rows  []cost  // of a step that feeds so many tokens of decode rows and nothing else, by the number
 	chunk float64 // of a token of a chunk, beside rows or in a long one that runs alone; 0: not seen yet
 	// guessed are the last steps with rows and without chunks.
 	guessed guessed
-	since   int // steps with rows and chunks since the last one with rows alone
+	since   int     // steps with rows and chunks since the last one with rows alone
+	late    float64 // how many times as long as expected the last step took that had rows alone and followed one with chunks; 0: none
 	steps   int
 }
 
@@ -34,9 +39,9 @@ const (
 	// mostDifferent bounds by which factor a measurement counts as another than what is known: a step may have been
 	// held up by something else.
 	mostDifferent = 2
-	// longChunk is the number of tokens from which on a chunk that runs alone tells what a token costs: short ones mostly
-	// read weights.
-	longChunk = 32
+	// longChunk is the number of tokens from which on a chunk that runs alone tells what a token costs while it is not known
+	// what one row takes: short ones mostly read weights.
+	longChunk = 64
 	// perRow is by how much a token beside one row makes a step longer, while nothing else is known.
 	perRow = 0.1
 	// forgotten is the number of steps after which a measurement that was not renewed is worth nothing: what seemed not to
@@ -50,25 +55,38 @@ func (c *costs) see(step runner.Step, took time.Duration) {
 	c.steps++
 	switch {
 	case prompted == 0:
-		delay := 1.0
-		if expected := c.of(rows); expected > 0 {
-			delay = seconds / expected
-			c.drift(delay)
-		}
-		c.since = 0
-		c.guessed.add(guessedStep{guesses: step.Drafted(), delay: delay, step: c.steps})
-		if !c.known(rows) {
-			c.rows[rows].seconds = 0
-		}
-		c.rows[rows].step = c.steps
-		blend(&c.rows[rows].seconds, seconds)
+		c.seeRows(step, seconds)
 	case rows > 0:
 		c.since++
 		if alone := c.of(rows); alone > 0 {
 			c.beside(max(seconds-alone, 0) / float64(prompted))
 		}
+	case c.known(1):
+		// What the tokens cost beside rows is what the chunk takes longer than a row, which reads the same weights. Where
+		// that is not most of it, it tells little: the row may have had more, or less, to look back at.
+		if more := seconds - c.rows[1].seconds; more >= seconds/2 {
+			c.beside(more / float64(prompted))
+		}
 	case prompted >= longChunk:
 		c.beside(seconds / float64(prompted))
+	}
+}
+
+// seeRows takes note of a step with rows alone.
+func (c *costs) seeRows(step runner.Step, seconds float64) {
+	rows, delay := len(step.Decode)+step.Drafted(), 1.0
+	known, held := c.known(rows), c.since >= stale
+	if known { // of an estimate it would tell how wrong that was
+		delay = seconds / c.rows[rows].seconds
+		c.drift(delay)
+	} else {
+		c.rows[rows].seconds = 0
+	}
+	c.since = 0
+	c.guessed.add(guessedStep{guesses: step.Drafted(), delay: delay, step: c.steps})
+	c.rows[rows].step = c.steps
+	if !known || !held { // one that pace held chunks back for is the only one for a while: drift has taken from it what may be believed
+		blend(&c.rows[rows].seconds, seconds)
 	}
 }
 
@@ -84,10 +102,20 @@ func (c *costs) beside(seconds float64) {
 }
 
 // drift brings into all measurements what a step says that runs without chunks after many with, and takes so many times as
-// long as expected: meanwhile contexts have grown, and nothing was measured again.
+// long as expected: meanwhile contexts have grown, and nothing was measured again. A step that took longer is only believed as
+// far as the last such step did: something may have held it up, and what is too much here is missing from what chunks seem to
+// take, for as long as they keep coming.
 func (c *costs) drift(by float64) {
-	share := min(float64(c.since)/stale, 1) / 2
-	by = 1 + share*(min(max(by, 1.0/mostDifferent), mostDifferent)-1)
+	if c.since == 0 {
+		return
+	}
+	last := c.late
+	c.late = by
+	if by > 1 {
+		by = max(1, min(by, last))
+	}
+	by = min(max(by, 1.0/mostDifferent), mostDifferent)
+	by = 1 + (by-1)*min(float64(c.since)/stale, 1)/2
 	for i := range c.rows {
 		c.rows[i].seconds *= by
 	}

@@ -68,8 +68,8 @@ func (c *costs) guesses() int {
 }
 
 // around is what a step with so many rows takes: beside a chunk, with the guesses that it has there, but without the chunk's
-// own share; and without a chunk, with as many guesses as at the 95th percentile. delay is how many times as long as
-// expected such steps take at the 95th percentile. All but that are 0 while nothing was seen.
+// own share; and without a chunk, with as many guesses as at the 95th percentile. While nothing was seen, both are 0. delay
+// is how many times as long as expected steps without a chunk take at the 95th percentile, at least 1.
 func (c *costs) around(rows int) (beside, slow, delay float64) {
 	guesses, delays := c.guessed.lately(c.steps)
 	for _, n := range guesses {

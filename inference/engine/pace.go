@@ -22,6 +22,9 @@ func (e *Engine) pace() sched.Pace {
 	if e.cfg.RidingSize > 0 || rows == 0 {
 		return sched.Pace{Each: e.cfg.RidingSize}
 	}
+	if e.sched.Running() == rows && e.sched.Waiting() == 0 { // there is nothing to pace
+		return sched.Pace{Each: mixedRiding}
+	}
 	c := &e.costs
 	beside, slow, delay := c.around(rows)
 	if beside == 0 || c.chunk == 0 {

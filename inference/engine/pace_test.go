@@ -16,14 +16,24 @@ import (
 // machine is a toy whose steps take time: a little for each, and more for each token.
 type machine struct {
 	step, row, prompted time.Duration
-	delays              *rand.Rand // of up to a third of step and ten rows, mostly short ones; nil: none
+	past                time.Duration // for each position that a row's token looks back at
+	delays              *rand.Rand    // of up to a third of step and ten rows, mostly short ones; nil: none
 }
 
 func (m machine) took(s runner.Step) time.Duration {
-	took := m.step + time.Duration(len(s.Decode)+s.Drafted())*m.row + time.Duration(s.Prompted())*m.prompted
+	took := m.rows(s) + time.Duration(s.Prompted())*m.prompted
 	if m.delays != nil {
 		late := m.delays.Float64()
 		took += time.Duration(late * late * late * float64(m.step+10*m.row) / 3)
+	}
+	return took
+}
+
+// rows is what a step takes without its chunks and without delays.
+func (m machine) rows(s runner.Step) time.Duration {
+	took := m.step + time.Duration(len(s.Decode)+s.Drafted())*m.row
+	for _, r := range s.Decode {
+		took += time.Duration((1+len(r.Draft))*r.Past) * m.past
 	}
 	return took
 }
@@ -130,6 +140,62 @@ func TestPaceOfDelays(t *testing.T) {
 	}
 }
 
+// TestPaceOfContexts: while a prompt rides along, the streams' contexts grow, and with them what a step takes without it.
+func TestPaceOfContexts(t *testing.T) {
+	const streams, prompt = 8, 4000
+	limits := runner.Limits{Slots: 10, MaxLength: 4100, MaxChunk: 128, Mixes: true, Uniform: true}
+	m := machine{step: 2 * time.Millisecond, row: 200 * time.Microsecond, prompted: 400 * time.Microsecond, past: 2 * time.Microsecond}
+	var longer []float64 // how many times as long steps get by the prompt
+	var grown float64    // what they take without it at last, of what they take at first
+	var began time.Duration
+	var mu sync.Mutex
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, inferencetest.ToyConfig{Limits: limits, BeforeStep: func(s runner.Step) error {
+			took := m.took(s)
+			elapse(took)
+			if len(s.Decode) != streams {
+				return nil
+			}
+			alone := m.rows(s)
+			mu.Lock()
+			defer mu.Unlock()
+			if s.Prompted() == 0 && len(longer) == 0 {
+				began = alone
+			}
+			if s.Prompted() > 0 {
+				longer, grown = append(longer, float64(took)/float64(alone)), float64(alone)/float64(began)
+			}
+			return nil
+		}}, engine.Config{})
+		alone := read(t, submit(t, h.Engine, greedy(1, counting(1, prompt)...))).summary.Timings.TimeToFirstToken
+		var outs []*engine.Output
+		for i := range streams {
+			r := greedy(4000, counting(i, 20)...)
+			r.IgnoreEOS = true
+			outs = append(outs, submit(t, h.Engine, r))
+		}
+		elapse(time.Second)
+		mu.Lock()
+		longer = nil
+		mu.Unlock()
+		beside := read(t, submit(t, h.Engine, greedy(1, counting(2, prompt)...))).summary.Timings.TimeToFirstToken
+		for _, o := range outs {
+			o.Close()
+		}
+		h.stop()
+		<-h.done
+		slices.Sort(longer)
+		p95, slower := longer[len(longer)*95/100], float64(beside)/float64(alone)
+		t.Logf("%d steps %.2f times as long at the 95th percentile, the prompt %.2f; without it they grew to %.2f", len(longer), p95, slower, grown)
+		if grown < 1.5 {
+			t.Error("the contexts hardly count")
+		}
+		if p95 > 1.55 || slower > 3.5 { // by half, and three times, but for what steps grow until they are measured again
+			t.Errorf("steps are %.2f times as long, the prompt takes %.2f times as long", p95, slower)
+		}
+	})
+}
+
 // TestLongPromptsAmongShort: two long prompts beside streams get to their end, though short ones come all the while, which
 // do not wait for them.
 func TestLongPromptsAmongShort(t *testing.T) {
@@ -141,9 +207,11 @@ func TestLongPromptsAmongShort(t *testing.T) {
 			elapse(m.took(s))
 			return nil
 		}}, engine.Config{})
-		first := func(seed, prompt int) time.Duration {
-			return read(t, submit(t, h.Engine, greedy(1, counting(seed, prompt)...))).summary.Timings.TimeToFirstToken
+		ask := func(seed, prompt int) *engine.Output {
+			return submit(t, h.Engine, greedy(1, counting(seed, prompt)...))
 		}
+		came := func(out *engine.Output) time.Duration { return read(t, out).summary.Timings.TimeToFirstToken }
+		first := func(seed, prompt int) time.Duration { return came(ask(seed, prompt)) }
 		alone, shortAlone := first(1, 2000), first(2, 40)
 		var outs []*engine.Output
 		for i := range streams {
@@ -152,17 +220,18 @@ func TestLongPromptsAmongShort(t *testing.T) {
 			outs = append(outs, submit(t, h.Engine, r))
 		}
 		elapse(time.Second)
-		came := make(chan time.Duration, long)
+		ended := make(chan time.Duration, long)
 		for i := range long {
-			go func() { came <- first(3+i, 2000) }()
+			out := ask(3+i, 2000)
+			go func() { ended <- came(out) }()
 		}
 		var short []time.Duration
-		for len(came) < long && len(short) < 1000 {
+		for len(ended) < long && len(short) < 1000 {
 			short = append(short, first(10+len(short), 40))
 		}
 		slices.Sort(short)
 		for range long {
-			slower := float64(<-came) / float64(alone)
+			slower := float64(<-ended) / float64(alone)
 			t.Logf("a long prompt takes %.2f times as long", slower)
 			if slower > 3*(long+1) { // as if they and the short ones ran one after the other
 				t.Errorf("a long prompt takes %.2f times as long", slower)
