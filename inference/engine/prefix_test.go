@@ -140,6 +140,7 @@ func TestCachedTokens(t *testing.T) {
 		if told != 2 {
 			t.Errorf("%d prefill spans tell of 48 cached tokens, want 2", told)
 		}
+		synctest.Wait() // the step's figures are published after its tokens
 		want := engine.Stats{
 			Slots: 4, PrefixBlocks: h.Limits().Blocks, KVCapacity: 400, PrefilledTokens: 5*50 - 2*48, DecodedTokens: 5 * 2,
 			QueriedTokens: 200, CachedTokens: 96, PrefixBytes: 6 * h.Limits().BlockBytes,

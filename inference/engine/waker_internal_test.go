@@ -26,7 +26,6 @@ func TestWaker(t *testing.T) {
 		begun   bool // the goroutine runs
 		atOnce  bool // wake itself wakes them
 	}{
-		{"none", 0, true, true},
 		{"one is woken at once", 1, true, true},
 		{"several are woken by the goroutine", 5, true, false},
 		{"without the goroutine they are woken at once", 5, false, true},
