@@ -1,10 +1,16 @@
 package e2e_test
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"io"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -19,13 +25,16 @@ import (
 // TestMixture puts everything that a request can ask for beside everything else on a server whose memory is too small for it:
 // constraints, several outputs, stop strings, log-probabilities of prompts and answers, priorities, beginnings in common,
 // embeddings and scores, beside clients that leave at any moment. Each that stays gets the bits that it gets alone, nothing is
-// held when all is over, and a server that is told to stop while it is full keeps what it has begun.
+// held when all is over, and a server that is told to stop while it is full keeps what it has begun. SEED sets what is asked for.
 func TestMixture(t *testing.T) {
 	const rounds = 2
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed, err := strconv.ParseUint(cmp.Or(os.Getenv("SEED"), "1"), 10, 64)
+	if err != nil {
+		t.Fatalf("SEED: %v", err)
+	}
 	rng := rand.New(rand.NewPCG(seed, 0))
-	s := serve(t, nil, "--slots", "12", "--max-context", "512", "--kv-cache-bytes", "19MiB", "--prefix-cache-bytes", "6MiB", "--chunk-tokens", "48")
+	s := serve(t, nil, "--slots", "12", "--max-context", "512", "--kv-cache-bytes", "19MiB", "--prefix-cache-bytes", "6MiB", "--chunk-tokens", "48",
+		"--drain-timeout", "5m")
 	requests := mixedRequests(rng)
 	want := make([]*sluicev1.GenerateResponse, len(requests))
 	for i, r := range requests {
@@ -133,27 +142,69 @@ func sameAnswer(a, b *sluicev1.GenerateResponse) bool {
 	return proto.Equal(bare(a), bare(b))
 }
 
-// stopFull fills the queue and ends the server: what was admitted is answered, what came later is refused.
+// stopFull fills the queue and ends the server: what it has begun comes to its end, and what it has not may be refused.
 func stopFull(t *testing.T, s *server, requests []*sluicev1.GenerateRequest) {
 	t.Helper()
+	ctx := deadline(t)
 	var all sync.WaitGroup
+	var stopping atomic.Bool
+	var begun, kept atomic.Int64 // before the signal, and of these those that ended well
 	for range 3 {
 		for _, r := range requests {
 			all.Go(func() {
-				if _, err := s.Generate(deadline(t), r); err != nil && status.Code(err) != codes.Unavailable {
-					t.Errorf("while the server ends: %v", err)
+				before := false
+				err := follow(ctx, s, r, func() {
+					if before = !stopping.Load(); before {
+						begun.Add(1)
+					}
+				})
+				switch {
+				case err == nil && before:
+					kept.Add(1)
+				case err != nil && (before || status.Code(err) != codes.Unavailable):
+					t.Errorf("while the server ends, begun before: %t: %v", before, err)
 				}
 			})
 		}
 	}
-	for value(s.scrape("text/plain"), "sluice_requests_waiting") <= 0 {
-		if t.Context().Err() != nil {
-			return
+	for begun.Load() == 0 || value(s.scrape("text/plain"), "sluice_requests_waiting") <= 0 {
+		select {
+		case <-ctx.Done():
+			all.Wait()
+			t.Fatalf("the queue does not fill: %d of %d have begun", begun.Load(), 3*len(requests))
+		case <-time.After(5 * time.Millisecond):
 		}
 	}
+	stopping.Store(true)
 	s.signal(syscall.SIGTERM)
 	all.Wait()
 	if code := s.wait(); code != 0 {
 		t.Errorf("the server ended with %d\n%s", code, s.logged())
+	}
+	t.Logf("%d of %d had begun, and %d of them have their answers", begun.Load(), 3*len(requests), kept.Load())
+	if kept.Load() == 0 || kept.Load() != begun.Load() {
+		t.Errorf("%d had begun, and %d have their answers", begun.Load(), kept.Load())
+	}
+}
+
+// follow streams a request to its end, and says when it has begun. It fails unless the answer comes to its summary.
+func follow(ctx context.Context, s *server, r *sluicev1.GenerateRequest, begun func()) error {
+	stream, err := s.GenerateStream(ctx, r)
+	if err != nil {
+		return err
+	}
+	complete := false
+	for {
+		message, err := stream.Recv()
+		switch {
+		case errors.Is(err, io.EOF) && complete:
+			return nil
+		case err != nil:
+			return err
+		case message.GetStarted() != nil:
+			begun()
+		case message.GetSummary() != nil:
+			complete = true
+		}
 	}
 }
