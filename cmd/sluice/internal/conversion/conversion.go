@@ -16,6 +16,7 @@ import (
 	"github.com/sluiceml/sluice/cmd/sluice/internal/tokenizerfile"
 	"github.com/sluiceml/sluice/inference/model"
 	"github.com/sluiceml/sluice/inference/model/builder"
+	"github.com/sluiceml/sluice/inference/model/safetensors"
 	"github.com/sluiceml/sluice/tokenizer"
 )
 
@@ -115,7 +116,7 @@ func write(ctx context.Context, c Conversion, dir string, progress setup.Progres
 	if err := os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // a model folder is not secret
 		return err
 	}
-	if report, err := model.Inspect(c.Source); err == nil && report.Use == model.Serve {
+	if report, err := model.Inspect(c.Source); err == nil && report.Use == model.Serve && !hasCheckpoint(c.Source) {
 		return fmt.Errorf("it is %s, which is served as it is: sluice serve --model NAME=%s", report.Kind, c.Source)
 	}
 	assets, err := model.ReadAssets(c.Source)
@@ -155,6 +156,17 @@ func write(ctx context.Context, c Conversion, dir string, progress setup.Progres
 		return nil
 	}
 	return writeReport(ctx, c, dir, pruned, progress)
+}
+
+// hasCheckpoint says whether a folder holds weights to convert, whatever else there is: repositories on a hub often have them and
+// graphs.
+func hasCheckpoint(dir string) bool {
+	for _, name := range []string{safetensors.SingleName, safetensors.IndexName} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // notConverted is why a source whose assets cannot be read is not converted. What is no model that Sluice knows lacks more

@@ -61,11 +61,18 @@ func syncFolder(dir string) error {
 	})
 }
 
-// syncPath makes what a file holds durable, or the names in a folder.
+// syncPath makes what a file holds durable, or the names in a folder, where the file system has that for folders.
 func syncPath(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	info, err := f.Stat()
+	if err == nil {
+		err = f.Sync()
+	}
+	if info != nil && info.IsDir() && (errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP)) {
+		err = nil
+	}
+	return errors.Join(err, f.Close())
 }
