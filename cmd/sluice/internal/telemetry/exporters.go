@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/sluiceml/sluice/cmd/sluice/internal/usage"
@@ -27,11 +28,14 @@ func endpointVariables(signal string) []string {
 	return []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_" + signal + "_ENDPOINT"}
 }
 
-// checkEndpoints refuses addresses of a signal's collector that are no URL, such as localhost:4317. The exporters take them,
-// send nothing, and say so when their queue is full or at the end. The error is a *usage.Error.
+// checkEndpoints refuses addresses of a signal's collector that are no URL, such as localhost:4317, if its exporter would use them.
+// It would take them, send nothing, and say so when its queue is full or at the end. The error is a *usage.Error.
 func checkEndpoints(signal string) error {
+	if exporter := os.Getenv("OTEL_" + signal + "_EXPORTER"); exporter != "" && !strings.Contains(exporter, "otlp") {
+		return nil
+	}
 	for _, name := range endpointVariables(signal) {
-		value := os.Getenv(name)
+		value := strings.TrimSpace(os.Getenv(name)) // as the exporter reads it
 		if value == "" {
 			continue
 		}
@@ -42,19 +46,27 @@ func checkEndpoints(signal string) error {
 	return nil
 }
 
-// exporterError is the *usage.Error of an exporter of a signal that cannot be made: the SDK's own error does not say which
-// variable it is about.
+// exporterError is the *usage.Error of an exporter of a signal that cannot be made. The SDK's own error does not say which variable
+// it is about, so that this one names all that are set and may be; headers and paths, which may be secret, without their values.
 func exporterError(signal string, err error) error {
+	exporter := "OTEL_" + signal + "_EXPORTER"
+	shown := []string{exporter, "OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_" + signal + "_PROTOCOL"}
 	var set []string
-	for _, name := range []string{
-		"OTEL_" + signal + "_EXPORTER", "OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_" + signal + "_PROTOCOL",
-	} {
-		if value := os.Getenv(name); value != "" {
+	for _, entry := range os.Environ() {
+		name, value, _ := strings.Cut(entry, "=")
+		option, otlp := strings.CutPrefix(name, "OTEL_EXPORTER_OTLP_")
+		other := strings.HasPrefix(option, "TRACES_") || strings.HasPrefix(option, "METRICS_") || strings.HasPrefix(option, "LOGS_")
+		switch {
+		case value == "" || name != exporter && (!otlp || other && !strings.HasPrefix(option, signal+"_")):
+		case slices.Contains(shown, name):
 			set = append(set, fmt.Sprintf("%s is %q", name, value))
+		default:
+			set = append(set, name+" is set")
 		}
 	}
 	if len(set) == 0 {
 		return err
 	}
+	slices.Sort(set)
 	return usage.Errorf("%s: %w", strings.Join(set, ", "), err)
 }

@@ -3,6 +3,8 @@ package telemetry
 import (
 	"errors"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -47,6 +49,47 @@ func TestStartRefuses(t *testing.T) {
 			t.Errorf("got error %v", err)
 		}
 	})
+}
+
+// TestStartTakes what the exporters take: an address that none of them uses may be anything.
+func TestStartTakes(t *testing.T) {
+	collector := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer collector.Close()
+	for _, test := range []struct{ exporter, endpoint string }{
+		{"none", "collector:4317"},
+		{"otlp", " " + collector.URL + " "},
+		{"", "\t" + collector.URL + "\n"},
+	} {
+		t.Run(test.exporter, func(t *testing.T) {
+			t.Setenv("OTEL_TRACES_EXPORTER", test.exporter)
+			t.Setenv("OTEL_METRICS_EXPORTER", test.exporter)
+			t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", test.endpoint)
+			sdk, err := Start(t.Context(), Config{Logger: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := sdk.Shutdown(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestExporterErrorNames all variables that may be at fault, and the values of those alone that hold no secret.
+func TestExporterErrorNames(t *testing.T) {
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://127.0.0.1:1")
+	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "key=sesame")
+	t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+	t.Setenv("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "1")
+	cause := errors.New("no such file")
+	err := exporterError("TRACES", cause)
+	if !errors.As(err, new(*usage.Error)) || !errors.Is(err, cause) {
+		t.Fatalf("got %v", err)
+	}
+	const want = `OTEL_EXPORTER_OTLP_ENDPOINT is set, OTEL_EXPORTER_OTLP_HEADERS is set, OTEL_EXPORTER_OTLP_PROTOCOL is "grpc": no such file`
+	if err.Error() != want {
+		t.Errorf("got %q, want %q", err, want)
+	}
 }
 
 func start(t *testing.T, traceFile string) error {
