@@ -136,6 +136,9 @@ func (c *benchCmd) options() (*bench.Options, error) {
 	}
 	var loads []bench.Load
 	for _, rate := range c.Rate {
+		if rate == 0 {
+			return nil, usage.Errorf("--rate must be more than 0")
+		}
 		loads = append(loads, bench.Load{Rate: float64(rate)})
 	}
 	streams := c.Concurrency

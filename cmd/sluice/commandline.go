@@ -70,10 +70,9 @@ Start with:
   sluice serve                          in one terminal
   sluice generate "Name three rivers."  in another
 
-Every option can also be set by an environment variable (--grpc-addr by SLUICE_GRPC_ADDR) or by a key of the YAML file
-given with --config. Exceptions: --model of generate, embed, score, explain and tokenize is SLUICE_CLIENT_MODEL,
---device of setup is SLUICE_SETUP_DEVICE, and --model of models, --print-config, --version and --help have no variable.
-The last three cannot be keys either.
+Options can also be set by environment variables, which the help of each command names (--grpc-addr by SLUICE_GRPC_ADDR, but
+--model of clients by SLUICE_CLIENT_MODEL), and by keys of the YAML file given with --config. Options without a variable are
+for the command line alone: --help, --version, --print-config, --model of models, and those of models load and keys hash.
 
 Exit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 not set up (run sluice setup), 4 the server refused
 the request (1 if there is no server), 130 interrupted.`

@@ -195,7 +195,8 @@ func hasFlag(node *kong.Node, name string) bool {
 	return !notInFile(name) && slices.ContainsFunc(node.Flags, func(f *kong.Flag) bool { return f.Name == name })
 }
 
-// namesOf are the names of commands' options and of the commands below them.
+// namesOf are the names of commands' options and, of the application itself, of its commands: those alone may have options in the
+// file.
 func namesOf(nodes []*kong.Node) []string {
 	var names []string
 	for _, node := range nodes {
@@ -205,6 +206,9 @@ func namesOf(nodes []*kong.Node) []string {
 			}
 		}
 		for _, command := range node.Children {
+			if node.Type != kong.ApplicationNode {
+				break
+			}
 			names = append(names, command.Name)
 		}
 	}

@@ -131,7 +131,7 @@ func (c *generateCmd) readPrompt(p *process) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read the prompt: %w", err)
 	}
-	if c.Prompt == "" && len(data) == 0 { // a script whose file was empty, not somebody who wants anything at all, who writes -
+	if c.Prompt == "" && len(data) == 0 { // a script's empty file; who means an empty prompt writes -
 		return "", usage.Errorf("the prompt is missing: nothing came on standard input")
 	}
 	if len(data) > maxPrompt {

@@ -135,6 +135,10 @@ func (c *checkKeysCmd) Run(p *process) error {
 	if err != nil {
 		return usage.Wrap(err)
 	}
-	_, err = fmt.Fprintf(p.stdout, "%s: %d clients\n", c.File, policy.Clients())
+	noun := "clients"
+	if policy.Clients() == 1 {
+		noun = "client"
+	}
+	_, err = fmt.Fprintf(p.stdout, "%s: %d %s\n", c.File, policy.Clients(), noun)
 	return err
 }

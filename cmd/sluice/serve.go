@@ -85,7 +85,7 @@ func warnOfVariables(log *slog.Logger, parsed *kong.Context, environment []strin
 			continue
 		}
 		if meant := nearest(name, ours); meant != "" {
-			log.Warn("a variable that is no option's has no effect", "variable", variable, "resembles", prefix+meant)
+			log.Warn("this variable has no effect: no option has that name", "variable", variable, "resembles", prefix+meant)
 		}
 	}
 }

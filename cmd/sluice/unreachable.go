@@ -24,7 +24,7 @@ func (e *unreachableError) Error() string {
 		return fmt.Sprintf("%s refuses the TLS connection: %s", e.addr, e.cause)
 	}
 	if strings.HasPrefix(e.cause, "error reading server preface: ") {
-		return fmt.Sprintf("%s does not answer in gRPC (%s): is it another server's address, or does it have TLS, which --tls-ca asks for?", e.addr, e.cause)
+		return fmt.Sprintf("%s does not answer in gRPC (%s): is it another server's address, or does it use TLS (then add --tls-ca)?", e.addr, e.cause)
 	}
 	return fmt.Sprintf("nothing answers at %s (%s): is `sluice serve` running there?", e.addr, e.cause)
 }

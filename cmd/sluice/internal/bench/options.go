@@ -59,9 +59,11 @@ func (o *Options) Validate() error {
 	}
 	check(len(o.Loads) > 0 && len(o.Loads) <= maxLoads, "a run measures 1 to %d loads", maxLoads)
 	for _, l := range o.Loads {
-		check(l.Streams >= 0 && l.Streams <= maxStreams && (l.Streams > 0 || l.Rate != 0),
-			"--concurrency must be 1 to %d, not %d", maxStreams, l.Streams)
-		check(l.Streams != 0 || l.Rate > 0 && l.Rate <= maxRate, "--rate must be more than 0 and at most %d, not %g", maxRate, l.Rate)
+		if l.Streams != 0 || l.Rate == 0 { // a load that is neither is taken for a loop of no streams
+			check(l.Streams >= 1 && l.Streams <= maxStreams, "--concurrency must be 1 to %d, not %d", maxStreams, l.Streams)
+		} else {
+			check(l.Rate > 0 && l.Rate <= maxRate, "--rate must be more than 0 and at most %d, not %g", maxRate, l.Rate)
+		}
 	}
 	check(o.Requests >= 0 && o.Requests <= maxRequests, "--requests must be at most %d", maxRequests)
 	check(o.Duration >= 0 && o.Duration <= maxDuration, "--duration must be at most %s", maxDuration)
