@@ -117,7 +117,7 @@ func serve(t testing.TB, environment []string, arguments ...string) *server {
 		s.exited <- err
 		t.Fatalf("the server ended before it was ready: %v\n%s", err, s.logged())
 	case <-time.After(5 * time.Minute):
-		t.Fatalf("the server was not ready in a minute\n%s", s.logged())
+		t.Fatalf("the server was not ready in 5 minutes\n%s", s.logged())
 	}
 	s.conn, err = grpc.NewClient(s.grpc, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallSendMsgSize(64<<20)))
@@ -180,7 +180,7 @@ func (s *server) wait() int {
 		}
 		return 0
 	case <-time.After(5 * time.Minute):
-		s.t.Fatalf("the server did not end in a minute\n%s", s.logged())
+		s.t.Fatalf("the server did not end in 5 minutes\n%s", s.logged())
 		return -1
 	}
 }
