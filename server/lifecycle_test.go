@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"errors"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -247,7 +248,7 @@ func TestStop(t *testing.T) {
 	if err := i.Server.Serve(bufconn.Listen(1)); err != nil { // which the stop was faster than
 		t.Error(err)
 	}
-	if err := i.Server.ServeLoopback(server.NewLoopback()); err != nil {
+	if err := i.Server.ServeLoopback(server.NewLoopback(&net.TCPAddr{})); err != nil {
 		t.Error(err)
 	}
 }

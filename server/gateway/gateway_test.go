@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -52,7 +53,7 @@ func openAs(t testing.TB, config gateway.Config, toy servertest.Toy, identity st
 	var guard *auth.Guard
 	configure = append(configure, func(c *server.Config) { guard = c.Guard })
 	i := servertest.Start(t, []*inference.Model{toy.Model(t)}, configure...)
-	loopback := server.NewLoopback()
+	loopback := server.NewLoopback(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080})
 	served := make(chan error, 1)
 	go func() { served <- i.Server.ServeLoopback(loopback) }()
 	t.Cleanup(func() {

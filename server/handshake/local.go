@@ -40,7 +40,14 @@ func (c *Connection) WithCaller(ctx context.Context, header func(name string) []
 
 // Local is a connection from within the process: calls of the HTTP listener that go on through gRPC. All its callers
 // share it, so that it needs no TLS, is not closed for the refusals of one of them, and has no identity of its own.
-type Local struct{ net.Conn }
+type Local struct {
+	net.Conn
+
+	Addr net.Addr // of the listener that its calls came by
+}
+
+// LocalAddr implements net.Conn.
+func (l *Local) LocalAddr() net.Addr { return l.Addr }
 
 // TakeLocal wraps the transport credentials of a server so that they let a *Local through.
 func TakeLocal(inner credentials.TransportCredentials) credentials.TransportCredentials {

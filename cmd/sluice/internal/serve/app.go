@@ -187,7 +187,7 @@ func (a *App) newGateway(addr net.Addr, undo *cleanup.Stack) (http.Handler, erro
 	if a.flags.NoGateway {
 		return nil, nil //nolint:nilnil // as documented
 	}
-	a.loopback = server.NewLoopback()
+	a.loopback = server.NewLoopback(addr)
 	api, err := gateway.New(gateway.Config{
 		Dial: a.loopback.Dial, Identity: access.VerifiedIdentity, Authorize: a.access.Authorize, NoPlayground: a.flags.NoPlayground,
 		NoReflection: a.flags.NoReflection, Origins: a.flags.CORSOrigin, Hosts: a.flags.hosts(addr, a.access.Guard().Closed),
