@@ -56,6 +56,7 @@ server/auth < server/certificates < cmd/sluice/internal/access < cmd/sluice/inte
 server/auth < server/handshake < server/interceptor
 server/handshake < server, cmd/sluice
 server/status, server/handshake, server/gateway/playground < server/gateway < cmd/sluice
+server/requestid < server, server/gateway
 proto/sluice/v1 < server/compat/local
 proto/inference, server/compat/local, server/status < server/compat/oip < server
 proto/vllm, server/compat/local, inference < server/compat/vllm < server

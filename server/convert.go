@@ -6,6 +6,7 @@ import (
 
 	"github.com/sluiceml/sluice/inference"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
+	"github.com/sluiceml/sluice/server/requestid"
 )
 
 // This file and its neighbours convert_input.go and convert_sampling.go turn a GenerateRequest into an
@@ -19,7 +20,6 @@ import (
 
 // The limits of a request that do not depend on the model.
 const (
-	maxRequestID      = 128 // bytes
 	maxModelName      = 256 // bytes
 	maxRole           = 64  // bytes
 	maxSalt           = 256 // bytes
@@ -124,15 +124,9 @@ func cache(v *violations, in *sluicev1.CacheOptions) inference.Cache {
 
 // requestID checks the caller's name for a request.
 func requestID(v *violations, id string) string {
-	if len(id) > maxRequestID {
-		v.addf("request_id", "must have at most %d characters", maxRequestID)
+	if err := requestid.Check(id); err != nil {
+		v.addf("request_id", "%v", err)
 		return ""
-	}
-	for i := range len(id) {
-		if id[i] < ' ' || id[i] > '~' {
-			v.addf("request_id", "must be printable ASCII")
-			return ""
-		}
 	}
 	return id
 }

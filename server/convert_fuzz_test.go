@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluiceml/sluice/inference"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
+	"github.com/sluiceml/sluice/server/requestid"
 )
 
 func seed(f *testing.F, text string) {
@@ -51,7 +52,7 @@ func checkPromises(t *testing.T, bounds limits, out inference.Request) {
 	t.Helper()
 	s := out.Sampling
 	for _, ok := range []bool{
-		out.ID != "" && len(out.ID) <= maxRequestID,
+		out.ID != "" && len(out.ID) <= requestid.Max,
 		0 <= s.MaxTokens && s.MaxTokens <= bounds.context,
 		0 <= s.Temperature && s.Temperature <= 2,
 		0 <= s.TopK && s.TopK <= bounds.vocab,

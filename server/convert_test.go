@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluiceml/sluice/inference"
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
+	"github.com/sluiceml/sluice/server/requestid"
 )
 
 // invalid returns the violations of an error, which must be an *inference.InvalidError.
@@ -209,8 +210,8 @@ func TestLimits(t *testing.T) {
 		{"most stop ids", stop(&sluicev1.Stop{TokenIds: repeat(maxStopIDs)}), ""},
 		{"more stop ids", stop(&sluicev1.Stop{TokenIds: repeat(maxStopIDs + 1)}), "stop.token_ids"},
 		{"unknown stop id", stop(&sluicev1.Stop{TokenIds: []uint32{1, 2, 2000}}), "stop.token_ids[2]"},
-		{"longest id", named(strings.Repeat("i", maxRequestID)), ""},
-		{"longer id", named(strings.Repeat("i", maxRequestID+1)), "request_id"},
+		{"longest id", named(strings.Repeat("i", requestid.Max)), ""},
+		{"longer id", named(strings.Repeat("i", requestid.Max+1)), "request_id"},
 		{"id of two lines", named("a\nb"), "request_id"},
 		{"id not ASCII", named("né"), "request_id"},
 		{"longest salt", salted(maxSalt), ""},

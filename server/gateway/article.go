@@ -44,9 +44,10 @@ func (g *Gateway) generateText(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer, err := g.inference.Generate(ctx, &sluicev1.GenerateRequest{
-		Input:    &sluicev1.GenerateRequest_Prompt{Prompt: in.Prompt},
-		Sampling: &sluicev1.Sampling{MaxTokens: new(uint32(left)), Temperature: new(float32(0))}, //nolint:gosec // from 1 to the context
-		Output:   &sluicev1.OutputOptions{Echo: true},
+		RequestId: requestID(r),
+		Input:     &sluicev1.GenerateRequest_Prompt{Prompt: in.Prompt},
+		Sampling:  &sluicev1.Sampling{MaxTokens: new(uint32(left)), Temperature: new(float32(0))}, //nolint:gosec // from 1 to the context
+		Output:    &sluicev1.OutputOptions{Echo: true},
 	})
 	if err != nil {
 		failArticle(w, translate(err, nil))

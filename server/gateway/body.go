@@ -7,6 +7,8 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -66,24 +68,38 @@ func decode(r *http.Request, into any) *problem {
 	}
 	if _, name, ok := strings.Cut(err.Error(), "unknown field "); ok {
 		name = strings.Trim(name, `"`)
-		return invalid(name, "is not supported%s", instead(name))
+		return invalid(name, "is not supported%s", instead(name, into))
 	}
 	return &problem{status: http.StatusBadRequest, kind: kindInvalid, message: "the request is not valid JSON: " + strings.TrimPrefix(err.Error(), "json: ")}
 }
 
-// instead tells which field does what one of the same API's earlier versions, or of a server that extends it, asks for.
-func instead(field string) string {
-	other := map[string]string{
-		"functions": "tools", "function_call": "tool_choice",
-		"guided_json": "structured_outputs.json", "guided_regex": "structured_outputs.regex", // vLLM's, until it had the latter
-		"guided_choice": "structured_outputs.choice", "guided_grammar": "structured_outputs.grammar",
-		"repeat_penalty": "repetition_penalty", "n_predict": "max_tokens", "grammar": "structured_outputs.grammar", // llama.cpp's
-		"reasoning": "chat_template_kwargs and thinking_token_budget", "reasoning_effort": "chat_template_kwargs and thinking_token_budget",
+// instead tells which fields of a request do what one of the same API's earlier versions, or of a server that extends it, asks for.
+// It tells nothing of a request that lacks them.
+func instead(field string, request any) string {
+	thinking := []string{"chat_template_kwargs", "thinking_token_budget"}
+	others := map[string][]string{
+		"functions": {"tools"}, "function_call": {"tool_choice"},
+		"guided_json": {"structured_outputs.json"}, "guided_regex": {"structured_outputs.regex"}, // vLLM's, until it had the latter
+		"guided_choice": {"structured_outputs.choice"}, "guided_grammar": {"structured_outputs.grammar"},
+		"repeat_penalty": {"repetition_penalty"}, "n_predict": {"max_tokens"}, "grammar": {"structured_outputs.grammar"}, // llama.cpp's
+		"reasoning": thinking, "reasoning_effort": thinking,
 	}[field]
-	if other == "" {
+	for _, other := range others {
+		if name, _, _ := strings.Cut(other, "."); !hasField(request, name) {
+			return ""
+		}
+	}
+	if len(others) == 0 {
 		return ""
 	}
-	return ": see " + other
+	return ": see " + strings.Join(others, " and ")
+}
+
+// hasField says whether a struct, which a pointer leads to, has a field of this name in JSON.
+func hasField(request any, name string) bool {
+	return slices.ContainsFunc(reflect.VisibleFields(reflect.TypeOf(request).Elem()), func(f reflect.StructField) bool {
+		return f.Tag.Get("json") == name
+	})
 }
 
 // jsonType names the type that a field should have had as people who write JSON call it.

@@ -26,9 +26,9 @@ func (g *Gateway) generateAll(ctx context.Context, requests []*sluicev1.Generate
 
 // joined are the events of several streams, as they come.
 type joined struct {
-	id, model string // of the first
-	events    chan joinedEvent
-	wait      func() error // for the streams to end, once events is closed
+	model  string // of the first
+	events chan joinedEvent
+	wait   func() error // for the streams to end, once events is closed
 }
 
 type joinedEvent struct {
@@ -57,7 +57,7 @@ func (g *Gateway) streamAll(ctx context.Context, requests []*sluicev1.GenerateRe
 			return nil, err //nolint:wrapcheck // a status
 		}
 		if i == 0 {
-			out.id, out.model = event.GetStarted().GetId(), event.GetStarted().GetModel()
+			out.model = event.GetStarted().GetModel()
 		}
 	}
 	for i, stream := range streams {

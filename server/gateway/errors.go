@@ -98,22 +98,39 @@ func failAny(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// reasonOverloaded is the reason of errOverloaded, beside those of package status.
-const reasonOverloaded = "OVERLOADED"
+// The reasons of errOverloaded and errGone; the latter is one of package status too.
+const (
+	reasonOverloaded = "OVERLOADED"
+	reasonGone       = "UNAVAILABLE"
+)
 
-// errOverloaded refuses a request because the bodies of others, maxBodies bytes, come in.
-var errOverloaded = overloaded()
+var (
+	// errOverloaded refuses a request because the bodies of others, maxBodies bytes, come in.
+	errOverloaded = comeAgain(reasonOverloaded, "too many large requests come in at once")
+	// errGone refuses a request that comes when the server has ended, and its HTTP address is about to close.
+	errGone = comeAgain(reasonGone, "the server is going away")
+)
 
-func overloaded() error {
-	st := grpcstatus.New(codes.Unavailable, "too many large requests come in at once")
+// comeAgain is the status of a call that may be tried again in a second.
+func comeAgain(reason, message string) error {
+	st := grpcstatus.New(codes.Unavailable, message)
 	detailed, err := st.WithDetails(
-		&errdetails.ErrorInfo{Reason: reasonOverloaded, Domain: status.Domain},
+		&errdetails.ErrorInfo{Reason: reason, Domain: status.Domain},
 		&errdetails.RetryInfo{RetryDelay: durationpb.New(time.Second)},
 	)
 	if err != nil { // the code matters more
 		detailed = st
 	}
 	return detailed.Err()
+}
+
+// ofServer is the error of a call, with errGone in place of gRPC's own for a connection in memory that is closed: what the server
+// itself refuses as unavailable has a reason.
+func ofServer(err error) error {
+	if st, ok := grpcstatus.FromError(err); ok && st.Code() == codes.Unavailable && len(st.Details()) == 0 {
+		return errGone
+	}
+	return err
 }
 
 func notFound(w http.ResponseWriter, _ *http.Request) {
@@ -131,7 +148,7 @@ func translate(err error, fields map[string]string) *problem {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
 	}
-	st := grpcstatus.Convert(err)
+	st := grpcstatus.Convert(ofServer(err))
 	p := &problem{status: status.HTTP(st.Code()), kind: kindOf(st.Code()), message: st.Message(), code: codeOf(st.Code())}
 	for _, detail := range st.Details() {
 		switch detail := detail.(type) {
@@ -146,10 +163,6 @@ func translate(err error, fields map[string]string) *problem {
 				p.param, p.code = "model", "model_not_found"
 			}
 		}
-	}
-	if st.Code() == codes.Unavailable && p.code == "" {
-		// gRPC's own, of a connection in memory: the server has ended its drain, and this address is about to close.
-		p.message, p.code, p.retry = "the server is going away", "unavailable", 1
 	}
 	return p
 }
@@ -175,7 +188,9 @@ func sentence(field, description string) string {
 	switch {
 	case field == "":
 		return description
-	case slices.Contains([]string{"must", "is", "are", "was", "cannot", "has", "have", "needs", "does", "may", "names"}, first):
+	case slices.Contains([]string{
+		"must", "is", "are", "was", "cannot", "has", "have", "needs", "does", "may", "names", "requires", "excludes", "stand", "cuts",
+	}, first):
 		return field + " " + description
 	default:
 		return field + ": " + description

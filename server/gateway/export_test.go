@@ -3,8 +3,6 @@ package gateway
 import (
 	"testing"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 )
 
 // ShortWriteTimeout makes the deadline of a write short until the test ends.
@@ -26,5 +24,11 @@ func (g *Gateway) Patterns() []string {
 	return out
 }
 
+// PartID is partID.
+func PartID(id string, part, parts int) string { return partID(id, part, parts) }
+
 // BoundBodies bounds the bytes of requests that come in at one time. It must be called before the first.
-func (g *Gateway) BoundBodies(bytes int64) { g.bodies = semaphore.NewWeighted(bytes) }
+func (g *Gateway) BoundBodies(bytes int64) { g.bodies = newBudget(bytes) }
+
+// BodiesLeft is how many bytes more may come in at one time.
+func (g *Gateway) BodiesLeft() int64 { return g.bodies.left.Load() }

@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	sluicev1 "github.com/sluiceml/sluice/proto/sluice/v1"
 	"github.com/sluiceml/sluice/server/gateway/playground"
 	"github.com/sluiceml/sluice/server/status"
@@ -49,7 +47,7 @@ type Config struct {
 // Gateway serves HTTP by calling a gRPC server. It is safe for concurrent use.
 type Gateway struct {
 	routes    router
-	handler   http.Handler // serve, by its own names and as pages of other origins may call it
+	handler   http.Handler // serve, with an id, by its own names and as pages of other origins may call it
 	conn      *connections
 	transport *http.Transport // of calls that go on as they are
 	inference sluicev1.InferenceServiceClient
@@ -57,7 +55,7 @@ type Gateway struct {
 	tokenizer sluicev1.TokenizerServiceClient
 	identity  func(*http.Request) string
 	authorize func(*http.Request, string) error
-	bodies    *semaphore.Weighted // bytes of requests that are being read
+	bodies    *budget // for requests that are being read
 	now       func() time.Time
 }
 
@@ -81,7 +79,7 @@ func New(config Config) (*Gateway, error) {
 		tokenizer: sluicev1.NewTokenizerServiceClient(conn),
 		identity:  config.Identity,
 		authorize: config.Authorize,
-		bodies:    semaphore.NewWeighted(maxBodies),
+		bodies:    newBudget(maxBodies),
 		now:       config.Now,
 	}
 	if g.identity == nil {
@@ -105,7 +103,7 @@ func New(config Config) (*Gateway, error) {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	g.routes.refuseOthers()
-	g.handler = withHosts(config.Hosts, withOrigins(config.Origins, http.HandlerFunc(g.serve)))
+	g.handler = withRequestIDs(withHosts(config.Hosts, withOrigins(config.Origins, http.HandlerFunc(g.serve))))
 	return g, nil
 }
 

@@ -8,8 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 
-	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc/codes"
 	grpcstatus "google.golang.org/grpc/status"
 )
@@ -17,11 +17,36 @@ import (
 // firstShare is what a request's body counts for before any of it is there.
 const firstShare = 4 << 10
 
+// budget is a number of bytes, some of which are taken. It is safe for concurrent use.
+type budget struct{ left atomic.Int64 }
+
+func newBudget(bytes int64) *budget {
+	b := &budget{}
+	b.left.Store(bytes)
+	return b
+}
+
+// take takes n bytes, or none and says so.
+func (b *budget) take(n int64) bool {
+	for {
+		left := b.left.Load()
+		if left < n {
+			return false
+		}
+		if b.left.CompareAndSwap(left, left-n) {
+			return true
+		}
+	}
+}
+
+// give puts n bytes back.
+func (b *budget) give(n int64) { b.left.Add(n) }
+
 // share is how much of what may come in at one time a request's body has. It grows with what has come, and not by what the
 // head of the request declares: else a few clients that declare large bodies and send none would keep all others out. It is
 // safe for concurrent use.
 type share struct {
-	all  *semaphore.Weighted
+	all  *budget
 	most int64 // of the body
 
 	mu   sync.Mutex
@@ -41,7 +66,7 @@ func (s *share) hold(n int64) bool {
 		want *= 2
 	}
 	want = min(want, max(n, s.most))
-	if !s.all.TryAcquire(want - s.held) {
+	if !s.all.take(want - s.held) {
 		return false
 	}
 	s.held = want
@@ -52,12 +77,15 @@ func (s *share) hold(n int64) bool {
 func (s *share) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.all.Release(s.held)
+	s.all.give(s.held)
 	s.held, s.over = 0, true
 }
 
-// errNotIn refuses a request whose body ended too early.
+// errNotIn refuses a request whose body could not be read to its end.
 var errNotIn = grpcstatus.Error(codes.Canceled, "the request did not come in")
+
+// errCutShort refuses a request whose whole body is not as long as its messages.
+var errCutShort = grpcstatus.Error(codes.InvalidArgument, "the request ends in the middle of a message")
 
 // bodyStatus is the status for an error of reading a request's body.
 func bodyStatus(err error) error {
@@ -94,14 +122,14 @@ const frameHead = 5
 func checkFrames(body []byte) error {
 	for len(body) > 0 {
 		if len(body) < frameHead {
-			return errNotIn
+			return errCutShort
 		}
 		length := int64(binary.BigEndian.Uint32(body[1:]))
 		if body = body[frameHead:]; length > maxBodyBytes {
 			return errMessageTooLarge
 		}
 		if length > int64(len(body)) {
-			return errNotIn
+			return errCutShort
 		}
 		body = body[length:]
 	}

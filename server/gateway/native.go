@@ -15,6 +15,7 @@ import (
 
 	"connectrpc.com/connect"
 	"connectrpc.com/vanguard"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	grpcstatus "google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -41,17 +42,20 @@ func (g *Gateway) native() (http.Handler, error) {
 			}
 			r.Out.Header.Set(handshake.PeerHeader, r.In.RemoteAddr)
 		},
-		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { // the loopback is closed: the server stops
-			w.WriteHeader(http.StatusServiceUnavailable)
-		},
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, _ error) { failNative(w, r, errGone) }, // the loopback is closed
 	}
 	var services []*vanguard.Service
-	for _, name := range []string{
-		sluicev1.InferenceService_ServiceDesc.ServiceName,
-		sluicev1.ModelService_ServiceDesc.ServiceName,
-		sluicev1.TokenizerService_ServiceDesc.ServiceName,
+	methods := map[string]bool{} // by their paths
+	for _, service := range []grpc.ServiceDesc{
+		sluicev1.InferenceService_ServiceDesc, sluicev1.ModelService_ServiceDesc, sluicev1.TokenizerService_ServiceDesc,
 	} {
-		services = append(services, vanguard.NewService(name, proxy,
+		for _, method := range service.Methods {
+			methods["/"+service.ServiceName+"/"+method.MethodName] = true
+		}
+		for _, stream := range service.Streams {
+			methods["/"+service.ServiceName+"/"+stream.StreamName] = true
+		}
+		services = append(services, vanguard.NewService(service.ServiceName, proxy,
 			vanguard.WithTargetProtocols(vanguard.ProtocolGRPC), vanguard.WithTargetCodecs(vanguard.CodecProto),
 			vanguard.WithNoTargetCompression(),                  // nothing leaves the process
 			vanguard.WithMaxMessageBufferBytes(maxAnswerBytes))) // what comes in is bounded before
@@ -66,6 +70,11 @@ func (g *Gateway) native() (http.Handler, error) {
 		if err := g.authorize(r, r.URL.Path); err != nil {
 			leaveBody(w, r)
 			failNative(w, r, status.Of(r.Context(), err).Err())
+			return
+		}
+		if !methods[r.URL.Path] {
+			leaveBody(w, r)
+			failNative(w, r, errNoMethod)
 			return
 		}
 		if r.ContentLength > maxBodyBytes {
@@ -118,6 +127,9 @@ func (g *Gateway) generateEvents(w http.ResponseWriter, r *http.Request) {
 		failNative(w, r, grpcstatus.Error(codes.InvalidArgument, errNotJSON(in, err).Error()))
 		return
 	}
+	if in.GetRequestId() == "" {
+		in.RequestId = requestID(r)
+	}
 	stream, err := g.inference.GenerateStream(g.call(r.Context(), r), in)
 	var event *sluicev1.GenerateStreamResponse
 	if err == nil {
@@ -127,6 +139,7 @@ func (g *Gateway) generateEvents(w http.ResponseWriter, r *http.Request) {
 		failNative(w, r, err)
 		return
 	}
+	nameAnswer(w, event.GetStarted().GetId())
 	out := newEvents(w)
 	for {
 		if err := out.send(eventKind(event), nativeJSON(event)); err != nil {
@@ -160,13 +173,16 @@ func nativeJSON(event *sluicev1.GenerateStreamResponse) json.RawMessage {
 	return out.Bytes()
 }
 
+// errNoMethod refuses a call of what the services do not have.
+var errNoMethod = grpcstatus.Error(codes.Unimplemented, "there is no such method")
+
 // errMessageTooLarge refuses a message before it is read.
 var errMessageTooLarge = grpcstatus.Errorf(codes.ResourceExhausted, "the message is larger than %d bytes", maxBodyBytes)
 
 // failNative refuses a call as its protocol has it: a stream of Connect's, of gRPC or of gRPC-Web fails with the status 200
 // and says why in what follows, and a client that got another would know no more than a proxy's error.
 func failNative(w http.ResponseWriter, r *http.Request, err error) {
-	st := grpcstatus.Convert(err)
+	st := grpcstatus.Convert(ofServer(err))
 	translate(err, nil).advise(w)
 	out := connect.NewError(connect.Code(st.Code()), errors.New(st.Message()))
 	for _, detail := range st.Proto().GetDetails() {

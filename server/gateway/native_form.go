@@ -49,7 +49,7 @@ func isProtocol(kind string) bool {
 	switch protocol {
 	case "application/proto":
 		return !found
-	case "application/grpc", "application/grpc-web", "application/grpc-web-text":
+	case "application/grpc", "application/grpc-web": // and not grpc-web-text, whose frames are in base64: the transcoder does not know it
 		return !found || codec == vanguard.CodecProto || codec == vanguard.CodecJSON
 	case "application/connect":
 		return codec == vanguard.CodecProto || codec == vanguard.CodecJSON

@@ -26,6 +26,7 @@ func TestNativeForm(t *testing.T) {
 		"no type":               {"POST", generate, `{}`, "", 415, "application/json"},
 		"another type":          {"POST", generate, `{}`, "application/xml", 415, "application/json"},
 		"another codec":         {"POST", generate, `{}`, "application/grpc+thrift", 415, "application/json"},
+		"gRPC-Web in base64":    {"POST", generate, "AAAAAAA=", "application/grpc-web-text+proto", 415, "application/json"},
 		"no type, as events":    {"POST", stream, `{}`, "", 415, "application/json"},
 		"a stream as JSON":      {"POST", stream, `{}`, "application/json", 415, "text/event-stream"},
 		"another method":        {"GET", generate, "", "", 405, "POST"},

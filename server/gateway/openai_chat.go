@@ -205,7 +205,6 @@ func (m chatMessage) native(index int) (*sluicev1.Message, *problem) {
 var chatNames = withNames(map[string]string{"output.logprobs": "top_logprobs"}) //nolint:gochecknoglobals // a table
 
 func (g *Gateway) chatCompletions(w http.ResponseWriter, r *http.Request) {
-	id := requestID(w, r)
 	var in chatRequest
 	if p := decode(r, &in); p != nil {
 		fail(w, p)
@@ -216,7 +215,7 @@ func (g *Gateway) chatCompletions(w http.ResponseWriter, r *http.Request) {
 		fail(w, p)
 		return
 	}
-	request.RequestId = id
+	request.RequestId = requestID(r)
 	if in.Stream {
 		g.streamChat(g.call(r.Context(), r), w, &in, request)
 		return
@@ -231,7 +230,6 @@ func (g *Gateway) chatCompletions(w http.ResponseWriter, r *http.Request) {
 		Choices: []chatChoice{}, Usage: &usage{},
 	}
 	out.Usage.add(answer.GetUsage())
-	nameAnswer(w, out.ID)
 	for _, output := range answer.GetOutputs() {
 		choice := chatChoice{
 			Index:        output.GetIndex(),

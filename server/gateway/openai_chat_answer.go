@@ -136,8 +136,7 @@ func (g *Gateway) streamChat(ctx context.Context, w http.ResponseWriter, in *cha
 		fail(w, translate(err, chatNames))
 		return
 	}
-	chunk := &chatCompletion{ID: all.id, Object: "chat.completion.chunk", Created: g.now().Unix(), Model: all.model}
-	nameAnswer(w, all.id)
+	chunk := &chatCompletion{ID: request.GetRequestId(), Object: "chat.completion.chunk", Created: g.now().Unix(), Model: all.model}
 	sse := newEvents(w)
 	send := func(choice chatChoice) {
 		chunk.Choices = []chatChoice{choice}

@@ -120,7 +120,6 @@ type completionChoice struct {
 }
 
 func (g *Gateway) completions(w http.ResponseWriter, r *http.Request) {
-	id := requestID(w, r)
 	var in completionRequest
 	if p := decode(r, &in); p != nil {
 		fail(w, p)
@@ -131,10 +130,11 @@ func (g *Gateway) completions(w http.ResponseWriter, r *http.Request) {
 		fail(w, p)
 		return
 	}
-	for _, request := range requests {
-		request.RequestId = id
+	id := requestID(r)
+	for i, request := range requests {
+		request.RequestId = partID(id, i, len(requests))
 	}
-	out := &completion{Object: "text_completion", Created: g.now().Unix(), Choices: []completionChoice{}}
+	out := &completion{ID: id, Object: "text_completion", Created: g.now().Unix(), Choices: []completionChoice{}}
 	if in.Stream {
 		g.streamCompletions(g.call(r.Context(), r), w, &in, requests, out)
 		return
@@ -144,8 +144,7 @@ func (g *Gateway) completions(w http.ResponseWriter, r *http.Request) {
 		fail(w, translate(err, completionNames))
 		return
 	}
-	out.ID, out.Model, out.Usage = answers[0].GetId(), answers[0].GetModel(), &usage{}
-	nameAnswer(w, out.ID)
+	out.Model, out.Usage = answers[0].GetModel(), &usage{}
 	for _, answer := range answers {
 		out.Usage.add(answer.GetUsage())
 		for _, output := range answer.GetOutputs() {
@@ -181,8 +180,7 @@ func (g *Gateway) streamCompletions(
 		fail(w, translate(err, completionNames))
 		return
 	}
-	chunk.ID, chunk.Model = all.id, all.model
-	nameAnswer(w, all.id)
+	chunk.Model = all.model
 	sse := newEvents(w)
 	used := &usage{}
 	states := make([]completionStream, len(requests))

@@ -106,6 +106,7 @@ func (g *Gateway) embeddings(w http.ResponseWriter, r *http.Request) {
 		fail(w, p)
 		return
 	}
+	request.RequestId = requestID(r)
 	answer, err := g.inference.Embed(g.call(r.Context(), r), request)
 	if err != nil {
 		fail(w, translate(err, embeddingNames))

@@ -60,6 +60,8 @@ var fieldNames = map[string]string{ //nolint:gochecknoglobals // a table
 	"chat.tools":                   "tools",
 	"chat.tool_choice":             "tool_choice",
 	"chat.template_args":           "chat_template_kwargs",
+	"chat.add_generation_prompt":   "add_generation_prompt",
+	"chat.continue_final_message":  "continue_final_message",
 	"constraint":                   "response_format",
 	"sampling.max_thinking_tokens": "thinking_token_budget",
 }

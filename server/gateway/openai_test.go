@@ -73,7 +73,7 @@ func TestCompletions(t *testing.T) {
 	const body = `{"model":"toy","prompt":["one","two"],"temperature":0%s}`
 
 	got := answered[completion](t, d, "/v1/completions", fmt.Sprintf(body, ""))
-	if got.Object != "text_completion" || got.Model != "toy" || got.Created != 1700000000 || !strings.HasPrefix(got.ID, "gen-") {
+	if got.Object != "text_completion" || got.Model != "toy" || got.Created != 1700000000 || !strings.HasPrefix(got.ID, "req-") {
 		t.Errorf("%+v", got)
 	}
 	if len(got.Choices) != 2 || got.Choices[0].Text != one || got.Choices[1].Text != two || got.Choices[1].Index != 1 {
