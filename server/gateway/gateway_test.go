@@ -128,7 +128,7 @@ func (d *door) post(t *testing.T, path, body string, headers ...string) (reply, 
 
 func (d *door) do(t *testing.T, method, path, body string, headers ...string) (reply, string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, d.url+path, strings.NewReader(body))
 	if err != nil {
