@@ -215,15 +215,18 @@ func (e *Engine) ask(rows []*sched.Sequence, length int) error {
 	return nil
 }
 
+// whole says whether all of a row of logits is read: then only its best one is. The best of a part is another.
+func (d *drafter) whole() bool { return d.vocabulary == d.limits.VocabSize }
+
 // feed plans what leads to the n-th guess for a sequence: the token before it, which the first time may be two.
 func (d *drafter) feed(q *sched.Sequence, n int) {
 	j, h := jobOf(q), &d.slots[q.Slot()]
 	if n > 0 {
-		d.step.Decode = append(d.step.Decode, runner.DecodeRow{Slot: q.Slot(), Token: j.draft[n-1], Past: h.length + h.fed, Greedy: true})
+		d.step.Decode = append(d.step.Decode, runner.DecodeRow{Slot: q.Slot(), Token: j.draft[n-1], Past: h.length + h.fed, Greedy: d.whole()})
 		h.fed++
 		return
 	}
-	row := runner.DecodeRow{Slot: q.Slot(), Token: q.At(h.length), Past: h.length, Greedy: true}
+	row := runner.DecodeRow{Slot: q.Slot(), Token: q.At(h.length), Past: h.length, Greedy: d.whole()}
 	if h.length < q.Past() {
 		first := len(d.tokens)
 		d.tokens = append(d.tokens, q.At(q.Past()))

@@ -244,6 +244,15 @@ func TestDraftModelOfAnotherSize(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			draft := draftable(time.Millisecond, 0, test.script)
 			draft.Limits.VocabSize = test.size
+			draft.BeforeStep = func(step runner.Step) error {
+				elapse(time.Millisecond)
+				for _, row := range step.Decode {
+					if whole := test.size <= 256; row.Greedy != whole {
+						return fmt.Errorf("only the best of all logits is read: %t, though all of them are: %t", row.Greedy, whole)
+					}
+				}
+				return nil
+			}
 			model := draftable(20*time.Millisecond, time.Millisecond, script)
 			h, plain := start(t, model, engine.Config{Draft: inferencetest.NewToy(draft)}), start(t, model, engine.Config{NoSpeculation: true})
 			// Known tokens only; one in the output; one at the prompt's start; one at its end.
