@@ -116,7 +116,7 @@ func checkBest(t *testing.T, name string, got, whole []float32) {
 		}
 		furthest = max(furthest, math.Abs(float64(got[o]-v)))
 	}
-	if same > len(whole)/2 || furthest > 3 {
+	if same > len(whole)/2 || furthest > 8 {
 		t.Errorf("%s: %d of %d logits are the whole head's, the others at most %v off", name, same, len(whole), furthest)
 	}
 }
@@ -164,6 +164,152 @@ func scaleBy(x []float32, by float32) {
 	}
 }
 
+// checkPlanes holds some rows of a head, of which only the best logit is read, to that head in one plane, by each variant.
+func checkPlanes(t *testing.T, w Weights, x []float32) (got, whole []float32) {
+	t.Helper()
+	head := pack(t, w)
+	w.Head = false
+	plain, s, rows := pack(t, w), testState(t, 2, w.In), len(x)/w.In
+	if head.c.split == 0 {
+		t.Fatal("a head in one plane")
+	}
+	whole = s.multiply(plain, x, rows)
+	for r := range rows {
+		s.Want(r, true)
+	}
+	for _, v := range variants(t) {
+		got = s.on(v).multiply(head, x, rows)
+		for r := range rows {
+			got, whole := got[r*w.Out:][:w.Out], whole[r*w.Out:][:w.Out]
+			at := slices.Index(whole, slices.Max(whole))
+			if slices.Index(got, slices.Max(got)) != at || got[at] != whole[at] {
+				t.Errorf("%v, row %d: the best is %v at %d, of the whole head %v at %d", v, r, slices.Max(got), slices.Index(got, slices.Max(got)), whole[at], at)
+			}
+		}
+	}
+	return got, whole
+}
+
+// TestHeadOutlier: one input has nearly all of a row, and the weights of its block are far larger than others, as those of models
+// with outlier channels may be. The high halves of that input's weights are then most of what is known of a row's logits.
+func TestHeadOutlier(t *testing.T) {
+	variants(t)
+	const rows, outlier = 12, 70
+	rng := rand.New(rand.NewPCG(41, 42))
+	w := randomHead(rng, splitOutputs, 2560, true, false)
+	for o := range w.Out {
+		w.Codes[o*w.In+outlier] = byte(230 + rng.IntN(11)) // low halves up to 15 where the high one is 14, and of 0 where it is 15
+		w.Scales[(o*w.In+outlier)/BlockLength] = 1.0 / 16
+	}
+	x := make([]float32, rows*w.In)
+	for i := range x {
+		x[i] = float32(rng.NormFloat64() * 0.3)
+		switch {
+		case i%w.In == outlier:
+			x[i] = 24
+		case i%w.In/BlockLength == outlier/BlockLength:
+			x[i] = 0
+		}
+	}
+	checkPlanes(t, w, x)
+}
+
+// TestHeadBias: the low halves of some outputs, none of which is looked at when it is seen whether a head has two planes, are off
+// their mean together. Inputs of one sign bring all of it into the logits.
+func TestHeadBias(t *testing.T) {
+	variants(t)
+	rng := rand.New(rand.NewPCG(43, 44))
+	w := randomHead(rng, splitOutputs, 2048, true, false)
+	biased := make([]bool, w.Out)
+	for o := range w.Out {
+		biased[o] = o%8 == 3
+	}
+	for i := range splitSamples {
+		biased[i*(w.Out-1)/(splitSamples-1)] = false
+	}
+	for i, code := range w.Codes {
+		if biased[i/w.In] {
+			w.Codes[i] = code &^ 3
+		}
+	}
+	x := make([]float32, 12*w.In)
+	for i := range x {
+		x[i] = float32(math.Abs(rng.NormFloat64()) * (1 - 2*float64(i/w.In%2)))
+	}
+	checkPlanes(t, w, x)
+}
+
+// TestHeadMissed: the low halves of one output are all against the input, so that its logit is far below the bound that its high
+// halves raise. It is seen that no logit comes up to it, and all of the row is computed.
+func TestHeadMissed(t *testing.T) {
+	variants(t)
+	rng := rand.New(rand.NewPCG(45, 46))
+	w := randomHead(rng, 9000, 320, true, false)
+	for i := range w.Scales {
+		w.Scales[i] = 1.0 / 256
+	}
+	const liar = 4001
+	x := hiddenState(rng, w)
+	logit := func(o int, code func(code byte) float64) (sum float64) {
+		for i, v := range x {
+			sum += code(w.Codes[o*w.In+i]) * float64(v) / 256
+		}
+		return sum
+	}
+	exact := func(code byte) float64 { return float64(code) - 128 }
+	best := math.Inf(-1)
+	for o := range w.Out {
+		best = max(best, logit(o, exact))
+	}
+	// Low halves are 0 or 15. High halves go up until the logit by them alone is above the best by what low halves take off it.
+	off := 0.0
+	for i, v := range x {
+		low := byte(0)
+		if v < 0 {
+			low = 15
+		}
+		w.Codes[liar*w.In+i] = 0x80 + low
+		off += 7.5 * math.Abs(float64(v)) / 256
+	}
+	for i, v := range x {
+		if logit(liar, exact) > best-off/4 {
+			break
+		}
+		if v > 0 {
+			w.Codes[liar*w.In+i] += 0x70
+		} else {
+			w.Codes[liar*w.In+i] -= 0x70
+		}
+	}
+	if at := logit(liar, exact); at >= best || at < best-off/3 {
+		t.Fatalf("the logit is %v, the best %v, and low halves take %v off", at, best, off)
+	}
+	got, whole := checkPlanes(t, w, slices.Concat(x, hiddenState(rng, w)))
+	if !equalBits(got[:w.Out], whole[:w.Out]) {
+		t.Error("a row whose bound is above its best logit was not computed to the end")
+	}
+	if equalBits(got[w.Out:], whole[w.Out:]) {
+		t.Error("so was another")
+	}
+}
+
+// TestWantRefuses: what is said of a row that no step has goes nowhere.
+func TestWantRefuses(t *testing.T) {
+	variants(t)
+	s := testState(t, 1, 32)
+	s.Want(255, true)
+	for _, row := range []int{-1, 256} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("row %d was written", row)
+				}
+			}()
+			s.Want(row, true)
+		}()
+	}
+}
+
 // TestHeadSplits: what high halves of codes say too little of, what is small, and what has no such codes, stays in one plane.
 func TestHeadSplits(t *testing.T) {
 	rng := rand.New(rand.NewPCG(35, 36))
@@ -173,6 +319,11 @@ func TestHeadSplits(t *testing.T) {
 		"5 bits": func(w *Weights) {
 			for i, code := range w.Codes {
 				w.Codes[i] = 112 + code>>3
+			}
+		},
+		"multiples of 4": func(w *Weights) {
+			for i, code := range w.Codes {
+				w.Codes[i] = code &^ 3
 			}
 		},
 		"4 bits":  func(w *Weights) { *w = randomWeights(rng, w.Out, w.In, 4, false, false, NoGate, true); w.Head = true },
@@ -203,6 +354,7 @@ func TestHeadSplits(t *testing.T) {
 
 // TestHeadIsOfWanted: which of the best logits are read is said of the rows that are wanted.
 func TestHeadIsOfWanted(t *testing.T) {
+	variants(t)
 	m := pack(t, randomHead(rand.New(rand.NewPCG(37, 38)), 8192, 32, true, false))
 	_, err := NewProgram(32, 8192, []int{8192}, []Action{Multiply{X: InputBuffer, Y: OwnBuffer, Matrix: m}})
 	if err == nil {

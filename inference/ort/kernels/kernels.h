@@ -35,8 +35,8 @@ typedef struct {
 	const float *bias; // of each row of weights in the tiles' order, padded to whole tiles; NULL: none
 	uint8_t *tiles;
 	// Of a head in two planes (see head_amd64.c), of codes of 8 bits in long blocks without minima: the high halves are the
-	// codes of tiles, the low ones lie behind these, and spread is the deviation of an output's logit for an input of norm 1 if
-	// low halves are taken for their mean, padded to whole tiles.
+	// codes of tiles, the low ones lie behind these, and spread is the deviation of an output's low halves from 7.5, padded to
+	// whole tiles.
 	int split;
 	uint8_t *low;
 	float *spread;
@@ -109,11 +109,14 @@ typedef struct {
 	int8_t *codes;  // of them, [max_tokens, max_blocks, short_block]: the same rows for all products, some ahead of others
 	float *scales;  // [max_tokens, max_blocks]
 	block_sum *sums;
-	// Of the rows of a head in two planes: whether only the best logit is read; how far a logit may be from what the high
-	// plane gives, for a spread of 1; and what the best one is at least. [max_tokens]
+	// Of the rows of a head in two planes, [max_tokens]: whether only the best logit is read; how far a logit may be from what the
+	// high plane gives, for a deviation of 1; and as the bits of floats, what the best logit is at least, and what the best
+	// of those is that both planes have made.
 	uint8_t *greedy;
-	float *margins, *bounds;
-	float *partials;   // of attention that is divided by keys: see attention_amd64.c
+	float *margins;
+	uint32_t *bounds, *bests;
+	float *squares;    // of the rounded inputs of such a row's blocks, where the largest scale is 1, [max_tokens, max_blocks]
+	float *partials;   // of attention that is divided by keys: see items_amd64.h
 	float **buffers;   // of a program
 	phase *phases;     // of its run
 	counter *counters; // by thread
@@ -127,6 +130,7 @@ typedef enum {
 	do_round,    // rounds x to 8 bits
 	do_multiply, // y, from a column on, = what was rounded times the matrix
 	do_refine,   // of a head in two planes: computes again what may be the best of y
+	do_complete, // of it, too: computes again rows of y whose best may have been missed
 	do_store,    // stores the keys and values of x
 	do_attend,   // y = attention
 	do_merge,    // ends attention that is divided by keys
@@ -180,10 +184,12 @@ struct variant {
 	// Multiplies rounded rows with tiles: those from the first to before the end. The rows of y are pitch values apart.
 	void (*multiply)(const matrix *m, const state *s, float *y, int pitch, int first_row, int end_row, size_t first_tile, size_t end_tile);
 	// Of a head in two planes, prepares rounded rows, and multiplies them: by the high plane alone where only the best logit is
-	// read. When all tiles have been, refine_head makes those where it may be, by both planes.
+	// read. When all tiles have been, refine_head makes those where it may be, by both planes, and then complete_head all tiles of
+	// rows where it may be elsewhere nevertheless.
 	void (*begin_head)(const matrix *m, const state *s, int first_row, int end_row);
 	void (*multiply_head)(const matrix *m, const state *s, float *y, int pitch, int first_row, int end_row, size_t first_tile, size_t end_tile);
 	void (*refine_head)(const matrix *m, const state *s, float *y, int pitch, int first_row, int end_row, size_t first_tile, size_t end_tile);
+	void (*complete_head)(const matrix *m, const state *s, float *y, int pitch, int first_row, int end_row, size_t first_tile, size_t end_tile);
 	// Makes y the RMS norm of a row, as an action of that kind has it.
 	void (*norm)(const action *a, const float *x, const float *branch, float *sum, float *y);
 	// Adds n values.
@@ -206,14 +212,14 @@ enum {
 // The best kind that this processor is of.
 int sluice_best(void);
 
-// The variant for a kind.
+// The variant for a kind; NULL for none.
 const variant *sluice_variant(int kind);
 
 // Whether the processor has AVX512_BF16.
 int sluice_bf16(void);
 
 // The actions of a product, and of attention, alone: of all tokens. They give their number, own_actions at most.
-enum { own_actions = 3 };
+enum { own_actions = 4 };
 int sluice_product_actions(const matrix *m, action *a);
 int sluice_attention_actions(int layer, action *a);
 

@@ -56,17 +56,22 @@ void sluice_pack_head(matrix *m, int to, const uint8_t *codes, const float *scal
 	const int column = to % tile_columns;
 	const size_t tile = to / tile_columns;
 	uint8_t *high = m->tiles + tile * m->blocks * m->block_size, *low = m->low + tile * m->blocks * half_block;
-	double square = 0;
+	double weights = 0, square = 0;
+	int64_t off = 0;
 	for (int b = 0; b < m->blocks; b++, high += m->block_size, low += half_block, codes += long_block) {
-		int sum = 0; // of squares of twice what low halves are from their mean
+		int sum = 0; // of squares of twice what low halves are off 7.5
 		for (int i = 0; i < long_block; i++) {
 			const int vector = i / 4, at = 64 * (vector / 2) + 4 * column + i % 4, shift = vector % 2 * 4, rest = 2 * (codes[i] & 15) - 15;
 			high[at] |= (uint8_t)((codes[i] >> 4) << shift);
 			low[at] |= (uint8_t)((codes[i] & 15) << shift);
-			sum += rest * rest;
+			sum += rest * rest, off += rest;
 		}
-		square += (double)scales[b] * scales[b] * sum / 4;
+		const double weight = (double)scales[b] * scales[b];
+		weights += weight * long_block;
+		square += weight * sum / 4;
 		put(m, high + half_block, column, scales[b]);
 	}
-	m->spread[to] = _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss((float)(square / m->in))));
+	// Low halves that are off in the mean are off together: by as much as chance makes of them in few outputs, or more.
+	const double spread = weights > 0 ? square / weights : 0, together = (double)off * off / (4 * 9.0 * m->in);
+	m->spread[to] = _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss((float)(spread > together ? spread : together))));
 }

@@ -62,8 +62,10 @@ static attention attention_of(const call *c, const action *a) {
 // multiply makes some tiles of a product, of rows from first to end-1.
 static void multiply(const call *c, const action *a, int first, int end, size_t first_tile, size_t end_tile) {
 	float *y = to_buffer(c, a->y) + a->column;
-	if (a->kind == do_refine || a->matrix->split) {
-		(a->kind == do_refine ? c->s->by->refine_head : c->s->by->multiply_head)(a->matrix, c->s, y, a->pitch, first, end, first_tile, end_tile);
+	if (a->matrix->split) {
+		const variant *by = c->s->by;
+		(a->kind == do_multiply ? by->multiply_head : a->kind == do_refine ? by->refine_head : by->complete_head)(
+			a->matrix, c->s, y, a->pitch, first, end, first_tile, end_tile);
 		return;
 	}
 	const size_t all = a->chosen; // the first tile of all rows
@@ -105,7 +107,8 @@ static void act(const call *c, const action *a, int first, int end) {
 		if (a->matrix->split) c->s->by->begin_head(a->matrix, c->s, first, end);
 		break;
 	case do_multiply:
-	case do_refine: multiply(c, a, first, end, 0, sluice_tile_count(a->matrix)); break;
+	case do_refine:
+	case do_complete: multiply(c, a, first, end, 0, sluice_tile_count(a->matrix)); break;
 	case do_store: {
 		const attention of = attention_of(c, a);
 		c->s->by->store(&of, first, end);
@@ -158,7 +161,7 @@ static int plan(const call *c, phase *phases) {
 			if (items == 0) continue;
 			// Parts enough for the threads to end together, though some items see more than others.
 			phases[n++] = (phase){.by = by_items, .from = i, .to = i + 1, .items = (int64_t)items, .parts = least((int64_t)items, 16 * (int64_t)threads)};
-		} else if ((a->kind == do_multiply || a->kind == do_refine) && !many) {
+		} else if ((a->kind == do_multiply || a->kind == do_refine || a->kind == do_complete) && !many) {
 			const int64_t work = (int64_t)a->matrix->in * a->matrix->out * rows, tiles = sluice_tile_count(a->matrix);
 			phases[n++] = (phase){.by = by_tiles, .from = i, .to = i + 1, .rows = rows, .parts = least(tiles, threads * (work < large ? 1 : 4))};
 			open = NULL;
@@ -187,9 +190,10 @@ int sluice_product_actions(const matrix *m, action *a) {
 	a[0] = (action){.kind = do_round, .x = buffer_input, .branch = -1, .sum = -1, .y = -1, .width = m->in, .matrix = m};
 	a[1] = (action){.kind = do_multiply, .x = -1, .branch = -1, .sum = -1, .y = buffer_output, .width = m->in, .matrix = m, .pitch = m->out};
 	if (!m->split) return 2;
-	a[2] = a[1];
+	a[2] = a[3] = a[1];
 	a[2].kind = do_refine;
-	return 3;
+	a[3].kind = do_complete;
+	return 4;
 }
 
 int sluice_attention_actions(int layer, action *a) {

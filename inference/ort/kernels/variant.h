@@ -17,6 +17,7 @@ DECLARE(multiply);
 DECLARE(begin_head);
 DECLARE(multiply_head);
 DECLARE(refine_head);
+DECLARE(complete_head);
 DECLARE(norm);
 DECLARE(add);
 DECLARE(store);

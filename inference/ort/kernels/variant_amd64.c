@@ -6,6 +6,7 @@ const variant VARIANT(variant) = {
 	.begin_head = VARIANT(begin_head),
 	.multiply_head = VARIANT(multiply_head),
 	.refine_head = VARIANT(refine_head),
+	.complete_head = VARIANT(complete_head),
 	.norm = VARIANT(norm),
 	.add = VARIANT(add),
 	.store = VARIANT(store),
