@@ -125,5 +125,8 @@ func (s *State) buffer(number, width int) []float32 {
 	return unsafe.Slice((*float32)(at), int(s.c.max_tokens)*width)
 }
 
+// known says whether there is code for a variant.
+func (v Variant) known() bool { return C.sluice_variant(C.int(v)) != nil }
+
 // makeNode makes a node without ONNX Runtime, with memory for it or without. It gives the error's text, "" for none.
 func makeNode(memory bool) string { return C.GoString(C.make_node(flag(memory))) }

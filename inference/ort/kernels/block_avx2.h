@@ -4,16 +4,16 @@
 #ifndef SLUICE_BLOCK_AVX2_H
 #define SLUICE_BLOCK_AVX2_H
 
-// add_products adds products of the bytes of two vectors with four codes, which all lanes share, to 16 sums each. Compilers put
-// sums in another order, for which there are not the registers.
-INLINE void add_products(__m256i *sum0, __m256i *sum1, __m256i w0, __m256i w1, const int8_t *codes) {
+// add_short_products adds products of the bytes of two vectors with four codes, which all lanes share, to 16 sums each of 16 bits.
+// Compilers put sums in another order, for which there are not the registers.
+INLINE void add_short_products(__m256i *sum0, __m256i *sum1, __m256i w0, __m256i w1, const int8_t *codes) {
 	__m256i x, product;
 	__asm__("vpbroadcastd %6, %2\n\t"
 	        "vpmaddubsw %2, %4, %3\n\t"
 	        "vpaddw %3, %0, %0\n\t"
 	        "vpmaddubsw %2, %5, %2\n\t"
 	        "vpaddw %2, %1, %1"
-	        : "+x"(*sum0), "+x"(*sum1), "=&x"(x), "=&x"(product)
+	        : "+&x"(*sum0), "+x"(*sum1), "=&x"(x), "=&x"(product)
 	        : "x"(w0), "x"(w1), "m"(*(const int32_t(*)[1])codes));
 }
 
@@ -30,9 +30,9 @@ INLINE void multiply_4_bits(const uint8_t *block, const int unit, const int leng
 	for (int i = 0; i < length / 8; i++, block += 64) {
 		const ints w = load_ints(block);
 #pragma GCC unroll 4
-		for (int r = 0; r < R; r++) add_products(&low[r], &high[r], low_bits(w.low), low_bits(w.high), codes + r * pitch + 8 * i);
+		for (int r = 0; r < R; r++) add_short_products(&low[r], &high[r], low_bits(w.low), low_bits(w.high), codes + r * pitch + 8 * i);
 #pragma GCC unroll 4
-		for (int r = 0; r < R; r++) add_products(&low[r], &high[r], high_bits(w.low), high_bits(w.high), codes + r * pitch + 8 * i + 4);
+		for (int r = 0; r < R; r++) add_short_products(&low[r], &high[r], high_bits(w.low), high_bits(w.high), codes + r * pitch + 8 * i + 4);
 	}
 #pragma GCC unroll 4
 	for (int r = 0; r < R; r++) product[r] = plus_ints(product[r], (ints){_mm256_madd_epi16(low[r], units), _mm256_madd_epi16(high[r], units)});
@@ -48,7 +48,7 @@ INLINE void half_of_8_bits(const uint8_t *block, const int length, const int8_t 
 	for (int i = 0; i < length / 4; i++) {
 		const __m256i w = _mm256_loadu_si256((const __m256i *)(block + 64 * i));
 #pragma GCC unroll 4
-		for (int r = 0; r < R; r++) add_products(&low[r], &high[r], low_bits(w), high_bits(w), codes + r * pitch + 4 * i);
+		for (int r = 0; r < R; r++) add_short_products(&low[r], &high[r], low_bits(w), high_bits(w), codes + r * pitch + 4 * i);
 	}
 #pragma GCC unroll 4
 	for (int r = 0; r < R; r++) sums[r] = _mm256_add_epi32(_mm256_madd_epi16(low[r], ones), _mm256_madd_epi16(high[r], sixteens));

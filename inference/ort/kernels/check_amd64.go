@@ -1,6 +1,7 @@
 package kernels
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -130,14 +131,25 @@ func (l *Layer) normSizes(c *StateConfig) (queries, keys int) {
 	return queries, keys
 }
 
+// check says whether a processor that runs the best variant runs this one, of which 0 is the best.
+func (v Variant) check(best Variant) error {
+	if best == None {
+		return errors.New("kernels: the processor can run none")
+	}
+	if v < None || v > best {
+		return fmt.Errorf("kernels: variant %d on a processor that has %d", v, best)
+	}
+	return nil
+}
+
 // check says whether operators can work with a state of this configuration.
 func (c *StateConfig) check() error {
 	if c.MaxLength < 1 || c.MaxLength > MaxSide || c.MaxTokens < 1 || c.MaxTokens > MaxSide || c.MaxIn < 1 || c.MaxIn > MaxSide || c.MaxIn%ShortBlock != 0 || c.Threads < 1 {
 		return fmt.Errorf("kernels: slots of %d positions, steps of %d tokens, products of %d inputs, on %d threads",
 			c.MaxLength, c.MaxTokens, c.MaxIn, c.Threads)
 	}
-	if c.Variant < None || c.Variant > Best() {
-		return fmt.Errorf("kernels: variant %d on a processor that has %d", c.Variant, Best())
+	if err := c.Variant.check(Best()); err != nil {
+		return err
 	}
 	if c.Heads < 1 || c.Heads > MaxSide || c.KVHeads < 1 || c.Heads%c.KVHeads != 0 || c.HeadSize < 1 || c.HeadSize > MaxHeadSize || c.HeadSize%HeadUnit != 0 {
 		return fmt.Errorf("kernels: %d heads, %d of keys, of %d values", c.Heads, c.KVHeads, c.HeadSize)

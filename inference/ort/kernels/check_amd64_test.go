@@ -126,6 +126,33 @@ func TestStateRefuses(t *testing.T) {
 	}
 }
 
+// TestVariantCheck: a processor that runs no variant has none by default either.
+func TestVariantCheck(t *testing.T) {
+	for _, c := range []struct {
+		variant, best Variant
+		good          bool
+	}{
+		{None, AVX512, true},
+		{None, AVX2, true},
+		{AVX2, AVX2, true},
+		{AVX2, AVX512, true},
+		{AVX512, AVX2, false},
+		{AVX512 + 1, AVX512, false},
+		{-1, AVX512, false},
+		{None, None, false},
+		{AVX2, None, false},
+	} {
+		if err := c.variant.check(c.best); (err == nil) != c.good {
+			t.Errorf("variant %d on a processor that has %d: %v", c.variant, c.best, err)
+		}
+	}
+	for v := None; v <= AVX512+1; v++ {
+		if known := v == AVX2 || v == AVX512; known != v.known() {
+			t.Errorf("variant %d: there is one: %t", v, v.known())
+		}
+	}
+}
+
 // TestNoMemory: whichever allocation fails, what it was for is not made.
 func TestNoMemory(t *testing.T) {
 	if !Supported() {
@@ -134,7 +161,8 @@ func TestNoMemory(t *testing.T) {
 	rng := rand.New(rand.NewPCG(17, 18))
 	d := newTestDecoder(t, rng)
 	weights := randomWeights(rng, 20, 64, 4, true, true, NoGate, true)
-	memory := make([]byte, weights.MaxBytes())
+	head := randomHead(rng, splitOutputs, 32, true, true)
+	memory := make([]byte, max(weights.MaxBytes(), head.MaxBytes()))
 	for name, c := range map[string]struct {
 		allocations int // at least
 		make        func() (interface{ Close() }, error)
@@ -142,6 +170,10 @@ func TestNoMemory(t *testing.T) {
 		"a matrix": {2, func() (interface{ Close() }, error) {
 			clear(memory)
 			return Pack(weights, memory)
+		}},
+		"a head in two planes": {3, func() (interface{ Close() }, error) {
+			clear(memory)
+			return Pack(head, memory)
 		}},
 		"a program": {2, func() (interface{ Close() }, error) {
 			return NewProgram(testHidden, testHidden, nil, []Action{Select{X: InputBuffer, Y: OutputBuffer, Width: testHidden}})

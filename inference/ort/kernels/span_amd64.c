@@ -142,11 +142,16 @@ INLINE void attend_rows(const span *of, rows *q, const int R, const int bf16) {
 #define ATTEND(R, bf16) \
 	VECTOR static void attend_##R##_##bf16(const span *of, rows *q) { attend_rows(of, q, R, bf16); }
 #define ALL(bf16) ATTEND(1, bf16) ATTEND(2, bf16) ATTEND(3, bf16) ATTEND(4, bf16) ATTEND(5, bf16) ATTEND(6, bf16)
-ALL(0) ALL(1)
+ALL(0)
+#ifndef SLUICE_AVX2 // which has no AVX512_BF16
+ALL(1)
+#endif
 
 static void (*const attend[2][most_rows + 1])(const span *, rows *) = {
 	{NULL, attend_1_0, attend_2_0, attend_3_0, attend_4_0, attend_5_0, attend_6_0},
+#ifndef SLUICE_AVX2
 	{NULL, attend_1_1, attend_2_1, attend_3_1, attend_4_1, attend_5_1, attend_6_1},
+#endif
 };
 
 void VARIANT(attend_span)(const span *of, rows *q, int n, int bf16) { attend[bf16][n](of, q); }

@@ -17,7 +17,6 @@
 //	all_below, none_above  whether each of a is below the one of b, and whether none is above it: NaN is neither
 //	bfloat16               rounds to bfloat16, to the nearest and of two to the even one. NaN stays NaN
 //	sum_lanes, largest_lane of lanes 8 apart first, then 4, 2 and 1 apart
-//	add_products           adds to each lane the products of four unsigned bytes of w with four codes, which all lanes share
 //	multiply_block         adds to R rows' sums the products of a block of 16 outputs' codes with the rows' codes, which are
 //	                       pitch apart: of length inputs, in the order in which sluice_pack_row has put them
 //	multiply_halves        the same by the high halves of 8-bit codes, the low ones 0, or by both: of 32 inputs
@@ -38,7 +37,7 @@
 #pragma GCC optimize("fp-contract=off")
 #endif
 
-// sum_of_8 and largest_of_8 end what sum and largest begin.
+// sum_of_8 and largest_of_8 end what sum_lanes and largest_lane begin.
 static inline __attribute__((always_inline, target("avx2"))) float sum_of_8(__m256 v) {
 	const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
 	const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
