@@ -1,6 +1,7 @@
 package ort
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -126,6 +127,14 @@ func (s *Session) findLimits() (limits runner.Limits) {
 		limits.Blocks, limits.BlockBytes = s.prefixes.blocks, s.prefixes.bytes
 	}
 	return limits
+}
+
+// Kernels names what computes most of a step: a variant of package kernels, or ONNX Runtime.
+func (s *Session) Kernels() string {
+	if !s.fused {
+		return "onnxruntime"
+	}
+	return cmp.Or(s.config.variant, kernels.Best()).String()
 }
 
 // Step runs the decode rows and the chunks.

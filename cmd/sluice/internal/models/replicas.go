@@ -116,6 +116,7 @@ func (o *replicaOpener) open(device ort.Device, undo *cleanup.Stack) (replica in
 		return replica, err
 	}
 	undo.Add(session.Close)
+	o.Logger.Info("opened a session", "model", o.target.Name, "device", device.String(), "kernels", session.Kernels())
 	draft, positionBytes, err := o.drafts.open(session, device, undo)
 	if err != nil {
 		return replica, err
