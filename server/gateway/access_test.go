@@ -198,7 +198,7 @@ func TestDeclaredLengths(t *testing.T) {
 	d := open(t, servertest.Toy{}, "")
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	for _, kind := range []string{"application/connect+proto", "application/grpc-web+proto"} {
+	for _, kind := range []string{"application/connect+json", "application/grpc-web+json"} { // which the transcoder reads whole
 		for _, c := range []struct{ name, body string }{
 			{"a message that declares more than there is", "\x00\x00\xff\xff\xffshort"},
 			{"half a head", "\x00\x00"},
@@ -215,7 +215,7 @@ func TestDeclaredLengths(t *testing.T) {
 		}
 	}
 	runtime.ReadMemStats(&after)
-	if took := (after.TotalAlloc - before.TotalAlloc) >> 20; took > 64 { // 32 of them declare 16 MiB each
+	if took := (after.TotalAlloc - before.TotalAlloc) >> 20; took > 8 { // room for one of those that declare 16 MiB would be more
 		t.Errorf("took %d MiB", took)
 	}
 }
