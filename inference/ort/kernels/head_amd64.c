@@ -5,8 +5,9 @@
 //
 // What the first product leaves out of a logit is a sum of hundreds of parts that know nothing of each other: low halves of
 // codes, which are spread evenly whatever the weights are, times inputs. Such a sum has a normal distribution. Its variance is
-// summed up with the logit, block by block, of the squares of the scale, of the inputs and of what low halves are off: one
-// block may have nearly all of the inputs, and a scale far from the others. (If one input has nearly all, the distribution is
+// summed up with the logit, group of blocks by group, of the squares of the inputs, of the largest scale and of what low halves are
+// off: one block may have nearly all of the inputs, and a scale far from the others. (A sum for each block would be a ninth of what
+// many rows take.) (If one input has nearly all, the distribution is
 // that of a low half, which is narrower.) The logit lies within `deviations` of what the high halves gave, its margin. The row's
 // bound is the most that a logit is at least, by these margins. Tiles with one that may come up to the bound are computed from the
 // integers, and in the order, from which a head in one plane is. The other logits are left at the upper ends of their margins,
@@ -50,7 +51,7 @@ INLINE void head_tile(const uint8_t *high, const uint8_t *low, int blocks, const
 	const int8_t *codes = x->codes;
 	const float *scales = x->scales, *squares = x->squares;
 	const block_sum *sums = x->sums;
-	floats acc[row_tile], left[row_tile];
+	floats acc[row_tile], left[row_tile], most = broadcast(0); // of the squares of a group's scales
 #pragma GCC unroll 8
 	for (int r = 0; r < R; r++) acc[r] = left[r] = broadcast(0);
 	for (int b = 0; b < blocks; b++, high += block_size, low += half_block) {
@@ -69,9 +70,11 @@ INLINE void head_tile(const uint8_t *high, const uint8_t *low, int blocks, const
 #pragma GCC unroll 8
 		for (int r = 0; r < R; r++) acc[r] = multiply_add(to_floats(product[r]), times(d, broadcast(scales[r * pitch + b])), acc[r]);
 		if (both_planes) continue;
-		const floats square = times(d, d);
+		most = larger(most, times(d, d));
+		if ((b + 1) % group_blocks != 0 && b + 1 < blocks) continue;
 #pragma GCC unroll 8
-		for (int r = 0; r < R; r++) left[r] = multiply_add(square, broadcast(squares[r * pitch + b]), left[r]);
+		for (int r = 0; r < R; r++) left[r] = multiply_add(most, broadcast(squares[r * pitch + b / group_blocks]), left[r]);
+		most = broadcast(0);
 	}
 #pragma GCC unroll 8
 	for (int r = 0; r < R; r++) {
@@ -181,8 +184,9 @@ void VARIANT(begin_head)(const matrix *m, const state *s, int first_row, int end
 		for (int b = 0; b < m->blocks; b++, codes += long_block) {
 			int32_t sum = 0;
 			for (int i = 0; i < long_block; i++) sum += codes[i] * codes[i];
-			const float scale = scales[b] / most;
-			s->squares[at + b] = scale * scale * (float)sum;
+			const float scale = scales[b] / most, square = scale * scale * (float)sum;
+			float *group = &s->squares[at + b / group_blocks];
+			*group = b % group_blocks == 0 ? square : *group + square;
 		}
 		s->margins[r] = deviations * most;
 		memcpy(&s->bounds[r], &least, sizeof least);

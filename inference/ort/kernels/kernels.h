@@ -115,7 +115,7 @@ typedef struct {
 	uint8_t *greedy;
 	float *margins;
 	uint32_t *bounds, *bests;
-	float *squares;    // of the rounded inputs of such a row's blocks, where the largest scale is 1, [max_tokens, max_blocks]
+	float *squares;    // of the rounded inputs of such a row, where the largest scale is 1, by groups of blocks, [max_tokens, max_blocks]
 	float *partials;   // of attention that is divided by keys: see items_amd64.h
 	float **buffers;   // of a program
 	phase *phases;     // of its run
