@@ -83,7 +83,8 @@ type DecodeRow struct {
 	// are fed as well. Of what the slot holds after the step, only as much counts as the next step's Past says.
 	Draft []uint32
 	// Greedy says that only the best logit is read, after the token and after those of the draft. It has the bits, and the
-	// place, that it has if all are; a session may leave the others at what is near them, and below it.
+	// place, that it has if all are; a session may leave the others at what is near them, and below it. A session that finds the
+	// best by an estimate must err less often than once in 10^9 rows, and by what the row is made of alone.
 	Greedy bool
 }
 

@@ -26,7 +26,7 @@ func TestAVX2Instructions(t *testing.T) {
 	beyond := regexp.MustCompile(`%(zmm\d|[xy]mm(1[6-9]|2\d|3[01])|k[0-7]\b)`)
 	assembly := func(source string) (path, text string) {
 		out := filepath.Join(t.TempDir(), source+".s")
-		if text, err := exec.Command(compiler[0], append(compiler[1:], "-O3", "-S", "-o", out, source)...).CombinedOutput(); err != nil { //nolint:gosec // the compiler that made this test
+		if text, err := exec.Command(compiler[0], append(compiler[1:], "-O3", "-fcf-protection=none", "-S", "-o", out, source)...).CombinedOutput(); err != nil { //nolint:gosec // the compiler that made this test
 			t.Fatalf("%s: %v\n%s", source, err, text)
 		}
 		made, err := os.ReadFile(out)

@@ -14,7 +14,8 @@
 // below the bound.
 //
 // A margin may be wrong, if what low halves are does depend on the inputs. If a bound is too high, no logit reaches it: then all of
-// the row is computed by both planes. So what is left below the bound is below the best.
+// the row is computed by both planes. So what is left below the bound is below the best, but for a logit that is above its own
+// margin, once in 10^9.
 //
 // All of that depends on the row alone.
 #include <math.h>

@@ -34,16 +34,20 @@ func (w Weights) splits() bool {
 		return false
 	}
 	groups := (w.In + w.Block - 1) / w.Block
-	var all, rest, bias float64
+	var all, rest, bias, chance float64
 	for i := range splitSamples {
 		row := i * (w.Out - 1) / (splitSamples - 1)
 		sum := 0.0
 		for j, code := range w.Codes[row*groups*w.Block:][:w.In] {
 			scale, off := float64(w.Scales[row*groups+j/w.Block]), float64(code&15)-7.5
+			if scale == 0 {
+				continue // nothing, whatever the code: rows that fill a vocabulary up are all like that
+			}
 			whole, low := scale*(float64(code)-128), scale*off
 			all, rest, sum = all+whole*whole, rest+low*low, sum+off
+			chance += lowVariance
 		}
 		bias += sum * sum
 	}
-	return rest <= splitRest*all && bias <= splitBias*lowVariance*float64(splitSamples*w.In)
+	return rest <= splitRest*all && bias <= splitBias*chance
 }

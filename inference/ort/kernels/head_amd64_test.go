@@ -345,6 +345,13 @@ func TestHeadSplits(t *testing.T) {
 		}
 	}
 	w := randomHead(rng, 8192, 64, true, false)
+	for i := range 100 * w.In { // rows that fill the vocabulary up
+		w.Codes[len(w.Codes)-1-i], w.Scales[len(w.Scales)-1-i*len(w.Scales)/len(w.Codes)] = 128, 0
+	}
+	if !w.splits() {
+		t.Error("rows of zeros: in one plane")
+	}
+	w = randomHead(rng, 8192, 64, true, false)
 	w.Block, w.Scales = 128, w.Scales[:8192] // of which half is padding
 	w.Codes = append(w.Codes, w.Codes...)
 	if !w.splits() {

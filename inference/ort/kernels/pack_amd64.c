@@ -57,21 +57,22 @@ void sluice_pack_head(matrix *m, int to, const uint8_t *codes, const float *scal
 	const size_t tile = to / tile_columns;
 	uint8_t *high = m->tiles + tile * m->blocks * m->block_size, *low = m->low + tile * m->blocks * half_block;
 	double weights = 0, square = 0;
-	int64_t off = 0;
+	int64_t off = 0, inputs = 1; // of blocks that are not all 0, whatever their codes
 	for (int b = 0; b < m->blocks; b++, high += m->block_size, low += half_block, codes += long_block) {
 		int sum = 0; // of squares of twice what low halves are off 7.5
 		for (int i = 0; i < long_block; i++) {
 			const int vector = i / 4, at = 64 * (vector / 2) + 4 * column + i % 4, shift = vector % 2 * 4, rest = 2 * (codes[i] & 15) - 15;
 			high[at] |= (uint8_t)((codes[i] >> 4) << shift);
 			low[at] |= (uint8_t)((codes[i] & 15) << shift);
-			sum += rest * rest, off += rest;
+			sum += rest * rest, off += scales[b] != 0 ? rest : 0;
 		}
 		const double weight = (double)scales[b] * scales[b];
+		if (scales[b] != 0) inputs += long_block;
 		weights += weight * long_block;
 		square += weight * sum / 4;
 		put(m, high + half_block, column, scales[b]);
 	}
 	// Low halves that are off in the mean are off together: by as much as chance makes of them in few outputs, or more.
-	const double spread = weights > 0 ? square / weights : 0, together = (double)off * off / (4 * 9.0 * m->in);
+	const double spread = weights > 0 ? square / weights : 0, together = (double)off * off / (4 * 9.0 * inputs);
 	m->spread[to] = _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss((float)(spread > together ? spread : together))));
 }
