@@ -42,7 +42,13 @@ func (g *Gateway) native() (http.Handler, error) {
 			}
 			r.Out.Header.Set(handshake.PeerHeader, r.In.RemoteAddr)
 		},
-		ErrorHandler: func(w http.ResponseWriter, r *http.Request, _ error) { failNative(w, r, errGone) }, // the loopback is closed
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, _ error) {
+			if err := r.Context().Err(); err != nil {
+				failNative(w, r, grpcstatus.FromContextError(err).Err())
+				return
+			}
+			failNative(w, r, errGone) // the loopback is closed
+		},
 	}
 	var services []*vanguard.Service
 	methods := map[string]bool{} // by their paths
