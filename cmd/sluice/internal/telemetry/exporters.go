@@ -16,16 +16,16 @@ func exporting(signal string) bool {
 		return false
 	}
 	for _, name := range append([]string{"OTEL_" + signal + "_EXPORTER"}, endpointVariables(signal)...) {
-		if os.Getenv(name) != "" {
+		if strings.TrimSpace(os.Getenv(name)) != "" {
 			return true
 		}
 	}
 	return false
 }
 
-// endpointVariables are the variables that say where the collector of a signal is.
+// endpointVariables are the variables that say where the collector of a signal is: its own first, which counts if it is set.
 func endpointVariables(signal string) []string {
-	return []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_" + signal + "_ENDPOINT"}
+	return []string{"OTEL_EXPORTER_OTLP_" + signal + "_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"}
 }
 
 // checkEndpoints refuses addresses of a signal's collector that are no URL, such as localhost:4317, if its exporter would use them.
@@ -42,6 +42,7 @@ func checkEndpoints(signal string) error {
 		if u, err := url.Parse(value); err != nil || u.Host == "" && u.Scheme != "unix" {
 			return usage.Errorf("%s is %q, not a URL such as http://localhost:4318", name, value)
 		}
+		return nil
 	}
 	return nil
 }

@@ -55,15 +55,18 @@ func TestStartRefuses(t *testing.T) {
 func TestStartTakes(t *testing.T) {
 	collector := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer collector.Close()
-	for _, test := range []struct{ exporter, endpoint string }{
-		{"none", "collector:4317"},
-		{"otlp", " " + collector.URL + " "},
-		{"", "\t" + collector.URL + "\n"},
+	for _, test := range []struct{ name, exporter, endpoint, own string }{
+		{"an exporter without a collector", "none", "collector:4317", ""},
+		{"blanks", "otlp", " " + collector.URL + " ", ""},
+		{"blanks, by default", "", "\t" + collector.URL + "\n", ""},
+		{"an address that is not used", "otlp", "collector:4317", collector.URL},
 	} {
-		t.Run(test.exporter, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			t.Setenv("OTEL_TRACES_EXPORTER", test.exporter)
 			t.Setenv("OTEL_METRICS_EXPORTER", test.exporter)
 			t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", test.endpoint)
+			t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", test.own)
+			t.Setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", test.own)
 			sdk, err := Start(t.Context(), Config{Logger: slog.New(slog.DiscardHandler)})
 			if err != nil {
 				t.Fatal(err)
