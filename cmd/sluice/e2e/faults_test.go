@@ -27,6 +27,8 @@ const (
 	idleFor       = 8 * time.Second // how long those do not read: the server first has to fill their windows
 	stuckAfter    = 5 * time.Minute // a request that takes so long is stuck
 	settleWithin  = time.Minute     // what is left of broken connections
+	// memoryBackAfter is longer than free slots keep their memory.
+	memoryBackAfter = 12 * time.Second
 )
 
 // number is that of an environment variable, or another one.
@@ -202,7 +204,8 @@ func (f *faultRun) settle(before *holds) *holds {
 	ctx, cancel := context.WithTimeout(context.Background(), settleWithin)
 	defer cancel()
 	var last holds
-	for quiet := 0; quiet < 24; { // free slots give their memory back after ten seconds
+	began := time.Now()
+	for quiet := 0; quiet < 3 || time.Since(began) < memoryBackAfter; {
 		select {
 		case <-ctx.Done():
 			f.t.Fatalf("a minute after the last request the server holds %+v, before %+v", last, before)
