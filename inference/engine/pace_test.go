@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -38,6 +39,24 @@ func (m machine) rows(s runner.Step) time.Duration {
 	return took
 }
 
+// running starts streams that answer with so many tokens.
+func running(t *testing.T, e *engine.Engine, streams, tokens int) []*engine.Output {
+	t.Helper()
+	var outs []*engine.Output
+	for i := range streams {
+		r := greedy(tokens, counting(i, 20)...)
+		r.IgnoreEOS = true
+		outs = append(outs, submit(t, e, r))
+	}
+	return outs
+}
+
+// percentile95 sorts values, and is their 95th percentile.
+func percentile95[T cmp.Ordered](values []T) T {
+	slices.Sort(values)
+	return values[len(values)*95/100]
+}
+
 // ride lets a prompt arrive beside streams and says how long the steps took before it came and while it ran, and how many
 // times as long its first token took as it takes alone.
 func ride(t *testing.T, m machine, cfg engine.Config, limits runner.Limits, streams int, script func([]uint32) (uint32, bool)) (before, beside []time.Duration, slower float64) {
@@ -59,12 +78,7 @@ func ride(t *testing.T, m machine, cfg engine.Config, limits runner.Limits, stre
 			return nil
 		}}, cfg)
 		alone := read(t, submit(t, h.Engine, greedy(1, counting(1, prompt)...))).summary.Timings.TimeToFirstToken
-		var outs []*engine.Output
-		for i := range streams {
-			r := greedy(900, counting(i, 20)...)
-			r.IgnoreEOS = true
-			outs = append(outs, submit(t, h.Engine, r))
-		}
+		outs := running(t, h.Engine, streams, 900)
 		elapse(40 * (m.step + time.Duration(streams)*m.row))
 		mu.Lock()
 		before, beside = nil, nil
@@ -92,8 +106,7 @@ func TestPace(t *testing.T) {
 			{step: 20 * time.Millisecond, row: 100 * time.Microsecond, prompted: 100 * time.Microsecond},
 		} {
 			before, beside, slower := ride(t, m, engine.Config{}, limits, 8, nil)
-			slices.Sort(beside)
-			p95 := beside[len(beside)*95/100]
+			p95 := percentile95(beside)
 			t.Logf("%+v, uniform %t: %v beside streams of %v, %.2f times as long", m, uniform, p95, before[0], slower)
 			if p95 > before[0]*3/2+m.prompted/2 || slower > 3 {
 				t.Errorf("%+v: %v beside streams of %v, %.2f times as long", m, p95, before[0], slower)
@@ -107,9 +120,7 @@ func TestPaceBesideGuesses(t *testing.T) {
 	limits := runner.Limits{Slots: 10, MaxLength: 2100, MaxChunk: 128, MaxDraft: 8, Mixes: true, Uniform: true}
 	m := machine{step: 5 * time.Millisecond, row: 400 * time.Microsecond, prompted: 400 * time.Microsecond}
 	before, beside, slower := ride(t, m, engine.Config{}, limits, 8, repeating)
-	slices.Sort(before)
-	slices.Sort(beside)
-	p95, was := beside[len(beside)*95/100], before[len(before)*95/100]
+	p95, was := percentile95(beside), percentile95(before)
 	t.Logf("%v beside streams of %v, %.2f times as long", p95, was, slower)
 	if was < m.step+12*m.row {
 		t.Error("nothing was guessed")
@@ -129,9 +140,7 @@ func TestPaceOfDelays(t *testing.T) {
 		for _, script := range []func([]uint32) (uint32, bool){nil, repeating} {
 			m.delays = rand.New(rand.NewPCG(1, 2))
 			before, beside, slower := ride(t, m, engine.Config{}, limits, 8, script)
-			slices.Sort(before)
-			slices.Sort(beside)
-			p95, was := beside[len(beside)*95/100], before[len(before)*95/100]
+			p95, was := percentile95(beside), percentile95(before)
 			t.Logf("%v beside streams of %v, %.2f times as long", p95, was, slower)
 			if p95 > was*3/2+m.prompted/2 || slower > 3 {
 				t.Errorf("%v beside streams of %v, %.2f times as long", p95, was, slower)
@@ -168,12 +177,7 @@ func TestPaceOfContexts(t *testing.T) {
 			return nil
 		}}, engine.Config{})
 		alone := read(t, submit(t, h.Engine, greedy(1, counting(1, prompt)...))).summary.Timings.TimeToFirstToken
-		var outs []*engine.Output
-		for i := range streams {
-			r := greedy(4000, counting(i, 20)...)
-			r.IgnoreEOS = true
-			outs = append(outs, submit(t, h.Engine, r))
-		}
+		outs := running(t, h.Engine, streams, 4000)
 		elapse(time.Second)
 		mu.Lock()
 		longer = nil
@@ -184,8 +188,7 @@ func TestPaceOfContexts(t *testing.T) {
 		}
 		h.stop()
 		<-h.done
-		slices.Sort(longer)
-		p95, slower := longer[len(longer)*95/100], float64(beside)/float64(alone)
+		p95, slower := percentile95(longer), float64(beside)/float64(alone)
 		t.Logf("%d steps %.2f times as long at the 95th percentile, the prompt %.2f; without it they grew to %.2f", len(longer), p95, slower, grown)
 		if grown < 1.5 {
 			t.Error("the contexts hardly count")
@@ -213,12 +216,7 @@ func TestLongPromptsAmongShort(t *testing.T) {
 		came := func(out *engine.Output) time.Duration { return read(t, out).summary.Timings.TimeToFirstToken }
 		first := func(seed, prompt int) time.Duration { return came(ask(seed, prompt)) }
 		alone, shortAlone := first(1, 2000), first(2, 40)
-		var outs []*engine.Output
-		for i := range streams {
-			r := greedy(2000, counting(i, 20)...)
-			r.IgnoreEOS = true
-			outs = append(outs, submit(t, h.Engine, r))
-		}
+		outs := running(t, h.Engine, streams, 2000)
 		elapse(time.Second)
 		ended := make(chan time.Duration, long)
 		for i := range long {
